@@ -1,0 +1,72 @@
+"""The vocabulary of a problem: jet, operator, term, problem. NumPy only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+Array = Any  # a NumPy array here, a framework's own array where an operator is applied to a network
+
+
+class Jet(NamedTuple):
+    """u and its derivatives at n points, in d input dimensions, with m outputs."""
+
+    value: Array  # u             [n, m]
+    gradient: Array  # ∇u            [n, d, m]
+    curvature: Array  # tr(A ∇²u)     [n, m]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The map u ↦ F(u, ∇u, tr(A ∇²u)) whose root is the solution.
+
+    `residual(jet, x [n, d], y [n, r]) -> [n, r]` uses arithmetic alone, so that it runs on NumPy, PyTorch and JAX alike.
+    `diffusion` is the symmetric matrix A [d, d]; None where F reads the value alone (then `jet.gradient` and
+    `jet.curvature` are None).
+    """
+
+    residual: Callable[[Jet, Array, Array], Array]
+    diffusion: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Term:
+    """One mean squared residual of the loss: an operator, where it holds, and its data.
+
+    `sample(generator, n) -> (x [n, d], y [n, r])` draws n points and their targets, in float64.
+    """
+
+    operator: Operator
+    sample: Callable[[Generator, int], tuple[np.ndarray, np.ndarray]]
+
+
+class Batch(NamedTuple):
+    """Points and targets of the two terms."""
+
+    interior: tuple[np.ndarray, np.ndarray]  # x [N, d], y [N, r]
+    boundary: tuple[np.ndarray, np.ndarray]  # x [M, d], y [M, r_b]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A PDE with its data and its solution; L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖²."""
+
+    name: str  # a family and a dimension of space: "heat_sine_1d"
+    dim: int  # the number of network inputs, time included
+    outputs: int  # m
+    interior: Term
+    boundary: Term  # boundary and initial conditions
+    solution: Callable[[np.ndarray], np.ndarray]  # u* at x [n, d] -> [n, m]
+    solution_norm: float  # ‖u*‖ = (E |u*(x)|²)^½ over the interior's points
+    interior_points: int  # default N
+    boundary_points: int  # default M
+    resample_every: int  # default number of steps between new points; 0: one fixed batch
+    networks: tuple[str, ...]  # the paper's networks for it
+    reference: str  # where it comes from
+    version: int = field(default=1, kw_only=True)  # raised whenever a run's trajectory changes
+
+    def batch(self, generator: Generator, interior: int, boundary: int) -> Batch:
+        """Draw `interior` and `boundary` points with their targets."""
+        return Batch(self.interior.sample(generator, interior), self.boundary.sample(generator, boundary))
