@@ -1,0 +1,56 @@
+"""Arrays in, numbers out: what the harness needs to know of JAX."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from implementations.memory import peak_resident_bytes
+
+jax.config.update("jax_enable_x64", True)  # float64 is the default of every case; a float32 case passes float32 arrays
+
+device = jax.devices()[0]
+
+
+def from_numpy(array: np.ndarray) -> jax.Array:
+    """An array on the device with the array's numbers and dtype."""
+    return jax.device_put(np.array(array), device)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """An array's numbers; waits for them."""
+    return np.array(array)
+
+
+def from_numpy_tree(tree: Any) -> Any:
+    """`from_numpy` of every array in lists, tuples and named tuples."""
+    return jax.tree.map(from_numpy, tree)
+
+
+def to_numpy_tree(tree: Any) -> Any:
+    """`to_numpy` of every array in lists, tuples and named tuples."""
+    return jax.tree.map(to_numpy, tree)
+
+
+def compile(function: Callable) -> Callable:
+    """The function as the runner calls it: one compiled program for each set of shapes."""
+    return jax.jit(function)
+
+
+def wait(tree: Any) -> None:
+    """Return when all work behind the arrays of `tree` is done."""
+    jax.block_until_ready(tree)
+
+
+def peak_memory() -> int:
+    """The largest number of bytes held so far: of the GPU's memory, or of this process on a CPU."""
+    statistics = device.memory_stats()
+    if statistics is not None:
+        return statistics["peak_bytes_in_use"]
+    return peak_resident_bytes()
+
+
+def device_name() -> str:
+    """The accelerator's name, or "cpu"."""
+    return "cpu" if device.platform == "cpu" else device.device_kind

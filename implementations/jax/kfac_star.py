@@ -1,0 +1,99 @@
+"""KFAC*: step size and momentum from the quadratic model along two directions (arXiv 2405.15603, section 3.4)."""
+
+from typing import ClassVar, Literal, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
+from implementations.jax.kfac import Preconditioner, check_preconditioner, initial, precondition
+from implementations.jax.line_search import advance, select
+from implementations.jax.linear_algebra import first_failure
+from implementations.jax.linearization import gradient, products
+from implementations.jax.network import Params
+from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
+from problems.problem import Batch
+
+FIRST_STEP = 1e-6  # α of the first update, which has no predecessor
+CUT_OFF = 1e-14  # eigenvalues of the scaled 2 × 2 system below this share of the largest count as zero
+
+
+class State(NamedTuple):
+    """What KFAC* remembers."""
+
+    preconditioner: Preconditioner
+    update: Params  # δ, the last change of the parameters
+
+
+@optimizer
+class KFACStar:
+    """KFAC that needs neither a learning rate nor a momentum."""
+
+    name: ClassVar[str] = "kfac_star"
+    version: ClassVar[int] = 1
+
+    damping: NonNegative = 1e-8
+    decay: Fraction = 0.9
+    identity_init: bool = True
+    factor_interval: Count = 1
+    inverse_interval: Count = 1
+    approximation: Literal["expand", "reduce"] = "expand"
+    curvature: Literal["type-2", "empirical", "forward-only"] = "type-2"
+    damping_rule: Literal["same", "trace-norm"] = "same"
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """Factors of zeros or identities, no update yet."""
+        return State(initial(self, params), [jnp.zeros_like(matrix) for matrix in params])
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """One step; the losses are those before it."""
+        terms = objective.linearize(params, batch)
+        losses = Losses(*(half_mean_square(term.residual) for term in terms))
+        directions, preconditioner = precondition(self, state.preconditioner, terms)
+        alpha, mu = minimize_quadratic(*quadratic_model(terms, directions, state.update, self.damping))
+        first = state.preconditioner.step == 0
+        alpha, mu = jnp.where(first, FIRST_STEP, alpha), jnp.where(first, 0, mu)
+        update = [alpha * direction + mu * last for direction, last in zip(directions, state.update, strict=True)]
+        preconditioner = preconditioner._replace(failure=first_failure(update))
+        params = select(preconditioner.failure < 0, advance(params, update, 1.0), params)
+        return params, State(preconditioner, update), losses
+
+    def check(self, state: State) -> None:
+        """Raise FactorisationFailed where the last step had no finite direction."""
+        check_preconditioner(self, state.preconditioner)
+
+
+def quadratic_model(
+    terms: tuple[Linearization, Linearization], directions: Params, update: Params, damping: float
+) -> tuple[Array, Array]:
+    """The model's matrix [2, 2], Dᵀ (G + λI) D with D = [Δ, δ], and its slope [2], Dᵀ ∇L; G is exact."""
+    along = directions, update
+    slope = sum(jnp.stack([inner(gradient(term), d) for d in along]) for term in terms)
+    images = [jnp.stack([products(term, d).flatten() for d in along]) / len(term.residual) ** 0.5 for term in terms]
+    gram = jnp.stack([jnp.stack([inner(d, e) for e in along]) for d in along])
+    return sum(image @ image.T for image in images) + damping * gram, slope
+
+
+def minimize_quadratic(matrix: Array, slope: Array) -> tuple[Array, Array]:
+    """(α, μ) = −M⁺ b, with M scaled to unit diagonal: δ is shorter than Δ by many orders of magnitude.
+
+    The scaled matrix [[1, c], [c, 1]] has the eigenvectors (1, ±1) with eigenvalues 1 ± c; a zero on M's diagonal
+    (no last update) leaves its direction out.
+    """
+    diagonal = matrix.diagonal()
+    scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0 * diagonal)
+    correlation, b = matrix[0, 1] * scale[0] * scale[1], slope * scale
+    along = inverse(1 + correlation, correlation) * (b[0] + b[1])
+    across = inverse(1 - correlation, correlation) * (b[0] - b[1])
+    return -scale[0] * (along + across) / 2, -scale[1] * (along - across) / 2
+
+
+def inverse(eigenvalue: Array, correlation: Array) -> Array:
+    """1 / w of the scaled system, 0 where w counts as zero."""
+    kept = eigenvalue > CUT_OFF * (1 + jnp.abs(correlation))
+    return jnp.where(kept, 1 / jnp.where(kept, eigenvalue, 1), 0 * eigenvalue)
+
+
+def inner(one: Params, other: Params) -> Array:
+    """The inner product of two sets of matrices."""
+    return sum((a * b).sum() for a, b in zip(one, other, strict=True))

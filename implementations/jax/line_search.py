@@ -1,0 +1,47 @@
+"""Step sizes: a grid of powers of two, or a constant."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from implementations.jax.network import Params
+from implementations.jax.objective import Losses, Objective
+from problems.problem import Batch
+
+GRID = [2.0**power for power in range(-30, 1)]  # arXiv 2405.15603, appendix A.1
+
+
+def advance(params: Params, directions: Params, alpha: float | Array) -> Params:
+    """θ + α d."""
+    return [matrix + alpha * direction for matrix, direction in zip(params, directions, strict=True)]
+
+
+def select(condition: Array, params: Params, otherwise: Params) -> Params:
+    """`params` where the condition holds, else `otherwise`, without asking the device which."""
+    return [jnp.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)]
+
+
+def grid_line_search(
+    objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses
+) -> tuple[Params, Array]:
+    """The best of θ + α d over the grid, and whether the parameters moved.
+
+    The smallest loss wins, the smallest α on ties; not a number counts as infinite. Nothing moves where the loss at θ,
+    given by `losses`, is strictly better than every candidate or where no candidate's is finite.
+    """
+    grid = jnp.asarray(GRID, params[0].dtype)
+    candidates = jax.lax.map(lambda alpha: objective.loss(advance(params, directions, alpha), batch), grid)
+    candidates = jnp.nan_to_num(candidates, nan=jnp.inf, posinf=jnp.inf)
+    best = candidates.argmin()
+    start = jnp.nan_to_num(sum(losses), nan=jnp.inf, posinf=jnp.inf)
+    moved = (candidates[best] <= start) & jnp.isfinite(candidates[best])
+    return select(moved, advance(params, directions, grid[best]), params), moved
+
+
+def follow(
+    objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses, learning_rate: float | None
+) -> tuple[Params, Array]:
+    """θ + α d with α from the grid line search where there is no learning rate, and whether the parameters moved."""
+    if learning_rate is None:
+        return grid_line_search(objective, params, directions, batch, losses)
+    return advance(params, directions, learning_rate), jnp.array(True)

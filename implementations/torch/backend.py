@@ -1,0 +1,55 @@
+"""Arrays in, numbers out: what the harness needs to know of PyTorch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from implementations.memory import peak_resident_bytes
+
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def from_numpy(array: np.ndarray) -> torch.Tensor:
+    """A tensor on the device with the array's numbers and dtype."""
+    return torch.from_numpy(np.array(array)).to(device)
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """A tensor's numbers; waits for them."""
+    return tensor.cpu().numpy() if isinstance(tensor, torch.Tensor) else np.asarray(tensor)
+
+
+def from_numpy_tree(tree: Any) -> Any:
+    """`from_numpy` of every array in lists, tuples and named tuples."""
+    return pytree.tree_map(from_numpy, tree)
+
+
+def to_numpy_tree(tree: Any) -> Any:
+    """`to_numpy` of every tensor in lists, tuples and named tuples."""
+    return pytree.tree_map(to_numpy, tree)
+
+
+def compile(function: Callable) -> Callable:
+    """The function as the runner calls it: eager, without recording a graph."""
+    return torch.no_grad()(function)
+
+
+def wait(tree: Any) -> None:
+    """Return when all work behind the tensors of `tree` is done."""
+    if any(isinstance(leaf, torch.Tensor) and leaf.is_cuda for leaf in pytree.tree_leaves(tree)):
+        torch.cuda.synchronize()
+
+
+def peak_memory() -> int:
+    """The largest number of bytes held so far: of the GPU's memory, or of this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return peak_resident_bytes()
+
+
+def device_name() -> str:
+    """The accelerator's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,139 @@
+"""Energy natural gradient descent (Müller and Zeinhofer 2023): the gradient solved with the Gramian G = JᵀJ.
+
+G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a block a layer, or its diagonal alone.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from implementations.failures import FactorisationFailed
+from implementations.hyperparameters import Fraction, NonNegative, Positive, optimizer
+from implementations.torch.backend import to_numpy
+from implementations.torch.line_search import follow, select
+from implementations.torch.linear_algebra import first_failure, pseudo_inverse_solve
+from implementations.torch.linearization import gradient, jacobian_blocks
+from implementations.torch.network import Params
+from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
+from problems.problem import Batch
+
+
+class Structure(NamedTuple):
+    """Which entries of the Gramian are kept, and how a system with them is solved."""
+
+    merge: Callable[[list[Tensor]], list[Tensor]]  # from arrays a layer [..., p] to arrays a block of the Gramian
+    gramian: Callable[[Tensor], Tensor]  # of a block's Jacobian rows
+    identity: Callable[[Tensor], Tensor]  # on a block, given an array as long
+    solve: Callable[[Tensor, Tensor], Tensor]
+
+
+def whole(layers: list[Tensor]) -> list[Tensor]:
+    """One block: all parameters side by side."""
+    return [torch.cat(layers, dim=-1)]
+
+
+def products_of_columns(rows: Tensor) -> Tensor:
+    """JᵀJ of a block's Jacobian rows."""
+    return rows.T @ rows
+
+
+def squares_of_columns(rows: Tensor) -> Tensor:
+    """The diagonal of JᵀJ."""
+    return (rows * rows).sum(0)
+
+
+def divide(diagonal: Tensor, vector: Tensor) -> Tensor:
+    """The pseudo-inverse of a diagonal matrix: an exact zero gives 0."""
+    zero = diagonal == 0
+    return torch.where(zero, 0 * vector, vector / torch.where(zero, 1, diagonal))
+
+
+def eye(block: Tensor) -> Tensor:
+    """The identity on a block's parameters."""
+    return torch.eye(len(block), dtype=block.dtype, device=block.device)
+
+
+FULL = Structure(whole, products_of_columns, eye, pseudo_inverse_solve)
+PER_LAYER = Structure(list, products_of_columns, eye, pseudo_inverse_solve)
+DIAGONAL = Structure(list, squares_of_columns, torch.ones_like, divide)
+
+
+class State(NamedTuple):
+    """What ENGD remembers."""
+
+    gramian: list[Tensor]  # the moving average, undamped, an array a block
+    stalls: Tensor  # steps in which the line search did not move
+    failure: Tensor  # the block without a finite direction, -1 for none
+
+
+@optimizer
+class ENGD:
+    """Natural gradient descent with the whole Gramian."""
+
+    name: ClassVar[str] = "engd"
+    version: ClassVar[int] = 1
+    structure: ClassVar[Structure] = FULL
+
+    damping: NonNegative = 1e-8
+    decay: Fraction = 0.0
+    identity_init: bool = False
+    learning_rate: Positive | None = None  # None: the grid line search
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """A Gramian of zeros or the identity."""
+        start = [self.structure.identity(block) for block in self.structure.merge([p.flatten() for p in params])]
+        gramian = start if self.identity_init else [torch.zeros_like(block) for block in start]
+        none = torch.zeros((), dtype=torch.int64, device=params[0].device)
+        return State(gramian, none, none - 1)
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """One step; the losses are those before it."""
+        interior, boundary = objective.linearize(params, batch)
+        losses = Losses(half_mean_square(interior.residual), half_mean_square(boundary.residual))
+        averages = zip(state.gramian, self._gramian(interior), self._gramian(boundary), strict=True)
+        gramian = [self.decay * old + (1 - self.decay) * (new + new_b) for old, new, new_b in averages]
+        slopes = [(g + g_b).flatten() for g, g_b in zip(gradient(interior), gradient(boundary), strict=True)]
+        blocks = zip(gramian, self.structure.merge(slopes), strict=True)
+        solutions = [-self.structure.solve(self._damped(G), slope) for G, slope in blocks]
+        failure = first_failure(solutions)
+        directions = split_like(params, torch.cat(solutions))
+        moved, did_move = follow(objective, params, directions, batch, losses, self.learning_rate)
+        return select(failure < 0, moved, params), State(gramian, state.stalls + ~did_move, failure), losses
+
+    def check(self, state: State) -> None:
+        """Raise FactorisationFailed where the last step had no finite direction."""
+        block = int(state.failure)
+        if block >= 0:
+            damped = to_numpy(self._damped(state.gramian[block]))
+            raise FactorisationFailed({f"Gramian block {block}": damped}, self.damping)
+
+    def _damped(self, gramian: Tensor) -> Tensor:
+        return gramian + self.damping * self.structure.identity(gramian)
+
+    def _gramian(self, term: Linearization) -> list[Tensor]:
+        blocks = self.structure.merge(jacobian_blocks(term))
+        return [self.structure.gramian(rows) / len(term.residual) for rows in blocks]
+
+
+@optimizer
+class ENGDPerLayer(ENGD):
+    """Natural gradient descent with the Gramian's diagonal blocks, one a layer."""
+
+    name: ClassVar[str] = "engd_per_layer"
+    structure: ClassVar[Structure] = PER_LAYER
+
+
+@optimizer
+class ENGDDiagonal(ENGD):
+    """Natural gradient descent with the Gramian's diagonal."""
+
+    name: ClassVar[str] = "engd_diagonal"
+    structure: ClassVar[Structure] = DIAGONAL
+
+
+def split_like(params: Params, vector: Tensor) -> Params:
+    """A vector of all parameters as matrices, one a layer."""
+    pieces = vector.split([matrix.numel() for matrix in params])
+    return [piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)]

@@ -1,0 +1,161 @@
+"""KFAC for physics-informed networks (Dangel, Müller, Zeinhofer 2024, arXiv 2405.15603, section 3.3 and algorithm 2).
+
+In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the boundary, each damped on its own.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from implementations.failures import FactorisationFailed
+from implementations.hyperparameters import Count, Fraction, NonNegative, Positive, optimizer
+from implementations.torch.backend import to_numpy
+from implementations.torch.line_search import follow, select
+from implementations.torch.linear_algebra import KroneckerSum, first_failure, kronecker_sum
+from implementations.torch.linearization import gradient, kronecker_factors
+from implementations.torch.network import Params
+from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
+from problems.problem import Batch
+
+
+class Factors(NamedTuple):
+    """A layer's Kronecker factors of the two terms, undamped."""
+
+    A: Tensor  # interior, of the inputs [in + 1, in + 1]
+    B: Tensor  # interior, of the cotangents [out, out]
+    A_b: Tensor  # boundary
+    B_b: Tensor  # boundary
+
+
+class Preconditioner(NamedTuple):
+    """The part of the state that KFAC and KFAC* share."""
+
+    step: int | Tensor  # steps done
+    factors: list[Factors]  # moving averages, a layer each
+    inverses: list[KroneckerSum]  # of the damped factors, as old as `inverse_interval` lets them be
+    failure: Tensor  # the layer without a finite direction, -1 for none
+
+
+class State(NamedTuple):
+    """What KFAC remembers."""
+
+    preconditioner: Preconditioner
+    momentum: Params  # m ← μ m + Δ
+    stalls: Tensor  # steps in which the line search did not move
+
+
+@optimizer
+class KFAC:
+    """KFAC with momentum and a line search."""
+
+    name: ClassVar[str] = "kfac"
+    version: ClassVar[int] = 1
+
+    damping: NonNegative = 1e-8
+    decay: Fraction = 0.9
+    momentum: Fraction = 0.5
+    identity_init: bool = True
+    learning_rate: Positive | None = None  # None: the grid line search
+    factor_interval: Count = 1
+    inverse_interval: Count = 1
+    approximation: Literal["expand", "reduce"] = "expand"
+    curvature: Literal["type-2", "empirical", "forward-only"] = "type-2"
+    damping_rule: Literal["same", "trace-norm"] = "same"
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """Factors of zeros or identities, no momentum."""
+        zeros = [torch.zeros_like(matrix) for matrix in params]
+        return State(initial(self, params), zeros, torch.zeros((), dtype=torch.int64, device=params[0].device))
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """One step; the losses are those before it."""
+        terms = objective.linearize(params, batch)
+        losses = Losses(*(half_mean_square(term.residual) for term in terms))
+        directions, preconditioner = precondition(self, state.preconditioner, terms)
+        # the buffer holds directions, not updates: the recorded runs did not scale it by the step size
+        momentum = [self.momentum * m + direction for m, direction in zip(state.momentum, directions, strict=True)]
+        moved, did_move = follow(objective, params, momentum, batch, losses, self.learning_rate)
+        params = select(preconditioner.failure < 0, moved, params)
+        return params, State(preconditioner, momentum, state.stalls + ~did_move), losses
+
+    def check(self, state: State) -> None:
+        """Raise FactorisationFailed where the last step had no finite direction."""
+        check_preconditioner(self, state.preconditioner)
+
+
+def initial(options: Any, params: Params) -> Preconditioner:
+    """Factors before the first step: zeros, or identities."""
+    like = {"dtype": params[0].dtype, "device": params[0].device}
+    factors, inverses = [], []
+    for out, columns in (matrix.shape for matrix in params):
+        A, B = torch.eye(columns, **like), torch.eye(out, **like)
+        factors.append(Factors(*(options.identity_init * factor for factor in (A, B, A, B))))
+        inverses.append(KroneckerSum(0 * B, 0 * A, torch.zeros(out, columns, **like)))
+    return Preconditioner(0, factors, inverses, torch.full((), -1, device=params[0].device))
+
+
+def precondition(
+    options: Any, state: Preconditioner, terms: tuple[Linearization, Linearization]
+) -> tuple[Params, Preconditioner]:
+    """Δ = −C⁻¹ ∇L and the state after this step: averages, damps, inverts and applies the factors of every layer."""
+    step = state.step
+    factors = every(options.factor_interval, step, lambda: average(options, state.factors, terms), state.factors)
+    inverses = every(options.inverse_interval, step, lambda: invert(options, factors), state.inverses)
+    gradients = zip(inverses, gradient(terms[0]), gradient(terms[1]), strict=True)
+    directions = [-inverse.solve(g + g_b) for inverse, g, g_b in gradients]
+    return directions, Preconditioner(step + 1, factors, inverses, first_failure(directions))
+
+
+def every(interval: int, step: int | Tensor, new: Callable[[], Any], old: Any) -> Any:
+    """`new()` in every `interval`-th step from the first on, else `old`."""
+    return new() if int(step) % interval == 0 else old
+
+
+def average(options: Any, factors: list[Factors], terms: tuple[Linearization, Linearization]) -> list[Factors]:
+    """F ← β F + (1 − β) F_batch for each of the four factors, without bias correction."""
+    interior, boundary = (kronecker_factors(term, options.approximation, options.curvature) for term in terms)
+    batch = (Factors(*of_layer, *of_layer_b) for of_layer, of_layer_b in zip(interior, boundary, strict=True))
+    return [
+        Factors(*(options.decay * old + (1 - options.decay) * new for old, new in zip(olds, news, strict=True)))
+        for olds, news in zip(factors, batch, strict=True)
+    ]
+
+
+def invert(options: Any, factors: list[Factors]) -> list[KroneckerSum]:
+    """Diagonalise B̃ ⊗ Ã + B̃_b ⊗ Ã_b of every layer."""
+    return [kronecker_sum(*damped(options, layer)) for layer in factors]
+
+
+def damped(options: Any, factors: Factors) -> Factors:
+    """Each factor plus its share of λ: λ itself ("same"), or √λ π and √λ / π ("trace-norm")."""
+    shares = {"same": same, "trace-norm": trace_norm}[options.damping_rule]
+    interior = shares(factors.A, factors.B, options.damping)
+    boundary = shares(factors.A_b, factors.B_b, options.damping)
+    return Factors(*(shifted(factor, by) for factor, by in zip(factors, (*interior, *boundary), strict=True)))
+
+
+def same(A: Tensor, B: Tensor, damping: float) -> tuple[float, float]:
+    """λ on both factors: the block's damping is then of order λ² + λ tr, as in the recorded runs."""
+    return damping, damping
+
+
+def trace_norm(A: Tensor, B: Tensor, damping: float) -> tuple[Tensor, Tensor]:
+    """√λ π and √λ / π with π² = (tr A / dim A) / (tr B / dim B)."""
+    pi = torch.sqrt((A.trace() / len(A)) / (B.trace() / len(B)))
+    return damping**0.5 * pi, damping**0.5 / pi
+
+
+def shifted(matrix: Tensor, by: float | Tensor) -> Tensor:
+    """Matrix + by · I."""
+    return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+
+
+def check_preconditioner(options: Any, state: Preconditioner) -> None:
+    """Raise FactorisationFailed where the last step had no finite direction."""
+    layer = int(state.failure)
+    if layer >= 0:
+        factors = damped(options, state.factors[layer])
+        names = (f"layer {layer} {name}" for name in ("interior A", "interior B", "boundary A", "boundary B"))
+        raise FactorisationFailed(dict(zip(names, map(to_numpy, factors), strict=True)), options.damping)

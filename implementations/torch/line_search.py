@@ -1,0 +1,46 @@
+"""Step sizes: a grid of powers of two, or a constant."""
+
+import torch
+from torch import Tensor
+
+from implementations.torch.network import Params
+from implementations.torch.objective import Losses, Objective
+from problems.problem import Batch
+
+GRID = [2.0**power for power in range(-30, 1)]  # arXiv 2405.15603, appendix A.1
+
+
+def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
+    """θ + α d."""
+    return [matrix + alpha * direction for matrix, direction in zip(params, directions, strict=True)]
+
+
+def select(condition: Tensor, params: Params, otherwise: Params) -> Params:
+    """`params` where the condition holds, else `otherwise`, without asking the device which."""
+    return [torch.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)]
+
+
+def grid_line_search(
+    objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses
+) -> tuple[Params, Tensor]:
+    """The best of θ + α d over the grid, and whether the parameters moved.
+
+    The smallest loss wins, the smallest α on ties; not a number counts as infinite. Nothing moves where the loss at θ,
+    given by `losses`, is strictly better than every candidate or where no candidate's is finite.
+    """
+    candidates = [objective.loss(advance(params, directions, alpha), batch) for alpha in GRID]
+    candidates = torch.stack(candidates).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    best = candidates.argmin()
+    start = sum(losses).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    moved = (candidates[best] <= start) & candidates[best].isfinite()
+    alpha = torch.tensor(GRID, dtype=start.dtype, device=start.device)[best]
+    return select(moved, advance(params, directions, alpha), params), moved
+
+
+def follow(
+    objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses, learning_rate: float | None
+) -> tuple[Params, Tensor]:
+    """θ + α d with α from the grid line search where there is no learning rate, and whether the parameters moved."""
+    if learning_rate is None:
+        return grid_line_search(objective, params, directions, batch, losses)
+    return advance(params, directions, learning_rate), torch.ones((), dtype=torch.bool, device=params[0].device)

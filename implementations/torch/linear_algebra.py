@@ -1,0 +1,62 @@
+"""Factorisations that answer with NaN where they fail, since a compiled step cannot raise."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite."""
+    finite = matrix.isfinite().all()
+    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    values, vectors = torch.linalg.eigh(torch.where(finite, matrix, identity))
+    return torch.where(finite, values, torch.nan), vectors
+
+
+def cholesky(matrix: Tensor) -> Tensor:
+    """The lower Cholesky factor; NaN where the matrix is not positive definite."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return torch.where(info == 0, factor, torch.nan)
+
+
+def pseudo_inverse_solve(matrix: Tensor, vector: Tensor) -> Tensor:
+    """The minimum-norm solution of a symmetric system; eigenvalues |w| ≤ eps·n·max|w| count as zero."""
+    values, vectors = eigh(matrix)
+    magnitude = values.abs()
+    kept = magnitude > torch.finfo(values.dtype).eps * len(values) * magnitude.max()
+    inverse = torch.where(kept, 1 / torch.where(kept, values, 1), 0 * values)
+    return vectors @ (inverse * (vectors.T @ vector))
+
+
+def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
+    factor = cholesky(reference)
+    half = torch.linalg.solve_triangular(factor, matrix, upper=False)
+    values, vectors = eigh(torch.linalg.solve_triangular(factor, half.T, upper=False))
+    return values, torch.linalg.solve_triangular(factor.T, vectors, upper=True)
+
+
+class KroneckerSum(NamedTuple):
+    """The inverse of X ↦ B X A + B_b X A_b, diagonalised (Martens and Grosse 2015, appendix B)."""
+
+    left: Tensor  # K_B [out, out]
+    right: Tensor  # K_A [in + 1, in + 1]
+    eigenvalues: Tensor  # 1 + s_B s_Aᵀ [out, in + 1]
+
+    def solve(self, matrix: Tensor) -> Tensor:
+        """X [out, in + 1] with B X A + B_b X A_b = matrix."""
+        return self.left @ ((self.left.T @ matrix @ self.right) / self.eigenvalues) @ self.right.T
+
+
+def kronecker_sum(A: Tensor, B: Tensor, A_b: Tensor, B_b: Tensor) -> KroneckerSum:
+    """Diagonalise A, A_b [in + 1, in + 1] together and B, B_b [out, out] together."""
+    of_left, left = generalized_eigh(B, B_b)
+    of_right, right = generalized_eigh(A, A_b)
+    return KroneckerSum(left, right, 1 + torch.outer(of_left, of_right))
+
+
+def first_failure(arrays: list[Tensor]) -> Tensor:
+    """The index of the first array that is not finite, -1 for none."""
+    failed = torch.stack([~array.isfinite().all() for array in arrays])
+    return torch.where(failed.any(), failed.int().argmax(), -1)

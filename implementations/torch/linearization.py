@@ -1,0 +1,63 @@
+"""What follows from a term's layer inputs a and cotangents q: Jacobian rows, products, gradient, Kronecker factors."""
+
+import torch
+from torch import Tensor
+
+from implementations.torch.network import Params
+from implementations.torch.objective import Linearization, weigh
+
+
+def jacobian_blocks(term: Linearization) -> list[Tensor]:
+    """∂r/∂[W | b] a layer, [n·r, out·(in + 1)]: row (n, c) is Σ_s q_{n,c,s} a_{n,s}ᵀ, flattened by rows."""
+    blocks = (torch.einsum("csno,sni->ncoi", q, a) for q, a in zip(term.cotangents, term.inputs, strict=True))
+    return [block.flatten(0, 1).flatten(1) for block in blocks]
+
+
+def jacobian(term: Linearization) -> Tensor:
+    """J [n·r, D]: the blocks of all layers side by side."""
+    return torch.cat(jacobian_blocks(term), dim=1)
+
+
+def products(term: Linearization, directions: Params) -> Tensor:
+    """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
+    layers = zip(term.cotangents, term.inputs, directions, strict=True)
+    return sum((q * (a @ direction.T)).sum((1, 3)) for q, a, direction in layers).T
+
+
+def gradient(term: Linearization) -> Params:
+    """Jᵀ r / n, a matrix a layer."""
+    weights = term.residual.T[:, None, :, None] / len(term.residual)
+    return [weigh((weights * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
+
+
+def kronecker_factors(term: Linearization, approximation: str, curvature: str) -> list[tuple[Tensor, Tensor]]:
+    """A [in + 1, in + 1] and B [out, out] of every layer (arXiv 2405.15603, equations 10 to 12).
+
+    `approximation` "expand" treats the S rows as further points, "reduce" averages a and sums q over them; `curvature`
+    "type-2" is the Gauss-Newton matrix, "empirical" weighs q by the residual, "forward-only" takes B = I.
+    """
+    cotangents = [weighted(q, term.residual) for q in term.cotangents] if curvature == "empirical" else term.cotangents
+    layers = zip(cotangents, term.inputs, strict=True)
+    if curvature == "forward-only":
+        return [
+            (input_factor(a, approximation), torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)) for q, a in layers
+        ]
+    return [(input_factor(a, approximation), cotangent_factor(q, approximation)) for q, a in layers]
+
+
+def weighted(cotangents: Tensor, residual: Tensor) -> Tensor:
+    """Σ_c r_{n,c} q_{n,c,s} [1, S, n, out]."""
+    return (residual.T[:, None, :, None] * cotangents).sum(0, keepdim=True)
+
+
+def input_factor(inputs: Tensor, approximation: str) -> Tensor:
+    """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows."""
+    rows = inputs.mean(0) if approximation == "reduce" else inputs.flatten(0, 1)
+    return rows.T @ rows / len(rows)
+
+
+def cotangent_factor(cotangents: Tensor, approximation: str) -> Tensor:
+    """B = 1/n Σ q qᵀ, or the same with q summed over the S rows."""
+    rows = cotangents.sum(1) if approximation == "reduce" else cotangents
+    rows = rows.flatten(0, -2)
+    return rows.T @ rows / cotangents.shape[2]
