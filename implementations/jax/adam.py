@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from implementations.hyperparameters import Fraction, Positive, optimizer
-from implementations.jax.network import Params
 from implementations.jax.objective import Losses, Objective
+from implementations.jax.parameters import Params
 from problems.problem import Batch
 
 

@@ -4,7 +4,6 @@ G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a 
 """
 
 from collections.abc import Callable
-from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -13,11 +12,11 @@ from jax import Array
 from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Fraction, NonNegative, Positive, optimizer
 from implementations.jax.backend import to_numpy
-from implementations.jax.line_search import follow, select
+from implementations.jax.line_search import follow
 from implementations.jax.linear_algebra import first_failure, pseudo_inverse_solve
 from implementations.jax.linearization import gradient, jacobian_blocks
-from implementations.jax.network import Params
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.jax.parameters import Params, select, split_like
 from problems.problem import Batch
 
 
@@ -132,9 +131,3 @@ class ENGDDiagonal(ENGD):
 
     name: ClassVar[str] = "engd_diagonal"
     structure: ClassVar[Structure] = DIAGONAL
-
-
-def split_like(params: Params, vector: Array) -> Params:
-    """A vector of all parameters as matrices, one a layer."""
-    pieces = jnp.split(vector, list(accumulate(matrix.size for matrix in params[:-1])))
-    return [piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)]

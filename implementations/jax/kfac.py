@@ -3,21 +3,20 @@
 In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the boundary, each damped on its own.
 """
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Count, Fraction, NonNegative, Positive, optimizer
 from implementations.jax.backend import to_numpy
-from implementations.jax.line_search import follow, select
+from implementations.jax.control import when
+from implementations.jax.line_search import follow
 from implementations.jax.linear_algebra import KroneckerSum, first_failure, kronecker_sum
 from implementations.jax.linearization import gradient, kronecker_factors
-from implementations.jax.network import Params
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.jax.parameters import Params, select
 from problems.problem import Batch
 
 
@@ -102,16 +101,11 @@ def precondition(
 ) -> tuple[Params, Preconditioner]:
     """Δ = −C⁻¹ ∇L and the state after this step: averages, damps, inverts and applies the factors of every layer."""
     step = state.step
-    factors = every(options.factor_interval, step, lambda: average(options, state.factors, terms), state.factors)
-    inverses = every(options.inverse_interval, step, lambda: invert(options, factors), state.inverses)
+    factors = when(step % options.factor_interval == 0, lambda: average(options, state.factors, terms), state.factors)
+    inverses = when(step % options.inverse_interval == 0, lambda: invert(options, factors), state.inverses)
     gradients = zip(inverses, gradient(terms[0]), gradient(terms[1]), strict=True)
     directions = [-inverse.solve(g + g_b) for inverse, g, g_b in gradients]
     return directions, Preconditioner(step + 1, factors, inverses, first_failure(directions))
-
-
-def every(interval: int, step: Array, new: Callable[[], Any], old: Any) -> Any:
-    """`new()` in every `interval`-th step from the first on, else `old`."""
-    return new() if interval == 1 else jax.lax.cond(step % interval == 0, new, lambda: old)
 
 
 def average(options: Any, factors: list[Factors], terms: tuple[Linearization, Linearization]) -> list[Factors]:

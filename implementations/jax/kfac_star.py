@@ -7,11 +7,10 @@ from jax import Array
 
 from implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from implementations.jax.kfac import Preconditioner, check_preconditioner, initial, precondition
-from implementations.jax.line_search import advance, select
 from implementations.jax.linear_algebra import first_failure
 from implementations.jax.linearization import gradient, products
-from implementations.jax.network import Params
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.jax.parameters import Params, advance, select
 from problems.problem import Batch
 
 FIRST_STEP = 1e-6  # α of the first update, which has no predecessor

@@ -4,21 +4,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from implementations.jax.network import Params
 from implementations.jax.objective import Losses, Objective
+from implementations.jax.parameters import Params, advance, select
 from problems.problem import Batch
 
 GRID = [2.0**power for power in range(-30, 1)]  # arXiv 2405.15603, appendix A.1
-
-
-def advance(params: Params, directions: Params, alpha: float | Array) -> Params:
-    """θ + α d."""
-    return [matrix + alpha * direction for matrix, direction in zip(params, directions, strict=True)]
-
-
-def select(condition: Array, params: Params, otherwise: Params) -> Params:
-    """`params` where the condition holds, else `otherwise`, without asking the device which."""
-    return [jnp.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)]
 
 
 def grid_line_search(

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jax import Array
 
-from implementations.jax.network import Params
 from implementations.jax.objective import Linearization, weigh
+from implementations.jax.parameters import Params
 
 
 def jacobian_blocks(term: Linearization) -> list[Array]:

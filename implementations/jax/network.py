@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-Params = list[Array]  # a matrix [W | b] a layer, [out, in + 1]
+from implementations.jax.parameters import Params
 
 
 class Slopes(NamedTuple):

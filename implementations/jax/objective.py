@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from implementations.jax.network import ACTIVATIONS, Params, Pass, backward, forward
+from implementations.jax.network import ACTIVATIONS, Pass, backward, forward
+from implementations.jax.parameters import Params
 from problems.names import UnknownName
 from problems.problem import Batch, Jet, Operator, Problem, Term
 

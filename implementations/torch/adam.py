@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from implementations.hyperparameters import Fraction, Positive, optimizer
-from implementations.torch.network import Params
 from implementations.torch.objective import Losses, Objective
+from implementations.torch.parameters import Params
 from problems.problem import Batch
 
 

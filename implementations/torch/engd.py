@@ -12,11 +12,11 @@ from torch import Tensor
 from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Fraction, NonNegative, Positive, optimizer
 from implementations.torch.backend import to_numpy
-from implementations.torch.line_search import follow, select
+from implementations.torch.line_search import follow
 from implementations.torch.linear_algebra import first_failure, pseudo_inverse_solve
 from implementations.torch.linearization import gradient, jacobian_blocks
-from implementations.torch.network import Params
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.torch.parameters import Params, select, split_like
 from problems.problem import Batch
 
 
@@ -131,9 +131,3 @@ class ENGDDiagonal(ENGD):
 
     name: ClassVar[str] = "engd_diagonal"
     structure: ClassVar[Structure] = DIAGONAL
-
-
-def split_like(params: Params, vector: Tensor) -> Params:
-    """A vector of all parameters as matrices, one a layer."""
-    pieces = vector.split([matrix.numel() for matrix in params])
-    return [piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)]

@@ -3,7 +3,6 @@
 In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the boundary, each damped on its own.
 """
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -12,11 +11,12 @@ from torch import Tensor
 from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Count, Fraction, NonNegative, Positive, optimizer
 from implementations.torch.backend import to_numpy
-from implementations.torch.line_search import follow, select
+from implementations.torch.control import when
+from implementations.torch.line_search import follow
 from implementations.torch.linear_algebra import KroneckerSum, first_failure, kronecker_sum
 from implementations.torch.linearization import gradient, kronecker_factors
-from implementations.torch.network import Params
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.torch.parameters import Params, select
 from problems.problem import Batch
 
 
@@ -100,17 +100,12 @@ def precondition(
     options: Any, state: Preconditioner, terms: tuple[Linearization, Linearization]
 ) -> tuple[Params, Preconditioner]:
     """Δ = −C⁻¹ ∇L and the state after this step: averages, damps, inverts and applies the factors of every layer."""
-    step = state.step
-    factors = every(options.factor_interval, step, lambda: average(options, state.factors, terms), state.factors)
-    inverses = every(options.inverse_interval, step, lambda: invert(options, factors), state.inverses)
+    step = int(state.step)  # counted by Python: no question to the device, but in the first step after a restart
+    factors = when(step % options.factor_interval == 0, lambda: average(options, state.factors, terms), state.factors)
+    inverses = when(step % options.inverse_interval == 0, lambda: invert(options, factors), state.inverses)
     gradients = zip(inverses, gradient(terms[0]), gradient(terms[1]), strict=True)
     directions = [-inverse.solve(g + g_b) for inverse, g, g_b in gradients]
     return directions, Preconditioner(step + 1, factors, inverses, first_failure(directions))
-
-
-def every(interval: int, step: int | Tensor, new: Callable[[], Any], old: Any) -> Any:
-    """`new()` in every `interval`-th step from the first on, else `old`."""
-    return new() if int(step) % interval == 0 else old
 
 
 def average(options: Any, factors: list[Factors], terms: tuple[Linearization, Linearization]) -> list[Factors]:

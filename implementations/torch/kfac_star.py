@@ -7,11 +7,10 @@ from torch import Tensor
 
 from implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from implementations.torch.kfac import Preconditioner, check_preconditioner, initial, precondition
-from implementations.torch.line_search import advance, select
 from implementations.torch.linear_algebra import first_failure
 from implementations.torch.linearization import gradient, products
-from implementations.torch.network import Params
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.torch.parameters import Params, advance, select
 from problems.problem import Batch
 
 FIRST_STEP = 1e-6  # α of the first update, which has no predecessor

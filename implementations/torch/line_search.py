@@ -3,21 +3,11 @@
 import torch
 from torch import Tensor
 
-from implementations.torch.network import Params
 from implementations.torch.objective import Losses, Objective
+from implementations.torch.parameters import Params, advance, select
 from problems.problem import Batch
 
 GRID = [2.0**power for power in range(-30, 1)]  # arXiv 2405.15603, appendix A.1
-
-
-def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
-    """θ + α d."""
-    return [matrix + alpha * direction for matrix, direction in zip(params, directions, strict=True)]
-
-
-def select(condition: Tensor, params: Params, otherwise: Params) -> Params:
-    """`params` where the condition holds, else `otherwise`, without asking the device which."""
-    return [torch.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)]
 
 
 def grid_line_search(

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from implementations.torch.network import Params
 from implementations.torch.objective import Linearization, weigh
+from implementations.torch.parameters import Params
 
 
 def jacobian_blocks(term: Linearization) -> list[Tensor]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Params = list[Tensor]  # a matrix [W | b] a layer, [out, in + 1]
+from implementations.torch.parameters import Params
 
 
 class Slopes(NamedTuple):

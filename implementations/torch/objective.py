@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from implementations.torch.network import ACTIVATIONS, Params, Pass, backward, forward
+from implementations.torch.network import ACTIVATIONS, Pass, backward, forward
+from implementations.torch.parameters import Params
 from problems.names import UnknownName
 from problems.problem import Batch, Jet, Operator, Problem, Term
 

@@ -1,0 +1,24 @@
+"""Branches and loops whose conditions the device decides: here they are compiled, the twin's Python reads them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import Array
+
+
+def when(condition: bool | Array, new: Callable[[], Any], old: Any) -> Any:
+    """`new()` where the condition holds, else `old`, without computing the other."""
+    if isinstance(condition, bool):
+        return new() if condition else old
+    return jax.lax.cond(condition, new, lambda: old)
+
+
+def while_loop(condition: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
+    """Repeat `state = body(state)` while the condition holds."""
+    return jax.lax.while_loop(condition, body, state)
+
+
+def fori_loop(count: int | Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
+    """`state = body(i, state)` for i in 0 … count − 1."""
+    return jax.lax.fori_loop(0, count, body, state)

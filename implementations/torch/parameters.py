@@ -1,0 +1,27 @@
+"""A network's parameters: a list of matrices, moved along directions, flattened to a vector and back."""
+
+import torch
+from torch import Tensor
+
+Params = list[Tensor]  # a matrix [W | b] a layer, [out, in + 1]
+
+
+def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
+    """θ + α d."""
+    return [matrix + alpha * direction for matrix, direction in zip(params, directions, strict=True)]
+
+
+def select(condition: Tensor, params: Params, otherwise: Params) -> Params:
+    """`params` where the condition holds, else `otherwise`, without asking the device which."""
+    return [torch.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)]
+
+
+def flatten(params: Params) -> Tensor:
+    """All parameters as a vector [D], a matrix after the other, each by rows."""
+    return torch.cat([matrix.flatten() for matrix in params])
+
+
+def split_like(params: Params, vector: Tensor) -> Params:
+    """A vector [D] as matrices like the parameters'."""
+    pieces = vector.split([matrix.numel() for matrix in params])
+    return [piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)]
