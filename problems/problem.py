@@ -9,6 +9,8 @@ from numpy.random import Generator
 
 Array = Any  # a NumPy array here, a framework's own array where an operator is applied to a network
 
+Field = Callable[[np.ndarray], np.ndarray]  # a function of points: x [n, d] -> [n, columns], float64
+
 
 class Jet(NamedTuple):
     """u and its derivatives at n points, in d input dimensions, with m outputs."""
@@ -18,20 +20,32 @@ class Jet(NamedTuple):
     curvature: Array  # tr(A ∇²u)     [n, m]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity: it holds an array, and compilers key on it
 class Operator:
     """The map u ↦ F(u, ∇u, tr(A ∇²u)) whose root is the solution.
 
-    `residual(jet, x [n, d], y [n, r]) -> [n, r]` uses arithmetic alone, so that it runs on NumPy, PyTorch and JAX alike.
+    `residual(jet, x [n, d], y [n, r]) -> [n, r]` uses arithmetic alone: it runs on NumPy, PyTorch and JAX alike.
     `diffusion` is the symmetric matrix A [d, d]; None where F reads the value alone (then `jet.gradient` and
-    `jet.curvature` are None).
+    `jet.curvature` are None). Raises ValueError where A is not a symmetric matrix of finite numbers.
     """
 
     residual: Callable[[Jet, Array, Array], Array]
     diffusion: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        A = self.diffusion
+        if A is None:
+            return
+        if np.ndim(A) != 2 or np.shape(A)[0] != np.shape(A)[1]:
+            raise ValueError(f"diffusion must be a square matrix [d, d], not an array of shape {list(np.shape(A))}")
+        if not np.isfinite(A).all() or not np.array_equal(A, np.transpose(A)):
+            raise ValueError("diffusion must be a symmetric matrix of finite numbers: A is not equal to its transpose")
 
-@dataclass(frozen=True)
+
+DIRICHLET = Operator(lambda jet, x, y: jet.value - y)  # u ↦ u - g: boundary values and initial values
+
+
+@dataclass(frozen=True, eq=False)
 class Term:
     """One mean squared residual of the loss: an operator, where it holds, and its data.
 
@@ -41,6 +55,16 @@ class Term:
     operator: Operator
     sample: Callable[[Generator, int], tuple[np.ndarray, np.ndarray]]
 
+    @classmethod
+    def of(cls, operator: Operator, points: Callable[[Generator, int], np.ndarray], target: Field) -> "Term":
+        """The term whose `points(generator, n)` [n, d] have the targets `target(x)` [n, r]."""
+
+        def sample(generator: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+            x = points(generator, n)
+            return x, target(x)
+
+        return cls(operator, sample)
+
 
 class Batch(NamedTuple):
     """Points and targets of the two terms."""
@@ -49,16 +73,20 @@ class Batch(NamedTuple):
     boundary: tuple[np.ndarray, np.ndarray]  # x [M, d], y [M, r_b]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """A PDE with its data and its solution; L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖²."""
+    """A PDE with its data and its solution; L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖².
+
+    Compared and hashed by identity; `problems.get` returns the same object for the same name.
+    """
 
     name: str  # a family and a dimension of space: "heat_sine_1d"
     dim: int  # the number of network inputs, time included
     outputs: int  # m
     interior: Term
     boundary: Term  # boundary and initial conditions
-    solution: Callable[[np.ndarray], np.ndarray]  # u* at x [n, d] -> [n, m]
+    bounds: tuple[np.ndarray, np.ndarray]  # the domain's box: smallest and largest value of every input, [d] each
+    solution: Field  # u* at x [n, d] -> [n, m]
     solution_norm: float  # ‖u*‖ = (E |u*(x)|²)^½ over the interior's points
     interior_points: int  # default N
     boundary_points: int  # default M

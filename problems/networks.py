@@ -1,0 +1,62 @@
+"""Networks by name, `<activation>_<width>_<width>…`, and their initial parameters.
+
+A network is a chain of linear layers with a bias, the activation between them and none after the last.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from problems.seeds import stream
+
+# the three networks of the paper's cases in up to five inputs
+SMALL_MEDIUM_LARGE = ("tanh_64", "tanh_64_64_48_48", "tanh_256_256_128_128")
+
+_NAME = re.compile(r"(?P<activation>[a-z][a-z0-9]*)(?P<widths>(_[1-9][0-9]{0,6})+)")
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture; the frameworks' own tables say which activations there are."""
+
+    activation: str
+    widths: tuple[int, ...]  # of the hidden layers, first to last
+
+    def __str__(self) -> str:
+        """The network's name."""
+        return "_".join([self.activation, *map(str, self.widths)])
+
+
+def parse(network: str | Network) -> Network:
+    """The network of a name: any widths of 1 to 9,999,999, any depth from one hidden layer on. Raises ValueError."""
+    match = _NAME.fullmatch(str(network))
+    if not match:
+        raise ValueError(
+            f"malformed network name {str(network)!r}: write <activation>_<width>_<width>… with at least one width "
+            "of a hidden layer, each a positive integer, such as tanh_64_64"
+        )
+    return Network(match["activation"], tuple(map(int, match["widths"][1:].split("_"))))
+
+
+def shapes(network: str | Network, dim: int, outputs: int) -> list[tuple[int, int]]:
+    """Shapes (out, in + 1) of the matrices [W | b], a layer each, from `dim` inputs to `outputs` outputs."""
+    widths = [dim, *parse(network).widths, outputs]
+    return [(after, before + 1) for before, after in pairwise(widths)]
+
+
+def parameter_count(network: str | Network, dim: int, outputs: int) -> int:
+    """D, the number of parameters."""
+    return sum(rows * columns for rows, columns in shapes(network, dim, outputs))
+
+
+def describe(network: str | Network, dim: int, outputs: int) -> str:
+    """The name with its parameter count: "tanh_64 (D = 257)"."""
+    return f"{network} (D = {parameter_count(network, dim, outputs):,})"
+
+
+def initial_parameters(network: str | Network, dim: int, outputs: int, seed: int) -> list[np.ndarray]:
+    """A float64 matrix [W | b] [out, in + 1] a layer, every entry U(-1/√in, 1/√in), one draw a layer, from the seed."""
+    generator = stream(seed, "parameters")
+    return [generator.uniform(-1, 1, shape) / np.sqrt(shape[1] - 1) for shape in shapes(network, dim, outputs)]

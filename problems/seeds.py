@@ -1,0 +1,55 @@
+"""One integer seed, several named and independent streams of random numbers."""
+
+import operator
+import zlib
+from typing import SupportsIndex
+
+import numpy as np
+from numpy.random import Generator, SeedSequence
+
+from problems.names import UnknownName
+from problems.problem import Batch, Problem
+
+# a stream's number is part of what a seed means: add new ones at the end, change none
+STREAMS = {"parameters": 0, "points": 1, "report": 2, "selection": 3}
+EVALUATION_SETS = ("report", "selection")
+EVALUATION_SEED = 240515603  # the paper's arXiv number: evaluation points are the same whatever a run's seed
+
+
+def checked(seed: SupportsIndex) -> int:
+    """The seed as an int; ValueError where it is not an integer of at least 0."""
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or operator.index(seed) < 0:
+        raise ValueError(f"a seed must be an integer of at least 0, not {seed!r}")
+    return operator.index(seed)
+
+
+def stream(seed: SupportsIndex, name: str, index: int = 0) -> Generator:
+    """The generator number `index` of the stream `name`, independent of every other seed, stream and index."""
+    return np.random.default_rng(SeedSequence(checked(seed), spawn_key=(STREAMS[name], index)))
+
+
+def batch(problem: Problem, seed: SupportsIndex, index: int, interior: int, boundary: int) -> Batch:
+    """Training points and targets after the `index`-th redraw (0: the first batch), float64.
+
+    The points depend on the arguments alone: not on the network, the framework or the optimizer.
+    Raises ValueError for a bad seed, a negative index or fewer than one point.
+    """
+    if index < 0:
+        raise ValueError(f"the index of a batch must be at least 0, not {index}")
+    for kind, count in (("interior", interior), ("boundary", boundary)):
+        if count < 1:
+            raise ValueError(f"a batch must have at least one {kind} point, not {count}")
+    return problem.batch(stream(seed, "points", index), interior, boundary)
+
+
+def evaluation_points(problem: Problem, which: str) -> tuple[np.ndarray, np.ndarray]:
+    """The fixed points x [10·N, d] and solution u* [10·N, m] of errors, N the problem's default interior points.
+
+    `which` is "report", or "selection", the set that tuning alone sees. They come from a constant and the problem's
+    name, whatever the points and the seed of a run. Raises UnknownName.
+    """
+    if which not in EVALUATION_SETS:
+        raise UnknownName("evaluation set", which, EVALUATION_SETS)
+    generator = stream(EVALUATION_SEED, which, zlib.crc32(problem.name.encode()))
+    x, _ = problem.interior.sample(generator, 10 * problem.interior_points)
+    return x, problem.solution(x)
