@@ -1,0 +1,23 @@
+"""The problems that the tests go through: the published ones, other dimensions, and the made-up system."""
+
+import pytest
+from made_up import coupled_2d
+
+import problems
+
+PUBLISHED = [
+    "poisson_sine_2d",
+    "poisson_cosine_5d",
+    "poisson_harmonic_10d",
+    "poisson_norm_100d",
+    "heat_sine_1d",
+    "heat_sum_4d",
+    "log_fokker_planck_9d",
+]
+OTHERS = [
+    *("poisson_sine_1d", "poisson_sine_3d", "poisson_cosine_1d", "poisson_cosine_2d"),
+    *("poisson_harmonic_2d", "poisson_harmonic_4d", "poisson_harmonic_100d", "poisson_norm_1d", "poisson_norm_10d"),
+    *("heat_sine_2d", "heat_sine_3d", "heat_sum_1d", "heat_sum_2d", "log_fokker_planck_1d", "log_fokker_planck_3d"),
+]
+EVERY = [problems.get(name) for name in PUBLISHED + OTHERS] + [coupled_2d]
+every_problem = pytest.mark.parametrize("problem", EVERY, ids=lambda problem: problem.name)
