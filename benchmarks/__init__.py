@@ -1,0 +1,1 @@
+"""WHAT is measured: campaigns (TOML) and asv classes."""

@@ -1,0 +1,20 @@
+"""RUN, CLOCK, RECORD, REPORT: campaigns of runs, and their results as pandas frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.frames import Frames
+
+
+def load(path: str | Path) -> Frames:
+    """The records of a file or a folder as two frames: `runs`, a row a run, and `history`, a row a recorded step.
+
+    Both have the column `identity`. Raises FileNotFoundError where there are no records, InvalidRecord (a ValueError)
+    where one is torn or edited.
+    """
+    from harness.frames import frames  # pandas takes a second, which a run's process need not spend
+
+    return frames(Path(path))

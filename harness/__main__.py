@@ -1,0 +1,129 @@
+"""The command line: optbench run · list · table · plot."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import CampaignError
+from harness.store import InvalidRecord
+from implementations import FrameworkMissing
+from problems.names import UnknownName
+
+app = typer.Typer(
+    name="optbench",
+    help="Matched PyTorch and JAX optimizers for physics-informed neural networks, measured on the same numbers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+TWO_WAYS = "give either a campaign, or --problem, --optimizer and --framework for one run"
+Paths = Annotated[list[Path], typer.Argument(help="Records, or folders with records somewhere below them.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command. A user's mistake is one line and exit code 2, an interruption one line and 130."""
+    try:
+        app(arguments)
+    except (CampaignError, InvalidRecord, UnknownName, FrameworkMissing) as error:
+        _end(str(error), 2)
+    except OSError as error:  # no such file, no rights, no space
+        _end(str(error), 2)
+    except KeyboardInterrupt:
+        _end("interrupted: what is finished is kept, and the same command does the rest", 130)
+
+
+@app.command()
+def run(
+    campaign: Annotated[str | None, typer.Argument(help="A campaign's TOML file or the name of one of ours.")] = None,
+    problem: Annotated[str | None, typer.Option(help="One run instead of a campaign: its problem.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Its optimizer.")] = None,
+    framework: Annotated[str | None, typer.Option(help="Its framework, torch or jax.")] = None,
+    network: Annotated[str, typer.Option(help="Activation and widths of the hidden layers.")] = "tanh_64",
+    seconds: Annotated[float | None, typer.Option(help="Budget in seconds of optimizer steps…")] = None,
+    steps: Annotated[int | None, typer.Option(help="…or in steps.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the initial parameters and the points.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyperparameter, such as damping=1e-3; once for each.")
+    ] = None,
+    interior: Annotated[int | None, typer.Option(help="Interior points a batch; if not given, the problem's.")] = None,
+    boundary: Annotated[int | None, typer.Option(help="Boundary points a batch; if not given, the problem's.")] = None,
+    resample_every: Annotated[int | None, typer.Option(help="Steps between new points; 0: one fixed batch.")] = None,
+    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
+) -> None:
+    """Do what is left of a campaign, or one run, and print its table."""
+    from rich.console import Console
+
+    from harness import campaign as campaigns
+    from harness import expansion, runner, single, store
+
+    if campaign is not None and (problem or optimizer or framework):
+        raise CampaignError("command line", (), TWO_WAYS)
+    if campaign is not None:
+        file = campaigns.find(campaign)
+        name, source, plan = file.stem, file.name, campaigns.read(file)
+    elif problem and optimizer and framework:
+        budget = {"seconds": seconds, "steps": steps, "resample_every": resample_every, "dtype": dtype}
+        name, source = "single", single.SOURCE
+        plan = single.campaign(
+            optimizer, framework, seed, settings or [], interior, boundary, problem=problem, network=network, **budget
+        )
+    else:
+        raise CampaignError("command line", (), TWO_WAYS)
+    runner.run(plan, expansion.requests(plan, name, source), store.folder(results, name), Console())
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="problems, optimizers, networks or campaigns.")]) -> None:
+    """Say which problems, optimizers, networks or campaigns there are."""
+    from harness.listing import LISTINGS
+
+    if what not in LISTINGS:
+        raise UnknownName("list", what, LISTINGS)
+    for line in LISTINGS[what]():
+        typer.echo(line)
+
+
+@app.command()
+def table(
+    paths: Paths,
+    style: Annotated[str, typer.Option("--format", help="text, csv or markdown.")] = "text",
+) -> None:
+    """Print the table of records."""
+    from harness import tables
+
+    if style not in tables.FORMATS:
+        raise UnknownName("format", style, tables.FORMATS)
+    typer.echo(tables.render(tables.summarise(_frames(paths)), style), nl=False)
+
+
+@app.command()
+def plot(
+    paths: Paths,
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path(),
+) -> None:
+    """Draw the relative L2 error over optimizer seconds, a panel a case, as PNG and SVG."""
+    from harness import plots
+
+    out.mkdir(parents=True, exist_ok=True)
+    for figure in plots.error_over_seconds(_frames(paths), out):
+        typer.echo(f"written: {figure}")
+
+
+def _frames(paths: list[Path]):
+    """The records of several paths as one pair of frames."""
+    from harness import store
+    from harness.frames import from_records
+
+    return from_records(record for path in paths for _, record in store.records(path))
+
+
+def _end(message: str, code: int) -> None:
+    typer.echo(f"optbench: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

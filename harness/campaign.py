@@ -1,0 +1,95 @@
+"""A campaign: a TOML file, quick to read. What a table does not say is taken from the one around it."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+
+import implementations
+from harness.errors import CampaignError, explain, keys
+from harness.record import Origin, Points, Positive
+from problems.names import UnknownName
+
+
+class Table(BaseModel):
+    """Keys that the file, a case and an optimizer's table share."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    points: Points | None = None
+    resample_every: NonNegativeInt | None = None
+    steps: PositiveInt | None = None
+    seconds: Positive | None = None
+
+
+class OptimizerTable(Table):
+    """`[case.optimizers.<label>]`: hyperparameters, and keys that override the case's."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    name: str | None = None  # the optimizer, where the label is not its name
+    origin: Origin | None = Field(default=None, alias="from")
+    experiment: str | None = None  # the paper's, where the hyperparameters are from it
+
+
+class Case(Table):
+    """`[[case]]`: a problem and a network."""
+
+    name: str | None = None
+    problem: str
+    network: str
+    dtype: Literal["float64", "float32"] | None = None
+    seeds: list[NonNegativeInt] | None = None
+    frameworks: list[str] | None = None
+    optimizers: dict[str, OptimizerTable] | None = None
+
+
+class Campaign(Table):
+    """The whole file."""
+
+    version: str  # the same major version means comparable
+    description: str = ""
+    processes: Literal["per-framework", "per-run"] = "per-run"
+    threads: PositiveInt = 1  # cores a run
+    limit: Positive | None = None  # wall-clock seconds a run
+    dtype: Literal["float64", "float32"] = "float64"
+    seeds: list[NonNegativeInt] = [0]
+    frameworks: list[str] = list(implementations.FRAMEWORKS)
+    optimizers: dict[str, OptimizerTable] = {}
+    case: list[Case] = Field(min_length=1)
+
+
+def shipped() -> dict[str, Path]:
+    """The campaigns that come with the repository, by name."""
+    return {file.stem: file for file in sorted(Path(str(files("benchmarks"))).glob("*.toml"))}
+
+
+def find(name: str) -> Path:
+    """The file of a path or of a shipped campaign's name; raises UnknownName."""
+    file = Path(name)
+    if file.is_file():
+        return file
+    if name not in shipped():
+        raise UnknownName("campaign", name, [*shipped(), *map(str, sorted(file.parent.glob("*.toml")))])
+    return shipped()[name]
+
+
+def read(file: Path) -> Campaign:
+    """The campaign of a TOML file; raises CampaignError."""
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # malformed TOML, or no UTF-8
+        raise CampaignError(file.name, (), f"no TOML file: {error}") from error
+    return parse(tables, file.name)
+
+
+def parse(tables: dict[str, Any], source: str) -> Campaign:
+    """The campaign of a file's tables; `source` is what an error calls the file. Raises CampaignError."""
+    try:
+        return Campaign.model_validate(tables)
+    except ValidationError as error:
+        parent = error.errors()[0]["loc"][:-1]
+        model = Points if "points" in parent else Case if parent else Campaign
+        raise explain(source, error, keys(model)) from error

@@ -1,0 +1,47 @@
+"""The clock: every second of a run belongs to exactly one section."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# setup: importing the framework, building problem and network · draw: points and targets · copy: arrays to the device ·
+# compile: compilation and the warm-up step · train: optimizer steps, device synchronised · evaluate: errors and losses
+# of the history · log: reading a step's losses, progress, everything else
+SECTIONS = ("setup", "draw", "copy", "compile", "train", "evaluate", "log")
+
+
+class Clock:
+    """Attributes elapsed time to the section it was spent in; starts in "setup".
+
+    Switching sections reads the time once and books it on the section left, so that the parts add up to the whole by
+    construction. `now` gives seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(SECTIONS, 0.0)
+        self._now = now
+        self._current = "setup"
+        self._start = self._last = now()
+
+    def enter(self, section: str) -> None:
+        """Leave the current section for `section`."""
+        if section not in self.seconds:
+            raise KeyError(f"no section {section!r}: there are {', '.join(SECTIONS)}")
+        instant = self._now()
+        self.seconds[self._current] += instant - self._last
+        self._current, self._last = section, instant
+
+    @contextmanager
+    def section(self, section: str) -> Iterator[None]:
+        """Spend the body in `section`, then go back to where the clock was, also after an exception."""
+        previous = self._current
+        self.enter(section)
+        try:
+            yield
+        finally:
+            self.enter(previous)
+
+    @property
+    def wall(self) -> float:
+        """Seconds from the start to the last switch of sections."""
+        return self._last - self._start

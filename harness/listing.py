@@ -1,0 +1,53 @@
+"""What there is: problems, optimizers, networks, campaigns, a line each."""
+
+from collections.abc import Callable, Iterator
+
+import implementations
+import problems
+from harness import campaign
+from problems import networks
+
+
+def published_problems() -> Iterator[str]:
+    """The paper's problems with their defaults."""
+    for name in problems.names():
+        problem = problems.get(name)
+        redrawn = f"redrawn every {problem.resample_every} steps" if problem.resample_every else "one fixed batch"
+        points = f"{problem.interior_points} interior and {problem.boundary_points} boundary points, {redrawn}"
+        yield f"{name}: {problem.dim} inputs, {points}; {', '.join(problem.networks)}"
+    yield "every family is there in other dimensions too: poisson_sine_3d"
+
+
+def optimizers() -> Iterator[str]:
+    """Every optimizer with its hyperparameters' defaults, from one framework: the twins have the same."""
+    installed = implementations.installed() or implementations.FRAMEWORKS
+    for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
+        fields = optimizer.__dataclass_fields__.values()
+        yield f"{name}: {', '.join(f'{field.name}={optimizer().__dict__[field.name]!r}' for field in fields)}"
+
+
+def paper_networks() -> Iterator[str]:
+    """The paper's networks with their parameter counts."""
+    cases: dict[str, list[str]] = {}
+    for problem in map(problems.get, problems.names()):
+        for network in problem.networks:
+            count = networks.parameter_count(network, problem.dim, problem.outputs)
+            cases.setdefault(network, []).append(f"D = {count:,} for {problem.name}")
+    for network, counts in cases.items():
+        yield f"{network}: {', '.join(counts)}"
+    yield "any activation, widths and depth make a name: sin_32_32_32"
+
+
+def campaigns() -> Iterator[str]:
+    """The campaigns that come with the repository."""
+    for name, file in campaign.shipped().items():
+        found = campaign.read(file)
+        yield f"{name} {found.version}: {found.description or f'{len(found.case)} cases'} ({file})"
+
+
+LISTINGS: dict[str, Callable[[], Iterator[str]]] = {
+    "problems": published_problems,
+    "optimizers": optimizers,
+    "networks": paper_networks,
+    "campaigns": campaigns,
+}

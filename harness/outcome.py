@@ -1,0 +1,40 @@
+"""What an exception makes of a run: a status and a text."""
+
+import traceback
+from pathlib import Path
+
+from harness.record import Status
+from implementations.failures import FactorisationFailed
+
+LACK_OF_MEMORY = ("RESOURCE_EXHAUSTED", "can't allocate memory", "not enough memory")  # in JAX's and PyTorch's words
+
+
+class Diverged(ArithmeticError):
+    """A loss or an error is no longer finite."""
+
+
+class TimedOut(RuntimeError):
+    """The run is past its limit of wall-clock seconds."""
+
+
+def classify(error: BaseException) -> tuple[Status, str]:
+    """The status that an exception gives a run, and its text; an unforeseen one with the line that raised it."""
+    if _lacks_memory(error):
+        return "out-of-memory", _described(error)
+    if isinstance(error, Diverged):
+        return "diverged", str(error)
+    if isinstance(error, TimedOut):
+        return "timed-out", str(error)
+    if isinstance(error, FactorisationFailed | ImportError):
+        return "failed", str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return "failed", _described(error) + "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return by_name or any(words in str(error) for words in LACK_OF_MEMORY)
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

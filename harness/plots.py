@@ -1,0 +1,57 @@
+"""Figures: the relative L2 error over optimizer seconds."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+from harness.frames import Frames
+
+mpl.use("agg")  # files alone: no display is needed
+
+# one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer that is not here gets a grey
+COLOURS = dict(
+    zip(
+        ("sgd", "adam", "lbfgs", "lbfgs_wolfe", "engd", "engd_per_layer", "engd_diagonal", "kfac", "kfac_star"),
+        sns.color_palette("colorblind", 10).as_hex(),
+        strict=False,
+    )
+)
+DASHES = {"torch": "", "jax": (3, 1.5)}
+
+
+def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
+    """Draw a panel a case, a colour an optimizer, a dash a framework; the PNG's and the SVG's path."""
+    described = frames.runs[["identity", "case", "optimizer", "framework"]]
+    data = frames.history.merge(described, on="identity").query("seconds > 0")
+    optimizers = [*COLOURS, *sorted(set(data["optimizer"]) - set(COLOURS))]
+    grid = sns.relplot(
+        data,
+        x="seconds",
+        y="relative_l2",
+        hue="optimizer",
+        hue_order=[optimizer for optimizer in optimizers if optimizer in set(data["optimizer"])],
+        palette={optimizer: COLOURS.get(optimizer, "0.5") for optimizer in optimizers},
+        style="framework",
+        style_order=[framework for framework in DASHES if framework in set(data["framework"])],
+        dashes=DASHES,
+        units="identity",
+        estimator=None,
+        col="case",
+        col_wrap=min(3, frames.runs["case"].unique().size),
+        kind="line",
+        height=4,
+    )
+    grid.set(xscale="log", yscale="log").set_axis_labels("optimizer seconds", "relative L2 error")
+    grid.set_titles("{col_name}")
+    return _save(grid, folder, "error_over_seconds")
+
+
+def _save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:
+    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    with mpl.rc_context({"svg.hashsalt": name}):  # the same file for the same numbers
+        grid.savefig(paths[0], dpi=150)
+        grid.savefig(paths[1], metadata={"Date": None})
+    plt.close(grid.figure)
+    return paths

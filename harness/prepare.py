@@ -1,0 +1,88 @@
+"""Everything of a run but its steps: numbers drawn, copied to the device, functions compiled and warmed up."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import problems
+from harness.clock import Clock
+from harness.record import Request
+from problems import networks, seeds
+from problems.problem import Problem
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready for its first step; arrays are the framework's own."""
+
+    problem: Problem
+    backend: Any
+    optimizer: Any
+    step: Callable  # (params, state, batch) -> (params, state, losses)
+    losses: Callable  # (params, batch) -> losses
+    predict: Callable  # (params, x) -> u
+    points: Any  # x of the evaluation points [n, d]
+    solution: np.ndarray  # u* there [n, m]
+    params: Any  # initial ones
+    state: Any  # the optimizer's, initial
+    batch: Any  # the first one
+
+
+def prepare(request: Request, framework: Any, clock: Clock) -> Prepared:
+    """Set a run up; every second of it goes to a section of its own."""
+    problem, backend = problems.get(request.problem), framework.backend
+    objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
+    optimizer = framework.OPTIMIZERS[request.optimizer](**request.hyperparameters)
+    params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
+    params = copied(params, request.dtype, backend, clock)
+    with clock.section("draw"):
+        points, solution = seeds.evaluation_points(problem, "report")
+    prepared = Prepared(
+        problem,
+        backend,
+        optimizer,
+        backend.compile(functools.partial(optimizer.step, objective)),
+        backend.compile(objective.losses),
+        backend.compile(objective.predict),
+        copied(points, request.dtype, backend, clock),
+        solution,
+        params,
+        optimizer.init(objective, params),
+        draw(request, problem, 0, backend, clock),
+    )
+    with clock.section("compile"):
+        _warm_up(prepared)
+    return prepared
+
+
+def _warm_up(run: Prepared) -> None:
+    """Compile all that the loop calls, by calling it; the results are dropped."""
+    params, state, _ = run.step(run.params, run.state, run.batch)
+    # once more with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
+    run.backend.wait(run.step(params, state, run.batch))
+    run.backend.wait((run.losses(run.params, run.batch), run.predict(run.params, run.points)))
+
+
+def draw(request: Request, problem: Problem, index: int, backend: Any, clock: Clock) -> Any:
+    """The batch after the `index`-th redraw, on the device."""
+    with clock.section("draw"):
+        batch = seeds.batch(problem, request.seed, index, request.points.interior, request.points.boundary)
+    return copied(batch, request.dtype, backend, clock)
+
+
+def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
+    """A tree's arrays on the device, in `dtype`."""
+    with clock.section("copy"):
+        copy = backend.from_numpy_tree(_cast(tree, dtype))
+        backend.wait(copy)
+        return copy
+
+
+def _cast(tree: Any, dtype: str) -> Any:
+    if isinstance(tree, np.ndarray):
+        return tree.astype(dtype, copy=False)
+    parts = [_cast(part, dtype) for part in tree]
+    return tree._make(parts) if hasattr(tree, "_make") else type(tree)(parts)

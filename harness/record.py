@@ -1,0 +1,109 @@
+"""What a run is: what was asked, what happened."""
+
+import hashlib
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
+
+from harness.provenance import Provenance
+
+Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
+Origin = Literal["paper", "ours", "default"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=False)]  # JSON has no NaN and no infinity: they are kept as strings
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Points(_Strict):
+    """How many points a batch has."""
+
+    interior: PositiveInt
+    boundary: PositiveInt
+
+
+class Labels(_Strict):
+    """What a campaign calls a run; no part of its identity."""
+
+    campaign: str
+    campaign_version: str
+    case: str
+    optimizer: str  # the name of the optimizer's table, "kfac" or "kfac, Bayes"
+    hyperparameters_from: Origin
+    experiment: str | None = None
+
+
+class Request(_Strict):
+    """One run, fully spelled out: every default filled in, exactly one budget."""
+
+    problem: str
+    problem_version: int
+    network: str
+    points: Points
+    resample_every: NonNegativeInt  # steps between new points; 0: one fixed batch
+    optimizer: str
+    optimizer_version: int
+    hyperparameters: dict[str, JsonValue]
+    framework: str
+    mode: Literal["eager", "jit"]
+    dtype: Literal["float64", "float32"]
+    steps: PositiveInt | None = None
+    seconds: Positive | None = None  # of optimizer steps
+    seed: NonNegativeInt
+    labels: Labels
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.steps is None) == (self.seconds is None):
+            raise ValueError("a run has exactly one budget, steps or seconds")
+        return self
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of what was asked, without the labels, in canonical JSON."""
+        asked = self.model_dump(mode="json", exclude={"labels"})
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        return f"{self.problem} {self.network} {self.labels.optimizer} {self.framework} seed {self.seed}"
+
+
+class Row(_Strict):
+    """The state after `step` steps: losses and errors at the same parameters."""
+
+    step: NonNegativeInt
+    seconds: Number  # of optimizer steps so far
+    interior: Number  # the two losses on the batch of the last step
+    boundary: Number
+    relative_l2: Number  # ‖u − u*‖ / ‖u*‖ over the evaluation points
+    rms: Number  # root mean square of |u − u*|
+
+
+class Record(_Strict):
+    """One run's result, complete in itself."""
+
+    schema_version: Literal[1] = 1
+    identity: str
+    request: Request
+    status: Status
+    error: str | None = None
+    started: str  # UTC, ISO 8601
+    steps: NonNegativeInt = 0
+    parameters: NonNegativeInt  # D, the number of the network's parameters
+    counters: dict[str, int] = {}  # what the optimizer's state counts: stalls, evaluations
+    clock: dict[str, Number]  # seconds by section; they add up to wall_seconds
+    wall_seconds: Number
+    peak_memory: int | None = None  # bytes
+    history: tuple[Row, ...] = ()
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _unedited(self) -> Self:
+        if self.identity != self.request.identity:
+            raise ValueError("the identity is not that of the request")
+        return self

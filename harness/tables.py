@@ -1,0 +1,152 @@
+"""Result tables: a row for each optimizer and framework of a case, the best first; as text, CSV or Markdown."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from harness.frames import Frames
+
+FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
+
+CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "dtype"]
+BATCHES = ["interior_points", "boundary_points", "resample_every"]
+BUDGETS = ["budget_steps", "budget_seconds"]
+ENTRY = [
+    "label",
+    "optimizer",
+    "optimizer_version",
+    "framework",
+    "mode",
+    "hyperparameters_from",
+    "hyperparameters",
+    *BATCHES,
+    *BUDGETS,
+]
+GROUP = CASE[:3]  # what a table of its own is made for
+COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "status",
+           "hyperparameters")  # fmt: skip
+ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "left", "left")
+HERE = {"paper": "the paper's", "ours": "ours", "default": "default"}
+
+
+def summarise(frames: Frames) -> pd.DataFrame:
+    """A row for each case, optimizer and framework: medians and ranges over seeds, and how many runs ended how.
+
+    No row mixes campaigns, machines or versions. The final error is that of finished runs alone; best, steps and seconds are those of every run. Cases are in the
+    order of the runs, a case's rows in the order of their final error.
+    """
+    runs: Any = frames.runs
+    runs = runs.assign(ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0))
+    groups = runs.groupby(CASE + ENTRY, sort=False, dropna=False)
+    rows = [dict(zip(CASE + ENTRY, names, strict=True)) | _entry(group) for names, group in groups]
+    table = pd.DataFrame(rows)
+    table = table.assign(place=table.groupby(GROUP, sort=False).ngroup())
+    table = table.sort_values(["place", "relative_l2", "label", "framework"], na_position="last")
+    return table.drop(columns="place").reset_index(drop=True)
+
+
+def _entry(runs: Any) -> dict[str, Any]:
+    counts = runs["status"].value_counts()
+    status = ", ".join(f"{count} {status}" for status, count in counts.items()) if len(runs) > 1 else counts.index[0]
+    final, best = runs["relative_l2"][runs["status"] == "finished"], runs["best_relative_l2"]
+    return {
+        "runs": len(runs),
+        "finished": len(final),
+        "status": status,
+        **{f"relative_l2{suffix}": value for suffix, value in _spread(final)},
+        **{f"best_relative_l2{suffix}": value for suffix, value in _spread(best)},
+        **{name: runs[name].median() for name in ("steps", "train_seconds", "ms_per_step", "compile_seconds")},
+    }
+
+
+def _spread(values: Any) -> tuple[tuple[str, float], ...]:
+    return ("", values.median()), ("_min", values.min()), ("_max", values.max())
+
+
+def render(table: pd.DataFrame, style: str) -> str:
+    """A summary as text, CSV (every column, a line an entry) or Markdown."""
+    if style == "csv":
+        return table.to_csv(index=False)
+    several = len(table[GROUP[:2]].drop_duplicates()) > 1
+    return "\n".join(_case(rows, style, several) for _, rows in table.groupby(GROUP, sort=False))
+
+
+def _case(rows: Any, style: str, several: bool) -> str:
+    body = tabulate(
+        [_cells(row) for row in rows.assign(label=_labels(rows)).to_dict("records")],
+        headers=COLUMNS,
+        tablefmt="pipe" if style == "markdown" else "simple",
+        colalign=ALIGNMENT,
+        disable_numparse=True,
+    )
+    place = f"{rows.iloc[0]['campaign']} on {rows.iloc[0]['machine']}: " if several else ""
+    header = ("### " if style == "markdown" else "") + place + _header(rows)
+    return "\n".join([header, "", body, "", *_notes(rows)])
+
+
+def _labels(rows: Any) -> list[str]:
+    """The optimizers' labels; with all hyperparameters where an optimizer is there more than once."""
+    repeated = rows.duplicated(["label", "framework"], keep=False)
+    labels = zip(rows["label"], rows["hyperparameters"], repeated, strict=True)
+    return [f"{label}: {hyperparameters}" if more else label for label, hyperparameters, more in labels]
+
+
+def _header(rows: Any) -> str:
+    first = rows.iloc[0]
+    network = f"{first['network']} (D = {first['parameters']:,})"
+    named = "" if first["case"] == f"{first['problem']}, {first['network']}" else f"{first['case']}: "
+    batches = rows[BATCHES].drop_duplicates()
+    points = _batch(first) if len(batches) == 1 else "points differ by optimizer"
+    budgets = rows[BUDGETS].drop_duplicates()
+    budget = _budget(first) if len(budgets) == 1 else "budgets differ by optimizer"
+    return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['dtype']}"
+
+
+def _batch(row: Any) -> str:
+    redrawn = f"redrawn every {row['resample_every']} steps" if row["resample_every"] > 1 else "redrawn every step"
+    fixed = redrawn if row["resample_every"] else "one fixed batch"
+    return f"{row['interior_points']} interior and {row['boundary_points']} boundary points ({fixed})"
+
+
+def _budget(row: Any) -> str:
+    return f"{row['budget_seconds']:g} s" if pd.notna(row["budget_seconds"]) else f"{row['budget_steps']:g} steps"
+
+
+def _cells(row: dict[Any, Any]) -> list[str]:
+    return [
+        row["label"],
+        row["framework"],
+        _with_range(row, "relative_l2"),
+        _with_range(row, "best_relative_l2"),
+        _number(row["steps"], ",.0f"),
+        _number(row["train_seconds"], ".2f"),
+        _number(row["ms_per_step"], ".3g"),
+        _number(row["compile_seconds"], ".2f"),
+        row["status"],
+        HERE[row["hyperparameters_from"]],
+    ]
+
+
+def _with_range(row: dict[Any, Any], name: str) -> str:
+    median = _number(row[name], ".2e")
+    several = row["runs"] > 1 and pd.notna(row[name])
+    return f"{median} [{row[f'{name}_min']:.1e}, {row[f'{name}_max']:.1e}]" if several else median
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if pd.notna(value) else "–"
+
+
+def _notes(rows: Any) -> Iterator[str]:
+    """What a reader must know before comparing the rows."""
+    for what, columns, words in (("batches", BATCHES, _batch), ("budgets", BUDGETS, _budget)):
+        if len(rows[columns].drop_duplicates()) > 1:
+            kinds = rows.groupby(columns, sort=False, dropna=False)
+            each = [f"{', '.join(group['label'].unique())}: {words(group.iloc[0])}" for _, group in kinds]
+            yield f"Optimizers of this case had different {what}: {'; '.join(each)}."
+            yield ""
+    if rows["runs"].max() > 1:
+        yield f"Medians over {rows['runs'].max()} seeds, ranges in brackets; the final error is that of finished runs."
+        yield ""
