@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from implementations.checks import check_shapes
 from implementations.jax.network import ACTIVATIONS, Pass, backward, forward
 from implementations.jax.parameters import Params
 from problems.names import UnknownName
@@ -72,6 +73,7 @@ class Objective:
         return self._each_term(linearize, params, batch)
 
     def _each_term(self, function: Callable, params: Params, batch: Batch) -> tuple:
+        check_shapes(self.problem, params, batch)
         terms = zip((self.problem.interior, self.problem.boundary), batch, strict=True)
         return tuple(function(term, self.activation, params, *points) for term, points in terms)
 

@@ -1,0 +1,101 @@
+"""The certificate that the twins match: how far their trajectories part, beside what rounding alone does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import implementations
+import problems
+from implementations import Framework
+from problems.problem import Batch, Problem
+
+# conditions under which rounding stays small: see the hyperparameters' effect with `optbench parity --set`
+CONDITIONED: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "adam": {},
+    "lbfgs": {"learning_rate": 0.01, "inner_iterations": 2},
+    "lbfgs_wolfe": {"learning_rate": 0.01, "inner_iterations": 1},
+    "engd": {"damping": 1e-2},
+    "engd_per_layer": {"damping": 1e-2},
+    "engd_diagonal": {"damping": 1e-2},
+    "kfac": {"damping": 1e-2},
+    "kfac_star": {"damping": 1e-2},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A short run on a fixed batch: what both twins are asked to do."""
+
+    problem: Problem
+    optimizer: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    network: str = "tanh_8_8"
+    interior: int = 30
+    boundary: int = 20
+    steps: int = 20
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Relative differences ‖θ − θ′‖ / ‖θ‖ of the parameters, the largest over the steps."""
+
+    case: Case
+    difference: float  # between the twins
+    drift: float  # of one framework from itself when the points come in another order: rounding alone
+
+    @property
+    def agrees(self) -> bool:
+        """The twins differ by no more than ten times what rounding alone does."""
+        return self.difference <= 10 * max(self.drift, float(np.finfo(np.float64).eps))
+
+
+def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
+    """Run a case in both frameworks, and once more in each with its points permuted."""
+    plain = [trajectory(framework, case) for framework in frameworks]
+    permuted = [trajectory(framework, case, permute=True) for framework in frameworks]
+    drift = max(difference(one, other) for one, other in zip(plain, permuted, strict=True))
+    return Certificate(case, difference(*plain), drift)
+
+
+def trajectory(framework: Framework, case: Case, permute: bool = False) -> np.ndarray:
+    """The parameters before and after every step, [steps + 1, D]."""
+    backend = framework.backend
+    batch = problems.seeds.batch(case.problem, case.seed, 0, case.interior, case.boundary)
+    batch = backend.from_numpy_tree(permuted(batch) if permute else batch)
+    network = problems.networks.parse(case.network)
+    objective = framework.Objective(case.problem, network.activation)
+    optimizer = framework.OPTIMIZERS[case.optimizer](**case.hyperparameters)
+    start = problems.networks.initial_parameters(case.network, case.problem.dim, case.problem.outputs, case.seed)
+    params = backend.from_numpy_tree(start)
+    state, step = optimizer.init(objective, params), backend.compile(partial(optimizer.step, objective))
+    rows = [vector(start)]
+    for _ in range(case.steps):
+        params, state, _losses = step(params, state, batch)
+        optimizer.check(state)
+        rows.append(vector(backend.to_numpy_tree(params)))
+    return np.array(rows)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest ‖θ − θ′‖ / ‖θ‖ over the steps."""
+    return float((np.linalg.norm(one - other, axis=1) / np.linalg.norm(one, axis=1)).max())
+
+
+def permuted(batch: Batch) -> Batch:
+    """The same points in another order: in exact arithmetic every step stays the same."""
+    return Batch(*((x[::-1].copy(), y[::-1].copy()) for x, y in batch))
+
+
+def vector(params: list[np.ndarray]) -> np.ndarray:
+    """All parameters side by side [D]."""
+    return np.concatenate([matrix.ravel() for matrix in params])
+
+
+def both() -> tuple[Framework, Framework]:
+    """The two frameworks; raises FrameworkMissing where one is not installed."""
+    return implementations.load("torch"), implementations.load("jax")
