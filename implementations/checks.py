@@ -9,11 +9,15 @@ def check_shapes(problem: Problem, params: list[Any], batch: Batch) -> None:
     """Raise ValueError where parameters and batch do not fit the problem and each other; reads shapes alone."""
     inputs, outputs, dtype = params[0].shape[1] - 1, params[-1].shape[0], params[0].dtype
     if (inputs, outputs) != (problem.dim, problem.outputs):
-        raise ValueError(f"{problem.name} has {problem.dim} inputs and {problem.outputs} outputs, the network {inputs} and {outputs}")
+        raise ValueError(
+            f"{problem.name} has {problem.dim} inputs and {problem.outputs} outputs, the network {inputs} and {outputs}"
+        )
     for name, (x, y) in zip(("interior", "boundary"), batch, strict=True):
         if x.ndim != 2 or x.shape[1] != inputs:
             raise ValueError(f"{name} points have shape {list(x.shape)}: must be [n, {inputs}]")
         if y.ndim != 2 or y.shape[0] != x.shape[0]:
             raise ValueError(f"{name} targets have shape {list(y.shape)}: must be [{x.shape[0]}, r]")
         if x.dtype != dtype or y.dtype != dtype:
-            raise ValueError(f"{name} points and targets are {x.dtype} and {y.dtype}: must be {dtype} as the parameters")
+            raise ValueError(
+                f"{name} points and targets are {x.dtype} and {y.dtype}: must be {dtype} as the parameters"
+            )

@@ -34,7 +34,7 @@ class Adam:
     def init(self, objective: Objective, params: Params) -> State:
         """No moments yet."""
         zeros = [jnp.zeros_like(matrix) for matrix in params]
-        return State(jnp.array(0), zeros, zeros)
+        return State(jnp.zeros((), int), zeros, zeros)
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
@@ -42,7 +42,8 @@ class Adam:
         step = state.step + 1
         first = [self.beta1 * m + (1 - self.beta1) * g for m, g in zip(state.first, gradient, strict=True)]
         second = [self.beta2 * v + (1 - self.beta2) * g * g for v, g in zip(state.second, gradient, strict=True)]
-        unbias = 1 - self.beta1**step, 1 - self.beta2**step
+        betas = jnp.array([self.beta1, self.beta2], params[0].dtype)  # a power of a Python float would be float64
+        unbias = 1 - betas**step
         params = [
             matrix - self.learning_rate * (m / unbias[0]) / (jnp.sqrt(v / unbias[1]) + self.eps)
             for matrix, m, v in zip(params, first, second, strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from implementations.memory import peak_resident_bytes
@@ -15,7 +16,8 @@ device = jax.devices()[0]
 
 def from_numpy(array: np.ndarray) -> jax.Array:
     """An array on the device with the array's numbers and dtype."""
-    return jax.device_put(np.array(array), device)
+    # not tied to the device: a program compiled for tied arguments is compiled again for the step's own results
+    return jnp.asarray(np.array(array))
 
 
 def to_numpy(array: Any) -> np.ndarray:

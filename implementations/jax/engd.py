@@ -85,7 +85,7 @@ class ENGD:
         """A Gramian of zeros or the identity."""
         start = [self.structure.identity(block) for block in self.structure.merge([p.flatten() for p in params])]
         gramian = start if self.identity_init else [jnp.zeros_like(block) for block in start]
-        none = jnp.array(0)
+        none = jnp.zeros((), int)
         return State(gramian, none, none - 1)
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:

@@ -23,7 +23,7 @@ class History(NamedTuple):
 def empty(history_size: int, vector: Array) -> History:
     """No pairs yet, for vectors like the one given; γ = 1."""
     rows = jnp.zeros((history_size + 1, len(vector)), vector.dtype)
-    return History(rows, rows, rows[:, 0], jnp.array(0), jnp.ones((), vector.dtype))
+    return History(rows, rows, rows[:, 0], jnp.zeros((), int), jnp.ones((), vector.dtype))
 
 
 def remember(history: History, step: Array, change: Array) -> History:

@@ -67,7 +67,7 @@ class KFAC:
     def init(self, objective: Objective, params: Params) -> State:
         """Factors of zeros or identities, no momentum."""
         zeros = [jnp.zeros_like(matrix) for matrix in params]
-        return State(initial(self, params), zeros, jnp.array(0))
+        return State(initial(self, params), zeros, jnp.zeros((), int))
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
@@ -93,7 +93,7 @@ def initial(options: Any, params: Params) -> Preconditioner:
         A, B = jnp.eye(columns, **like), jnp.eye(out, **like)
         factors.append(Factors(*(options.identity_init * factor for factor in (A, B, A, B))))
         inverses.append(KroneckerSum(0 * B, 0 * A, jnp.zeros((out, columns), **like)))
-    return Preconditioner(jnp.array(0), factors, inverses, jnp.array(-1))
+    return Preconditioner(jnp.zeros((), int), factors, inverses, jnp.full((), -1, int))
 
 
 def precondition(

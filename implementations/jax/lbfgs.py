@@ -54,7 +54,7 @@ class LBFGS:
     def init(self, objective: Objective, params: Params) -> State:
         """No pairs and no direction yet."""
         zeros = jnp.zeros_like(flatten(params))
-        return State(history.empty(self.history_size, zeros), zeros, zeros[0], zeros, jnp.array(0))
+        return State(history.empty(self.history_size, zeros), zeros, zeros[0], zeros, jnp.zeros((), int))
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """Up to `inner_iterations` quasi-Newton steps on the batch; the losses are those before them."""
@@ -65,7 +65,9 @@ class LBFGS:
 
         vector = flatten(params)
         losses, gradient = evaluate(vector)
-        start = Inner(vector, sum(losses), gradient, state, jnp.array(0), jnp.array(1), ~self._solved(gradient))
+        start = Inner(
+            vector, sum(losses), gradient, state, jnp.zeros((), int), jnp.ones((), int), ~self._solved(gradient)
+        )
         end = while_loop(lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start)
         return split_like(params, end.vector), end.state, losses
 

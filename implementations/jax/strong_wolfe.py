@@ -86,7 +86,9 @@ def bracket(evaluate: Callable[[Array], Point], start: Point, size: Array, budge
         return (bracketing.status == SEARCHING) & (bracketing.iterations < budget)
 
     current = evaluate(size)
-    return while_loop(goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 0), jnp.array(0)))
+    return while_loop(
+        goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 0), jnp.zeros((), int))
+    )
 
 
 def judge(start: Point, previous: Point, current: Point, iterations: int | Array) -> Array:

@@ -1,0 +1,80 @@
+"""Small cases for the tests of the implementations."""
+
+from functools import partial
+from importlib import import_module
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import implementations
+import problems
+from implementations import Framework
+
+frameworks = pytest.mark.parametrize(
+    "framework",
+    [
+        pytest.param(
+            name, marks=pytest.mark.skipif(name not in implementations.installed(), reason=f"{name} is missing")
+        )
+        for name in implementations.FRAMEWORKS
+    ],
+)
+needs_both = pytest.mark.skipif(len(implementations.installed()) < 2, reason="twins need both frameworks")
+OPTIMIZERS = (
+    *("sgd", "adam", "lbfgs", "lbfgs_wolfe"),
+    *("engd", "engd_per_layer", "engd_diagonal", "kfac", "kfac_star"),
+)
+
+
+class Small(NamedTuple):
+    """An objective with parameters and a batch, in a framework's arrays."""
+
+    framework: Framework
+    objective: object
+    params: list
+    batch: tuple
+
+    @property
+    def start(self):
+        return [self.framework.backend.to_numpy(matrix) for matrix in self.params]
+
+    def part(self, file):
+        """A module of the framework's implementation."""
+        return import_module(f"implementations.{self.framework.name}.{file}")
+
+    def prepare(self, optimizer, **hyperparameters):
+        """An optimizer, its state and its compiled step."""
+        made = self.framework.OPTIMIZERS[optimizer](**hyperparameters)
+        step = self.framework.backend.compile(partial(made.step, self.objective))
+        return made, made.init(self.objective, self.params), step
+
+    def numpy(self, tree):
+        return self.framework.backend.to_numpy_tree(tree)
+
+
+def small(framework, problem, network="tanh_5_4", interior=7, boundary=5, seed=1, dtype=np.float64):
+    loaded = implementations.load(framework)
+    start = problems.networks.initial_parameters(network, problem.dim, problem.outputs, seed)
+    batch = problems.seeds.batch(problem, seed, 0, interior, boundary)
+    return arrays(loaded, problem, start, batch, problems.networks.parse(network).activation, dtype)
+
+
+def arrays(loaded, problem, params, batch, activation="tanh", dtype=np.float64):
+    """A case with explicit NumPy numbers."""
+
+    def put(array):
+        return loaded.backend.from_numpy(np.asarray(array, dtype))
+
+    points = tuple((put(x), put(y)) for x, y in batch)
+    return Small(loaded, loaded.Objective(problem, activation), [put(matrix) for matrix in params], points)
+
+
+def vector(params):
+    return np.concatenate([np.asarray(matrix).ravel() for matrix in params])
+
+
+def relative(one, other):
+    """‖a − b‖ / ‖b‖ over all entries."""
+    one, other = vector(one if isinstance(one, list) else [one]), vector(other if isinstance(other, list) else [other])
+    return np.linalg.norm(one - other) / np.linalg.norm(other)

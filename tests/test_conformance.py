@@ -1,0 +1,243 @@
+"""What every optimizer promises, in both frameworks."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from made_up import coupled_2d
+from pydantic import ValidationError
+from small import OPTIMIZERS, arrays, frameworks, relative, small, vector
+
+import implementations
+import problems
+from implementations.failures import FactorisationFailed
+from problems import UnknownName
+
+every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+SINE = problems.get("poisson_sine_2d")
+
+
+def run(case, optimizer, steps, **hyperparameters):
+    made, state, step = case.prepare(optimizer, **hyperparameters)
+    params, losses = case.params, []
+    for _ in range(steps):
+        params, state, before = step(params, state, case.batch)
+        made.check(state)
+        losses.append(float(sum(before)))
+    return case.numpy(params), losses
+
+
+@frameworks
+@every_optimizer
+def test_a_step_is_pure(framework, optimizer):
+    case = small(framework, SINE)
+    _, state, step = case.prepare(optimizer)
+    params, state, _ = step(case.params, state, case.batch)  # beyond the first step, where memory matters
+    before = case.numpy((params, state, case.batch))
+    once, again = (case.numpy(step(params, state, case.batch)) for _ in range(2))
+    assert_same_bits(case.numpy((params, state, case.batch)), before)
+    assert_same_bits(once, again)
+
+
+@frameworks
+@every_optimizer
+def test_state_goes_through_numpy(framework, optimizer):
+    case = small(framework, SINE)
+    _, state, step = case.prepare(optimizer)
+    params, state, _ = step(case.params, state, case.batch)
+    restored = case.framework.backend.from_numpy_tree(case.numpy((params, state)))
+    direct, back = step(params, state, case.batch), step(*restored, case.batch)
+    assert_same_bits(case.numpy(direct), case.numpy(back))
+
+
+def leaves(tree):
+    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, tuple | list) else [np.asarray(tree)]
+
+
+def assert_same_bits(one, other):
+    pairs = list(zip(leaves(one), leaves(other), strict=True))
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    assert pairs
+
+
+@pytest.mark.skipif("jax" not in implementations.installed(), reason="jax is missing")
+@every_optimizer
+def test_nothing_is_compiled_twice(optimizer):
+    case = small("jax", SINE)
+    _, state, step = case.prepare(optimizer)
+    params = case.params
+    for _ in range(3):
+        params, state, _ = step(params, state, case.batch)
+    assert step._cache_size() == 1
+
+
+@frameworks
+@every_optimizer
+def test_the_loss_decreases(framework, optimizer):
+    losses = run(small(framework, SINE, "tanh_16", interior=60, boundary=20), optimizer, 25)[1]
+    assert losses[-1] < 0.99 * losses[0]
+
+
+@frameworks
+@every_optimizer
+def test_a_system_of_two_equations_is_trained(framework, optimizer):
+    losses = run(small(framework, coupled_2d, interior=20, boundary=8), optimizer, 10)[1]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+@frameworks
+@every_optimizer
+def test_losses_are_those_before_the_step(framework, optimizer):
+    case = small(framework, SINE)
+    _, state, step = case.prepare(optimizer)
+    expected = case.numpy(case.objective.losses(case.params, case.batch))
+    assert np.allclose(case.numpy(step(case.params, state, case.batch)[2]), expected, rtol=1e-12, atol=0)
+
+
+@frameworks
+@every_optimizer
+def test_single_precision_stays_single(framework, optimizer):
+    case = small(framework, SINE, dtype=np.float32)
+    _, state, step = case.prepare(optimizer)
+    params, state, losses = step(case.params, state, case.batch)
+    floats = [leaf for leaf in leaves(case.numpy((params, state, losses))) if leaf.dtype.kind == "f"]
+    assert {leaf.dtype for leaf in floats} == {np.dtype(np.float32)}
+
+
+@frameworks
+@pytest.mark.parametrize("which", ["points", "targets", "dtype", "network"])
+def test_a_wrong_shape_is_named(framework, which):
+    case = small(framework, SINE)
+    (x, y), boundary = case.batch
+    wrong = {
+        "points": ((x[:, :1], y), boundary),
+        "targets": ((x, y[1:]), boundary),
+        "dtype": arrays(case.framework, SINE, case.start, case.numpy(case.batch), dtype=np.float32).batch,
+        "network": case.batch,
+    }[which]
+    params = case.params[1:] if which == "network" else case.params
+    named = {"points": "interior points", "targets": "interior targets", "dtype": "float32", "network": "2 inputs"}
+    _, state, step = case.prepare("sgd")
+    with pytest.raises(ValueError, match=named[which]) as caught:
+        step(params, state, wrong)
+    assert "\n" not in str(caught.value)
+
+
+WRONG = [
+    ("sgd", {"learning_rate": -1.0}, "greater than 0"),
+    ("adam", {"beta1": 1.0}, "less than 1"),
+    ("adam", {"beta1": float("nan")}, "finite"),
+    ("lbfgs", {"history_size": 0}, "greater than or equal to 1"),
+    ("lbfgs_wolfe", {"inner_iterations": 2.5}, "valid integer"),
+    ("engd", {"damping": -1e-8}, "greater than or equal to 0"),
+    ("engd_per_layer", {"identity_init": "yes"}, "valid boolean"),
+    ("kfac", {"approximation": "shrink"}, "'expand' or 'reduce'"),
+    ("kfac", {"learning_rate": "auto"}, "valid number"),
+    ("kfac_star", {"momentum": 0.5}, "Unexpected keyword"),
+]
+
+
+@frameworks
+@pytest.mark.parametrize(("optimizer", "fields", "allowed"), WRONG)
+def test_a_wrong_hyperparameter_is_named(framework, optimizer, fields, allowed):
+    with pytest.raises(ValidationError, match=allowed) as caught:
+        implementations.load(framework).OPTIMIZERS[optimizer](**fields)
+    (error,) = caught.value.errors()
+    assert error["loc"] == tuple(fields)
+
+
+@frameworks
+@pytest.mark.parametrize("optimizer", ["kfac", "kfac_star", "engd"])
+def test_a_failed_factorisation_moves_nothing_and_says_why(framework, optimizer):
+    # one point, a network far too large for it and no damping: the factors are singular
+    case = small(framework, SINE, "tanh_9_9", interior=1, boundary=1)
+    fields = {"damping": 0.0, "identity_init": False} if optimizer != "engd" else {}
+    made, state, step = case.prepare(optimizer, **fields)
+    if optimizer == "engd":
+        state = state._replace(gramian=[state.gramian[0] * np.nan])
+        made, _, step = case.prepare("engd", decay=0.5)
+    params, state, losses = step(case.params, state, case.batch)
+    assert relative(case.numpy(params), case.start) == 0
+    assert np.isfinite(case.numpy(losses)).all()
+    with pytest.raises(FactorisationFailed, match="damping") as caught:
+        made.check(state)
+    assert "condition" in str(caught.value) or "positive" in str(caught.value) or "finite" in str(caught.value)
+    assert ("layer" if optimizer != "engd" else "block") in str(caught.value)
+
+
+@frameworks
+def test_the_line_search_decides_as_it_says(framework):
+    case = small(framework, SINE)
+    search = case.part("line_search")
+    losses, gradient = case.objective.gradient(case.params, case.batch)
+    downhill = [-g for g in gradient]
+    trials = [
+        float(case.objective.loss(case.part("parameters").advance(case.params, downhill, a), case.batch))
+        for a in search.GRID
+    ]
+    moved_to, moved = search.grid_line_search(case.objective, case.params, downhill, case.batch, losses)
+    step = (vector(case.numpy(moved_to)) - vector(case.start)) / vector(case.numpy(downhill))
+    assert bool(moved)
+    assert np.nanmedian(step) == pytest.approx(search.GRID[int(np.argmin(trials))], rel=1e-6)
+    assert len(search.GRID) == 31
+    assert (search.GRID[0], search.GRID[-1]) == (2.0**-30, 1.0)
+
+
+@frameworks
+@pytest.mark.parametrize("case_of", ["uphill", "nan direction", "nan start", "nan tail"])
+def test_the_line_search_s_rules(framework, case_of):
+    case = small(framework, SINE)
+    search = case.part("line_search")
+    losses, gradient = case.objective.gradient(case.params, case.batch)
+    directions = {
+        "uphill": gradient,
+        "nan direction": [g * np.nan for g in gradient],
+        "nan start": [-g for g in gradient],
+        "nan tail": [-g * 1e300 for g in gradient],  # overflows from the first candidate on
+    }[case_of]
+    if case_of == "nan start":
+        losses = type(losses)(losses.interior * np.nan, losses.boundary)
+    params, moved = search.grid_line_search(case.objective, case.params, directions, case.batch, losses)
+    assert bool(moved) == (case_of == "nan start")
+    assert np.isfinite(vector(case.numpy(params))).all()
+    if case_of != "nan start":
+        assert relative(case.numpy(params), case.start) == 0
+
+
+@frameworks
+def test_the_smallest_step_wins_ties(framework):
+    case = small(framework, SINE)
+    search = case.part("line_search")
+    losses, gradient = case.objective.gradient(case.params, case.batch)
+    flat = SimpleNamespace(loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses))
+    params, moved = search.grid_line_search(flat, case.params, gradient, case.batch, losses)
+    smallest = case.part("parameters").advance(case.params, gradient, search.GRID[0])
+    assert bool(moved)
+    assert relative(case.numpy(params), case.numpy(smallest)) <= 1e-15
+
+
+@frameworks
+def test_stalls_are_counted(framework):
+    case = small(framework, SINE)
+    _, state, step = case.prepare("kfac", damping=1e-30, decay=0.0, momentum=0.0)
+    nowhere = [matrix * np.nan for matrix in case.params]
+    _, state, _ = step(nowhere, state, case.batch)
+    assert int(case.numpy(state.stalls)) == 1
+
+
+@frameworks
+def test_an_unknown_activation_is_answered(framework):
+    with pytest.raises(UnknownName, match="tanh"):
+        implementations.load(framework).Objective(SINE, "tanhh")
+
+
+def test_an_unknown_framework_is_answered():
+    with pytest.raises(UnknownName, match="torch"):
+        implementations.load("pytorch")
+
+
+def test_a_missing_framework_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(implementations, "installed", lambda: ("torch",))
+    with pytest.raises(implementations.FrameworkMissing, match=r"pip install -e '\.\[jax\]'"):
+        implementations.load("jax")

@@ -1,0 +1,167 @@
+"""Kronecker factors, Gramians and their solves against dense linear algebra and the recorded golden numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import coupled_2d
+from small import arrays, frameworks, relative, small, vector
+
+import implementations
+import problems
+
+GOLDEN = json.loads((Path(__file__).parent / "data" / "golden_poisson.json").read_text())["poisson"]
+
+
+@pytest.fixture
+def golden(request):
+    batch = (GOLDEN["X"], GOLDEN["f"]), (GOLDEN["B"], GOLDEN["g"])
+    return arrays(implementations.load(request.param), problems.get("poisson_sine_2d"), GOLDEN["W"], batch)
+
+
+in_both = pytest.mark.parametrize("golden", implementations.installed(), indirect=True)
+
+
+def numbers(key):
+    return [np.array(matrix) for matrix in key]
+
+
+@in_both
+def test_golden_residuals_losses_gradient(golden):
+    interior, boundary = golden.numpy(golden.objective.residuals(golden.params, golden.batch))
+    assert relative(interior, np.array(GOLDEN["residual_interior"])) <= 1e-10
+    assert relative(boundary, np.array(GOLDEN["residual_boundary"])) <= 1e-10
+    losses, gradient = golden.numpy(golden.objective.gradient(golden.params, golden.batch))
+    assert float(losses.interior) == pytest.approx(GOLDEN["loss_interior"], rel=1e-10)
+    assert float(losses.boundary) == pytest.approx(GOLDEN["loss_boundary"], rel=1e-10)
+    assert relative(gradient, numbers(GOLDEN["gradient"])) <= 1e-10
+
+
+@in_both
+@pytest.mark.parametrize("approximation", ["expand", "reduce"])
+@pytest.mark.parametrize("curvature", ["type-2", "empirical", "forward-only"])
+def test_golden_factors(golden, approximation, curvature):
+    terms = golden.objective.linearize(golden.params, golden.batch)
+    for term, key in zip(terms, ("kfac_interior", "kfac_boundary"), strict=True):
+        factors = golden.numpy(golden.part("linearization").kronecker_factors(term, approximation, curvature))
+        recorded = GOLDEN[key][approximation]
+        assert relative([A for A, _ in factors], numbers(recorded["A"])) <= 1e-10
+        identities = [np.eye(len(matrix)) for matrix in GOLDEN["W"]]
+        kind = {"type-2": "B_type2", "empirical": "B_empirical"}.get(curvature)
+        assert relative([B for _, B in factors], numbers(recorded[kind]) if kind else identities) <= 1e-10
+
+
+@in_both
+def test_golden_gramian_and_engd(golden):
+    terms = golden.objective.linearize(golden.params, golden.batch)
+    rows = [golden.numpy(golden.part("linearization").jacobian(term)) for term in terms]
+    gramian = sum(J.T @ J / len(J) for J in rows)
+    assert np.trace(gramian) == pytest.approx(GOLDEN["gramian_trace"], rel=1e-10)
+    assert relative(gramian[0], np.array(GOLDEN["gramian_first_row"])) <= 1e-10
+    assert relative(np.diag(gramian), np.array(GOLDEN["gramian_diag"])) <= 1e-10
+    _, state, step = golden.prepare("engd", damping=1e-2, learning_rate=1.0)
+    params, _, _ = step(golden.params, state, golden.batch)
+    direction = vector(golden.numpy(params)) - vector(golden.start)
+    assert relative(direction, np.array(GOLDEN["engd_full_direction_lam1e-2"])) <= 1e-10
+
+
+@in_both
+def test_golden_kfac_and_the_quadratic_model(golden):
+    terms = golden.objective.linearize(golden.params, golden.batch)
+    optimizer, state, _ = golden.prepare("kfac", damping=1e-3, decay=0.5)
+    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms)
+    expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
+    assert relative(golden.numpy(directions), expected) <= 1e-10
+    recorded, part = GOLDEN["kfac_auto"], golden.part("kfac_star")
+    previous = golden.framework.backend.from_numpy(np.array(recorded["previous_update_flat"]))
+    update = golden.part("parameters").split_like(golden.params, previous)
+    matrix, slope = part.quadratic_model(terms, directions, update, 1e-3)
+    assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
+    assert relative(golden.numpy(slope), np.array(recorded["rhs"])) <= 1e-10
+    assert relative(golden.numpy(part.minimize_quadratic(matrix, slope)), np.array(recorded["alpha_mu"])) <= 1e-10
+
+
+@frameworks
+@pytest.mark.parametrize(("network", "points"), [("tanh_5_4", 1), ("sin_3_3_3", 1)])
+@pytest.mark.parametrize("problem", [problems.get("heat_sum_2d"), coupled_2d], ids=lambda problem: problem.name)
+def test_boundary_factors_are_exact_for_one_point(framework, problem, network, points):
+    case = small(framework, problem, network, boundary=points)
+    assert_exact(case, case.objective.linearize(case.params, case.batch)[1])
+
+
+@frameworks
+def test_boundary_factors_are_exact_for_one_linear_layer(framework):
+    case = small(framework, coupled_2d, boundary=9)
+    one_layer = [case.framework.backend.from_numpy(np.array([[0.3, -0.2, 0.1], [0.5, 0.7, -0.4]]))]
+    assert_exact(case, case.objective.linearize(one_layer, case.batch)[1])
+
+
+def assert_exact(case, term):
+    """B ⊗ A is the block of (1/n) JᵀJ."""
+    part = case.part("linearization")
+    blocks = zip(part.kronecker_factors(term, "expand", "type-2"), part.jacobian_blocks(term), strict=True)
+    for (A, B), rows in blocks:
+        A, B, rows = case.numpy((A, B, rows))
+        assert relative(np.kron(B, A), rows.T @ rows / len(case.numpy(term.residual))) <= 1e-12
+
+
+def positive(generator, size, smallest=1e-2):
+    root = generator.normal(size=(size, size))
+    return root @ root.T + smallest * np.eye(size)
+
+
+@frameworks
+def test_the_kronecker_sum_solve_equals_the_dense_solve(framework):
+    generator = np.random.default_rng(0)
+    case = small(framework, coupled_2d)
+    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    A, A_b, B, B_b = (positive(generator, size) for size in (6, 6, 4, 4))
+    right = generator.normal(size=(4, 6))
+    ours = algebra.kronecker_sum(*map(put, (A, B, A_b, B_b))).solve(put(right))
+    dense = np.linalg.solve(np.kron(B, A) + np.kron(B_b, A_b), right.ravel()).reshape(4, 6)
+    assert relative(case.numpy(ours), dense) <= 1e-9
+    assert relative(B @ case.numpy(ours) @ A + B_b @ case.numpy(ours) @ A_b, right) <= 1e-9
+
+
+@frameworks
+def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
+    generator = np.random.default_rng(1)
+    case = small(framework, coupled_2d)
+    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    vectors = np.linalg.qr(generator.normal(size=(5, 5)))[0]
+    values = np.array([0.0, 1e-17, -1e-3, 2.0, 3.0])
+    matrix, right = vectors * values @ vectors.T, generator.normal(size=5)
+    ours = case.numpy(algebra.pseudo_inverse_solve(put(matrix), put(right)))
+    assert relative(ours, np.linalg.pinv(matrix, rcond=5 * 2.2e-16, hermitian=True) @ right) <= 1e-9
+    divided = case.numpy(case.part("engd").divide(put(np.array([0.0, 2.0])), put(np.array([3.0, 3.0]))))
+    assert divided.tolist() == [0.0, 1.5]
+
+
+@frameworks
+@pytest.mark.parametrize("bad", [-1.0, np.nan])
+def test_factorisations_answer_with_nan(framework, bad):
+    case = small(framework, coupled_2d)
+    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    matrix = put(np.diag([1.0, bad, 2.0]))
+    assert np.isnan(case.numpy(algebra.cholesky(matrix))).any()
+    if np.isnan(bad):
+        assert np.isnan(case.numpy(algebra.eigh(matrix)[0])).any()
+        assert np.isnan(case.numpy(algebra.pseudo_inverse_solve(matrix, put(np.ones(3))))).any()
+
+
+@frameworks
+def test_the_quadratic_model_s_minimum(framework):
+    case = small(framework, coupled_2d)
+    part, put = case.part("kfac_star"), case.framework.backend.from_numpy
+    scaled = np.diag([1.0, 1e-6])
+    matrix, slope = scaled @ np.array([[2.0, 0.7], [0.7, 1.0]]) @ scaled, scaled @ np.array([1.0, -3.0])
+    found = case.numpy(part.minimize_quadratic(put(matrix), put(slope)))
+    assert relative(np.array(found), -np.linalg.solve(matrix, slope)) <= 1e-12
+    # along two parallel directions the shortest solution in scaled coordinates
+    matrix = scaled @ np.ones((2, 2)) @ scaled
+    found = case.numpy(part.minimize_quadratic(put(matrix), put(scaled @ np.ones(2))))
+    assert relative(np.array(found), np.array([-0.5, -0.5e6])) <= 1e-9
+    # without a last update there is one direction
+    found = case.numpy(part.minimize_quadratic(put(np.diag([4.0, 0.0])), put(np.array([2.0, 0.0]))))
+    assert np.array(found).tolist() == [-0.5, 0.0]

@@ -1,0 +1,141 @@
+"""Jets, residuals' cotangents, Jacobians and gradients against the frameworks' own automatic differentiation."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from made_up import DIFFUSION, coupled_2d
+from small import frameworks, relative, small, vector
+
+import problems
+
+PROBLEMS = [problems.get(name) for name in ("poisson_sine_2d", "heat_sum_2d", "log_fokker_planck_2d")] + [coupled_2d]
+every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+NETWORKS = ["tanh_5_4", "sin_4_3", "tanh_6"]
+
+
+class Autodiff(NamedTuple):
+    """What the oracles need of a framework; nothing of ours."""
+
+    jacobian: object
+    activations: object
+    hessian: object
+
+
+def autodiff(framework):
+    """Reverse-mode Jacobian, a plain network u(x) and the Hessian by nested differentiation."""
+    if framework == "torch":
+        import torch
+
+        functions = {"tanh": torch.tanh, "sin": torch.sin}
+
+        def hessian(function):
+            return torch.func.jacrev(torch.func.jacrev(function))
+
+        return Autodiff(torch.func.jacrev, functions, hessian)
+    import jax
+
+    functions = {"tanh": jax.numpy.tanh, "sin": jax.numpy.sin}
+    return Autodiff(jax.jacrev, functions, jax.hessian)
+
+
+def plain_network(sigma, params, x):
+    for matrix in params[:-1]:
+        x = sigma(matrix[:, :-1] @ x + matrix[:, -1])
+    return params[-1][:, :-1] @ x + params[-1][:, -1]
+
+
+def plain_jet(framework, activation, params, points):
+    """Value, gradient and Hessian of every output at every point, as NumPy arrays."""
+    tools = autodiff(framework)
+    sigma = tools.activations[activation]
+
+    def u(x):
+        return plain_network(sigma, params, x)
+
+    rows = [(u(x), tools.jacobian(u)(x), tools.hessian(u)(x)) for x in points]
+    return [np.array([np.asarray(row[k]) for row in rows]) for k in range(3)]
+
+
+@frameworks
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("diffusion", [np.eye(2), np.diag([0.0, 1.0]), DIFFUSION], ids=["identity", "space", "full"])
+def test_the_jet_equals_nested_automatic_differentiation(framework, network, diffusion):
+    case = small(framework, coupled_2d, network)
+    objective, x = case.part("objective"), case.batch[0][0]
+    A = diffusion if diffusion[0, 1] else np.diag(diffusion)
+    A, activation = case.framework.backend.from_numpy(A), case.objective.activation
+    rows = case.part("network").forward(activation, case.params, x, A).outputs[-1]
+    value, gradient, curvature = case.numpy(objective.as_jet(rows))
+    u, slope, bend = plain_jet(framework, activation, case.params, x)
+    assert relative(value, u) <= 1e-13
+    assert relative(gradient, slope.swapaxes(1, 2)) <= 1e-13
+    assert relative(curvature, np.einsum("ij,nkij->nk", diffusion, bend)) <= 1e-12
+
+
+@frameworks
+@pytest.mark.parametrize("name", ["tanh", "sin"])
+def test_slopes_are_the_activation_s_derivatives(framework, name):
+    case = small(framework, coupled_2d)
+    z = np.linspace(-3, 3, 41)
+    slopes = case.numpy(case.part("network").ACTIVATIONS[name](case.framework.backend.from_numpy(z)))
+    angles = 2 * np.pi * np.arange(32) / 32
+    around = getattr(np, name)(z[:, None] + 0.5 * np.exp(1j * angles))  # Cauchy's integral on a circle
+    factorial = 1
+    for order in range(4):
+        factorial *= max(order, 1)
+        derivative = (around * np.exp(-1j * order * angles)).mean(1).real * factorial / 0.5**order
+        assert np.abs(slopes[order] - derivative).max() <= 1e-9
+
+
+@frameworks
+@every_problem
+@pytest.mark.parametrize("network", NETWORKS)
+def test_gradient_and_jacobian_equal_automatic_differentiation(framework, problem, network):
+    case = small(framework, problem, network)
+    jacobian = autodiff(framework).jacobian
+    part, count = case.part("linearization"), len(case.params)
+    terms = case.objective.linearize(case.params, case.batch)
+    exact = jacobian(lambda *params: case.objective.residuals(list(params), case.batch), argnums=tuple(range(count)))(
+        *case.params
+    )
+    for term, blocks in zip(terms, exact, strict=True):
+        blocks = [np.asarray(block).reshape(term.residual.shape[0] * term.residual.shape[1], -1) for block in blocks]
+        blocks = np.concatenate(blocks, axis=1)
+        ours = case.numpy(part.jacobian(term))
+        assert relative(ours, blocks) <= 1e-12
+        gramian = case.numpy(part.jacobian(term)).T @ ours
+        assert relative(gramian, blocks.T @ blocks) <= 1e-12
+        residual = case.numpy(term.residual)
+        assert relative(case.numpy(part.gradient(term)), blocks.T @ residual.ravel() / len(residual)) <= 1e-12
+        direction = [np.cos(np.arange(matrix.size)).reshape(matrix.shape) for matrix in case.start]
+        along = part.products(term, case.framework.backend.from_numpy_tree(direction))
+        assert relative(case.numpy(along).ravel(), blocks @ vector(direction)) <= 1e-12
+    slopes = jacobian(lambda *params: case.objective.loss(list(params), case.batch), argnums=tuple(range(count)))
+    _, gradient = case.objective.gradient(case.params, case.batch)
+    assert relative(case.numpy(gradient), [np.asarray(g) for g in slopes(*case.params)]) <= 1e-12
+
+
+@frameworks
+@every_problem
+def test_cotangents_equal_automatic_differentiation(framework, problem):
+    """q of a layer is the derivative of r with respect to a shift of that layer's output rows."""
+    case = small(framework, problem, interior=3, boundary=2)
+    network, objective = case.part("network"), case.part("objective")
+    x, y = case.batch[0]
+    term = objective.linearize(problem.interior, "tanh", case.params, x, y)
+    diffusion = objective.evaluate(problem.interior, "tanh", case.params, x, y).diffusion
+
+    def residual(*shifts):
+        rows = network.with_bias(network.first_rows(x, diffusion))
+        for matrix, shift in zip(case.params[:-1], shifts, strict=False):
+            rows = rows @ matrix.T + shift
+            rows = network.with_bias(network.activate(network.ACTIVATIONS["tanh"](rows[0]), rows, diffusion))
+        return problem.interior.operator.residual(objective.as_jet(rows @ case.params[-1].T + shifts[-1]), x, y)
+
+    shifts = [q[0] * 0 for q in term.cotangents]
+    exact = autodiff(framework).jacobian(residual, argnums=tuple(range(len(shifts))))(*shifts)
+    for q, whole in zip(term.cotangents, exact, strict=True):
+        # the residual of a point depends on that point's rows alone
+        own = np.einsum("ncsno->csno", np.asarray(whole))
+        assert relative(case.numpy(q), own) <= 1e-12

@@ -1,0 +1,139 @@
+"""The two implementations of every optimizer walk the same path."""
+
+from dataclasses import replace
+
+import pytest
+from made_up import coupled_2d
+from small import OPTIMIZERS, needs_both
+
+import problems
+from harness import parity
+
+pytestmark = needs_both
+SMALL = (
+    "poisson_sine_2d",
+    "poisson_cosine_3d",
+    "poisson_harmonic_4d",
+    "poisson_norm_3d",
+    "heat_sine_1d",
+    "heat_sum_2d",
+)
+PROBLEMS = [*(problems.get(name) for name in (*SMALL, "log_fokker_planck_1d")), coupled_2d]
+# L-BFGS amplifies rounding without bound: ten steps of two inner iterations, with small steps
+LBFGS = {"lbfgs": 10, "lbfgs_wolfe": 10}
+# the residuals of log-Fokker-Planck are a hundred times larger: so is what damps their Gramian as well
+STIFF = {"engd": 1.0, "engd_per_layer": 1.0, "engd_diagonal": 1e-2, "kfac": 1e-2, "kfac_star": 1.0}
+
+
+def case(problem, optimizer, **fields):
+    hyperparameters = dict(parity.CONDITIONED[optimizer])
+    if "fokker" in problem.name and optimizer in STIFF:
+        hyperparameters["damping"] = STIFF[optimizer]
+    fields = {"steps": LBFGS.get(optimizer, 20), "network": "tanh_8_8", **fields}
+    return parity.Case(problem, optimizer, hyperparameters, **fields)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_trajectories_agree(problem, optimizer):
+    frameworks = parity.both()
+    one, other = (parity.trajectory(framework, case(problem, optimizer)) for framework in frameworks)
+    assert parity.difference(one, other) <= 1e-10
+    assert parity.difference(one[:1], one[-1:]) > 1e-9  # they went somewhere
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "lbfgs_wolfe"])
+def test_the_first_step_of_twenty_inner_iterations_agrees(optimizer):
+    asked = parity.Case(problems.get("poisson_sine_2d"), optimizer, {}, steps=1)
+    certificate = parity.certify(asked, parity.both())
+    assert certificate.difference <= 1e-10
+    assert certificate.agrees
+
+
+def test_resting_factors_agree():
+    lazy = {"damping": 1e-2, "factor_interval": 2, "inverse_interval": 3}
+    for optimizer in ("kfac", "kfac_star"):
+        asked = parity.Case(problems.get("heat_sine_1d"), optimizer, lazy)
+        assert parity.certify(asked, parity.both()).difference <= 1e-10
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"approximation": "reduce"},
+        {"curvature": "empirical"},
+        {"curvature": "forward-only"},
+        {"damping_rule": "trace-norm"},
+        {"learning_rate": 1e-3, "identity_init": False},
+    ],
+    ids=str,
+)
+def test_options_of_kfac_agree(options):
+    asked = parity.Case(coupled_2d, "kfac", {"damping": 1e-2, **options}, network="sin_5_4")
+    assert parity.certify(asked, parity.both()).difference <= 1e-10
+
+
+class Mutant:
+    """Wrong twins that a comparison must tell from the right ones."""
+
+    @staticmethod
+    def eps_inside_the_root(framework):
+        right = framework.OPTIMIZERS["adam"]
+
+        class EpsInside(right):
+            def step(self, objective, params, state, batch):
+                moved, state, losses = right.step(self, objective, params, state, batch)
+                unbias = 1 - self.beta2**state.step
+                ratio = [(v / unbias) ** 0.5 + self.eps for v in state.second]
+                wrong = [(v / unbias + self.eps**2) ** 0.5 for v in state.second]
+                changes = zip(params, moved, ratio, wrong, strict=True)
+                return [p + (q - p) * r / w for p, q, r, w in changes], state, losses
+
+        return "adam", EpsInside
+
+    @staticmethod
+    def no_bias_correction(framework):
+        right = framework.OPTIMIZERS["adam"]
+
+        class Biased(right):
+            def step(self, objective, params, state, batch):
+                moved, state, losses = right.step(self, objective, params, state, batch)
+                scale = (1 - self.beta1**state.step) / (1 - self.beta2**state.step) ** 0.5
+                return [p + (q - p) * scale for p, q in zip(params, moved, strict=True)], state, losses
+
+        return "adam", Biased
+
+
+@pytest.mark.parametrize("mutant", [Mutant.eps_inside_the_root, Mutant.no_bias_correction])
+def test_a_wrong_twin_is_noticed(mutant):
+    torch, jax = parity.both()
+    name, wrong = mutant(torch)
+    broken = replace(torch, OPTIMIZERS={name: wrong})
+    certificate = parity.certify(case(problems.get("poisson_sine_2d"), name), (broken, jax))
+    assert certificate.difference > 1e-10
+    assert not certificate.agrees
+
+
+def test_a_boundary_factor_with_the_wrong_count_is_noticed(monkeypatch):
+    from implementations.torch import kfac
+
+    right = kfac.kronecker_factors
+
+    def wrong(term, *options):
+        boundary = len(term.inputs[0]) == 1
+        return [(A, B * (20 / 30 if boundary else 1)) for A, B in right(term, *options)]
+
+    monkeypatch.setattr(kfac, "kronecker_factors", wrong)
+    for name in ("kfac", "kfac_star"):
+        certificate = parity.certify(case(problems.get("poisson_sine_2d"), name), parity.both())
+        assert certificate.difference > 1e-10
+        assert not certificate.agrees
+
+
+def test_the_twins_have_the_same_fields_and_versions():
+    torch, jax = parity.both()
+    assert set(torch.OPTIMIZERS) == set(jax.OPTIMIZERS) == set(OPTIMIZERS)
+    for name in OPTIMIZERS:
+        one, other = torch.OPTIMIZERS[name], jax.OPTIMIZERS[name]
+        assert one.version == other.version
+        assert vars(one()) == vars(other())
