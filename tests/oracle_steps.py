@@ -1,0 +1,153 @@
+"""Slow, obvious NumPy oracle: what ENGD, KFAC and KFAC* do in n steps. Written from the mathematics alone."""
+
+import numpy as np
+from oracle import flat, gramian_and_gradient, kronecker_factors, like, linearized, losses
+
+GRID = 2.0 ** np.arange(-30, 1)
+
+
+def grid_line_search(loss, theta, direction):
+    """The step size α in GRID of smallest loss(θ + α·direction), or 0.
+
+    NaN counts as +inf; smallest α on ties; 0 only where it is strictly better than all or nothing is finite.
+    """
+    with np.errstate(all="ignore"):
+        start, *tried = (np.nan_to_num(loss(theta + a * direction), nan=np.inf, posinf=np.inf) for a in [0, *GRID])
+    best = int(np.argmin(tried))
+    return 0.0 if start < tried[best] or tried[best] == np.inf else GRID[best]
+
+
+def moved(problem, params, batch, direction, learning_rate, activation):
+    """θ + α·direction, α from the grid where learning_rate is None."""
+    theta = flat(params)
+    if learning_rate is None:
+        learning_rate = grid_line_search(
+            lambda at: sum(losses(problem, like(params, at), batch, activation)), theta, direction
+        )
+    return like(params, theta + learning_rate * direction)
+
+
+def pseudo_inverse_solve(matrix, vector):
+    """The minimum-norm solution without the eigenvalues |w| ≤ eps·n·max|w| of the symmetric matrix [n, n]."""
+    w, V = np.linalg.eigh(matrix)
+    kept = np.abs(w) > np.finfo(float).eps * len(w) * np.abs(w).max()
+    return V[:, kept] @ ((V[:, kept].T @ vector) / w[kept])
+
+
+def blocks(kind, params):
+    """Indices of the parameters solved for together: all, a layer's, each alone."""
+    everything = np.arange(len(flat(params)))
+    layers = [part.ravel() for part in like(params, everything)]
+    return {"engd": [everything], "engd_per_layer": layers, "engd_diagonal": list(everything[:, None])}[kind]
+
+
+def engd_direction(G, gradient, indices, damping):
+    """-(G + λI)⁺ ∇L [D], block by block."""
+    direction = np.zeros(len(gradient))
+    for block in indices:
+        damped = G[np.ix_(block, block)] + damping * np.eye(len(block))
+        direction[block] = -pseudo_inverse_solve(damped, gradient[block])
+    return direction
+
+
+def engd_steps(
+    problem, params, batch, n, kind="engd", damping=1e-8, decay=0.0, identity_init=False,
+    learning_rate=None, activation="tanh",
+):  # fmt: skip
+    """Parameters after each of n steps on one batch; `kind`: engd, engd_per_layer, engd_diagonal."""
+    history = np.eye(len(flat(params))) * identity_init
+    path = []
+    for _ in range(n):
+        G, gradient = gramian_and_gradient(problem, params, batch, activation)
+        history = decay * history + (1 - decay) * G
+        direction = engd_direction(history, gradient, blocks(kind, params), damping)
+        params = moved(problem, params, batch, direction, learning_rate, activation)
+        path.append(params)
+    return path
+
+
+def damped(A, B, damping, rule="same"):
+    """A and B with their multiples of the identity: λ each ("same"), √λ·π and √λ/π ("trace-norm")."""
+    on_A = on_B = damping
+    if rule == "trace-norm":
+        pi = np.sqrt((np.trace(A) / len(A)) / (np.trace(B) / len(B)))
+        on_A, on_B = np.sqrt(damping) * pi, np.sqrt(damping) / pi
+    return A + on_A * np.eye(len(A)), B + on_B * np.eye(len(B))
+
+
+def kronecker_sum_solve(interior, boundary, gradient):
+    """X [out, in + 1] with B X A + B_b X A_b = gradient, for pairs (A, B), (A_b, B_b), by the dense matrix."""
+    dense = sum(np.kron(B, A) for A, B in (interior, boundary))  # row-major: vec(B X A) = (B ⊗ A) vec(X), A symmetric
+    return np.linalg.solve(dense, gradient.ravel()).reshape(gradient.shape)
+
+
+class Kronecker:
+    """KFAC's factors with their history: `direction` is called once a step."""
+
+    def __init__(
+        self, problem, params, damping=1e-8, decay=0.9, identity_init=True, factor_interval=1, inverse_interval=1,
+        approximation="expand", curvature="type-2", damping_rule="same", activation="tanh",
+    ):  # fmt: skip
+        self.terms, self.activation = (problem.interior, problem.boundary), activation
+        self.damping, self.decay, self.rule = damping, decay, damping_rule
+        self.intervals, self.kind, self.step = (factor_interval, inverse_interval), (approximation, curvature), 0
+        start = [tuple(identity_init * np.eye(size) for size in matrix.shape[::-1]) for matrix in params]
+        self.factors = [start, start]  # [term][layer] -> (A, B)
+
+    def direction(self, params, batch, gradient):
+        """Δ = -X of every layer [D], after the history and the damped factors are brought up to date."""
+        if self.step % self.intervals[0] == 0:
+            self.factors = [self.averaged(*each, params) for each in zip(self.factors, self.terms, batch, strict=True)]
+        if self.step % self.intervals[1] == 0:
+            self.damped = [[damped(*pair, self.damping, self.rule) for pair in layers] for layers in self.factors]
+        self.step += 1
+        return -flat([kronecker_sum_solve(*each) for each in zip(*self.damped, like(params, gradient), strict=True)])
+
+    def averaged(self, history, term, points, params):
+        """F <- decay·F + (1 - decay)·F_batch for A and B of every layer."""
+        now = kronecker_factors(linearized(term, params, points, self.activation), *self.kind)
+        return [
+            tuple(self.decay * old + (1 - self.decay) * new for old, new in zip(*pairs, strict=True))
+            for pairs in zip(history, now, strict=True)
+        ]
+
+
+def kfac_steps(problem, params, batch, n, momentum=0.5, learning_rate=None, activation="tanh", **options):
+    """Parameters after each of n steps on one batch; `options` are Kronecker's."""
+    kronecker, buffer, path = Kronecker(problem, params, activation=activation, **options), 0, []
+    for _ in range(n):
+        gradient = gramian_and_gradient(problem, params, batch, activation)[1]
+        buffer = momentum * buffer + kronecker.direction(params, batch, gradient)  # un-scaled by the step size
+        params = moved(problem, params, batch, buffer, learning_rate, activation)
+        path.append(params)
+    return path
+
+
+def quadratic_model(direction, previous, G, gradient, damping):
+    """KFAC*'s matrix [2, 2] and right-hand side [2] in the plane of Δ and δ."""
+    plane = np.stack([direction, previous], 1)
+    return plane.T @ G @ plane + damping * plane.T @ plane, plane.T @ gradient
+
+
+def step_size_and_momentum(matrix, rhs):
+    """(α, μ) = -matrix⁺ rhs: scaled to unit diagonal, minimum norm, eigenvalues up to 1e-14 of the largest dropped."""
+    scale = np.sqrt(np.diag(matrix))
+    return -np.linalg.pinv(matrix / np.outer(scale, scale), rcond=1e-14, hermitian=True) @ (rhs / scale) / scale
+
+
+def kfac_star_steps(problem, params, batch, n, damping=1e-8, activation="tanh", **options):
+    """Parameters after each of n steps on one batch; `options` are Kronecker's."""
+    kronecker = Kronecker(problem, params, damping=damping, activation=activation, **options)
+    update, path = None, []
+    for _ in range(n):
+        G, gradient = gramian_and_gradient(problem, params, batch, activation)
+        direction = kronecker.direction(params, batch, gradient)
+        if update is None:
+            update = 1e-6 * direction
+        else:
+            model = quadratic_model(direction, update, G, gradient, damping)
+            alpha, mu = step_size_and_momentum(*model)
+            update = alpha * direction + mu * update
+        params = like(params, flat(params) + update)
+        path.append(params)
+    return path
