@@ -1,5 +1,6 @@
 """The command line: optbench run · list · table · plot."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +25,16 @@ Paths = Annotated[list[Path], typer.Argument(help="Records, or folders with reco
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. A user's mistake is one line and exit code 2, an interruption one line and 130."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app(arguments)
     except (CampaignError, InvalidRecord, UnknownName, FrameworkMissing) as error:
         _end(str(error), 2)
     except OSError as error:  # no such file, no rights, no space
         _end(str(error), 2)
-    except KeyboardInterrupt:
-        _end("interrupted: what is finished is kept, and the same command does the rest", 130)
+    except KeyboardInterrupt as interruption:
+        code = 143 if interruption.args else 130
+        _end("interrupted: what is finished is kept, and the same command does the rest", code)
 
 
 @app.command()
@@ -118,6 +121,11 @@ def _frames(paths: list[Path]):
     from harness.frames import from_records
 
     return from_records(record for path in paths for _, record in store.records(path))
+
+
+def _terminated(number: int, frame: object) -> None:
+    """End as after Ctrl-C, so that no child is left behind."""
+    raise KeyboardInterrupt(number)
 
 
 def _end(message: str, code: int) -> None:

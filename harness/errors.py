@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 Where = tuple[str | int, ...]  # keys from the file's top: ("case", 0, "optimizers", "kfac", "damping")
 
 ALLOWED = {
-    "greater_than_equal": "must be ≥ {ge}",
-    "greater_than": "must be > {gt}",
-    "less_than_equal": "must be ≤ {le}",
-    "less_than": "must be < {lt}",
+    "greater_than_equal": "must be ≥ {ge:g}",
+    "greater_than": "must be > {gt:g}",
+    "less_than_equal": "must be ≤ {le:g}",
+    "less_than": "must be < {lt:g}",
     "finite_number": "must be a finite number",
     "literal_error": "must be {expected}",
     "missing": "is missing",

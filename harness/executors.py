@@ -134,7 +134,10 @@ class _Reporter:
 
     def __call__(self, share: float, row: Row) -> None:
         if _reports is not None and time.monotonic() >= self._next:
-            _reports.send((share, row))
+            try:
+                _reports.send((share, row))
+            except OSError:  # the parent is gone: nobody waits for the record
+                os._exit(1)
             self._next = time.monotonic() + REPORT_INTERVAL
 
 

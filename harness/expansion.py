@@ -1,7 +1,7 @@
 """From a campaign to the runs that it asks for, each spelled out in full and checked."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -99,7 +99,7 @@ class Expansion:
         try:
             return optimizer(**(table.model_extra or {}))
         except ValidationError as error:
-            known = keys(OptimizerTable) | set(optimizer.__dataclass_fields__)
+            known = keys(OptimizerTable) | {field.name for field in fields(optimizer)}
             raise explain(self.source, error, known, above=where) from error
 
     def _labels(self, label: str, case: Case, table: OptimizerTable) -> Labels:
@@ -125,7 +125,7 @@ class Expansion:
 
     def _budget(self, where: Where, table: Table) -> None:
         if table.steps is not None and table.seconds is not None:
-            message = f"and steps = {table.steps}: a run has one budget, seconds or steps"
+            message = f"steps = {table.steps} is given too; a run has one budget, seconds or steps"
             raise CampaignError(self.source, (*where, "seconds"), message, value=table.seconds)
 
     def _checked(self, where: Where, name: str, get: Callable[[str], Any]) -> Any:

@@ -1,10 +1,12 @@
 """What there is: problems, optimizers, networks, campaigns, a line each."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import implementations
 import problems
 from harness import campaign
+from harness.record import batches
 from problems import networks
 
 
@@ -12,8 +14,7 @@ def published_problems() -> Iterator[str]:
     """The paper's problems with their defaults."""
     for name in problems.names():
         problem = problems.get(name)
-        redrawn = f"redrawn every {problem.resample_every} steps" if problem.resample_every else "one fixed batch"
-        points = f"{problem.interior_points} interior and {problem.boundary_points} boundary points, {redrawn}"
+        points = batches(problem.interior_points, problem.boundary_points, problem.resample_every)
         yield f"{name}: {problem.dim} inputs, {points}; {', '.join(problem.networks)}"
     yield "every family is there in other dimensions too: poisson_sine_3d"
 
@@ -22,8 +23,8 @@ def optimizers() -> Iterator[str]:
     """Every optimizer with its hyperparameters' defaults, from one framework: the twins have the same."""
     installed = implementations.installed() or implementations.FRAMEWORKS
     for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
-        fields = optimizer.__dataclass_fields__.values()
-        yield f"{name}: {', '.join(f'{field.name}={optimizer().__dict__[field.name]!r}' for field in fields)}"
+        defaults = dataclasses.asdict(optimizer())
+        yield f"{name}: {', '.join(f'{field}={value!r}' for field, value in defaults.items())}"
 
 
 def paper_networks() -> Iterator[str]:

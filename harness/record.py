@@ -107,3 +107,10 @@ class Record(_Strict):
         if self.identity != self.request.identity:
             raise ValueError("the identity is not that of the request")
         return self
+
+
+def batches(interior: int, boundary: int, resample_every: int) -> str:
+    """A run's batches in words."""
+    every = "every step" if resample_every == 1 else f"every {resample_every} steps"
+    redrawn = f"redrawn {every}" if resample_every else "one fixed batch"
+    return f"{interior} interior and {boundary} boundary points ({redrawn})"

@@ -7,6 +7,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from harness.frames import Frames
+from harness.record import batches
 
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
 
@@ -34,8 +35,8 @@ HERE = {"paper": "the paper's", "ours": "ours", "default": "default"}
 def summarise(frames: Frames) -> pd.DataFrame:
     """A row for each case, optimizer and framework: medians and ranges over seeds, and how many runs ended how.
 
-    No row mixes campaigns, machines or versions. The final error is that of finished runs alone; best, steps and seconds are those of every run. Cases are in the
-    order of the runs, a case's rows in the order of their final error.
+    No row mixes campaigns, machines or versions. The final error is that of finished runs alone; best, steps and
+    seconds are those of every run. Cases are in the order of the runs, their rows in that of the final error.
     """
     runs: Any = frames.runs
     runs = runs.assign(ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0))
@@ -97,17 +98,15 @@ def _header(rows: Any) -> str:
     first = rows.iloc[0]
     network = f"{first['network']} (D = {first['parameters']:,})"
     named = "" if first["case"] == f"{first['problem']}, {first['network']}" else f"{first['case']}: "
-    batches = rows[BATCHES].drop_duplicates()
-    points = _batch(first) if len(batches) == 1 else "points differ by optimizer"
+    kinds = rows[BATCHES].drop_duplicates()
+    points = _batch(first) if len(kinds) == 1 else "points differ by optimizer"
     budgets = rows[BUDGETS].drop_duplicates()
     budget = _budget(first) if len(budgets) == 1 else "budgets differ by optimizer"
     return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['dtype']}"
 
 
 def _batch(row: Any) -> str:
-    redrawn = f"redrawn every {row['resample_every']} steps" if row["resample_every"] > 1 else "redrawn every step"
-    fixed = redrawn if row["resample_every"] else "one fixed batch"
-    return f"{row['interior_points']} interior and {row['boundary_points']} boundary points ({fixed})"
+    return batches(*(row[column] for column in BATCHES))
 
 
 def _budget(row: Any) -> str:

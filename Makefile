@@ -1,0 +1,33 @@
+# Every target does all its own set-up: a virtual environment in .venv with the versions of requirements.lock.
+#   make run    every optimizer in both frameworks on two small problems, about four minutes after the install
+#   make test   the test suite
+#   make lint   formatting, style, imports, types
+
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN = .venv/bin
+INSTALLED = .venv/.installed
+PINNED = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: run test lint
+
+run: $(INSTALLED)
+	$(BIN)/optbench run quick
+
+test: $(INSTALLED)
+	$(PINNED) $(BIN)/pytest -n 2 -q
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: make PYTHON=/path/to/python"; exit 1; }
+	@echo "installing requirements.lock into .venv with $(PYTHON): the first time it downloads PyTorch and JAX"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
