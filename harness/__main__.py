@@ -1,4 +1,4 @@
-"""The command line: optbench run · list · table · plot."""
+"""The command line: optbench run · list · table · plot · parity."""
 
 import signal
 import sys
@@ -113,6 +113,35 @@ def plot(
     out.mkdir(parents=True, exist_ok=True)
     for figure in plots.error_over_seconds(_frames(paths), out):
         typer.echo(f"written: {figure}")
+
+
+@app.command()
+def parity(
+    problem: Annotated[list[str] | None, typer.Option(help="A problem, once for each; else all published.")] = None,
+    optimizer: Annotated[list[str] | None, typer.Option(help="An optimizer, once for each; else all.")] = None,
+    network: Annotated[str, typer.Option(help="Activation and widths of the hidden layers.")] = "tanh_8_8",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of a trajectory.")] = 10,
+    interior: Annotated[int, typer.Option(min=1, help="Interior points of the batch.")] = 30,
+    boundary: Annotated[int, typer.Option(min=1, help="Boundary points of the batch.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the initial parameters and the points.")] = 0,
+) -> None:
+    """Certify that the twins match: the largest relative difference of their parameters over a trajectory.
+
+    Beside it, the drift that a permutation of the points causes by rounding alone; a difference within ten times of it
+    is agreement. Exit code 1 where they do not agree.
+    """
+    import problems
+    from harness import parity as twins
+
+    fields = {"network": network, "steps": steps, "interior": interior, "boundary": boundary, "seed": seed}
+    asked = list(twins.cases(problem or problems.names(), optimizer or list(twins.CONDITIONED), **fields))
+    frameworks, certificates = twins.both(), []
+    for number, case in enumerate(asked, 1):
+        typer.echo(f"[{number}/{len(asked)}] {case.problem.name} {case.optimizer}", err=True)
+        certificates.append(twins.certify(case, frameworks))
+    typer.echo(twins.table(certificates))
+    if not all(certificate.agrees for certificate in certificates):
+        _end("the twins do not agree", 1)
 
 
 def _frames(paths: list[Path]):

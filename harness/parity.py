@@ -1,18 +1,21 @@
 """The certificate that the twins match: how far their trajectories part, beside what rounding alone does."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
 import implementations
 import problems
 from implementations import Framework
+from problems import networks, seeds
+from problems.names import UnknownName
 from problems.problem import Batch, Problem
 
-# conditions under which rounding stays small: see the hyperparameters' effect with `optbench parity --set`
+# hyperparameters under which rounding stays small: little damping, or many inner iterations, amplify it
 CONDITIONED: dict[str, dict[str, Any]] = {
     "sgd": {},
     "adam": {},
@@ -54,6 +57,16 @@ class Certificate:
         return self.difference <= 10 * max(self.drift, float(np.finfo(np.float64).eps))
 
 
+def cases(names: Sequence[str], optimizers: Sequence[str], **fields: Any) -> Iterator[Case]:
+    """Each optimizer on each problem; raises UnknownName."""
+    for name in names:
+        problem = problems.get(name)
+        for optimizer in optimizers:
+            if optimizer not in CONDITIONED:
+                raise UnknownName("optimizer", optimizer, CONDITIONED)
+            yield Case(problem, optimizer, CONDITIONED[optimizer], **fields)
+
+
 def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
     """Run a case in both frameworks, and once more in each with its points permuted."""
     plain = [trajectory(framework, case) for framework in frameworks]
@@ -65,12 +78,11 @@ def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
 def trajectory(framework: Framework, case: Case, permute: bool = False) -> np.ndarray:
     """The parameters before and after every step, [steps + 1, D]."""
     backend = framework.backend
-    batch = problems.seeds.batch(case.problem, case.seed, 0, case.interior, case.boundary)
+    batch = seeds.batch(case.problem, case.seed, 0, case.interior, case.boundary)
     batch = backend.from_numpy_tree(permuted(batch) if permute else batch)
-    network = problems.networks.parse(case.network)
-    objective = framework.Objective(case.problem, network.activation)
+    objective = framework.Objective(case.problem, networks.parse(case.network).activation)
     optimizer = framework.OPTIMIZERS[case.optimizer](**case.hyperparameters)
-    start = problems.networks.initial_parameters(case.network, case.problem.dim, case.problem.outputs, case.seed)
+    start = networks.initial_parameters(case.network, case.problem.dim, case.problem.outputs, case.seed)
     params = backend.from_numpy_tree(start)
     state, step = optimizer.init(objective, params), backend.compile(partial(optimizer.step, objective))
     rows = [vector(start)]
@@ -99,3 +111,20 @@ def vector(params: list[np.ndarray]) -> np.ndarray:
 def both() -> tuple[Framework, Framework]:
     """The two frameworks; raises FrameworkMissing where one is not installed."""
     return implementations.load("torch"), implementations.load("jax")
+
+
+def table(certificates: Sequence[Certificate]) -> str:
+    """The certificates as text, a line a case."""
+    rows = [
+        (
+            certificate.case.problem.name,
+            certificate.case.optimizer,
+            ", ".join(f"{name}={value:g}" for name, value in certificate.case.hyperparameters.items()) or "defaults",
+            certificate.case.steps,
+            f"{certificate.difference:.1e}",
+            f"{certificate.drift:.1e}",
+            "yes" if certificate.agrees else "NO",
+        )
+        for certificate in certificates
+    ]
+    return tabulate(rows, ["problem", "optimizer", "hyperparameters", "steps", "torch to jax", "drift", "agrees"])

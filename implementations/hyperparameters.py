@@ -3,18 +3,28 @@
 import pkgutil
 from importlib import import_module
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+T = TypeVar("T")
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]  # momentum, and the share of the past in a moving average
 Count = Annotated[int, Field(ge=1)]
 
-# A wrong field raises pydantic.ValidationError, a ValueError that names the field, its value and what is allowed.
-optimizer = dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
+CONFIGURATION = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def optimizer(cls: type[T]) -> type[T]:
+    """Make a class of hyperparameters a frozen dataclass.
+
+    A wrong field raises pydantic.ValidationError, a ValueError that names the field, its value and what is allowed.
+    """
+    made: Any = dataclass(frozen=True, kw_only=True, config=CONFIGURATION)(cls)
+    return made
 
 
 def optimizers(package: ModuleType) -> dict[str, Any]:

@@ -30,10 +30,10 @@ def remember(history: History, step: Array, change: Array) -> History:
     """Keep a pair where it is curved, in place of the oldest."""
     stored, curvature = history.stored, change.dot(step)
     kept, slot = curvature > CURVED, stored % len(history.steps)
-    rows = (step, change, curvature)
-    buffers = [buffer.at[slot].set(row) for buffer, row in zip(history[:3], rows, strict=True)]
+    steps, changes = history.steps.at[slot].set(step), history.changes.at[slot].set(change)
+    curvatures = history.curvatures.at[slot].set(curvature)
     scale = jnp.where(kept, curvature / change.dot(change), history.scale)
-    return History(*buffers, stored + kept, scale)
+    return History(steps, changes, curvatures, stored + kept, scale)
 
 
 def quasi_newton(history: History, gradient: Array) -> Array:

@@ -87,12 +87,12 @@ class KFAC:
 
 def initial(options: Any, params: Params) -> Preconditioner:
     """Factors before the first step: zeros, or identities."""
-    like = {"dtype": params[0].dtype}
+    dtype = params[0].dtype
     factors, inverses = [], []
     for out, columns in (matrix.shape for matrix in params):
-        A, B = jnp.eye(columns, **like), jnp.eye(out, **like)
+        A, B = jnp.eye(columns, dtype=dtype), jnp.eye(out, dtype=dtype)
         factors.append(Factors(*(options.identity_init * factor for factor in (A, B, A, B))))
-        inverses.append(KroneckerSum(0 * B, 0 * A, jnp.zeros((out, columns), **like)))
+        inverses.append(KroneckerSum(0 * B, 0 * A, jnp.zeros((out, columns), dtype=dtype)))
     return Preconditioner(jnp.zeros((), int), factors, inverses, jnp.full((), -1, int))
 
 

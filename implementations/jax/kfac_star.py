@@ -67,10 +67,11 @@ def quadratic_model(
 ) -> tuple[Array, Array]:
     """The model's matrix [2, 2], Dᵀ (G + λI) D with D = [Δ, δ], and its slope [2], Dᵀ ∇L; G is exact."""
     along = directions, update
-    slope = sum(jnp.stack([inner(gradient(term), d) for d in along]) for term in terms)
+    slopes = [jnp.stack([inner(gradient(term), d) for d in along]) for term in terms]
     images = [jnp.stack([products(term, d).flatten() for d in along]) / len(term.residual) ** 0.5 for term in terms]
+    curvature, curvature_b = (image @ image.T for image in images)
     gram = jnp.stack([jnp.stack([inner(d, e) for e in along]) for d in along])
-    return sum(image @ image.T for image in images) + damping * gram, slope
+    return curvature + curvature_b + damping * gram, slopes[0] + slopes[1]
 
 
 def minimize_quadratic(matrix: Array, slope: Array) -> tuple[Array, Array]:
@@ -95,4 +96,4 @@ def inverse(eigenvalue: Array, correlation: Array) -> Array:
 
 def inner(one: Params, other: Params) -> Array:
     """The inner product of two sets of matrices."""
-    return sum((a * b).sum() for a, b in zip(one, other, strict=True))
+    return jnp.stack([(a * b).sum() for a, b in zip(one, other, strict=True)]).sum()

@@ -66,7 +66,7 @@ class LBFGS:
         vector = flatten(params)
         losses, gradient = evaluate(vector)
         start = Inner(
-            vector, sum(losses), gradient, state, jnp.zeros((), int), jnp.ones((), int), ~self._solved(gradient)
+            vector, losses.total, gradient, state, jnp.zeros((), int), jnp.ones((), int), ~self._solved(gradient)
         )
         end = while_loop(lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start)
         return split_like(params, end.vector), end.state, losses
@@ -91,7 +91,7 @@ class LBFGS:
 
         def along(size: Array) -> Point:
             losses, gradient = evaluate(inner.vector + size * direction)
-            return Point(size, sum(losses), gradient, gradient.dot(direction))
+            return Point(size, losses.total, gradient, gradient.dot(direction))
 
         start = Point(jnp.zeros_like(size), inner.loss, gradient, slope)
         descends = ~(slope > -self.tolerance_change)

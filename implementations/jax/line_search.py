@@ -23,7 +23,7 @@ def grid_line_search(
     candidates = jax.lax.map(lambda alpha: objective.loss(advance(params, directions, alpha), batch), grid)
     candidates = jnp.nan_to_num(candidates, nan=jnp.inf, posinf=jnp.inf)
     best = candidates.argmin()
-    start = jnp.nan_to_num(sum(losses), nan=jnp.inf, posinf=jnp.inf)
+    start = jnp.nan_to_num(losses.total, nan=jnp.inf, posinf=jnp.inf)
     moved = (candidates[best] <= start) & jnp.isfinite(candidates[best])
     return select(moved, advance(params, directions, grid[best]), params), moved
 

@@ -1,5 +1,8 @@
 """What follows from a term's layer inputs a and cotangents q: Jacobian rows, products, gradient, Kronecker factors."""
 
+from functools import reduce
+from operator import add
+
 import jax.numpy as jnp
 from jax import Array
 
@@ -21,7 +24,7 @@ def jacobian(term: Linearization) -> Array:
 def products(term: Linearization, directions: Params) -> Array:
     """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
-    return sum((q * (a @ direction.T)).sum((1, 3)) for q, a, direction in layers).T
+    return reduce(add, ((q * (a @ direction.T)).sum((1, 3)) for q, a, direction in layers)).T
 
 
 def gradient(term: Linearization) -> Params:

@@ -59,7 +59,7 @@ def strong_wolfe(
     """
     bracketing = bracket(evaluate, start, size, budget)
     done = bracketing.status == DONE
-    exhausted = bracketing.iterations >= budget
+    exhausted = jnp.asarray(bracketing.iterations >= budget)
     first = choose(exhausted, start, choose(done, bracketing.current, bracketing.previous))
     second = bracketing.current
     stuck = jnp.zeros_like(done)

@@ -67,10 +67,11 @@ def quadratic_model(
 ) -> tuple[Tensor, Tensor]:
     """The model's matrix [2, 2], Dᵀ (G + λI) D with D = [Δ, δ], and its slope [2], Dᵀ ∇L; G is exact."""
     along = directions, update
-    slope = sum(torch.stack([inner(gradient(term), d) for d in along]) for term in terms)
+    slopes = [torch.stack([inner(gradient(term), d) for d in along]) for term in terms]
     images = [torch.stack([products(term, d).flatten() for d in along]) / len(term.residual) ** 0.5 for term in terms]
+    curvature, curvature_b = (image @ image.T for image in images)
     gram = torch.stack([torch.stack([inner(d, e) for e in along]) for d in along])
-    return sum(image @ image.T for image in images) + damping * gram, slope
+    return curvature + curvature_b + damping * gram, slopes[0] + slopes[1]
 
 
 def minimize_quadratic(matrix: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,4 +96,4 @@ def inverse(eigenvalue: Tensor, correlation: Tensor) -> Tensor:
 
 def inner(one: Params, other: Params) -> Tensor:
     """The inner product of two sets of matrices."""
-    return sum((a * b).sum() for a, b in zip(one, other, strict=True))
+    return torch.stack([(a * b).sum() for a, b in zip(one, other, strict=True)]).sum()

@@ -66,7 +66,7 @@ class LBFGS:
         vector = flatten(params)
         losses, gradient = evaluate(vector)
         state = state._replace(history=history.owned(state.history))
-        start = Inner(vector, sum(losses), gradient, state, 0, 1, ~self._solved(gradient))
+        start = Inner(vector, losses.total, gradient, state, 0, 1, ~self._solved(gradient))
         end = while_loop(lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start)
         return split_like(params, end.vector), end.state, losses
 
@@ -90,7 +90,7 @@ class LBFGS:
 
         def along(size: Tensor) -> Point:
             losses, gradient = evaluate(inner.vector + size * direction)
-            return Point(size, sum(losses), gradient, gradient.dot(direction))
+            return Point(size, losses.total, gradient, gradient.dot(direction))
 
         start = Point(torch.zeros_like(size), inner.loss, gradient, slope)
         descends = ~(slope > -self.tolerance_change)

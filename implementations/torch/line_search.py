@@ -21,7 +21,7 @@ def grid_line_search(
     candidates = [objective.loss(advance(params, directions, alpha), batch) for alpha in GRID]
     candidates = torch.stack(candidates).nan_to_num(nan=torch.inf, posinf=torch.inf)
     best = candidates.argmin()
-    start = sum(losses).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    start = losses.total.nan_to_num(nan=torch.inf, posinf=torch.inf)
     moved = (candidates[best] <= start) & candidates[best].isfinite()
     alpha = torch.tensor(GRID, dtype=start.dtype, device=start.device)[best]
     return select(moved, advance(params, directions, alpha), params), moved

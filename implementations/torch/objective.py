@@ -22,6 +22,11 @@ class Losses(NamedTuple):
     interior: Tensor  # 1/(2N) Σ r²
     boundary: Tensor  # 1/(2M) Σ r²
 
+    @property
+    def total(self) -> Tensor:
+        """L, their sum."""
+        return self.interior + self.boundary
+
 
 class Linearization(NamedTuple):
     """A term's residual and the factors of its Jacobian: ∂r_{n,c}/∂[W | b] = Σ_s q_{n,c,s} a_{n,s}ᵀ in every layer."""
@@ -60,8 +65,8 @@ class Objective:
         return Losses(*(half_mean_square(residual) for residual in self.residuals(params, batch)))
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
-        """L, their sum."""
-        return sum(self.losses(params, batch))
+        """L, the sum of the two terms."""
+        return self.losses(params, batch).total
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """The losses and ∇L, a matrix a layer: one forward and one backward pass a term."""
@@ -91,7 +96,11 @@ def evaluate(term: Term, activation: str, params: Params, x: Tensor, y: Tensor) 
     """Push the points' jets through the network and the operator."""
     diffusion = diffusion_like(term.operator, x.dtype, x.device)
     done = forward(activation, params, x, diffusion)
-    residual, pull = torch.func.vjp(lambda rows: term.operator.residual(as_jet(rows), x, y), done.outputs[-1])
+
+    def read(rows: Tensor) -> Tensor:
+        return term.operator.residual(as_jet(rows), x, y)
+
+    residual, pull, *_ = torch.func.vjp(read, done.outputs[-1])
     return Evaluation(done, residual, pull, diffusion)
 
 
