@@ -42,6 +42,11 @@ class Case:
     steps: int = 20
     seed: int = 0
 
+    @property
+    def described_network(self) -> str:
+        """The network with its parameter count."""
+        return networks.describe(self.network, self.problem.dim, self.problem.outputs)
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -118,6 +123,7 @@ def table(certificates: Sequence[Certificate]) -> str:
     rows = [
         (
             certificate.case.problem.name,
+            certificate.case.described_network,
             certificate.case.optimizer,
             ", ".join(f"{name}={value:g}" for name, value in certificate.case.hyperparameters.items()) or "defaults",
             certificate.case.steps,
@@ -127,4 +133,6 @@ def table(certificates: Sequence[Certificate]) -> str:
         )
         for certificate in certificates
     ]
-    return tabulate(rows, ["problem", "optimizer", "hyperparameters", "steps", "torch to jax", "drift", "agrees"])
+    return tabulate(
+        rows, ["problem", "network", "optimizer", "hyperparameters", "steps", "torch to jax", "drift", "agrees"]
+    )

@@ -23,7 +23,8 @@ DASHES = {"torch": "", "jax": (3, 1.5)}
 
 def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
     """Draw a panel a case, a colour an optimizer, a dash a framework; the PNG's and the SVG's path."""
-    described = frames.runs[["identity", "case", "optimizer", "framework"]]
+    panels = frames.runs["case"] + frames.runs["parameters"].map(" (D = {:,})".format)
+    described = frames.runs.assign(panel=panels)[["identity", "panel", "optimizer", "framework"]]
     data = frames.history.merge(described, on="identity").query("seconds > 0")
     optimizers = [*COLOURS, *sorted(set(data["optimizer"]) - set(COLOURS))]
     grid = sns.relplot(
@@ -38,8 +39,8 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
         dashes=DASHES,
         units="identity",
         estimator=None,
-        col="case",
-        col_wrap=min(3, frames.runs["case"].unique().size),
+        col="panel",
+        col_wrap=min(3, panels.nunique()),
         kind="line",
         height=4,
     )

@@ -6,7 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
+import problems
 from harness.provenance import Provenance
+from problems import networks
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
 Origin = Literal["paper", "ours", "default"]
@@ -70,7 +72,9 @@ class Request(_Strict):
     @property
     def title(self) -> str:
         """The run in a few words."""
-        return f"{self.problem} {self.network} {self.labels.optimizer} {self.framework} seed {self.seed}"
+        problem = problems.get(self.problem)
+        network = networks.describe(self.network, problem.dim, problem.outputs)
+        return f"{self.problem}, {network}, {self.labels.optimizer}, {self.framework}, seed {self.seed}"
 
 
 class Row(_Strict):
