@@ -54,8 +54,6 @@ class Workers:
 
     def close(self) -> None:
         """End the children, also in mid-run."""
-        for child in multiprocessing.active_children():
-            child.terminate()
         for framework in list(self._pools):
             self._discard(framework)
 
@@ -106,6 +104,8 @@ class _Pool:
         return f"exit code {codes[-1]}" if codes else "no exit code"
 
     def close(self) -> None:
+        for child in self._children:  # also in mid-run: after an interruption nobody reads what it reports
+            child.terminate()
         self._executor.shutdown(cancel_futures=True)
         self._reader.close()
         self._writer.close()

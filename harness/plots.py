@@ -40,7 +40,7 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
         units="identity",
         estimator=None,
         col="panel",
-        col_wrap=min(3, panels.nunique()),
+        col_wrap=min(3, len(set(panels))),
         kind="line",
         height=4,
     )

@@ -1,0 +1,122 @@
+"""A framework made of NumPy, whose device does its work late and whose time a test moves."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from test_clock import Ticks
+
+from harness.record import Labels, Points, Request
+from harness.train import perform
+
+STEP, EVALUATE, DRAW, COMPILE = 1.0, 100.0, 1e4, 1e6  # seconds
+
+
+class Losses(NamedTuple):
+    interior: Any
+    boundary: Any
+
+
+@dataclass(frozen=True)
+class Descent:
+    """An optimizer that halves the parameters; its work is done when somebody waits for it."""
+
+    name: ClassVar[str] = "sgd"
+    learning_rate: float = 0.5
+    momentum: float = 0.9
+
+    def init(self, objective, params):
+        return SimpleNamespace(stalls=np.array(0))
+
+    def step(self, objective, params, state, batch):
+        objective.steps(params, batch)
+        stalls = SimpleNamespace(stalls=state.stalls + 1)
+        with np.errstate(over="ignore"):  # a framework does not warn
+            moved = [matrix * self.learning_rate for matrix in params]
+        return moved, stalls, objective.losses(params, batch)
+
+    def check(self, state):
+        pass
+
+
+class Fake:
+    """What `implementations.load` gives, and the records of what was asked."""
+
+    def __init__(self, on_step=lambda count: None):
+        self.name, self.ticks, self.pending, self.batches, self.calls = "torch", Ticks(), 0.0, [], 0
+        self.OPTIMIZERS, self.backend, self._on_step = {"sgd": Descent}, self, on_step
+
+    def Objective(self, problem, activation):
+        return SimpleNamespace(losses=self._losses, predict=self._predict, steps=self._step)
+
+    def compile(self, function):
+        # what is asked for the first time is compiled by the device, then
+        state = {"new": True}
+
+        def call(*arguments):
+            if state["new"]:
+                self.pending += COMPILE
+            state["new"] = False
+            return function(*arguments)
+
+        return call
+
+    def _step(self, params, batch):
+        self.pending += STEP
+        self.calls += 1
+        self.batches.append(batch)
+        if self.calls > 2:  # the first two warm up
+            self._on_step(self.calls - 2)
+
+    def _losses(self, params, batch):
+        return Losses(*(np.array(np.abs(params[0]).mean()) for _ in range(2)))
+
+    def _predict(self, params, x):
+        self.pending += EVALUATE
+        return np.full((len(x), 1), np.abs(params[0]).mean())
+
+    def wait(self, tree):
+        self.ticks.pass_by(self.pending)
+        self.pending = 0.0
+
+    def to_numpy(self, array):
+        self.wait(array)
+        return np.asarray(array)
+
+    def from_numpy_tree(self, tree):
+        return tree
+
+    def peak_memory(self):
+        return 7
+
+    def device_name(self):
+        return "a fake"
+
+    def perform(self, request, **options):
+        from harness.clock import Clock
+
+        return perform(request, load=lambda name: self, clock=Clock(self.ticks), **options)
+
+
+def request(**fields):
+    """A run of the fake framework: ten steps unless a budget is given."""
+    budget = {} if {"steps", "seconds"} & set(fields) else {"steps": 10}
+    given = {
+        "problem": "poisson_sine_2d",
+        "problem_version": 1,
+        "network": "tanh_4",
+        "points": Points(interior=9, boundary=6),
+        "resample_every": 0,
+        "optimizer": "sgd",
+        "optimizer_version": 1,
+        "hyperparameters": {"learning_rate": 0.5, "momentum": 0.9},
+        "framework": "torch",
+        "mode": "eager",
+        "dtype": "float64",
+        "seed": 3,
+        "labels": Labels(
+            campaign="c", campaign_version="1.0", case="", optimizer="sgd", hyperparameters_from="default"
+        ),
+    }
+    return Request(**given | budget | fields)

@@ -1,0 +1,153 @@
+"""A campaign's file: what it asks for, and one clear line where it is wrong."""
+
+import pytest
+
+from harness import campaign, expansion, single
+from harness.errors import CampaignError
+from problems.names import UnknownName
+
+GOOD = """
+version = "1.0"
+seconds = 2.0
+frameworks = ["jax"]
+[[case]]
+problem = "poisson_sine_2d"
+network = "tanh_64"
+[case.optimizers]
+kfac = { damping = 1e-3 }
+"""
+
+
+def read(text, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    return expansion.requests(campaign.read(file), "mine", file.name)
+
+
+def test_every_default_is_spelled_out(tmp_path):
+    (run,) = read(GOOD, tmp_path)
+    assert (run.points.interior, run.points.boundary, run.resample_every) == (900, 120, 0)
+    assert (run.seconds, run.steps, run.seed, run.dtype, run.mode) == (2.0, None, 0, "float64", "jit")
+    assert run.hyperparameters["damping"] == 1e-3
+    assert run.hyperparameters["momentum"] == 0.5
+    assert run.labels.hyperparameters_from == "ours"
+    assert (run.problem_version, run.optimizer_version) == (1, 1)
+
+
+def test_the_innermost_table_decides(tmp_path):
+    text = GOOD.replace("seconds = 2.0", "seconds = 2.0\nseeds = [4, 5]") + (
+        '"Adam, slow" = { name = "adam", steps = 7, resample_every = 3, points = { interior = 10, boundary = 4 } }\n'
+        "adam = {}\n"
+    )
+    runs = read(text, tmp_path)
+    assert [(run.seed, run.labels.optimizer) for run in runs] == [
+        (seed, label) for seed in (4, 5) for label in ("kfac", "Adam, slow", "adam")
+    ]
+    slow, plain = runs[1], runs[2]
+    assert (slow.optimizer, slow.steps, slow.seconds, slow.resample_every) == ("adam", 7, None, 3)
+    assert (slow.points.interior, plain.points.interior, plain.seconds) == (10, 900, 2.0)
+    assert (slow.labels.hyperparameters_from, plain.labels.hyperparameters_from) == ("default", "default")
+
+
+def test_the_same_run_twice_is_one(tmp_path):
+    case = GOOD.partition("[[case]]")[2]
+    assert len(read(GOOD + "[[case]]" + case, tmp_path)) == 1
+
+
+def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_path):
+    (run,) = read(GOOD, tmp_path)
+    (named,) = read(GOOD.replace("network =", 'name = "first"\nnetwork ='), tmp_path)
+    assert named.identity == run.identity
+    changes = {
+        "problem": "heat_sine_1d", "problem_version": 2, "network": "tanh_8", "resample_every": 1, "seed": 9,
+        "optimizer_version": 2, "hyperparameters": {}, "framework": "torch", "mode": "eager", "dtype": "float32",
+        "seconds": 3.0, "points": run.points.model_copy(update={"interior": 8}), "optimizer": "adam",
+    }  # fmt: skip
+    identities = {run.model_copy(update={key: value}).identity for key, value in changes.items()}
+    assert len(identities | {run.identity}) == len(changes) + 1
+
+
+MISTAKES = [
+    ("seconds = 2.0", "seconds = 2.0\nsteps = 3", "mine.toml: seconds = 2.0: steps = 3 is given too"),
+    ("seconds = 2.0", "", "mine.toml: case[0].optimizers.kfac: has no budget: give seconds or steps"),
+    ("seconds = 2.0", "seconds = -2.0", "mine.toml: seconds = -2.0: must be > 0"),
+    ("seconds = 2.0", "secnds = 2.0", "mine.toml: secnds = 2.0: unknown key: did you mean seconds?"),
+    ('version = "1.0"', "", "mine.toml: version: is missing"),
+    ("1e-3", "-1e-3", "mine.toml: case[0].optimizers.kfac.damping = -0.001: must be ≥ 0"),
+    ("damping", "dampning", "mine.toml: case[0].optimizers.kfac.dampning = 0.001: unknown key: did you mean damping?"),
+    ("1e-3", '"low"', 'mine.toml: case[0].optimizers.kfac.damping = "low": must be a valid number'),
+    ("{ damping = 1e-3 }", '{ curvature = "type-3" }', 'kfac.curvature = "type-3": must be \'type-2\''),
+    ("kfac =", "kfca =", "mine.toml: case[0].optimizers.kfca: unknown optimizer 'kfca': did you mean kfac"),
+    ("tanh_64", "tanh64", 'mine.toml: case[0].network = "tanh64": malformed network name'),
+    ("tanh_64", "tan_64", "case[0].network = \"tan_64\": unknown activation 'tan': did you mean tanh"),
+    ("poisson_sine_2d", "poison_sine_2d", "case[0].problem = \"poison_sine_2d\": unknown problem"),
+    ("poisson_sine_2d", "poisson_harmonic_3d", "poisson_harmonic: the dimension must be even"),
+    ('["jax"]', '["jaxx"]', "mine.toml: frameworks[0]: unknown framework 'jaxx': did you mean jax?"),
+    ('["jax"]', '["jax"]\nseeds = [-1]', "mine.toml: seeds[0] = -1: must be ≥ 0"),
+    ('["jax"]', '["jax"]\nseeds = [true]', "mine.toml: seeds[0] = true: must be a valid integer"),
+    ('["jax"]', '["jax"]\npoints = { interior = 0, boundary = 1 }', "mine.toml: points.interior = 0: must be > 0"),
+    ("[case.optimizers]\nkfac = { damping = 1e-3 }", "", "mine.toml: case[0].optimizers: is missing"),
+    ("[[case]]", "[[case]", "mine.toml: no TOML file: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), MISTAKES)
+def test_a_mistake_is_one_line_that_names_it(right, wrong, message, tmp_path):
+    assert right in GOOD
+    with pytest.raises(CampaignError) as caught:
+        read(GOOD.replace(right, wrong), tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_campaign_is_answered_with_the_nearest():
+    with pytest.raises(UnknownName, match="did you mean quick"):
+        campaign.find("quik")
+
+
+def test_shipped_campaigns_are_read():
+    assert {"quick", "paper"} <= set(campaign.shipped())
+    for name, file in campaign.shipped().items():
+        assert expansion.requests(campaign.read(file), name, file.name)
+
+
+def test_quick_has_every_optimizer_in_both_frameworks_with_hyperparameters_of_its_own():
+    file = campaign.find("quick")
+    runs = expansion.requests(campaign.read(file), "quick", file.name)
+    optimizers = set(expansion.implementations.load(expansion.implementations.installed()[0]).OPTIMIZERS)
+    for problem in ("poisson_sine_2d", "heat_sine_1d"):
+        asked = {(run.optimizer, run.framework) for run in runs if run.problem == problem}
+        assert asked == {(optimizer, framework) for optimizer in optimizers for framework in ("torch", "jax")}
+    assert {run.labels.hyperparameters_from for run in runs} == {"ours"}
+
+
+def one(*settings, **fields):
+    given = {"problem": "heat_sine_1d", "network": "tanh_8", "seconds": None, "steps": 5} | fields
+    plan = single.campaign("kfac", "jax", 3, settings, fields.pop("interior", None), None, **{
+        key: value for key, value in given.items() if key != "interior"
+    })  # fmt: skip
+    return expansion.requests(plan, "single", single.SOURCE)[0]
+
+
+def test_one_run_from_the_command_line():
+    run = one("damping=1e-3", "curvature=empirical", "identity_init=false", interior=50)
+    assert run.hyperparameters["damping"] == 1e-3
+    assert run.hyperparameters["curvature"] == "empirical"
+    assert run.hyperparameters["identity_init"] is False
+    assert (run.points.interior, run.points.boundary, run.seed, run.steps) == (50, 120, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "settings", "message"),
+    [
+        ({"seconds": 1.0}, (), "seconds = 1.0: steps = 5 is given too"),
+        ({"steps": None}, (), "has no budget: give seconds or steps"),
+        ({}, ("damping",), '--set = "damping": must be <hyperparameter>=<value>'),
+        ({}, ("damping=-1",), "damping = -1: must be ≥ 0"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(fields, settings, message):
+    with pytest.raises(CampaignError) as caught:
+        one(*settings, **fields)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("command line: ")

@@ -1,0 +1,49 @@
+"""Every second of a run belongs to exactly one section."""
+
+import pytest
+
+from harness.clock import SECTIONS, Clock
+
+
+class Ticks:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.time = 0.0
+
+    def __call__(self):
+        return self.time
+
+    def pass_by(self, seconds):
+        self.time += seconds
+
+
+def test_time_goes_to_the_section_it_was_spent_in():
+    ticks = Ticks()
+    clock = Clock(ticks)
+    ticks.pass_by(1)
+    with clock.section("train"):
+        ticks.pass_by(2)
+        with clock.section("evaluate"):
+            ticks.pass_by(4)
+        ticks.pass_by(8)
+    ticks.pass_by(16)
+    clock.enter("log")
+    assert clock.seconds == dict.fromkeys(SECTIONS, 0.0) | {"setup": 17, "train": 10, "evaluate": 4}
+    assert clock.wall == sum(clock.seconds.values()) == 31
+
+
+def test_an_exception_leaves_its_section():
+    ticks = Ticks()
+    clock = Clock(ticks)
+    with pytest.raises(KeyError), clock.section("train"):
+        ticks.pass_by(3)
+        raise KeyError
+    ticks.pass_by(5)
+    clock.enter("log")
+    assert (clock.seconds["train"], clock.seconds["setup"]) == (3, 5)
+
+
+def test_an_unknown_section_is_named():
+    with pytest.raises(KeyError, match="trian.*train"):
+        Clock().enter("trian")

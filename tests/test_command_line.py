@@ -1,0 +1,207 @@
+"""The command line as a user meets it: what it prints, what it leaves, how it ends."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import harness
+import implementations
+
+FRAMEWORKS = implementations.installed()
+TINY = f"""
+version = "1.0"
+description = "for a test"
+steps = 3
+processes = "per-framework"
+frameworks = {json.dumps(FRAMEWORKS)}
+points = {{ interior = 9, boundary = 6 }}
+[optimizers]
+sgd = {{}}
+[[case]]
+problem = "poisson_sine_2d"
+network = "tanh_4"
+[[case]]
+problem = "heat_sine_1d"
+network = "tanh_4"
+"""
+
+
+def optbench(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A campaign that has run: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("campaign")
+    (folder / "tiny.toml").write_text(TINY)
+    return folder, optbench("run", "tiny.toml", cwd=folder)
+
+
+def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
+    folder, said = done
+    assert said.returncode == 0, said.stderr
+    runs = 2 * len(FRAMEWORKS)
+    assert f"tiny: {runs} runs, 0 done, {runs} left" in said.stdout
+    assert f"[{runs}/{runs}] heat_sine_1d, tanh_4 (D = 17), sgd" in said.stdout
+    assert re.search(r"^sgd +torch|^sgd +jax", said.stdout, re.MULTILINE)
+    written = [Path(line.removeprefix("written: ")) for line in said.stdout.splitlines() if "written: " in line]
+    assert {"runs", "table.txt", "table.csv", "table.md", "error_over_seconds.png"} <= {path.name for path in written}
+    assert all((folder / path).exists() for path in written)
+    assert all(path.is_relative_to("results/local/tiny") for path in written)
+
+
+def test_runs_are_finished_and_come_from_both_frameworks(done):
+    runs, history = harness.load(done[0])
+    assert set(runs["status"]) == {"finished"}
+    assert set(runs["framework"]) == set(FRAMEWORKS)
+    for _, errors in runs.groupby("problem")["relative_l2"]:
+        assert errors.max() == pytest.approx(errors.min(), rel=1e-12)
+    assert set(history["step"]) == {0, 1, 2, 3}
+
+
+def test_nothing_is_run_twice(done):
+    folder, _ = done
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")}
+    said = optbench("run", "tiny.toml", cwd=folder)
+    assert said.returncode == 0
+    assert f"{len(before)} done, 0 left" in said.stdout
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")} == before
+
+
+def test_a_changed_request_is_run(done, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY.replace("sgd = {}", "sgd = { momentum = 0.5 }"))
+    said = optbench("run", "tiny.toml", "--results", done[0] / "results" / "local", cwd=tmp_path)
+    assert ", 0 done, " in said.stdout
+
+
+def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
+    folder, _ = done
+    text = optbench("table", folder, cwd=tmp_path).stdout
+    assert "poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points (one fixed batch), 3 steps" in text
+    csv = optbench("table", folder, "--format", "csv", cwd=tmp_path).stdout
+    assert len(csv.splitlines()) == 1 + len(list(folder.rglob("runs/*.json"))) or len(FRAMEWORKS) < 2
+    said = optbench("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
+    assert said.stdout.count("written: ") == 2
+    assert (tmp_path / "figures" / "error_over_seconds.png").exists()
+
+
+def test_one_run_without_a_file(tmp_path):
+    asked = ("--problem", "poisson_sine_3d", "--optimizer", "adam", "--framework", FRAMEWORKS[0], "--network", "sin_4_4")
+    said = optbench("run", *asked, "--steps", 2, "--interior", 8, "--boundary", 6, "--set", "beta1=0.5", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "poisson_sine_3d, sin_4_4 (D = 41), adam" in said.stdout
+    assert "beta1=0.5" in harness.load(tmp_path).runs["hyperparameters"][0]
+
+
+MISTAKES = [
+    (("run", "quik"), "unknown campaign 'quik': did you mean quick?"),
+    (("run",), "give either a campaign, or --problem, --optimizer and --framework for one run"),
+    (("run", "--problem", "poisson_sine_2d"), "give either a campaign, or"),
+    (("run", "quick", "--problem", "poisson_sine_2d"), "give either a campaign, or"),
+    (("run", "bad.toml"), "bad.toml: case[0].optimizers.kfac.damping = -1.0: must be ≥ 0"),
+    (("list", "problem"), "unknown list 'problem': did you mean problems"),
+    (("table", "nowhere"), "no records in nowhere"),
+    (("table", "nowhere", "--format", "tex"), "unknown format 'tex'"),
+    (("parity", "--problem", "poisson_sin_2d"), "unknown problem 'poisson_sin_2d': did you mean poisson_sine_2d"),
+    (("parity", "--optimizer", "kfax"), "unknown optimizer 'kfax': did you mean kfac"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    bad = TINY.replace("sgd = {}", "").replace(
+        'network = "tanh_4"\n[[case]]', 'network = "tanh_4"\noptimizers = { kfac = { damping = -1.0 } }\n[[case]]'
+    )
+    (tmp_path / "bad.toml").write_text(bad)
+    said = optbench(*arguments, cwd=tmp_path)
+    assert said.returncode == 2
+    assert message in said.stderr
+    assert len(said.stderr.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]
+
+
+def test_lists(tmp_path):
+    problems = optbench("list", "problems", cwd=tmp_path).stdout
+    assert "poisson_norm_100d: 100 inputs" in problems
+    assert "tanh_768_768_512_512 (D = 1,325,057)" in problems
+    assert "kfac_star: damping=1e-08" in optbench("list", "optimizers", cwd=tmp_path).stdout
+    assert "tanh_64: D = 257" in optbench("list", "networks", cwd=tmp_path).stdout
+    assert "quick 1.0: " in optbench("list", "campaigns", cwd=tmp_path).stdout
+
+
+def test_help_is_complete(tmp_path):
+    said = optbench("--help", cwd=tmp_path).stdout
+    assert all(command in said for command in ("run", "list", "table", "plot", "parity"))
+    for command in ("run", "list", "table", "plot", "parity"):
+        assert optbench(command, "--help", cwd=tmp_path).returncode == 0
+
+
+def test_the_console_script_is_the_same_command_line(tmp_path):
+    script = Path(sys.executable).with_name("optbench")
+    said = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.replace("optbench", "") == optbench("--help", cwd=tmp_path).stdout.replace("optbench", "")
+
+
+@pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
+def test_parity_prints_its_certificate(tmp_path):
+    said = optbench("parity", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--steps", 2, cwd=tmp_path)
+    assert said.returncode == 0
+    assert re.search(r"poisson_sine_2d +tanh_8_8 \(D = 105\) +sgd +defaults +2 +\S+ +\S+ +yes", said.stdout)
+
+
+WITHOUT = """
+import sys
+from importlib import util
+find_spec, missing = util.find_spec, sys.argv.pop(1)
+util.find_spec = lambda name, *rest: None if name == missing else find_spec(name, *rest)
+sys.modules[missing] = None
+from harness.__main__ import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
+@pytest.mark.parametrize("missing", FRAMEWORKS)
+def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
+    """The parent does not find it; the children, which are not asked for it, never look."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    command = [sys.executable, "-c", WITHOUT, missing]
+    said = subprocess.run([*command, "run", "tiny.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+    assert f"{missing} is not installed: pip install -e '.[{missing}]'" in said.stdout
+    assert "its 2 runs are left out" in said.stdout
+    assert set(harness.load(tmp_path).runs["framework"]) == set(FRAMEWORKS) - {missing}
+    asked = ("run", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--framework", missing, "--steps", "2")
+    said = subprocess.run([*command, *asked], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 2
+    assert f"{missing} is not installed" in said.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(number, code, tmp_path):
+    text = TINY.replace('processes = "per-framework"', "").replace("steps = 3", "steps = 1000000").replace(
+        "[[case]]", '[[case]]\nsteps = 2\nnetwork = "tanh_4"\nproblem = "poisson_cosine_2d"\n[[case]]', 1
+    )  # fmt: skip
+    (tmp_path / "long.toml").write_text(text.replace(json.dumps(FRAMEWORKS), json.dumps(FRAMEWORKS[:1])))
+    command = [sys.executable, "-m", "harness", "run", "long.toml"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=environment, start_new_session=True) as run:  # fmt: skip
+        for line in run.stdout:
+            if line.startswith("[1/"):
+                break
+        time.sleep(1)
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == code
+    assert errors.strip() == "optbench: interrupted: what is finished is kept, and the same command does the rest"
+    assert len(harness.load(tmp_path).runs) == 1

@@ -1,0 +1,23 @@
+"""The packages are ours, not those of the same names on PyPI, and pip installs them with their data."""
+
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("name", ["problems", "implementations", "harness", "benchmarks"])
+def test_a_package_is_ours(name):
+    assert Path(import_module(name).__file__).parent == ROOT / name
+
+
+def test_campaigns_are_package_data():
+    assert (files("benchmarks") / "quick.toml").is_file()
+
+
+def test_twins_have_the_same_files():
+    torch, jax = ({path.name for path in (ROOT / "implementations" / name).glob("*.py")} for name in ("torch", "jax"))
+    assert torch == jax

@@ -1,0 +1,109 @@
+"""Records on disk: whole or not there at all."""
+
+import json
+import math
+
+import pytest
+from fakes import Fake, request
+
+import harness
+from harness import store
+
+
+@pytest.fixture
+def record():
+    return Fake().perform(request())
+
+
+def test_a_record_comes_back_as_it_was(record, tmp_path):
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+    assert store.read(file) == record
+    assert [(path, found) for path, found in store.records(tmp_path)] == [(file, record)]
+
+
+def test_numbers_that_json_does_not_have_come_back(tmp_path):
+    record = Fake().perform(request(hyperparameters={"learning_rate": 1e200, "momentum": 0.9}))
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+    assert math.isinf(store.read(file).history[-1].rms)
+    json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_nothing_is_left_beside_a_record(record, tmp_path):
+    store.write(store.path(tmp_path, record.request), record)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [store.path(tmp_path, record.request).name]
+
+
+def test_a_disk_that_is_full_leaves_the_old_record(record, tmp_path, monkeypatch):
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.write(file, record.model_copy(update={"steps": 1}))
+    assert store.read(file) == record
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+EDITS = {
+    "torn": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "another run": lambda text: text.replace('"seed": 3', '"seed": 4'),
+    "another schema": lambda text: text.replace('"schema_version": 1', '"schema_version": 99'),
+    "another status": lambda text: text.replace('"finished"', '"done"'),
+    "a new key": lambda text: text.replace('"status"', '"grade": 1, "status"'),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_record_that_is_not_whole_is_named(edit, record, tmp_path):
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+    text = file.read_text()
+    assert EDITS[edit](text) != text
+    file.write_text(EDITS[edit](text))
+    with pytest.raises(store.InvalidRecord, match=file.name) as caught:
+        harness.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_left_over_temporary_file_is_no_record(record, tmp_path):
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+    file.with_name(f".{file.name}.123.partial").write_text("{")
+    assert len(list(store.records(tmp_path))) == 1
+
+
+def test_no_records_are_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no records in"):
+        harness.load(tmp_path)
+
+
+def test_frames_have_a_row_a_run_and_a_row_a_recorded_step(record, tmp_path):
+    other = Fake().perform(request(seed=4, steps=3))
+    for each in (record, other):
+        store.write(store.path(tmp_path, each.request), each)
+    runs, history = harness.load(tmp_path)
+    assert len(runs) == 2
+    assert history.groupby("identity").size().to_dict() == {record.identity: 11, other.identity: 4}
+    row = runs.set_index("identity").loc[record.identity]
+    assert (row["problem"], row["seed"], row["steps"], row["status"]) == ("poisson_sine_2d", 3, 10, "finished")
+    assert row["relative_l2"] == record.history[-1].relative_l2
+    assert row["train_seconds"] == record.clock["train"]
+    sections = [name for name in runs.columns if name.endswith("_seconds") and name not in ("wall_seconds", "budget_seconds")]
+    assert row[sections].sum() == pytest.approx(row["wall_seconds"])
+
+
+def test_where_a_run_came_from_is_told_without_a_host_name(record):
+    import platform
+
+    told = record.provenance
+    assert told.packages["numpy"]
+    assert told.cores >= told.threads >= 1
+    assert told.cpu
+    assert told.python == platform.python_version()
+    assert platform.node() not in record.model_dump_json()

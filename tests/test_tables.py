@@ -1,0 +1,94 @@
+"""Tables: medians over seeds, failures counted, nothing mixed that is not alike."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import Fake, request
+
+from harness import plots, tables
+from harness.frames import from_records
+from harness.record import Points
+
+
+def records(rates=(0.5, 0.6, 0.7), **fields):
+    """A run a seed; a rate above 1 diverges."""
+    return [
+        Fake().perform(request(seed=seed, hyperparameters={"learning_rate": rate, "momentum": 0.9}, **fields))
+        for seed, rate in enumerate(rates)
+    ]
+
+
+def alike(found):
+    """The same hyperparameters on every record, so that the runs differ by their seeds alone."""
+    same = {"learning_rate": 0.5, "momentum": 0.9}
+    return [
+        record.model_copy(update={"request": record.request.model_copy(update={"hyperparameters": same})})
+        for record in found
+    ]
+
+
+def test_a_row_has_the_median_and_the_range_of_its_seeds():
+    found = alike(records())
+    row = tables.summarise(from_records(found)).iloc[0]
+    errors = [record.history[-1].relative_l2 for record in found]
+    assert row["runs"] == row["finished"] == 3
+    assert row["relative_l2"] == np.median(errors)
+    assert (row["relative_l2_min"], row["relative_l2_max"]) == (min(errors), max(errors))
+    assert row["ms_per_step"] == pytest.approx(1000)
+    assert row["parameters"] == 17
+
+
+def test_a_diverged_run_is_counted_and_its_final_error_is_not():
+    found = alike(records((0.5, 0.6, 1e200)))
+    row = tables.summarise(from_records(found)).iloc[0]
+    assert (row["runs"], row["finished"], row["status"]) == (3, 2, "2 finished, 1 diverged")
+    assert row["relative_l2"] == np.median([record.history[-1].relative_l2 for record in found[:2]])
+
+
+def test_a_case_without_a_finished_run_is_a_row_without_an_error():
+    text = tables.render(tables.summarise(from_records(records((1e200,)))), "text")
+    assert "diverged" in text
+    assert "–" in text
+
+
+def test_versions_and_machines_are_not_mixed():
+    (record,) = records((0.5,))
+    newer = record.model_copy(update={"request": record.request.model_copy(update={"optimizer_version": 2})})
+    provenance = record.provenance.model_copy(update={"machine": "another"})
+    elsewhere = record.model_copy(update={"provenance": provenance})
+    assert len(tables.summarise(from_records([record, newer]))) == 2
+    assert len(tables.summarise(from_records([record, elsewhere]))) == 2
+    assert "c on another:" in tables.render(tables.summarise(from_records([record, elsewhere])), "text")
+
+
+def test_optimizers_that_saw_different_batches_are_told_apart():
+    (one,), (other,) = records((0.5,)), records((0.5,), points=Points(interior=12, boundary=6))
+    labels = other.request.labels.model_copy(update={"optimizer": "sgd, more"})
+    other = other.model_copy(update={"request": other.request.model_copy(update={"labels": labels})})
+    text = tables.render(tables.summarise(from_records([one, other])), "text")
+    assert "different batches: sgd: 9 interior and 6 boundary points (one fixed batch); sgd, more: 12" in text
+
+
+def test_the_best_is_first():
+    table = tables.summarise(from_records(records((0.9, 0.5))))
+    assert table["relative_l2"].is_monotonic_increasing
+
+
+def test_csv_and_markdown():
+    table = tables.summarise(from_records(records((0.5,))))
+    back = pd.read_csv(io.StringIO(tables.render(table, "csv")))
+    assert back["relative_l2"][0] == table["relative_l2"][0]
+    markdown = tables.render(table, "markdown")
+    assert markdown.startswith("### poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points")
+    assert "| sgd" in markdown
+    assert "ms/step" in markdown
+
+
+def test_a_figure_is_the_same_for_the_same_numbers(tmp_path):
+    frames = from_records(records((0.5, 0.9)))
+    (png, svg), again = plots.error_over_seconds(frames, tmp_path), tmp_path / "again"
+    again.mkdir()
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert svg.read_bytes() == plots.error_over_seconds(frames, again)[1].read_bytes()
