@@ -3,14 +3,14 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from harness.errors import CampaignError
 from harness.store import InvalidRecord
 from implementations import FrameworkMissing
-from problems.names import UnknownName
+from problems.names import InvalidName, UnknownName
 
 app = typer.Typer(
     name="optbench",
@@ -23,22 +23,27 @@ TWO_WAYS = "give either a campaign, or --problem, --optimizer and --framework fo
 Paths = Annotated[list[Path], typer.Argument(help="Records, or folders with records somewhere below them.")]
 
 
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM; typer would end a KeyboardInterrupt without a word."""
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command. A user's mistake is one line and exit code 2, an interruption one line and 130."""
-    signal.signal(signal.SIGTERM, _terminated)
+    """Run a command. A user's mistake is one line and exit code 2, an interruption one line and 130 or 143."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app(arguments)
-    except (CampaignError, InvalidRecord, UnknownName, FrameworkMissing) as error:
+    except (CampaignError, InvalidRecord, InvalidName, FrameworkMissing) as error:
         _end(str(error), 2)
     except OSError as error:  # no such file, no rights, no space
         _end(str(error), 2)
-    except KeyboardInterrupt as interruption:
-        code = 143 if interruption.args else 130
-        _end("interrupted: what is finished is kept, and the same command does the rest", code)
+    except Interrupted as interruption:
+        _end("interrupted: what is finished is kept, and the same command does the rest", 128 + interruption.args[0])
 
 
 @app.command()
 def run(
+    context: typer.Context,
     campaign: Annotated[str | None, typer.Argument(help="A campaign's TOML file or the name of one of ours.")] = None,
     problem: Annotated[str | None, typer.Option(help="One run instead of a campaign: its problem.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Its optimizer.")] = None,
@@ -62,9 +67,8 @@ def run(
     from harness import campaign as campaigns
     from harness import expansion, runner, single, store
 
-    if campaign is not None and (problem or optimizer or framework):
-        raise CampaignError("command line", (), TWO_WAYS)
     if campaign is not None:
+        _only(context, "campaign", "results")
         file = campaigns.find(campaign)
         name, source, plan = file.stem, file.name, campaigns.read(file)
     elif problem and optimizer and framework:
@@ -132,13 +136,19 @@ def parity(
     """
     import problems
     from harness import parity as twins
+    from implementations.failures import FactorisationFailed
 
+    frameworks = twins.both()
     fields = {"network": network, "steps": steps, "interior": interior, "boundary": boundary, "seed": seed}
-    asked = list(twins.cases(problem or problems.names(), optimizer or list(twins.CONDITIONED), **fields))
-    frameworks, certificates = twins.both(), []
+    problems.networks.parse(network)
+    known = list(frameworks[0].OPTIMIZERS)
+    asked, certificates = list(twins.cases(problem or problems.names(), optimizer or [], known, **fields)), []
     for number, case in enumerate(asked, 1):
         typer.echo(f"[{number}/{len(asked)}] {case.problem.name} {case.optimizer}", err=True)
-        certificates.append(twins.certify(case, frameworks))
+        try:
+            certificates.append(twins.certify(case, frameworks))
+        except FactorisationFailed as error:
+            _end(f"{case.problem.name}, {case.optimizer}: {error}", 1)
     typer.echo(twins.table(certificates))
     if not all(certificate.agrees for certificate in certificates):
         _end("the twins do not agree", 1)
@@ -152,12 +162,20 @@ def _frames(paths: list[Path]):
     return from_records(record for path in paths for _, record in store.records(path))
 
 
-def _terminated(number: int, frame: object) -> None:
-    """End as after Ctrl-C, so that no child is left behind."""
-    raise KeyboardInterrupt(number)
+def _only(context: typer.Context, *allowed: str) -> None:
+    """Refuse options that a campaign's file decides: they would be ignored."""
+    sources = {name: context.get_parameter_source(name) for name in context.params if name not in allowed}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = ", ".join("--set" if name == "settings" else f"--{name.replace('_', '-')}" for name in given)
+        raise CampaignError("command line", (), f"{options}: not with a campaign, whose file says it; {TWO_WAYS}")
 
 
-def _end(message: str, code: int) -> None:
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise Interrupted(number)
+
+
+def _end(message: str, code: int) -> NoReturn:
     typer.echo(f"optbench: {message}", err=True)
     sys.exit(code)
 

@@ -3,7 +3,7 @@
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
@@ -11,6 +11,9 @@ import implementations
 from harness.errors import CampaignError, explain, keys
 from harness.record import Origin, Points, Positive
 from problems.names import UnknownName
+
+Seeds = Annotated[list[NonNegativeInt], Field(min_length=1)]
+Frameworks = Annotated[list[str], Field(min_length=1)]
 
 
 class Table(BaseModel):
@@ -41,8 +44,8 @@ class Case(Table):
     problem: str
     network: str
     dtype: Literal["float64", "float32"] | None = None
-    seeds: list[NonNegativeInt] | None = None
-    frameworks: list[str] | None = None
+    seeds: Seeds | None = None
+    frameworks: Frameworks | None = None
     optimizers: dict[str, OptimizerTable] | None = None
 
 
@@ -55,8 +58,8 @@ class Campaign(Table):
     threads: PositiveInt = 1  # cores a run
     limit: Positive | None = None  # wall-clock seconds a run
     dtype: Literal["float64", "float32"] = "float64"
-    seeds: list[NonNegativeInt] = [0]
-    frameworks: list[str] = list(implementations.FRAMEWORKS)
+    seeds: Seeds = [0]
+    frameworks: Frameworks = list(implementations.FRAMEWORKS)
     optimizers: dict[str, OptimizerTable] = {}
     case: list[Case] = Field(min_length=1)
 

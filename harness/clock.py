@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # setup: importing the framework, building problem and network · draw: points and targets · copy: arrays to the device ·
-# compile: compilation and the warm-up step · train: optimizer steps, device synchronised · evaluate: errors and losses
-# of the history · log: reading a step's losses, progress, everything else
-SECTIONS = ("setup", "draw", "copy", "compile", "train", "evaluate", "log")
+# compile: the first call of everything compiled · warm_up: the second · train: optimizer steps, device synchronised ·
+# evaluate: errors and losses of the history · log: reading a step's losses, progress, everything else
+SECTIONS = ("setup", "draw", "copy", "compile", "warm_up", "train", "evaluate", "log")
 
 
 class Clock:

@@ -60,7 +60,8 @@ class Expansion:
         for seed in _first(case.seeds, self.campaign.seeds):
             for run in runs:
                 for framework in frameworks:
-                    yield Request(framework=framework, mode=MODES[framework], seed=seed, **run)
+                    mode, threads = MODES[framework], self.campaign.threads
+                    yield Request(framework=framework, mode=mode, threads=threads, seed=seed, **run)
 
     def _optimizer(
         self, where: Where, label: str, problem: Problem, case: Case, table: OptimizerTable

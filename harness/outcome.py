@@ -6,7 +6,10 @@ from pathlib import Path
 from harness.record import Status
 from implementations.failures import FactorisationFailed
 
-LACK_OF_MEMORY = ("RESOURCE_EXHAUSTED", "can't allocate memory", "not enough memory")  # in JAX's and PyTorch's words
+LACK_OF_MEMORY = (  # in JAX's, PyTorch's and CUDA's words
+    *("RESOURCE_EXHAUSTED", "can't allocate memory", "not enough memory", "out of memory"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED"),
+)
 
 
 class Diverged(ArithmeticError):

@@ -25,7 +25,7 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "engd_per_layer": {"damping": 1e-2},
     "engd_diagonal": {"damping": 1e-2},
     "kfac": {"damping": 1e-2},
-    "kfac_star": {"damping": 1e-1},
+    "kfac_star": {"damping": 0.3, "decay": 0.7},
 }
 
 ORDERS = 3  # of the points, whose largest drift counts: a single one was too small by chance once in sixty cases
@@ -64,14 +64,15 @@ class Certificate:
         return self.difference <= 10 * max(self.drift, float(np.finfo(np.float64).eps))
 
 
-def cases(names: Sequence[str], optimizers: Sequence[str], **fields: Any) -> Iterator[Case]:
-    """Each optimizer on each problem; raises UnknownName."""
+def cases(names: Sequence[str], optimizers: Sequence[str], known: Sequence[str], **fields: Any) -> Iterator[Case]:
+    """Each optimizer on each problem, each of the `known` ones where none is given; raises InvalidName."""
+    for optimizer in optimizers:
+        if optimizer not in known:
+            raise UnknownName("optimizer", optimizer, known)
     for name in names:
         problem = problems.get(name)
-        for optimizer in optimizers:
-            if optimizer not in CONDITIONED:
-                raise UnknownName("optimizer", optimizer, CONDITIONED)
-            yield Case(problem, optimizer, CONDITIONED[optimizer], **fields)
+        for optimizer in optimizers or known:
+            yield Case(problem, optimizer, CONDITIONED.get(optimizer, {}), **fields)
 
 
 def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:

@@ -22,10 +22,15 @@ DASHES = {"torch": "", "jax": (3, 1.5)}
 
 
 def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
-    """Draw a panel a case, a colour an optimizer, a dash a framework; the PNG's and the SVG's path."""
+    """Draw a panel a case, a colour an optimizer, a dash a framework; the PNG's and the SVG's path.
+
+    Without a step that took time there is nothing to draw and no path.
+    """
     panels = frames.runs["case"] + frames.runs["parameters"].map(" (D = {:,})".format)
     described = frames.runs.assign(panel=panels)[["identity", "panel", "optimizer", "framework"]]
     data = frames.history.merge(described, on="identity").query("seconds > 0")
+    if data.empty:
+        return []
     optimizers = [*COLOURS, *sorted(set(data["optimizer"]) - set(COLOURS))]
     grid = sns.relplot(
         data,

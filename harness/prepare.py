@@ -34,6 +34,7 @@ class Prepared:
 def prepare(request: Request, framework: Any, clock: Clock) -> Prepared:
     """Set a run up; every second of it goes to a section of its own."""
     problem, backend = problems.get(request.problem), framework.backend
+    backend.reset_peak_memory()
     objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
     optimizer = framework.OPTIMIZERS[request.optimizer](**request.hyperparameters)
     params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
@@ -54,16 +55,18 @@ def prepare(request: Request, framework: Any, clock: Clock) -> Prepared:
         draw(request, problem, 0, backend, clock),
     )
     with clock.section("compile"):
-        _warm_up(prepared)
+        params, state = _call_once(prepared, params, prepared.state)
+    with clock.section("warm_up"):
+        # with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
+        _call_once(prepared, params, state)
     return prepared
 
 
-def _warm_up(run: Prepared) -> None:
-    """Compile all that the loop calls, by calling it; the results are dropped."""
-    params, state, _ = run.step(run.params, run.state, run.batch)
-    # once more with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
-    run.backend.wait(run.step(params, state, run.batch))
-    run.backend.wait((run.losses(run.params, run.batch), run.predict(run.params, run.points)))
+def _call_once(run: Prepared, params: Any, state: Any) -> tuple[Any, Any]:
+    """Call all that the loop calls; what comes of it is not part of the run."""
+    results = run.step(params, state, run.batch), run.losses(params, run.batch), run.predict(params, run.points)
+    run.backend.wait(results)
+    return results[0][:2]
 
 
 def draw(request: Request, problem: Problem, index: int, backend: Any, clock: Clock) -> Any:

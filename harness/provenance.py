@@ -26,7 +26,7 @@ class Provenance(BaseModel):
     python: str
     system: str
     packages: dict[str, str | None]
-    blas: tuple[str, ...]  # the native thread pools of the run's process: library, version, threads
+    blas: tuple[str, ...]  # the native thread pools of the run's process: library, version, threads; torch's own BLAS
     machine: str  # class of hardware
     cpu: str
     cores: int  # logical cores of the machine
@@ -113,8 +113,16 @@ def _version(package: str) -> str | None:
 def _thread_pools() -> tuple[str, ...]:
     import threadpoolctl
 
-    pools = threadpoolctl.threadpool_info()
-    return tuple(sorted({f"{p['internal_api']} {p['version'] or ''} threads {p['num_threads']}" for p in pools}))
+    pools = {
+        f"{p['internal_api']} {p['version'] or ''} threads {p['num_threads']}" for p in threadpoolctl.threadpool_info()
+    }
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:  # its BLAS is linked in, where threadpoolctl does not look
+        told = re.findall(
+            r"^\s*- (.*Math Kernel Library Version \S+|OpenBLAS.*)", torch.__config__.show(), re.MULTILINE
+        )
+        pools |= {f"torch: {line} threads {torch.get_num_threads()}" for line in told}
+    return tuple(sorted(pools))
 
 
 def _usable_cores() -> int:

@@ -50,6 +50,7 @@ class Request(_Strict):
     optimizer_version: int
     hyperparameters: dict[str, JsonValue]
     framework: str
+    threads: PositiveInt  # cores that the run may use
     mode: Literal["eager", "jit"]
     dtype: Literal["float64", "float32"]
     steps: PositiveInt | None = None

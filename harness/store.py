@@ -71,7 +71,8 @@ def records(place: Path) -> Iterator[tuple[Path, Record]]:
         FileNotFoundError: there is none.
         InvalidRecord: one is torn, empty or edited.
     """
-    files = [place] if place.is_file() else sorted(place.rglob("runs/*.json"))
+    found = place.glob("*.json") if place.name == "runs" else place.rglob("runs/*.json")
+    files = [place] if place.is_file() else sorted(found)
     if not files:
         raise FileNotFoundError(f"no records in {place}: runs/*.json is what is looked for")
     for file in files:

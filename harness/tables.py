@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from harness.clock import SECTIONS
 from harness.frames import Frames
 from harness.record import batches
 
+SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
 
 CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "dtype"]
@@ -20,6 +22,7 @@ ENTRY = [
     "optimizer_version",
     "framework",
     "mode",
+    "threads",
     "hyperparameters_from",
     "hyperparameters",
     *BATCHES,
@@ -58,7 +61,7 @@ def _entry(runs: Any) -> dict[str, Any]:
         "status": status,
         **{f"relative_l2{suffix}": value for suffix, value in _spread(final)},
         **{f"best_relative_l2{suffix}": value for suffix, value in _spread(best)},
-        **{name: runs[name].median() for name in ("steps", "train_seconds", "ms_per_step", "compile_seconds")},
+        **{name: runs[name].median() for name in ("steps", "ms_per_step", *SECONDS)},
     }
 
 

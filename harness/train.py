@@ -111,10 +111,10 @@ class Training:
         with self.clock.section("train"):
             params, state, losses = self.run.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
+        if not all(np.isfinite(self.run.backend.to_numpy(loss)) for loss in losses):
+            raise Diverged(f"the loss before step {self.steps + 1} is not finite")
         self.run.optimizer.check(state)
         self.params, self.state, self.steps = params, state, self.steps + 1
-        if not all(np.isfinite(self.run.backend.to_numpy(loss)) for loss in losses):
-            raise Diverged(f"the loss before step {self.steps} is not finite")
 
     def observe(self) -> int:
         """Add a row for the parameters as they are, and give their step; raises Diverged."""

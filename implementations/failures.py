@@ -12,10 +12,10 @@ class FactorisationFailed(ArithmeticError):
 
 
 def spectrum(matrix: np.ndarray) -> str:
-    """The extreme eigenvalues of a symmetric matrix in words."""
+    """The extreme eigenvalues of a symmetric matrix, or of a diagonal [p], in words."""
     if not np.isfinite(matrix).all():
         return "not finite"
-    eigenvalues = np.linalg.eigvalsh(matrix)
+    eigenvalues = np.sort(matrix) if matrix.ndim == 1 else np.linalg.eigvalsh(matrix)
     smallest, largest = eigenvalues[0], eigenvalues[-1]
     condition = f"condition {largest / smallest:.1e}" if smallest > 0 else "not positive definite"
     return f"eigenvalues {smallest:.1e} to {largest:.1e}, {condition}"

@@ -6,9 +6,12 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from problems import networks, seeds
 from problems.family import Family
-from problems.names import UnknownName
+from problems.names import InvalidName, UnknownName
 from problems.problem import Problem
+
+__all__ = ["InvalidName", "UnknownName", "families", "get", "names", "networks", "seeds"]
 
 _NAME = re.compile(r"(?P<family>[a-z][a-z0-9_]*)_(?P<dim>0|[1-9][0-9]{0,9})d")
 
@@ -33,13 +36,13 @@ def get(name: str) -> Problem:
     """The problem `<family>_<dimension of space>d`: the same object every time.
 
     In a dimension that is not published, points, resampling and networks are those of the family's published case.
-    Raises UnknownName (a ValueError) for a family that nothing here defines, ValueError for a malformed name or a
-    dimension that the family does not have.
+    Raises UnknownName for a family that nothing here defines, InvalidName (a ValueError, as that is) for a malformed
+    name or a dimension that the family does not have.
     """
     match = _NAME.fullmatch(name)
     if not match:
         example = (get_close_matches(name, names(), n=1, cutoff=0) or names())[0]
-        raise ValueError(f"malformed problem name {name!r}: write <family>_<dimension of space>d, such as {example}")
+        raise InvalidName(f"malformed problem name {name!r}: write <family>_<dimension of space>d, such as {example}")
     if match["family"] not in families():
         raise UnknownName("problem", name, [f"{family}_{match['dim']}d" for family in families()])
     return families()[match["family"]](int(match["dim"]))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from problems.names import InvalidName
 from problems.problem import Problem
 
 LARGEST_DIMENSION = 9999  # an operator's A is a dense matrix of d² numbers
@@ -24,9 +25,9 @@ class Family:
         return self.build.__name__
 
     def __call__(self, dim: int) -> Problem:
-        """The problem in `dim` dimensions of space; ValueError where the family has none."""
+        """The problem in `dim` dimensions of space; InvalidName where the family has none."""
         if not 1 <= operator.index(dim) <= LARGEST_DIMENSION:
-            raise ValueError(f"{self.name}: the dimension must be 1 to {LARGEST_DIMENSION}, not {dim}")
+            raise InvalidName(f"{self.name}: the dimension must be 1 to {LARGEST_DIMENSION}, not {dim}")
         return self.build(operator.index(dim))
 
 

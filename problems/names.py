@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-class UnknownName(ValueError):
+class InvalidName(ValueError):
+    """A name that is malformed, or whose family has no such member; the message is one line that says what is right."""
+
+
+class UnknownName(InvalidName):
     """A name that nothing here has; the message is one line and says what there is."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from problems.names import InvalidName
 from problems.seeds import stream
 
 # the three networks of the paper's cases in up to five inputs
@@ -30,10 +31,10 @@ class Network:
 
 
 def parse(network: str | Network) -> Network:
-    """The network of a name: any widths of 1 to 9,999,999, any depth from one hidden layer on. Raises ValueError."""
+    """The network of a name: any widths of 1 to 9,999,999, any depth from one hidden layer on. Raises InvalidName."""
     match = _NAME.fullmatch(str(network))
     if not match:
-        raise ValueError(
+        raise InvalidName(
             f"malformed network name {str(network)!r}: write <activation>_<width>_<width>… with at least one width "
             "of a hidden layer, each a positive integer, such as tanh_64_64"
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from problems.domains import box, faces
 from problems.family import family
+from problems.names import InvalidName
 from problems.networks import SMALL_MEDIUM_LARGE
 from problems.problem import DIRICHLET, Array, Field, Jet, Operator, Problem, Term
 
@@ -69,7 +70,7 @@ def poisson_harmonic(dim: int) -> Problem:
     The dimension must be even.
     """
     if dim % 2:
-        raise ValueError(f"poisson_harmonic: the dimension must be even (its solution pairs coordinates), not {dim}")
+        raise InvalidName(f"poisson_harmonic: the dimension must be even (its solution pairs coordinates), not {dim}")
     scale, pairs = HARMONIC_SCALE.get(dim, 1.0), dim // 2
     return _poisson(
         f"poisson_harmonic_{dim}d",

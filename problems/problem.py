@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,11 @@ class Term:
 
     operator: Operator
     sample: Callable[[Generator, int], tuple[np.ndarray, np.ndarray]]
+
+    @cached_property
+    def components(self) -> int:
+        """r, the number of residual components."""
+        return self.sample(np.random.default_rng(0), 1)[1].shape[1]
 
     @classmethod
     def of(cls, operator: Operator, points: Callable[[Generator, int], np.ndarray], target: Field) -> "Term":

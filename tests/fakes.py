@@ -87,6 +87,9 @@ class Fake:
     def from_numpy_tree(self, tree):
         return tree
 
+    def reset_peak_memory(self):
+        pass
+
     def peak_memory(self):
         return 7
 
@@ -112,6 +115,7 @@ def request(**fields):
         "optimizer_version": 1,
         "hyperparameters": {"learning_rate": 0.5, "momentum": 0.9},
         "framework": "torch",
+        "threads": 1,
         "mode": "eager",
         "dtype": "float64",
         "seed": 3,

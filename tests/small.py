@@ -21,10 +21,7 @@ frameworks = pytest.mark.parametrize(
     ],
 )
 needs_both = pytest.mark.skipif(len(implementations.installed()) < 2, reason="twins need both frameworks")
-OPTIMIZERS = (
-    *("sgd", "adam", "lbfgs", "lbfgs_wolfe"),
-    *("engd", "engd_per_layer", "engd_diagonal", "kfac", "kfac_star"),
-)
+OPTIMIZERS = tuple(implementations.load(implementations.installed()[0]).OPTIMIZERS)
 
 
 class Small(NamedTuple):

@@ -60,7 +60,8 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
     assert named.identity == run.identity
     changes = {
         "problem": "heat_sine_1d", "problem_version": 2, "network": "tanh_8", "resample_every": 1, "seed": 9,
-        "optimizer_version": 2, "hyperparameters": {}, "framework": "torch", "mode": "eager", "dtype": "float32",
+        "optimizer_version": 2, "hyperparameters": {}, "framework": "torch", "threads": 2, "mode": "eager",
+        "dtype": "float32",
         "seconds": 3.0, "points": run.points.model_copy(update={"interior": 8}), "optimizer": "adam",
     }  # fmt: skip
     identities = {run.model_copy(update={key: value}).identity for key, value in changes.items()}
@@ -69,6 +70,8 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
 
 MISTAKES = [
     ("seconds = 2.0", "seconds = 2.0\nsteps = 3", "mine.toml: seconds = 2.0: steps = 3 is given too"),
+    ('["jax"]', "[]", "mine.toml: frameworks = []: must have at least 1 entry"),
+    ('["jax"]', '["jax"]\nseeds = []', "mine.toml: seeds = []: must have at least 1 entry"),
     ("seconds = 2.0", "", "mine.toml: case[0].optimizers.kfac: has no budget: give seconds or steps"),
     ("seconds = 2.0", "seconds = -2.0", "mine.toml: seconds = -2.0: must be > 0"),
     ("seconds = 2.0", "secnds = 2.0", "mine.toml: secnds = 2.0: unknown key: did you mean seconds?"),

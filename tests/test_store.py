@@ -94,7 +94,9 @@ def test_frames_have_a_row_a_run_and_a_row_a_recorded_step(record, tmp_path):
     assert (row["problem"], row["seed"], row["steps"], row["status"]) == ("poisson_sine_2d", 3, 10, "finished")
     assert row["relative_l2"] == record.history[-1].relative_l2
     assert row["train_seconds"] == record.clock["train"]
-    sections = [name for name in runs.columns if name.endswith("_seconds") and name not in ("wall_seconds", "budget_seconds")]
+    sections = [
+        name for name in runs.columns if name.endswith("_seconds") and name not in ("wall_seconds", "budget_seconds")
+    ]
     assert row[sections].sum() == pytest.approx(row["wall_seconds"])
 
 

@@ -86,6 +86,12 @@ def test_csv_and_markdown():
     assert "ms/step" in markdown
 
 
+def test_a_campaign_without_a_step_has_no_figure(tmp_path):
+    (record,) = records((0.5,))
+    lost = record.model_copy(update={"status": "failed", "history": (), "steps": 0})
+    assert plots.error_over_seconds(from_records([lost]), tmp_path) == []
+
+
 def test_a_figure_is_the_same_for_the_same_numbers(tmp_path):
     frames = from_records(records((0.5, 0.9)))
     (png, svg), again = plots.error_over_seconds(frames, tmp_path), tmp_path / "again"

@@ -42,8 +42,8 @@ class Adam:
         step = state.step + 1
         first = [self.beta1 * m + (1 - self.beta1) * g for m, g in zip(state.first, gradient, strict=True)]
         second = [self.beta2 * v + (1 - self.beta2) * g * g for v, g in zip(state.second, gradient, strict=True)]
-        betas = jnp.array([self.beta1, self.beta2], params[0].dtype)  # a power of a Python float would be float64
-        unbias = 1 - betas**step
+        # in float64 as in the twin: 1 − β₂ᵗ of a float32 β₂ is wrong by 1e-5
+        unbias = (1 - jnp.array([self.beta1, self.beta2]) ** step).astype(params[0].dtype)
         params = [
             matrix - self.learning_rate * (m / unbias[0]) / (jnp.sqrt(v / unbias[1]) + self.eps)
             for matrix, m, v in zip(params, first, second, strict=True)

@@ -1,17 +1,27 @@
 """Arrays in, numbers out: what the harness needs to know of JAX."""
 
+import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+
+# memory as it is needed: by default JAX takes three quarters of a GPU, which PyTorch's process may be using
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from implementations.memory import peak_resident_bytes
+from implementations.memory import peak_resident_bytes, reset_peak
 
 jax.config.update("jax_enable_x64", True)  # float64 is the default of every case; a float32 case passes float32 arrays
+jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 in float32 products, as in PyTorch
 
-device = jax.devices()[0]
+
+@cache
+def device() -> Any:
+    """The device that computes; asking for it starts the accelerator."""
+    return jax.devices()[0]
 
 
 def from_numpy(array: np.ndarray) -> jax.Array:
@@ -21,7 +31,7 @@ def from_numpy(array: np.ndarray) -> jax.Array:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """An array's numbers; waits for them."""
+    """A copy of an array's numbers; waits for them."""
     return np.array(array)
 
 
@@ -45,9 +55,14 @@ def wait(tree: Any) -> None:
     jax.block_until_ready(tree)
 
 
+def reset_peak_memory() -> None:
+    """Begin a new peak for `peak_memory`; JAX cannot on a GPU: there only a process's first run has its own."""
+    reset_peak()
+
+
 def peak_memory() -> int:
-    """The largest number of bytes held so far: of the GPU's memory, or of this process on a CPU."""
-    statistics = device.memory_stats()
+    """The largest number of bytes held since `reset_peak_memory`: of the GPU's memory, or of this process on a CPU."""
+    statistics = device().memory_stats()
     if statistics is not None:
         return statistics["peak_bytes_in_use"]
     return peak_resident_bytes()
@@ -55,4 +70,4 @@ def peak_memory() -> int:
 
 def device_name() -> str:
     """The accelerator's name, or "cpu"."""
-    return "cpu" if device.platform == "cpu" else device.device_kind
+    return "cpu" if device().platform == "cpu" else device().device_kind

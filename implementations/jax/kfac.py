@@ -14,7 +14,7 @@ from implementations.jax.backend import to_numpy
 from implementations.jax.control import when
 from implementations.jax.line_search import follow
 from implementations.jax.linear_algebra import KroneckerSum, first_failure, kronecker_sum
-from implementations.jax.linearization import gradient, kronecker_factors
+from implementations.jax.linearization import kronecker_factors, total_gradient
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
 from implementations.jax.parameters import Params, select
 from problems.problem import Batch
@@ -73,7 +73,7 @@ class KFAC:
         """One step; the losses are those before it."""
         terms = objective.linearize(params, batch)
         losses = Losses(*(half_mean_square(term.residual) for term in terms))
-        directions, preconditioner = precondition(self, state.preconditioner, terms)
+        directions, preconditioner = precondition(self, state.preconditioner, terms, total_gradient(terms))
         # the buffer holds directions, not updates: the recorded runs did not scale it by the step size
         momentum = [self.momentum * m + direction for m, direction in zip(state.momentum, directions, strict=True)]
         moved, did_move = follow(objective, params, momentum, batch, losses, self.learning_rate)
@@ -97,14 +97,13 @@ def initial(options: Any, params: Params) -> Preconditioner:
 
 
 def precondition(
-    options: Any, state: Preconditioner, terms: tuple[Linearization, Linearization]
+    options: Any, state: Preconditioner, terms: tuple[Linearization, Linearization], slopes: Params
 ) -> tuple[Params, Preconditioner]:
-    """Δ = −C⁻¹ ∇L and the state after this step: averages, damps, inverts and applies the factors of every layer."""
+    """Δ = −C⁻¹ ∇L, with ∇L in `slopes`, and the state after averaging, damping and inverting the factors."""
     step = state.step
     factors = when(step % options.factor_interval == 0, lambda: average(options, state.factors, terms), state.factors)
     inverses = when(step % options.inverse_interval == 0, lambda: invert(options, factors), state.inverses)
-    gradients = zip(inverses, gradient(terms[0]), gradient(terms[1]), strict=True)
-    directions = [-inverse.solve(g + g_b) for inverse, g, g_b in gradients]
+    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)]
     return directions, Preconditioner(step + 1, factors, inverses, first_failure(directions))
 
 

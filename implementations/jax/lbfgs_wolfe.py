@@ -24,4 +24,4 @@ class LBFGSWolfe(LBFGS):
     ) -> tuple[Point, int | Array]:
         """A point with the strong Wolfe conditions, within the step's evaluations."""
         budget = self.max_evaluations - inner.evaluations
-        return strong_wolfe(evaluate, start, size, jnp.abs(direction).max(), self.tolerance_change, budget)
+        return strong_wolfe(evaluate, start, size, jnp.abs(direction).max(), budget)

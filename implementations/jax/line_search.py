@@ -22,9 +22,9 @@ def grid_line_search(
     grid = jnp.asarray(GRID, params[0].dtype)
     candidates = jax.lax.map(lambda alpha: objective.loss(advance(params, directions, alpha), batch), grid)
     candidates = jnp.nan_to_num(candidates, nan=jnp.inf, posinf=jnp.inf)
-    best = candidates.argmin()
+    lowest, best = candidates.min(), candidates.argmin()
     start = jnp.nan_to_num(losses.total, nan=jnp.inf, posinf=jnp.inf)
-    moved = (candidates[best] <= start) & jnp.isfinite(candidates[best])
+    moved = (lowest <= start) & jnp.isfinite(lowest)
     return select(moved, advance(params, directions, grid[best]), params), moved
 
 

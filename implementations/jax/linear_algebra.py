@@ -8,7 +8,7 @@ from jax.scipy.linalg import solve_triangular
 
 
 def eigh(matrix: Array) -> tuple[Array, Array]:
-    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite."""
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite or has none."""
     return jnp.linalg.eigh(matrix)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from implementations.memory import peak_resident_bytes
+from implementations.memory import peak_resident_bytes, reset_peak
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -18,8 +18,8 @@ def from_numpy(array: np.ndarray) -> torch.Tensor:
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
-    """A tensor's numbers; waits for them."""
-    return tensor.cpu().numpy() if isinstance(tensor, torch.Tensor) else np.asarray(tensor)
+    """A copy of a tensor's numbers; waits for them."""
+    return np.array(tensor.cpu() if isinstance(tensor, torch.Tensor) else tensor)
 
 
 def from_numpy_tree(tree: Any) -> Any:
@@ -43,8 +43,15 @@ def wait(tree: Any) -> None:
         torch.cuda.synchronize()
 
 
+def reset_peak_memory() -> None:
+    """Begin a new peak for `peak_memory`."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    reset_peak()
+
+
 def peak_memory() -> int:
-    """The largest number of bytes held so far: of the GPU's memory, or of this process on a CPU."""
+    """The largest number of bytes held since `reset_peak_memory`: of the GPU's memory, or of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_resident_bytes()

@@ -14,7 +14,7 @@ from implementations.hyperparameters import Fraction, NonNegative, Positive, opt
 from implementations.torch.backend import to_numpy
 from implementations.torch.line_search import follow
 from implementations.torch.linear_algebra import first_failure, pseudo_inverse_solve
-from implementations.torch.linearization import gradient, jacobian_blocks
+from implementations.torch.linearization import jacobian_blocks, total_gradient
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
 from implementations.torch.parameters import Params, select, split_like
 from problems.problem import Batch
@@ -94,8 +94,8 @@ class ENGD:
         losses = Losses(half_mean_square(interior.residual), half_mean_square(boundary.residual))
         averages = zip(state.gramian, self._gramian(interior), self._gramian(boundary), strict=True)
         gramian = [self.decay * old + (1 - self.decay) * (new + new_b) for old, new, new_b in averages]
-        slopes = [(g + g_b).flatten() for g, g_b in zip(gradient(interior), gradient(boundary), strict=True)]
-        blocks = zip(gramian, self.structure.merge(slopes), strict=True)
+        slopes = self.structure.merge([slope.flatten() for slope in total_gradient((interior, boundary))])
+        blocks = zip(gramian, slopes, strict=True)
         solutions = [-self.structure.solve(self._damped(G), slope) for G, slope in blocks]
         failure = first_failure(solutions)
         directions = split_like(params, torch.cat(solutions))

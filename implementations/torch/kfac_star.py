@@ -8,7 +8,7 @@ from torch import Tensor
 from implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from implementations.torch.kfac import Preconditioner, check_preconditioner, initial, precondition
 from implementations.torch.linear_algebra import first_failure
-from implementations.torch.linearization import gradient, products
+from implementations.torch.linearization import products, total_gradient
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
 from implementations.torch.parameters import Params, advance, select
 from problems.problem import Batch
@@ -48,12 +48,15 @@ class KFACStar:
         """One step; the losses are those before it."""
         terms = objective.linearize(params, batch)
         losses = Losses(*(half_mean_square(term.residual) for term in terms))
-        directions, preconditioner = precondition(self, state.preconditioner, terms)
-        alpha, mu = minimize_quadratic(*quadratic_model(terms, directions, state.update, self.damping))
+        slopes = total_gradient(terms)
+        directions, preconditioner = precondition(self, state.preconditioner, terms, slopes)
+        alpha, mu = minimize_quadratic(*quadratic_model(terms, slopes, directions, state.update, self.damping))
         first = torch.as_tensor(state.preconditioner.step == 0, device=alpha.device)
         alpha, mu = torch.where(first, FIRST_STEP, alpha), torch.where(first, 0, mu)
         update = [alpha * direction + mu * last for direction, last in zip(directions, state.update, strict=True)]
-        preconditioner = preconditioner._replace(failure=first_failure(update))
+        # a failed layer spoils α and μ, and with them every layer: name the first cause
+        failure = torch.where(preconditioner.failure < 0, first_failure(update), preconditioner.failure)
+        preconditioner = preconditioner._replace(failure=failure)
         params = select(preconditioner.failure < 0, advance(params, update, 1.0), params)
         return params, State(preconditioner, update), losses
 
@@ -63,15 +66,14 @@ class KFACStar:
 
 
 def quadratic_model(
-    terms: tuple[Linearization, Linearization], directions: Params, update: Params, damping: float
+    terms: tuple[Linearization, Linearization], slopes: Params, directions: Params, update: Params, damping: float
 ) -> tuple[Tensor, Tensor]:
     """The model's matrix [2, 2], Dᵀ (G + λI) D with D = [Δ, δ], and its slope [2], Dᵀ ∇L; G is exact."""
     along = directions, update
-    slopes = [torch.stack([inner(gradient(term), d) for d in along]) for term in terms]
     images = [torch.stack([products(term, d).flatten() for d in along]) / len(term.residual) ** 0.5 for term in terms]
     curvature, curvature_b = (image @ image.T for image in images)
     gram = torch.stack([torch.stack([inner(d, e) for e in along]) for d in along])
-    return curvature + curvature_b + damping * gram, slopes[0] + slopes[1]
+    return curvature + curvature_b + damping * gram, torch.stack([inner(slopes, d) for d in along])
 
 
 def minimize_quadratic(matrix: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,4 +23,4 @@ class LBFGSWolfe(LBFGS):
     ) -> tuple[Point, int | Tensor]:
         """A point with the strong Wolfe conditions, within the step's evaluations."""
         budget = self.max_evaluations - inner.evaluations
-        return strong_wolfe(evaluate, start, size, direction.abs().max(), self.tolerance_change, budget)
+        return strong_wolfe(evaluate, start, size, direction.abs().max(), budget)

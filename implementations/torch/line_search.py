@@ -1,5 +1,7 @@
 """Step sizes: a grid of powers of two, or a constant."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -20,11 +22,17 @@ def grid_line_search(
     """
     candidates = [objective.loss(advance(params, directions, alpha), batch) for alpha in GRID]
     candidates = torch.stack(candidates).nan_to_num(nan=torch.inf, posinf=torch.inf)
-    best = candidates.argmin()
+    lowest, best = candidates.min(dim=0)
     start = losses.total.nan_to_num(nan=torch.inf, posinf=torch.inf)
-    moved = (candidates[best] <= start) & candidates[best].isfinite()
-    alpha = torch.tensor(GRID, dtype=start.dtype, device=start.device)[best]
+    moved = (lowest <= start) & lowest.isfinite()
+    alpha = grid_like(start.dtype, start.device).take(best)  # an index by a tensor would ask the device
     return select(moved, advance(params, directions, alpha), params), moved
+
+
+@lru_cache
+def grid_like(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The grid on the losses' device."""
+    return torch.tensor(GRID, dtype=dtype, device=device)
 
 
 def follow(

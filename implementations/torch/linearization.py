@@ -16,11 +16,6 @@ def jacobian_blocks(term: Linearization) -> list[Tensor]:
     return [block.flatten(0, 1).flatten(1) for block in blocks]
 
 
-def jacobian(term: Linearization) -> Tensor:
-    """J [n·r, D]: the blocks of all layers side by side."""
-    return torch.cat(jacobian_blocks(term), dim=1)
-
-
 def products(term: Linearization, directions: Params) -> Tensor:
     """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
@@ -31,6 +26,11 @@ def gradient(term: Linearization) -> Params:
     """Jᵀ r / n, a matrix a layer."""
     weights = term.residual.T[:, None, :, None] / len(term.residual)
     return [weigh((weights * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
+
+
+def total_gradient(terms: tuple[Linearization, Linearization]) -> Params:
+    """∇L, the sum over both terms, a matrix a layer."""
+    return [g + g_b for g, g_b in zip(*map(gradient, terms), strict=True)]
 
 
 def kronecker_factors(term: Linearization, approximation: str, curvature: str) -> list[tuple[Tensor, Tensor]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from implementations.torch.control import while_loop
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions
+SHORTEST = 1e-9  # the smallest change of a parameter worth a trial
 SEARCHING, BRACKETED, DONE = 0, 1, 2
 
 
@@ -49,13 +50,12 @@ def strong_wolfe(
     start: Point,
     size: Tensor,
     longest: Tensor,
-    tolerance: float,
     budget: int | Tensor,
 ) -> tuple[Point, int | Tensor]:
     """A point with the strong Wolfe conditions, or the best found, and the number of evaluations.
 
     `start` is the point at t = 0, `size` the first t tried, `longest` the direction's largest entry: an interval that
-    moves no parameter by `tolerance` is given up. After `budget` iterations the search ends.
+    moves no parameter by SHORTEST is given up. After `budget` iterations the search ends.
     """
     bracketing = bracket(evaluate, start, size, budget)
     done = bracketing.status == DONE
@@ -67,7 +67,7 @@ def strong_wolfe(
 
     def goes_on(zooming: Zooming) -> Tensor:
         width = (zooming.second.size - zooming.first.size).abs() * longest
-        return ~zooming.done & ~(width < tolerance) & (zooming.iterations < budget)
+        return ~zooming.done & ~(width < SHORTEST) & (zooming.iterations < budget)
 
     found = while_loop(goes_on, lambda zooming: zoom(evaluate, start, zooming), interval)
     return choose(found.first_is_low, found.first, found.second), found.iterations + 1
