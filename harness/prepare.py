@@ -40,7 +40,7 @@ def prepare(request: Request, framework: Any, clock: Clock) -> Prepared:
     params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
     params = copied(params, request.dtype, backend, clock)
     with clock.section("draw"):
-        points, solution = seeds.evaluation_points(problem, "report")
+        points, solution = seeds.evaluation_points(problem, request.evaluation)
     prepared = Prepared(
         problem,
         backend,

@@ -56,6 +56,7 @@ class Request(_Strict):
     steps: PositiveInt | None = None
     seconds: Positive | None = None  # of optimizer steps
     seed: NonNegativeInt
+    evaluation: Literal["report", "selection"] = "report"  # the points that errors are measured at; tuning sees the second
     labels: Labels
 
     @model_validator(mode="after")
