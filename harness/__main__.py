@@ -60,15 +60,18 @@ def run(
     resample_every: Annotated[int | None, typer.Option(help="Steps between new points; 0: one fixed batch.")] = None,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
+    rerun: Annotated[str | None, typer.Option(help="Do runs again that ended so: failed, diverged or all.")] = None,
 ) -> None:
     """Do what is left of a campaign, or one run, and print its table."""
     from rich.console import Console
 
     from harness import campaign as campaigns
-    from harness import expansion, runner, single, store
+    from harness import executors, expansion, runner, single, store
 
+    if rerun is not None and rerun not in store.AGAIN:
+        raise UnknownName("--rerun", rerun, store.AGAIN)
     if campaign is not None:
-        _only(context, "campaign", "results")
+        _only(context, "campaign", "results", "rerun")
         file = campaigns.find(campaign)
         name, source, plan = file.stem, file.name, campaigns.read(file)
     elif problem and optimizer and framework:
@@ -79,7 +82,9 @@ def run(
         )
     else:
         raise CampaignError("command line", (), TWO_WAYS)
-    runner.run(plan, expansion.requests(plan, name, source), store.folder(results, name), Console())
+    requests, folder = expansion.requests(plan, name, source), store.folder(results, name)
+    crew = executors.workers(plan.processes, plan.threads, plan.limit)
+    runner.run(requests, crew, folder, Console(), rerun)
 
 
 @app.command("list")

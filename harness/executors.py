@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from harness import provenance
+from harness.progress import Display
 from harness.record import Record, Request, Row
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -31,6 +32,12 @@ class Workers:
         self._shared = processes == "per-framework"
         self._threads, self._limit = threads, limit or math.inf
         self._pools: dict[str, _Pool] = {}
+
+    def records(self, requests: Iterable[Request], display: Display) -> Iterator[Record]:
+        """Do runs one after the other."""
+        for request in requests:
+            display.begin(request)
+            yield self.run(request, display.update)
 
     def run(self, request: Request, progress: Progress) -> Record:
         """The record of a run, that of a dead child too."""

@@ -10,6 +10,8 @@ import problems
 from harness.provenance import Provenance
 from problems import networks
 
+SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
+
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
 Origin = Literal["paper", "ours", "default"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -56,7 +58,9 @@ class Request(_Strict):
     steps: PositiveInt | None = None
     seconds: Positive | None = None  # of optimizer steps
     seed: NonNegativeInt
-    evaluation: Literal["report", "selection"] = "report"  # the points that errors are measured at; tuning sees the second
+    evaluation: Literal["report", "selection"] = (
+        "report"  # the points that errors are measured at; tuning sees the second
+    )
     labels: Labels
 
     @model_validator(mode="after")
@@ -93,7 +97,7 @@ class Row(_Strict):
 class Record(_Strict):
     """One run's result, complete in itself."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = SCHEMA_VERSION
     identity: str
     request: Request
     status: Status

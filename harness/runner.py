@@ -1,38 +1,58 @@
 """A campaign from its requests to its tables: what is done is not done again."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 
 import implementations
 from harness import store
-from harness.campaign import Campaign
-from harness.executors import workers
+from harness.claims import Claims
 from harness.progress import Display, line
 from harness.record import Record, Request
+from harness.store import Store
 
 
-def run(campaign: Campaign, requests: Sequence[Request], folder: Path, console: Console) -> None:
+class Crew(Protocol):
+    """Who does runs: child processes here, or the workers of a cluster."""
+
+    def records(self, requests: Iterable[Request], display: Display) -> Iterator[Record]:
+        """Do runs, as many at a time as there is room for; each record as it comes, a lost run's too.
+
+        A request is taken from `requests` just before its run, and announced with `display.begin`.
+        """
+        ...
+
+
+def run(
+    requests: Sequence[Request],
+    crew: AbstractContextManager[Crew],
+    folder: Path,
+    console: Console,
+    rerun: str | None = None,
+) -> None:
     """Do what is left of a campaign, then write its tables and its figure into `folder`.
 
     Raises:
         FrameworkMissing: none of its frameworks is installed.
     """
     requests = _possible(requests, console)
-    done = dict(_done(requests, folder, console))
-    left = [request for request in requests if request.identity not in done]
-    line(console, _state(requests[0].labels.campaign, done, len(left)))
-    display = Display("runs", len(left), console)
-    with workers(campaign.processes, campaign.threads, campaign.limit) as crew, display as shown:
-        for request in left:
-            shown.begin(request)
-            record = crew.run(request, shown.update)
-            store.write(store.path(folder, request), record)
-            done[request.identity] = record
-            shown.end(record)
-    report([done[request.identity] for request in requests], folder, console)
+    kept = Store(folder, lambda text: line(console, text), store.AGAIN[rerun] if rerun else ())
+    left = [request for request in requests if kept.find(request) is None]
+    line(console, _state(requests, kept, len(left)))
+    claims = Claims(kept, left)
+    try:
+        with Display("runs", len(left), console) as display, crew as workers:
+            for record in workers.records(claims, display):
+                kept.write(record)
+                claims.release(record)
+                display.end(record)
+    finally:
+        claims.release_all()
+    report([record for request in requests if (record := kept.find(request))], folder, console)
 
 
 def report(records: Sequence[Record], folder: Path, console: Console) -> None:
@@ -65,19 +85,10 @@ def _possible(requests: Sequence[Request], console: Console) -> list[Request]:
     return possible
 
 
-def _done(requests: Sequence[Request], folder: Path, console: Console) -> Iterator[tuple[str, Record]]:
-    """The records that are there, with today's labels; a torn one is named, and its run is done again."""
-    for request in requests:
-        file = store.path(folder, request)
-        if file.exists():
-            try:
-                yield request.identity, store.read(file).model_copy(update={"request": request})
-            except store.InvalidRecord as error:
-                line(console, f"{error}; its run is done again")
-
-
-def _state(name: str, done: dict[str, Record], left: int) -> str:
+def _state(requests: Sequence[Request], kept: Store, left: int) -> str:
     """What is done, what is left, what failed."""
-    failed = Counter(record.status for record in done.values() if record.status != "finished")
+    done = [record for request in requests if (record := kept.find(request))]
+    failed = Counter(record.status for record in done if record.status != "finished")
     failures = ", ".join(f"{count} {status}" for status, count in failed.items())
-    return f"{name}: {len(done) + left} runs, {len(done)} done{f' ({failures})' if failures else ''}, {left} left"
+    name = requests[0].labels.campaign
+    return f"{name}: {len(requests)} runs, {len(done)} done{f' ({failures})' if failures else ''}, {left} left"

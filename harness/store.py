@@ -5,17 +5,57 @@
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.provenance import machine_class
-from harness.record import Record, Request
+from harness.record import SCHEMA_VERSION, Record, Request
+
+AGAIN = {  # what `--rerun` does again, by its value: statuses
+    "failed": ("failed", "timed-out", "out-of-memory"),
+    "diverged": ("diverged",),
+    "all": ("finished", "diverged", "failed", "timed-out", "out-of-memory"),
+}
 
 
 class InvalidRecord(ValueError):
     """A record file that is torn, empty or edited; the message is one line and names the file."""
+
+
+class Store:
+    """A campaign's records of one class of machine.
+
+    `again` are the statuses of runs that are done again: records with one of them do not count where they are older
+    than this object. `say` is told of every file that is set aside.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = print, again: tuple[str, ...] = ()) -> None:
+        self.folder, self._say, self._again, self._start = folder, say, again, time.time_ns()
+
+    def path(self, request: Request) -> Path:
+        """The file of a run."""
+        return path(self.folder, request)
+
+    def find(self, request: Request) -> Record | None:
+        """The record of a run with today's labels, None where there is none; a torn one is set aside."""
+        file = self.path(request)
+        try:
+            written, record = file.stat().st_mtime_ns, read(file)
+        except FileNotFoundError:
+            return None
+        except InvalidRecord as error:
+            self._say(f"{error}; set aside as {_set_aside(file).name}, its run is done again")
+            return None
+        if record.status in self._again and written < self._start:
+            return None
+        return record.model_copy(update={"request": request})
+
+    def write(self, record: Record) -> None:
+        """Put a record in its place, whole or not at all."""
+        write(self.path(record.request), record)
 
 
 def folder(root: Path, campaign: str) -> Path:
@@ -35,12 +75,12 @@ def write(file: Path, record: Record) -> None:
     replace(file, record.model_dump_json(indent=1) + "\n")
 
 
-def replace(file: Path, text: str) -> None:
-    """Replace a file's text, whole or not at all."""
+def replace(file: Path, content: str | bytes) -> None:
+    """Replace a file's content, whole or not at all."""
     aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with aside.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with aside.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(file)
@@ -53,14 +93,17 @@ def read(file: Path) -> Record:
     """The record of a file.
 
     Raises:
-        InvalidRecord: it is torn, empty, edited, or of another schema.
+        InvalidRecord: it is torn, empty, edited, or of a schema that this version does not know.
     """
+    content = file.read_bytes()
     try:
-        return Record.model_validate_json(file.read_bytes())
+        return Record.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         reason = re.sub(r"\s+", " ", f"{where}: {first['msg']}" if where else first["msg"])
+        if where == "schema_version":
+            reason = f"schema version {first['input']!r} is not {SCHEMA_VERSION}; the commit in its provenance reads it"
         raise InvalidRecord(f"{file} is not a whole record: {reason}") from error
 
 
@@ -77,6 +120,13 @@ def records(place: Path) -> Iterator[tuple[Path, Record]]:
         raise FileNotFoundError(f"no records in {place}: runs/*.json is what is looked for")
     for file in files:
         yield file, read(file)
+
+
+def _set_aside(file: Path) -> Path:
+    """Move a file that is no record out of the way, keeping it."""
+    aside = file.with_name(f"{file.name}.{time.time_ns()}.aside")
+    file.replace(aside)
+    return aside
 
 
 def _flush(folder: Path) -> None:
