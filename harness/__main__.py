@@ -1,9 +1,10 @@
-"""The command line: optbench run · list · table · plot · parity."""
+"""The command line: optbench run · list · table · plot · parity · verify · tune."""
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -11,6 +12,11 @@ from harness.errors import CampaignError
 from harness.store import InvalidRecord
 from implementations import FrameworkMissing
 from problems.names import InvalidName, UnknownName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.campaign import Campaign
 
 app = typer.Typer(
     name="optbench",
@@ -61,30 +67,66 @@ def run(
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
     rerun: Annotated[str | None, typer.Option(help="Do runs again that ended so: failed, diverged or all.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Send runs to the Dask cluster of this address…")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="…or to so many workers here, on cores of their own.")
+    ] = None,
 ) -> None:
     """Do what is left of a campaign, or one run, and print its table."""
     from rich.console import Console
 
     from harness import campaign as campaigns
-    from harness import executors, expansion, runner, single, store
+    from harness import expansion, runner, single, store
 
     if rerun is not None and rerun not in store.AGAIN:
         raise UnknownName("--rerun", rerun, store.AGAIN)
     if campaign is not None:
-        _only(context, "campaign", "results", "rerun")
+        _only(context, "campaign", "results", "rerun", "scheduler", "workers")
         file = campaigns.find(campaign)
         name, source, plan = file.stem, file.name, campaigns.read(file)
     elif problem and optimizer and framework:
         budget = {"seconds": seconds, "steps": steps, "resample_every": resample_every, "dtype": dtype}
-        name, source = "single", single.SOURCE
+        file, name, source = None, "single", single.SOURCE
         plan = single.campaign(
             optimizer, framework, seed, settings or [], interior, boundary, problem=problem, network=network, **budget
         )
     else:
         raise CampaignError("command line", (), TWO_WAYS)
-    requests, folder = expansion.requests(plan, name, source), store.folder(results, name)
-    crew = executors.workers(plan.processes, plan.threads, plan.limit)
-    runner.run(requests, crew, folder, Console(), rerun)
+    requests, console = expansion.requests(plan, name, source), Console()
+    # the machines of a cluster may differ from this one
+    folder = store.folder(results, name) if scheduler is None else results / name / "cluster"
+    runner.run(requests, _crew(plan, folder, scheduler, workers, console), folder, console, rerun, file)
+
+
+@app.command()
+def tune(
+    campaign: Annotated[str, typer.Argument(help="A campaign's TOML file or the name of one of ours.")],
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each optimizer and framework on each case.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a trial; none of their seeds is a report's.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samplers.")] = 0,
+    framework: Annotated[
+        list[str] | None, typer.Option(help="Once for each; if not given, the first installed.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Budget of a run in seconds; if not given, the case's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget of a run in steps.")] = None,
+    spaces: Annotated[Path | None, typer.Option(help="Search spaces, if not benchmarks/spaces.toml.")] = None,
+    storage: Annotated[str | None, typer.Option(help="A database's address for many workers; else a file.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
+) -> None:
+    """Look for each optimizer's hyperparameters, with as many trials and seconds for each, and write a campaign."""
+    from rich.console import Console
+
+    from harness import campaign as campaigns
+    from harness import executors, store, tuning
+    from harness.spaces import SHIPPED
+    from harness.studies import Protocol
+
+    file = campaigns.find(campaign)
+    plan, folder = campaigns.read(file), store.folder(results / file.stem, "tuning")
+    budget = {key: value for key, value in (("seconds", seconds), ("steps", steps)) if value is not None}
+    protocol = Protocol(trials, seeds, seed, tuple(framework or ()), budget)
+    crew = executors.workers(executors.limits(plan, folder))
+    tuning.run(plan, file, spaces or SHIPPED, protocol, storage, folder, crew, Console())
 
 
 @app.command("list")
@@ -157,6 +199,55 @@ def parity(
     typer.echo(twins.table(certificates))
     if not all(certificate.agrees for certificate in certificates):
         _end("the twins do not agree", 1)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A folder of results, or one with such folders somewhere below it.")],
+    rerun: Annotated[int, typer.Option(min=0, help="Repeat so many finished runs and compare.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the runs that are repeated.")] = 0,
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest relative difference of a repeated number.")] = 1e-6,
+) -> None:
+    """Check published results as a stranger would; exit code 1 where something is wrong.
+
+    A line for each rule, then what is wrong, file by file.
+    """
+    from harness import published
+    from harness import verify as check
+
+    found = published.find(path)
+    findings = []
+    for finding in check.findings(found):
+        typer.echo(finding)
+        findings.append(finding)
+    if rerun:
+        findings.append(check.repeated(found, rerun, seed, tolerance, lambda text: typer.echo(text, err=True)))
+        typer.echo(findings[-1])
+    problems = [problem for finding in findings for problem in finding.problems]
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        _end(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", 1)
+
+
+def _crew(plan: "Campaign", folder: Path, scheduler: str | None, workers: int | None, console: "Console"):
+    """Who does the runs: children of this process, or a cluster's workers."""
+    from harness import executors, progress
+
+    limits = executors.limits(plan, folder)
+    if scheduler is None and workers is None:
+        return executors.workers(limits)
+    try:
+        from harness import cluster
+    except ModuleNotFoundError as error:
+        message = f"--scheduler and --workers need {error.name}: pip install -e '.[cluster]' in the clone brings it"
+        raise CampaignError("command line", (), message) from error
+    say = partial(progress.line, console)
+    if workers is None and scheduler is not None:
+        return cluster.connect(scheduler, limits, say)
+    if workers is not None and scheduler is None:
+        return cluster.local(workers, limits, say)
+    raise CampaignError("command line", (), "give either --scheduler or --workers")
 
 
 def _frames(paths: list[Path]):

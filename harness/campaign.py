@@ -57,6 +57,8 @@ class Campaign(Table):
     processes: Literal["per-framework", "per-run"] = "per-run"
     threads: PositiveInt = 1  # cores a run
     limit: Positive | None = None  # wall-clock seconds a run
+    memory: Positive | None = None  # GB a run
+    checkpoint: Positive = 60.0  # seconds between two checkpoints of a run
     dtype: Literal["float64", "float32"] = "float64"
     seeds: Seeds = [0]
     frameworks: Frameworks = list(implementations.FRAMEWORKS)
@@ -66,7 +68,8 @@ class Campaign(Table):
 
 def shipped() -> dict[str, Path]:
     """The campaigns that come with the repository, by name."""
-    return {file.stem: file for file in sorted(Path(str(files("benchmarks"))).glob("*.toml"))}
+    found = sorted(Path(str(files("benchmarks"))).glob("*.toml"))
+    return {file.stem: file for file in found if file.name != "spaces.toml"}  # where tuning looks: no campaign
 
 
 def find(name: str) -> Path:

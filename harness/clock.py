@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 # setup: importing the framework, building problem and network · draw: points and targets · copy: arrays to the device ·
 # compile: the first call of everything compiled · warm_up: the second · train: optimizer steps, device synchronised ·
-# evaluate: errors and losses of the history · log: reading a step's losses, progress, everything else
+# evaluate: errors and losses of the history · log: reading a step's losses, progress, checkpoints, everything else
 SECTIONS = ("setup", "draw", "copy", "compile", "warm_up", "train", "evaluate", "log")
 
 
@@ -22,6 +22,7 @@ class Clock:
         self._now = now
         self._current = "setup"
         self._start = self._last = now()
+        self._earlier = 0.0
 
     def enter(self, section: str) -> None:
         """Leave the current section for `section`."""
@@ -41,7 +42,13 @@ class Clock:
         finally:
             self.enter(previous)
 
+    def restore(self, seconds: dict[str, float]) -> None:
+        """Count the seconds of an interrupted process's clock too."""
+        for section, earlier in seconds.items():
+            self.seconds[section] += earlier
+            self._earlier += earlier
+
     @property
     def wall(self) -> float:
-        """Seconds from the start to the last switch of sections."""
-        return self._last - self._start
+        """Seconds from the start to the last switch of sections, those of earlier processes included."""
+        return self._earlier + self._last - self._start

@@ -1,11 +1,13 @@
 """Figures: the relative L2 error over optimizer seconds."""
 
+import io
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
 
+from harness import store
 from harness.frames import Frames
 
 mpl.use("agg")  # files alone: no display is needed
@@ -57,7 +59,9 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
 def _save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     with mpl.rc_context({"svg.hashsalt": name}):  # the same file for the same numbers
-        grid.savefig(paths[0], dpi=150)
-        grid.savefig(paths[1], metadata={"Date": None})
+        for path, options in zip(paths, ({"dpi": 150}, {"metadata": {"Date": None}}), strict=True):
+            content = io.BytesIO()
+            grid.savefig(content, format=path.suffix[1:], **options)
+            store.replace(path, content.getvalue())
     plt.close(grid.figure)
     return paths

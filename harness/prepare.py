@@ -1,6 +1,7 @@
 """Everything of a run but its steps: numbers drawn, copied to the device, functions compiled and warmed up."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import problems
 from harness.clock import Clock
 from harness.record import Request
 from problems import networks, seeds
-from problems.problem import Problem
+from problems.problem import Batch, Problem
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,24 @@ class Prepared:
     params: Any  # initial ones
     state: Any  # the optimizer's, initial
     batch: Any  # the first one
+    sample: Callable[[int], Batch]  # from the number of a redraw to its points and targets, in NumPy
 
 
-def prepare(request: Request, framework: Any, clock: Clock) -> Prepared:
-    """Set a run up; every second of it goes to a section of its own."""
+def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf) -> Prepared:
+    """Set a run up; every second of it goes to a section of its own.
+
+    Raises MemoryError where the optimizer's state alone is more than the device has free, or than `memory` bytes.
+    """
     problem, backend = problems.get(request.problem), framework.backend
     backend.reset_peak_memory()
     objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
     optimizer = framework.OPTIMIZERS[request.optimizer](**request.hyperparameters)
     params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
     params = copied(params, request.dtype, backend, clock)
+    foresee(optimizer, objective, params, backend, memory)
+    sample = functools.partial(_sample, request, problem)
     with clock.section("draw"):
+        first = sample(0)
         points, solution = seeds.evaluation_points(problem, request.evaluation)
     prepared = Prepared(
         problem,
@@ -52,7 +60,8 @@ def prepare(request: Request, framework: Any, clock: Clock) -> Prepared:
         solution,
         params,
         optimizer.init(objective, params),
-        draw(request, problem, 0, backend, clock),
+        copied(first, request.dtype, backend, clock),
+        sample,
     )
     with clock.section("compile"):
         params, state = _call_once(prepared, params, prepared.state)
@@ -69,11 +78,17 @@ def _call_once(run: Prepared, params: Any, state: Any) -> tuple[Any, Any]:
     return results[0][:2]
 
 
-def draw(request: Request, problem: Problem, index: int, backend: Any, clock: Clock) -> Any:
-    """The batch after the `index`-th redraw, on the device."""
-    with clock.section("draw"):
-        batch = seeds.batch(problem, request.seed, index, request.points.interior, request.points.boundary)
-    return copied(batch, request.dtype, backend, clock)
+def foresee(optimizer: Any, objective: Any, params: Any, backend: Any, memory: float) -> None:
+    """Raise MemoryError where a step cannot fit: it holds the old state and the new one."""
+    needed, free = 2 * backend.state_bytes(optimizer, objective, params), min(backend.free_memory(), memory)
+    if needed > free:
+        raise MemoryError(
+            f"{optimizer.name} holds two states of {needed / 2e9:.3g} GB in a step, and {free / 1e9:.3g} GB are free"
+        )
+
+
+def _sample(request: Request, problem: Problem, index: int) -> Batch:
+    return seeds.batch(problem, request.seed, index, request.points.interior, request.points.boundary)
 
 
 def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:

@@ -7,13 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
 import problems
+from harness.conditions import Conditions
 from harness.provenance import Provenance
 from problems import networks
 
 SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
-Origin = Literal["paper", "ours", "default"]
+Origin = Literal["paper", "ours", "tuned", "default"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[float, Field(strict=False)]  # JSON has no NaN and no infinity: they are kept as strings
 
@@ -110,7 +111,10 @@ class Record(_Strict):
     wall_seconds: Number
     peak_memory: int | None = None  # bytes
     history: tuple[Row, ...] = ()
+    resumed: NonNegativeInt = 0  # times that the run went on from a checkpoint
     provenance: Provenance
+    before: Conditions | None = None  # what the machine was like
+    after: Conditions | None = None
 
     @model_validator(mode="after")
     def _unedited(self) -> Self:

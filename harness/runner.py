@@ -33,8 +33,11 @@ def run(
     folder: Path,
     console: Console,
     rerun: str | None = None,
+    file: Path | None = None,
 ) -> None:
-    """Do what is left of a campaign, then write its tables and its figure into `folder`.
+    """Do what is left of a campaign, then write its tables, its figure and checksums into `folder`.
+
+    `file` is the campaign's, copied beside them; `rerun` names the runs that are done again.
 
     Raises:
         FrameworkMissing: none of its frameworks is installed.
@@ -52,12 +55,12 @@ def run(
                 display.end(record)
     finally:
         claims.release_all()
-    report([record for request in requests if (record := kept.find(request))], folder, console)
+    report([record for request in requests if (record := kept.find(request))], folder, console, file)
 
 
-def report(records: Sequence[Record], folder: Path, console: Console) -> None:
-    """Print the table; write it and the figure, and say where."""
-    from harness import plots, tables  # pandas and matplotlib: after the runs, not in their way
+def report(records: Sequence[Record], folder: Path, console: Console, file: Path | None = None) -> None:
+    """Print the table; write it, the figure and the checksums of all, and say where."""
+    from harness import checksums, plots, published, tables  # pandas and matplotlib: after the runs, not in their way
     from harness.frames import from_records
 
     frames = from_records(records)
@@ -67,7 +70,10 @@ def report(records: Sequence[Record], folder: Path, console: Console) -> None:
     for style, suffix in tables.FORMATS.items():
         store.replace(folder / f"table.{suffix}", tables.render(summary, style))
     figures = plots.error_over_seconds(frames, folder)
+    if file:
+        store.replace(folder / published.CAMPAIGN, file.read_bytes())
     written = [folder / "runs", *(folder / f"table.{suffix}" for suffix in tables.FORMATS.values()), *figures]
+    written.append(checksums.write(folder))
     for path in written:
         line(console, f"written: {path}")
 

@@ -54,13 +54,19 @@ class Store:
         return record.model_copy(update={"request": request})
 
     def write(self, record: Record) -> None:
-        """Put a record in its place, whole or not at all."""
+        """Put a record in its place, whole or not at all; its run's checkpoint is not needed any more."""
         write(self.path(record.request), record)
+        (checkpoints(self.folder) / f"{record.identity[:16]}.npz").unlink(missing_ok=True)
 
 
 def folder(root: Path, campaign: str) -> Path:
     """Where a campaign's results of this class of machine are."""
     return root / campaign / machine_class()
+
+
+def checkpoints(folder: Path) -> Path:
+    """Where a campaign's runs in hand save themselves."""
+    return folder / ".checkpoints"
 
 
 def path(folder: Path, request: Request) -> Path:

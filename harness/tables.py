@@ -32,7 +32,7 @@ GROUP = CASE[:3]  # what a table of its own is made for
 COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "status",
            "hyperparameters")  # fmt: skip
 ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "left", "left")
-HERE = {"paper": "the paper's", "ours": "ours", "default": "default"}
+HERE = {"paper": "the paper's", "ours": "ours", "tuned": "tuned", "default": "default"}
 
 
 def summarise(frames: Frames) -> pd.DataFrame:

@@ -2,50 +2,78 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import implementations
 import problems
-from harness import provenance
+from harness import checkpoint, provenance
+from harness.ahead import Ahead
+from harness.checkpoint import Checkpoint
 from harness.clock import Clock
+from harness.conditions import observe
 from harness.outcome import Diverged, TimedOut, classify
-from harness.prepare import Prepared, draw, prepare
+from harness.prepare import Prepared, copied, prepare
 from harness.record import Record, Request, Row, Status
 from problems import networks
 
 COUNTERS = ("stalls", "evaluations")  # fields of an optimizer's state that end up in the record
+DIVERGED = 1e8  # a loss that is so many times the first one has diverged
 Report = Callable[[float, Row], None]  # the share of the budget that is spent, the newest row of the history
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its checkpoint is written."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What surrounds a run and is no part of what it computes."""
+
+    limit: float = math.inf  # wall-clock seconds
+    memory: float = math.inf  # bytes
+    checkpoint: Path | None = None  # its file
+    interval: float = math.inf  # wall-clock seconds between checkpoints
+    report: Report = lambda share, row: None  # called before every step
+    stop: Callable[[], bool] = lambda: False  # asked before every step
 
 
 def perform(
     request: Request,
-    *,
-    limit: float = math.inf,
-    report: Report = lambda share, row: None,
+    terms: Terms = Terms(),
     load: Callable[[str], Any] = implementations.load,
     clock: Clock | None = None,
 ) -> Record:
     """Do a run, whatever becomes of it: divergence, a lack of memory or an error is a status of the record.
 
-    `limit` is in wall-clock seconds; `report` is called before every step.
+    It goes on from its checkpoint where there is one. Raises Stopped where it is asked to, with a checkpoint written.
     """
     clock = clock or Clock()
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    before = observe()
     training: Training | None = None
     status: Status = "finished"
     error: str | None = None
     try:
-        training = Training(request, prepare(request, load(request.framework), clock), clock)
-        training.train(limit, report)
+        training = Training(request, prepare(request, load(request.framework), clock, terms.memory), clock, terms)
+        training.train()
+    except Stopped:
+        raise
     except Exception as cause:
         status, error = classify(cause)
         if training:
             training.observe_what_is_left()
+    finally:
+        if training:
+            training.close()
     clock.enter("log")
-    return _record(request, training, clock, status=status, error=error, started=started)
+    outcome = {"status": status, "error": error, "started": started}
+    return _record(request, training, clock, before=before, after=observe(), **outcome)
 
 
 def _record(request: Request, training: "Training | None", clock: Clock, **outcome: Any) -> Record:
@@ -54,6 +82,7 @@ def _record(request: Request, training: "Training | None", clock: Clock, **outco
         identity=request.identity,
         request=request,
         steps=training.steps if training else 0,
+        resumed=training.resumed if training else 0,
         parameters=parameter_count(request),
         counters=training.counters() if training else {},
         clock=clock.seconds,
@@ -80,23 +109,39 @@ def next_row(step: int) -> int:
 class Training:
     """A run in hand: its numbers and its history."""
 
-    def __init__(self, request: Request, run: Prepared, clock: Clock) -> None:
-        self.request, self.run, self.clock = request, run, clock
+    def __init__(self, request: Request, run: Prepared, clock: Clock, terms: Terms) -> None:
+        self.request, self.run, self.clock, self.terms = request, run, clock, terms
         self.params, self.state, self.batch = run.params, run.state, run.batch
-        self.steps = 0
+        self.steps = self.resumed = 0
         self.history: list[Row] = []
+        on_accelerator = run.backend.device_name() != "cpu"
+        self._ahead = Ahead(run.sample) if on_accelerator and request.resample_every else None
+        self._draw = self._ahead or run.sample
 
-    def train(self, limit: float, report: Report) -> None:
+    def train(self) -> None:
         """Step to the end of the budget; raises what ends a run early."""
         self.clock.enter("log")
-        due = next_row(self.observe())
+        self._restore()
+        saved, due = self.clock.wall, next_row(self.history[-1].step if self.history else self.observe())
         while (share := self._share()) < 1:
-            report(share, self.history[-1])
-            if self.clock.wall > limit:
-                raise TimedOut(f"past the limit of {limit:g} wall-clock seconds")
+            self.terms.report(share, self.history[-1])
+            self.clock.enter("log")
+            if self.terms.stop():
+                self._save()
+                raise Stopped
+            if self.clock.wall > self.terms.limit:
+                raise TimedOut(f"past the limit of {self.terms.limit:g} wall-clock seconds")
+            if self.clock.wall - saved >= self.terms.interval:
+                self._save()
+                saved = self.clock.wall
             self._advance()
             if self.steps >= due or self._share() >= 1:
                 due = next_row(self.observe())
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        if self._ahead:
+            self._ahead.close()
 
     def _share(self) -> float:
         """The share of the budget that is spent."""
@@ -107,14 +152,27 @@ class Training:
     def _advance(self) -> None:
         every = self.request.resample_every
         if every and self.steps and self.steps % every == 0:
-            self.batch = draw(self.request, self.run.problem, self.steps // every, self.run.backend, self.clock)
+            self._redraw(self.steps // every)
         with self.clock.section("train"):
             params, state, losses = self.run.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
-        if not all(np.isfinite(self.run.backend.to_numpy(loss)) for loss in losses):
-            raise Diverged(f"the loss before step {self.steps + 1} is not finite")
+        self._check([float(self.run.backend.to_numpy(loss)) for loss in losses])
         self.run.optimizer.check(state)
         self.params, self.state, self.steps = params, state, self.steps + 1
+
+    def _redraw(self, number: int) -> None:
+        """Take the batch after redraw `number`."""
+        with self.clock.section("draw"):
+            batch = self._draw(number)
+        self.batch = copied(batch, self.request.dtype, self.run.backend, self.clock)
+
+    def _check(self, losses: list[float]) -> None:
+        """Raise Diverged for losses that are not finite or far above the first."""
+        first = self.history[0].interior + self.history[0].boundary
+        if not np.isfinite(losses).all():
+            raise Diverged(f"the loss before step {self.steps + 1} is not finite")
+        if sum(losses) > DIVERGED * first:
+            raise Diverged(f"the loss before step {self.steps + 1} is more than {DIVERGED:g} times the first")
 
     def observe(self) -> int:
         """Add a row for the parameters as they are, and give their step; raises Diverged."""
@@ -148,3 +206,23 @@ class Training:
         """What the optimizer's state counts."""
         found = {name: getattr(self.state, name) for name in COUNTERS if hasattr(self.state, name)}
         return {name: int(self.run.backend.to_numpy(value)) for name, value in found.items()}
+
+    def _save(self) -> None:
+        if self.terms.checkpoint:
+            leaves = checkpoint.leaves((self.params, self.state))
+            arrays = [self.run.backend.to_numpy(leaf) for leaf in leaves]
+            told = self.steps, dict(self.clock.seconds), tuple(self.history)
+            with suppress(OSError):  # a full disk must not end a run; its record will say so
+                checkpoint.write(self.terms.checkpoint, self.request.identity, Checkpoint(arrays, self.resumed, *told))
+
+    def _restore(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        found = checkpoint.read(self.terms.checkpoint, self.request.identity) if self.terms.checkpoint else None
+        if found:
+            arrays = self.run.backend.from_numpy_tree(found.leaves)
+            self.params, self.state = checkpoint.like((self.params, self.state), arrays)
+            self.steps, self.history, self.resumed = found.steps, list(found.history), found.resumed + 1
+            self.clock.restore(found.seconds)
+            every = self.request.resample_every
+            if every and self.steps > every:
+                self._redraw((self.steps - 1) // every)

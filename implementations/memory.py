@@ -5,11 +5,18 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 
 def peak_resident_bytes() -> int:
     """The largest resident set of this process, in bytes, since `reset_peak` on Linux, else since its start."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts kibibytes on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def available_bytes() -> int:
+    """Bytes of the machine's memory that a process can still have without swapping."""
+    return psutil.virtual_memory().available
 
 
 def reset_peak() -> None:

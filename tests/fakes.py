@@ -7,10 +7,15 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from test_clock import Ticks
 
+from harness.clock import Clock
 from harness.record import Labels, Points, Request
-from harness.train import perform
+from harness.train import Terms, perform
 
 STEP, EVALUATE, DRAW, COMPILE = 1.0, 100.0, 1e4, 1e6  # seconds
+
+
+class State(NamedTuple):
+    stalls: Any
 
 
 class Losses(NamedTuple):
@@ -27,11 +32,11 @@ class Descent:
     momentum: float = 0.9
 
     def init(self, objective, params):
-        return SimpleNamespace(stalls=np.array(0))
+        return State(np.array(0))
 
     def step(self, objective, params, state, batch):
         objective.steps(params, batch)
-        stalls = SimpleNamespace(stalls=state.stalls + 1)
+        stalls = State(state.stalls + 1)
         with np.errstate(over="ignore"):  # a framework does not warn
             moved = [matrix * self.learning_rate for matrix in params]
         return moved, stalls, objective.losses(params, batch)
@@ -93,13 +98,17 @@ class Fake:
     def peak_memory(self):
         return 7
 
+    def state_bytes(self, optimizer, objective, params):
+        return 8
+
+    def free_memory(self):
+        return 1e9
+
     def device_name(self):
         return "a fake"
 
-    def perform(self, request, **options):
-        from harness.clock import Clock
-
-        return perform(request, load=lambda name: self, clock=Clock(self.ticks), **options)
+    def perform(self, request, **terms):
+        return perform(request, Terms(**terms), load=lambda name: self, clock=Clock(self.ticks))
 
 
 def request(**fields):

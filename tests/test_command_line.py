@@ -54,7 +54,9 @@ def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
     assert f"[{runs}/{runs}] heat_sine_1d, tanh_4 (D = 17), sgd" in said.stdout
     assert re.search(r"^sgd +torch|^sgd +jax", said.stdout, re.MULTILINE)
     written = [Path(line.removeprefix("written: ")) for line in said.stdout.splitlines() if "written: " in line]
-    assert {"runs", "table.txt", "table.csv", "table.md", "error_over_seconds.png"} <= {path.name for path in written}
+    assert {"runs", "table.txt", "table.csv", "table.md", "error_over_seconds.png", "SHA256SUMS"} <= {
+        path.name for path in written
+    }
     assert all((folder / path).exists() for path in written)
     assert all(path.is_relative_to("results/local/tiny") for path in written)
 
@@ -66,6 +68,11 @@ def test_runs_are_finished_and_come_from_both_frameworks(done):
     for _, errors in runs.groupby("problem")["relative_l2"]:
         assert errors.max() == pytest.approx(errors.min(), rel=1e-12)
     assert set(history["step"]) == {0, 1, 2, 3}
+
+
+def test_what_a_campaign_leaves_is_verified(done):
+    said = optbench("verify", done[0], cwd=done[0])
+    assert said.returncode == 0, said.stdout
 
 
 def test_nothing_is_run_twice(done):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from implementations.memory import peak_resident_bytes, reset_peak
+from implementations.memory import available_bytes, peak_resident_bytes, reset_peak
 
 jax.config.update("jax_enable_x64", True)  # float64 is the default of every case; a float32 case passes float32 arrays
 jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 in float32 products, as in PyTorch
@@ -71,3 +71,17 @@ def peak_memory() -> int:
 def device_name() -> str:
     """The accelerator's name, or "cpu"."""
     return "cpu" if device().platform == "cpu" else device().device_kind
+
+
+def state_bytes(optimizer: Any, objective: Any, params: list[jax.Array]) -> int:
+    """Bytes that an optimizer keeps between steps, found without allocating them."""
+    state = jax.eval_shape(lambda params: optimizer.init(objective, params), params)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+def free_memory() -> int:
+    """Bytes that are free: of the GPU's memory, or of the machine's on a CPU."""
+    statistics = device().memory_stats()
+    if statistics is not None:
+        return statistics["bytes_limit"] - statistics["bytes_in_use"]
+    return available_bytes()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from implementations.memory import peak_resident_bytes, reset_peak
+from implementations.memory import available_bytes, peak_resident_bytes, reset_peak
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -19,7 +19,7 @@ def from_numpy(array: np.ndarray) -> torch.Tensor:
 
 def to_numpy(tensor: Any) -> np.ndarray:
     """A copy of a tensor's numbers; waits for them."""
-    return np.array(tensor.cpu() if isinstance(tensor, torch.Tensor) else tensor)
+    return tensor.numpy(force=True).copy() if isinstance(tensor, torch.Tensor) else np.array(tensor)
 
 
 def from_numpy_tree(tree: Any) -> Any:
@@ -60,3 +60,16 @@ def peak_memory() -> int:
 def device_name() -> str:
     """The accelerator's name, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def state_bytes(optimizer: Any, objective: Any, params: list[torch.Tensor]) -> int:
+    """Bytes that an optimizer keeps between steps, found without allocating them."""
+    state = optimizer.init(objective, [torch.empty_like(matrix, device="meta") for matrix in params])
+    return sum(leaf.nbytes for leaf in pytree.tree_leaves(state) if isinstance(leaf, torch.Tensor))
+
+
+def free_memory() -> int:
+    """Bytes that are free: of the GPU's memory, or of the machine's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return available_bytes()

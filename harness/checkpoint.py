@@ -1,0 +1,67 @@
+"""A run's checkpoint: parameters, the optimizer's whole state, steps, clock and history in one `.npz`; never pickle."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from harness import store
+from harness.record import Row
+
+ROWS = TypeAdapter(tuple[Row, ...])
+
+
+class Checkpoint(NamedTuple):
+    """A run as it stood after `steps` steps; its points follow from the seed and the steps."""
+
+    leaves: list[np.ndarray]  # of (params, state), in the order of `leaves`
+    resumed: int  # times that the run went on from a checkpoint
+    steps: int
+    seconds: dict[str, float]  # by section of the clock
+    history: tuple[Row, ...]
+
+
+def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint in its place, whole or not at all."""
+    told = {
+        "identity": identity,
+        "resumed": checkpoint.resumed,
+        "steps": checkpoint.steps,
+        "seconds": checkpoint.seconds,
+        "history": ROWS.dump_python(checkpoint.history, mode="json"),
+    }
+    content = io.BytesIO()
+    arrays = {f"leaf{number}": leaf for number, leaf in enumerate(checkpoint.leaves)}
+    np.savez(content, allow_pickle=False, told=np.frombuffer(json.dumps(told).encode(), np.uint8), **arrays)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    store.replace(file, content.getvalue())
+
+
+def read(file: Path, identity: str) -> Checkpoint | None:
+    """The checkpoint of a run; None where there is none, or none that is whole and the run's own."""
+    try:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as content:
+            told = json.loads(content["told"].tobytes())
+            leaves = [content[f"leaf{number}"] for number in range(len(content.files) - 1)]
+        rows = ROWS.validate_python(tuple(told["history"]))
+    except (OSError, BadZipFile, ValueError, KeyError, EOFError, ValidationError):
+        return None
+    found = Checkpoint(leaves, told["resumed"], told["steps"], told["seconds"], rows)
+    return found if told["identity"] == identity else None
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The arrays and numbers in lists, tuples and named tuples, in order."""
+    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, list | tuple) else [tree]
+
+
+def like(tree: Any, values: list[Any]) -> Any:
+    """The tree with other leaves; empties `values`."""
+    if not isinstance(tree, list | tuple):
+        return values.pop(0)
+    parts = [like(part, values) for part in tree]
+    return tree._make(parts) if hasattr(tree, "_make") else type(tree)(parts)

@@ -1,0 +1,70 @@
+"""A folder of results as it is found, `<campaign>/<machine>/`: its records, and the runs that its campaign asks for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import campaign, checksums, expansion, store
+from harness.errors import CampaignError
+from harness.record import Record, Request
+from harness.train import parameter_count
+from problems.names import InvalidName
+
+CAMPAIGN = "campaign.toml"  # a copy of the campaign's file
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is in a folder; nothing of it is trusted."""
+
+    folder: Path
+    records: dict[Path, Record]  # the whole ones, by file
+    torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
+    asked: tuple[Request, ...]  # by the campaign
+    unreadable: str | None  # why nobody can say what the campaign asks for
+
+
+def find(place: Path) -> list[Results]:
+    """The results in a folder and those below it; raises FileNotFoundError where there are none."""
+    marks = ("runs", CAMPAIGN, checksums.NAME)
+    folders = sorted({found.parent for mark in marks for found in place.rglob(mark)})
+    if not folders:
+        raise FileNotFoundError(f"no results in {place}: <campaign>/<machine>/runs is what is looked for")
+    return list(map(load, folders))
+
+
+def load(folder: Path) -> Results:
+    """The results of one folder."""
+    records, torn = {}, []
+    for file in sorted((folder / "runs").glob("*.json")):
+        try:
+            records[file] = _whole(file)
+        except store.InvalidRecord as error:
+            torn.append(str(error))
+    try:
+        asked, unreadable = expansion.requests(campaign.read(folder / CAMPAIGN), _name(folder), CAMPAIGN), None
+    except FileNotFoundError:
+        asked, unreadable = (), f"{folder / CAMPAIGN} is missing"
+    except CampaignError as error:
+        asked, unreadable = (), f"{folder}: {error}"
+    return Results(folder, records, tuple(torn), tuple(asked), unreadable)
+
+
+def question(request: Request) -> str:
+    """What a run is the answer to, whichever version of optimizer and problem gave it: an identity without them."""
+    return request.model_copy(update={"optimizer_version": 0, "problem_version": 0}).identity
+
+
+def _whole(file: Path) -> Record:
+    """A record whose problem and network are known, with the parameters that they have; raises InvalidRecord."""
+    record = store.read(file)
+    try:
+        expected = parameter_count(record.request)
+    except InvalidName as error:
+        raise store.InvalidRecord(f"{file}: {error}") from error
+    if record.parameters != expected:
+        raise store.InvalidRecord(f"{file}: {record.parameters} parameters, but its network has {expected}")
+    return record
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().parent.name

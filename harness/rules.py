@@ -1,0 +1,133 @@
+"""What must hold for published results: a rule is a function that gives the problems it finds, one line each."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
+
+from harness import checksums, plausible, store, tables
+from harness.frames import from_records
+from harness.published import Results, question
+from harness.record import Record
+
+
+class Rule(NamedTuple):
+    """A rule and what it remarks where nothing is wrong."""
+
+    problems: Callable[[Results], Iterator[str]]
+    remark: Callable[[Sequence[Record]], str] = lambda records: ""
+
+
+def whole(results: Results) -> Iterator[str]:
+    """Every file in runs/ is the whole record of the run that its name says."""
+    yield from results.torn
+    runs = results.folder / "runs"
+    yield from (
+        f"{file} is no record"
+        for file in checksums.published(results.folder)
+        if file.is_relative_to(runs) and (file.suffix != ".json" or file.parent != runs)
+    )
+    for file, record in results.records.items():
+        if file != store.path(results.folder, record.request):
+            yield f"{file} has the name of another run: {store.path(results.folder, record.request).name} is its own"
+
+
+def as_asked(results: Results) -> Iterator[str]:
+    """Every run that the campaign asks for is there, and no other."""
+    if results.unreadable:
+        yield results.unreadable
+        return
+    asked = {question(request): request for request in results.asked}
+    found = {question(record.request) for record in results.records.values()}
+    for run, request in asked.items():
+        if run not in found:
+            yield f"{results.folder}: a run that the campaign asks for is missing: {request.title}"
+    for file, record in results.records.items():
+        if question(record.request) not in asked:
+            yield f"{file}: the campaign does not ask for this run"
+
+
+def once(results: Results) -> Iterator[str]:
+    """No run is there twice, under whatever labels, and no two seeds start from the same numbers."""
+    runs, starts = defaultdict(list), defaultdict(dict)
+    for file, record in results.records.items():
+        request = record.request
+        runs[question(request)].append(file.name)
+        if record.history and math.isfinite(record.history[0].rms):
+            start = request.problem, request.network, request.evaluation, record.history[0].rms
+            starts[start].setdefault(request.seed, file.name)
+    for names in runs.values():
+        if len(names) > 1:
+            yield f"{results.folder}: one run, {len(names)} records: {', '.join(names)}"
+    for seeds in starts.values():
+        if len(seeds) > 1:
+            yield f"{results.folder}: seeds {sorted(seeds)} start from the same numbers: {', '.join(seeds.values())}"
+
+
+def as_recorded(results: Results) -> Iterator[str]:
+    """The tables are those that the records give."""
+    if results.unreadable or not (found := _in_order(results)):
+        yield f"{results.folder}: no tables without records and their campaign"
+        return
+    summary = tables.summarise(from_records(found))
+    for style, suffix in tables.FORMATS.items():
+        file, expected = results.folder / f"table.{suffix}", tables.render(summary, style)
+        written = file.read_bytes().decode(errors="replace") if file.is_file() else None
+        if written is None:
+            yield f"{file} is missing"
+        elif written != expected:
+            lines = zip_longest(written.split("\n"), expected.split("\n"))
+            number = next(number for number, (is_, should) in enumerate(lines, 1) if is_ != should)
+            yield f"{file}: line {number} is not what the records give"
+
+
+def _in_order(results: Results) -> list[Record]:
+    """The records in the campaign's order, with the campaign's labels."""
+    found = {question(record.request): record for record in results.records.values()}
+    pairs = [(request, found[question(request)]) for request in results.asked if question(request) in found]
+    return [
+        record.model_copy(update={"request": record.request.model_copy(update={"labels": request.labels})})
+        for request, record in pairs
+    ]
+
+
+def of_one_version(results: Results) -> Iterator[str]:
+    """A folder's tables have one version of each optimizer and problem."""
+    versions = defaultdict(lambda: defaultdict(list))
+    for file, record in results.records.items():
+        request = record.request
+        versions[request.optimizer][request.optimizer_version].append(file.name)
+        versions[request.problem][request.problem_version].append(file.name)
+    for name, files in versions.items():
+        if len(files) > 1:
+            each = "; ".join(f"version {version}: {', '.join(files[version])}" for version in sorted(files))
+            yield f"{results.folder}: {name} is there in {len(files)} versions: {each}"
+
+
+def commits(records: Sequence[Record]) -> str:
+    """The commits behind records."""
+    told = {(record.provenance.commit, record.provenance.dirty) for record in records}
+    words = sorted(f"{commit or 'unknown'}{' with uncommitted changes' if dirty else ''}" for commit, dirty in told)
+    return f"commits: {', '.join(words)}" if words else ""
+
+
+def _each(rule: Callable[[Record], Iterator[str]]) -> Callable[[Results], Iterator[str]]:
+    """A rule for one record as a rule for all of a folder."""
+    return lambda results: (
+        f"{file}: {problem}" for file, record in results.records.items() for problem in rule(record)
+    )
+
+
+RULES = {
+    "checksums": Rule(lambda results: checksums.problems(results.folder)),
+    "schema": Rule(whole, lambda records: f"{len(records)} records"),
+    "campaign": Rule(as_asked),
+    "repeats": Rule(once),
+    "clock": Rule(_each(plausible.clock)),
+    "history": Rule(_each(plausible.history)),
+    "budget": Rule(_each(plausible.budget)),
+    "tables": Rule(as_recorded),
+    "versions": Rule(of_one_version, commits),
+    "speed": Rule(_each(plausible.speed), plausible.not_bounded),
+}

@@ -1,0 +1,223 @@
+"""Campaigns on a Dask cluster: what it loses, what it leaves out, what it says; schedulers and workers are real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+
+import pytest
+from fakes import request
+from test_command_line import WITHOUT, optbench
+
+import harness
+import implementations
+from harness.errors import CampaignError
+from harness.executors import Limits, lost
+
+pytest.importorskip("distributed")
+from dask.utils import key_split
+from distributed import Client
+
+from harness import cluster
+
+FRAMEWORK = implementations.installed()[-1]  # JAX is the quicker to import
+LONG = "adam"
+CAMPAIGN = f"""
+version = "1.0"
+steps = 20
+checkpoint = 0.1
+frameworks = ["{FRAMEWORK}"]
+points = {{ interior = 20, boundary = 8 }}
+resample_every = 7
+[[case]]
+problem = "poisson_sine_2d"
+network = "tanh_5"
+seeds = [0]
+[case.optimizers]
+{LONG} = {{ steps = 2000 }}
+[[case]]
+problem = "heat_sine_1d"
+network = "tanh_5"
+seeds = [0, 1]
+[case.optimizers]
+sgd = {{}}
+kfac = {{ damping = 1e-3 }}
+"""
+RUNS = 5
+needs_two_cores = pytest.mark.skipif(len(cluster.usable_cores()) < 2, reason="two workers need two cores")
+
+
+@contextmanager
+def dask(role, *arguments, cwd, core=0):
+    """A scheduler or a worker as a process on loopback; workers can import these tests."""
+    command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *map(str, arguments)]
+    paths = {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), str(cwd)])}
+    with (cwd / f"{role}{core}.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, env=os.environ | paths)
+    if role == "worker" and hasattr(os, "sched_setaffinity"):
+        cores = cluster.usable_cores()
+        os.sched_setaffinity(process.pid, cores[core % len(cores) :][:1])
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def two_workers(folder, *options):
+    """The address of a scheduler with two workers."""
+    file = folder / "scheduler.json"
+    with ExitStack() as stack:
+        scheduler = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", file, "--no-dashboard")
+        stack.enter_context(dask("scheduler", *scheduler, cwd=folder))
+        for core in range(2):
+            worker = ("--scheduler-file", file, "--nthreads", 1, "--resources", "runs=1", "--no-dashboard", *options)
+            scratch = ("--local-directory", folder / f"scratch{core}")
+            stack.enter_context(dask("worker", *worker, *scratch, cwd=folder, core=core))
+        within(30, file.exists)
+        yield json.loads(file.read_text())["address"]
+
+
+def within(seconds, condition):
+    """Wait for what has to come, and give it."""
+    until = time.monotonic() + seconds
+    while not (come := condition()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return come
+
+
+def results(folder):
+    """Every run's losses and errors by step, by its identity."""
+    runs, history = harness.load(folder)
+    assert runs["identity"].is_unique
+    assert set(runs["status"]) == {"finished"}
+    return {identity: rows.drop(columns=["identity", "seconds"]).values.tolist()
+            for identity, rows in history.groupby("identity")}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serial")
+    (folder / "tiny.toml").write_text('processes = "per-framework"\n' + CAMPAIGN)
+    said = optbench("run", "tiny.toml", cwd=folder)
+    assert said.returncode == 0, said.stderr
+    return results(folder)
+
+
+def at_work_on(client, words):
+    """The worker that has such a run in hand."""
+    busy = [worker for worker, keys in client.processing().items() if any(words in key for key in keys)]
+    return busy[0] if busy else None
+
+
+def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
+    (tmp_path / "tiny.toml").write_text(CAMPAIGN)
+    with two_workers(tmp_path, "--no-nanny") as address, Client(address, set_as_default=False) as client:
+        within(30, lambda: cluster.room(client) == 2)
+        command = [sys.executable, "-m", "harness", "run", "tiny.toml", "--scheduler", address]
+        campaign = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        (saved,) = within(60, lambda: list(tmp_path.glob("scratch*/**/*.npz")))
+        victim = at_work_on(client, LONG)
+        pid = client.run(os.getpid, workers=[victim])[victim]
+        os.kill(pid, signal.SIGKILL)
+        assert not list(tmp_path.rglob("runs/*adam*.json"))
+        said, complaints = campaign.communicate(timeout=120)
+        assert campaign.returncode == 0, complaints
+        assert victim not in client.processing()
+    assert f"[{RUNS}/{RUNS}]" in said
+    assert results(tmp_path / "results" / "local" / "tiny" / "cluster") == serial
+    assert len(serial) == RUNS
+    assert len(list(tmp_path.rglob("runs/*.json"))) == RUNS
+    assert list(tmp_path.rglob("*.npz")) == [saved]  # the dead worker's; of those who live nothing stays
+
+
+def by_seed(asked):
+    """What a worker does instead of a run: of seed 0 it dies, that of seed 1 it tries, the others it loses."""
+    if asked.seed == 0:
+        os._exit(1)
+    if asked.seed == 1:
+        return cluster.perform(asked, Limits())
+    return lost(asked, "diverged", f"on {sorted(cluster.usable_cores())}")
+
+
+def records(client, run, seeds):
+    """Every record by its seed."""
+    requests = [request(framework=FRAMEWORK, seed=seed) for seed in seeds]
+    found = list(cluster.Cluster(client, run).records(requests, SimpleNamespace()))
+    assert sorted(record.request.seed for record in found) == sorted(seeds)
+    return {record.request.seed: record for record in found}
+
+
+ABSENT = f"""
+import sys
+from importlib.machinery import PathFinder
+class Absent(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *rest):
+        return None if name == "{FRAMEWORK}" else super().find_spec(name, *rest)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
+"""
+
+
+def test_a_run_that_kills_its_workers_fails_and_one_without_its_framework_too_and_the_others_go_on(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(ABSENT)
+    with two_workers(tmp_path) as address, Client(address, set_as_default=False) as client:
+        found = records(client, by_seed, range(6))
+    assert {seed: record.status for seed, record in found.items()} == dict.fromkeys((0, 1), "failed") | dict.fromkeys(
+        range(2, 6), "diverged"
+    )
+    assert found[0].error == "its worker died, and so did the next ones, 3 in all"
+    assert f"{FRAMEWORK} is not installed" in found[1].error
+
+
+def cores_of_a_worker(asked):
+    time.sleep(1)  # so that the other worker takes the other run
+    return by_seed(asked)
+
+
+@needs_two_cores
+def test_local_workers_have_cores_of_their_own_and_keep_them(tmp_path):
+    said = []
+    with cluster.local(2, Limits(checkpoints=tmp_path), said.append) as crew:
+        told = [record.error for record in records(crew.client, cores_of_a_worker, (2, 3)).values()]
+    assert sorted(told) == [f"on [{core}]" for core in cluster.usable_cores()[:2]]
+    assert said[0].startswith("cluster: room for 2 runs at a time, dashboard http://127.0.0.1:")
+
+
+def test_a_campaign_on_a_local_cluster(tmp_path, serial):
+    (tmp_path / "tiny.toml").write_text(
+        CAMPAIGN.partition("[[case]]")[0] + "[[case]]" + CAMPAIGN.rpartition("[[case]]")[2]
+    )
+    said = optbench("run", "tiny.toml", "--workers", 1, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    found = results(tmp_path)
+    assert found == {identity: serial[identity] for identity in found}
+    assert len(found) == RUNS - 1
+
+
+def test_where_nobody_answers_is_one_line(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    for address in ("tcp://127.0.0.1:1", "nowhere", "foo://x"):
+        with pytest.raises(CampaignError) as caught, cluster.connect(address, Limits(), print):
+            pass
+        assert f'--scheduler = "{address}": ' in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_without_distributed_one_line_says_how_to_get_it(tmp_path):
+    (tmp_path / "tiny.toml").write_text(CAMPAIGN)
+    command = [sys.executable, "-c", WITHOUT, "distributed", "run", "tiny.toml", "--workers", "1"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 2
+    assert said.stderr.endswith("need distributed: pip install -e '.[cluster]' in the clone brings it\n")
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_the_dashboard_groups_runs_by_problem_and_optimizer():
+    assert key_split(cluster.key(request(optimizer="kfac_star"))) == "poisson_sine_2d, kfac_star, torch"

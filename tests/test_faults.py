@@ -1,0 +1,203 @@
+"""What a campaign survives: children that die or hang, kills at any instant, a full disk, two processes at once."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from fakes import request
+from test_command_line import FRAMEWORKS, optbench
+
+import harness
+from harness import executors, store
+from harness.executors import Limits, workers
+from harness.record import Points
+
+FRAMEWORK = FRAMEWORKS[0]
+CAMPAIGN = f"""
+version = "1.0"
+steps = 60
+processes = "per-framework"
+checkpoint = 0.02
+frameworks = ["{FRAMEWORK}"]
+points = {{ interior = 20, boundary = 8 }}
+resample_every = 7
+seeds = [0, 1, 2, 3]
+[optimizers]
+adam = {{}}
+lbfgs = {{ inner_iterations = 3 }}
+kfac = {{ damping = 1e-3 }}
+[[case]]
+problem = "poisson_sine_2d"
+network = "tanh_5"
+"""
+
+
+def start(folder):
+    command = [sys.executable, "-m", "harness", "run", "faults.toml"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def results(folder):
+    """Every run's losses and errors by step, by its identity."""
+    runs, history = harness.load(folder)
+    assert runs["identity"].is_unique
+    assert set(runs["status"]) == {"finished"}
+    return {identity: rows.drop(columns=["identity", "seconds"]).values.tolist()
+            for identity, rows in history.groupby("identity")}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "faults.toml").write_text(CAMPAIGN)
+    assert optbench("run", "faults.toml", cwd=folder).returncode == 0
+    return results(folder)
+
+
+def test_fifty_kills_lose_nothing_and_double_nothing(uninterrupted, tmp_path):
+    (tmp_path / "faults.toml").write_text(CAMPAIGN)
+    instants = np.random.default_rng(7).uniform(0.2, 3.2, size=50)
+    for seconds in instants:
+        campaign = start(tmp_path)
+        time.sleep(seconds)
+        children = executors.psutil.Process(campaign.pid).children(recursive=True)
+        for victim in (campaign, *children)[:: 1 if seconds > 1 else -1]:
+            victim.kill()
+        campaign.communicate()
+        for _, record in store.records(tmp_path) if list(tmp_path.rglob("runs/*.json")) else ():
+            assert record.status == "finished"
+    said = optbench("run", "faults.toml", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert results(tmp_path) == uninterrupted
+    assert len(uninterrupted) == 12
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_two_processes_on_one_folder_divide_the_work(uninterrupted, tmp_path):
+    (tmp_path / "faults.toml").write_text(CAMPAIGN)
+    both = [start(tmp_path), start(tmp_path)]
+    said = [campaign.communicate(timeout=300)[0] for campaign in both]
+    assert [campaign.returncode for campaign in both] == [0, 0], said
+    done = [{line.split("] ")[1] for line in text.splitlines() if line.startswith("[")} for text in said]
+    assert sum(map(len, done)) == 12
+    assert results(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_in_hand_saves_itself_and_goes_on(number, code, tmp_path):
+    (tmp_path / "faults.toml").write_text(
+        CAMPAIGN.replace("steps = 60", "steps = 6000").replace("checkpoint = 0.02", "checkpoint = 1e6")
+    )
+    campaign = start(tmp_path)
+    for line in campaign.stdout:
+        if line.startswith("faults: 12 runs"):
+            break
+    time.sleep(6)
+    campaign.send_signal(number)
+    assert "interrupted" in campaign.communicate(timeout=60)[0]
+    assert campaign.returncode == code
+    saved = list(tmp_path.rglob(".checkpoints/*.npz"))
+    assert len(saved) == 1
+    with np.load(saved[0]) as content:
+        assert json.loads(content["told"].tobytes())["steps"] > 0
+
+
+def ask(**fields):
+    mode = {"torch": "eager", "jax": "jit"}[FRAMEWORK]
+    points = Points(interior=9, boundary=6)
+    return request(framework=FRAMEWORK, mode=mode, hyperparameters={}, points=points, **fields)
+
+
+class Fault:
+    """Does harm in the child, where it arrives by pickle in place of a report."""
+
+    def __init__(self, harm):
+        self.harm = harm
+
+    def __reduce__(self):
+        return (exec, (self.harm,))
+
+
+HARMS = {
+    "segmentation fault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "failed", "killed by SIGSEGV"),
+    "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "failed", "killed by SIGKILL"),
+    "exit": ("import os; os._exit(3)", "failed", "exit codes [3]"),
+    "endless": ("while True: pass", "timed-out", "past the limit of 8 wall-clock seconds in a single step"),
+    "greedy": ("kept = [bytearray(10**8) for _ in range(40)]\nwhile True: pass", "out-of-memory", "limit of 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
+    code, status, words = HARMS[harm]
+    monkeypatch.setattr(executors, "GRACE", 1.0)
+    limits = Limits(seconds=8.0 if harm == "endless" else np.inf, memory=2e9 if harm == "greedy" else np.inf)
+    with workers(limits) as crew:
+        broken = ask().model_copy(update={"labels": Fault(code)})  # no part of the identity
+        record = crew.run(broken, lambda share, row: None)
+        assert record.status == status, record.error
+        assert words in record.error
+        assert crew.run(ask(steps=2), lambda share, row: None).status == "finished"
+
+
+def test_a_gramian_that_cannot_fit_is_foreseen():
+    with workers(Limits(memory=1e9)) as crew:
+        record = crew.run(ask(optimizer="engd", network="tanh_200_200"), lambda share, row: None)
+    assert record.status == "out-of-memory"
+    assert "engd holds two states of" in record.error
+    assert record.steps == 0
+    assert record.clock["compile"] == 0
+
+
+SMALL_FILES = """
+import resource, signal, sys
+from harness.__main__ import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+main(sys.argv[1:])
+"""
+
+
+def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
+    (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("checkpoint = 0.02", "checkpoint = 1e6"))
+    assert optbench("run", "faults.toml", cwd=tmp_path).returncode == 0
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json")}
+    (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("seeds = [0", "seeds = [9, 0"))
+
+    command = [sys.executable, "-c", SMALL_FILES, "run", "faults.toml"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 2
+    assert "File too large" in said.stderr
+    assert len(said.stderr.strip().splitlines()) == 1
+    assert {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json")} == kept
+    assert not list(tmp_path.rglob("*.partial"))
+    assert optbench("run", "faults.toml", cwd=tmp_path).returncode == 0
+    assert len(harness.load(tmp_path).runs) == 15
+
+
+def test_runs_that_failed_are_done_again_when_asked(tmp_path):
+    one_seed = CAMPAIGN.replace("seeds = [0, 1, 2, 3]", "")
+    (tmp_path / "faults.toml").write_text(one_seed.replace("[optimizers]", "limit = 1e-6\n[optimizers]"))
+    assert optbench("run", "faults.toml", cwd=tmp_path).returncode == 0
+    assert set(harness.load(tmp_path).runs["status"]) == {"timed-out"}
+    (tmp_path / "faults.toml").write_text(one_seed)
+    said = optbench("run", "faults.toml", cwd=tmp_path)
+    assert "3 done (3 timed-out), 0 left" in said.stdout
+    said = optbench("run", "faults.toml", "--rerun", "failed", cwd=tmp_path)
+    assert "0 done, 3 left" in said.stdout
+    assert set(harness.load(tmp_path).runs["status"]) == {"finished"}
+
+
+def test_an_orphan_ends_by_itself(tmp_path):
+    (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("steps = 60", "steps = 1000000"))
+    campaign = start(tmp_path)
+    time.sleep(6)
+    children = executors.psutil.Process(campaign.pid).children(recursive=True)
+    campaign.kill()
+    campaign.communicate()
+    _, alive = executors.psutil.wait_procs(children, timeout=20)
+    assert not alive

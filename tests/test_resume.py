@@ -1,0 +1,109 @@
+"""A run that is stopped anywhere and goes on ends with the same bits."""
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from fakes import Fake, request
+from small import OPTIMIZERS
+
+import implementations
+from harness import checkpoint, train
+from harness.checkpoint import Checkpoint
+from harness.record import Points
+from harness.train import Stopped, Terms
+
+
+class StopAfter:
+    """Asks for an end before step `steps` + 1."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __call__(self):
+        self.left -= 1
+        return self.left < 0
+
+
+def asked(framework, optimizer):
+    mode = {"torch": "eager", "jax": "jit"}[framework]
+    points = Points(interior=12, boundary=6)
+    return request(framework=framework, mode=mode, optimizer=optimizer, hyperparameters={}, steps=8, points=points,
+                   resample_every=3)  # fmt: skip
+
+
+def bits(record):
+    return [row.model_dump(exclude={"seconds"}) for row in record.history]
+
+
+# every state in the framework that compiles nothing, the most intricate ones in the other
+STATES = [("torch", optimizer) for optimizer in OPTIMIZERS] + [("jax", name) for name in ("lbfgs", "kfac_star")]
+
+
+@pytest.mark.parametrize(("framework", "optimizer"), STATES)
+def test_a_stopped_run_ends_with_the_same_bits(framework, optimizer, tmp_path):
+    if framework not in implementations.installed():
+        pytest.skip(f"{framework} is missing")
+    run, file = asked(framework, optimizer), tmp_path / "run.npz"
+    whole = train.perform(run)
+    for steps in (5, 1):  # stopped twice: the second time after one more step
+        with pytest.raises(Stopped):
+            train.perform(run, Terms(checkpoint=file, stop=StopAfter(steps)))
+    resumed = train.perform(run, Terms(checkpoint=file))
+    assert (whole.resumed, resumed.resumed) == (0, 2)
+    assert bits(resumed) == bits(whole)
+    assert resumed.counters == whole.counters
+    assert sum(resumed.clock.values()) == pytest.approx(resumed.wall_seconds)
+
+
+def test_the_points_go_on_where_they_were(tmp_path):
+    run, used = request(steps=9, resample_every=2), []
+    for steps in (3, 4, 99):  # stopped before a redraw, and after one
+        fake = Fake()
+        with suppress(Stopped):
+            fake.perform(run, checkpoint=tmp_path / "run.npz", stop=StopAfter(steps))
+        used += [batch[0][0] for batch in fake.batches[2:]]
+    whole = Fake()
+    whole.perform(run)
+    assert all(np.array_equal(one, other[0][0]) for one, other in zip(used, whole.batches[2:], strict=True))
+
+
+def test_a_run_saves_itself_at_intervals_and_a_short_one_never(tmp_path):
+    file, seen = tmp_path / "run.npz", []
+
+    def report(share, row):
+        found = checkpoint.read(file, request().identity)
+        seen.append(found.steps if found else None)
+
+    Fake().perform(request(), checkpoint=file, interval=205.0, report=report)  # an evaluation takes 100 s, a step 1 s
+    assert seen == [None, None, None, 2, 2, 2, 5, 5, 5, 8]
+    file.unlink()
+    Fake().perform(request(), checkpoint=file, interval=1e5)
+    assert not file.exists()
+
+
+def test_seconds_go_on(tmp_path):
+    run, file = request(seconds=6.0), tmp_path / "run.npz"
+    with pytest.raises(Stopped):
+        Fake().perform(run, checkpoint=file, stop=StopAfter(4))
+    record = Fake().perform(run, checkpoint=file)
+    assert (record.steps, record.clock["train"]) == (6, pytest.approx(6))
+    assert sum(record.clock.values()) == pytest.approx(record.wall_seconds)
+
+
+EDITS = [lambda b: b[:100], lambda b: b"", lambda b: b[:-3], lambda b: b.replace(b"told", b"tale")]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_torn_checkpoint_is_none(edit, tmp_path):
+    file = tmp_path / "run.npz"
+    checkpoint.write(file, "me", Checkpoint([np.arange(3.0)], 0, 2, {"train": 1.0}, ()))
+    assert checkpoint.read(file, "me").steps == 2
+    assert checkpoint.read(file, "another") is None
+    file.write_bytes(edit(file.read_bytes()))
+    assert checkpoint.read(file, "me") is None
+
+
+def test_nothing_is_pickled(tmp_path):
+    with pytest.raises(ValueError, match=r"[Oo]bject"):
+        checkpoint.write(tmp_path / "run.npz", "me", Checkpoint([np.array([object()])], 0, 0, {}, ()))

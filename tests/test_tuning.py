@@ -1,0 +1,292 @@
+"""Tuning: as much for every optimizer, nothing that a report sees, nothing lost."""
+
+import csv
+import importlib
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from small import needs_both
+
+import implementations
+from harness import __main__ as command_line
+from harness import campaign, expansion, provenance, spaces, store
+from harness.errors import CampaignError
+from harness.record import Record, Row
+from harness.studies import FIRST_SEED, Protocol, studies
+
+tuning = pytest.importorskip("harness.tuning", exc_type=CampaignError)
+optuna = tuning.optuna
+
+FRAMEWORK = implementations.installed()[0]
+OPTIMIZERS = implementations.load(FRAMEWORK).OPTIMIZERS
+TINY = f"""
+version = "1.0"
+steps = 3
+processes = "per-framework"
+frameworks = ["{FRAMEWORK}"]
+seeds = [0, 1]
+points = {{ interior = 9, boundary = 6 }}
+[optimizers]
+sgd = {{ from = "ours", learning_rate = 0.5 }}
+"L-BFGS" = {{ name = "lbfgs", inner_iterations = 2, steps = 7 }}
+[[case]]
+problem = "poisson_sine_2d"
+network = "tanh_4"
+"""
+
+
+class Interruption(BaseException):
+    pass
+
+
+class Crew:
+    """Makes records up: the error is least at a learning rate of 1e-3, and looks best where the run diverges."""
+
+    def __init__(self, stop_after=math.inf, stop=Interruption):
+        self.requests, self._stop_after, self._stop = [], stop_after, stop
+
+    def records(self, requests, display):
+        for request in requests:
+            if len(self.requests) >= self._stop_after:
+                raise self._stop()
+            self.requests.append(request)
+            yield made_up(request)
+
+
+def made_up(request):
+    distance = abs(math.log10(request.hyperparameters["learning_rate"]) + 3)
+    diverged = distance > 1.5
+    row = Row(step=3, seconds=1.0, interior=1.0, boundary=1.0, relative_l2=0.0 if diverged else distance, rms=1.0)
+    return Record(
+        identity=request.identity, request=request, status="diverged" if diverged else "finished", started="",
+        parameters=17, clock={}, wall_seconds=1.0, history=(row,), provenance=provenance.collect(),
+    )  # fmt: skip
+
+
+def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny.toml").write_text(text)
+    plan = campaign.read(folder / "tiny.toml")
+    protocol = Protocol(**{"trials": 12} | protocol)
+    with Path(os.devnull).open("w") as nowhere:
+        tuning.run(plan, folder / "tiny.toml", space, protocol, url, folder, nullcontext(crew), Console(file=nowhere))
+    with (folder / "trials.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def tuned(folder):
+    """The runs that the result asks for."""
+    return expansion.requests(campaign.read(folder / "tuned.toml"), "tuned", "tuned.toml")
+
+
+def ended(trials):
+    """What a study tried, without the remains of interruptions."""
+    kept = [trial for trial in trials if trial["status"] != "interrupted"]
+    return [(trial["label"], trial["hyperparameters"], trial["relative_l2"]) for trial in kept]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder, crew = tmp_path_factory.mktemp("done"), Crew()
+    return folder, crew, tune(folder, crew, seeds=2)
+
+
+@pytest.mark.parametrize("framework", implementations.installed())
+def test_every_optimizer_has_a_space_of_its_hyperparameters(framework):
+    known = implementations.load(framework).OPTIMIZERS
+    found = spaces.read(spaces.SHIPPED, known)
+    assert set(found) == set(known)
+    for name, space in found.items():
+        assert space
+        assert set(space) <= {field.name for field in fields(known[name])}
+        for end in (0, -1):
+            known[name](**{key: spaces.ends(entry)[end] for key, entry in space.items()})
+
+
+MISTAKES = [
+    ("[sgdd]", "spaces.toml: sgdd: unknown optimizer 'sgdd': did you mean sgd"),
+    ("sgd = 3", "spaces.toml: sgd = 3: must be a table of hyperparameters"),
+    ("[sgd]\nmomentun = 1", "spaces.toml: sgd.momentun = 1: unknown key: did you mean momentum?"),
+    ("[sgd]\nmomentum = { low = 0.0 }", 'spaces.toml: sgd.momentum = {"low": 0.0}: must have a kind: uniform, '),
+    ('[sgd]\nmomentum = { kind = "uniform", low = 0.0 }', "spaces.toml: sgd.momentum.high: is missing"),
+    (
+        '[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 0.9, lwo = 1 }',
+        "sgd.momentum.lwo = 1: unknown key: did you mean low?",
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "log-uniform", low = 0.0, high = 0.9 }',
+        "spaces.toml: sgd.momentum.low = 0.0: must be > 0",
+    ),
+    ('[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 1.5 }', "spaces.toml: sgd.momentum = 1.5: must be < 1"),
+    ('[sgd]\nmomentum = { kind = "uniform", low = 0.95, high = 0.9 }', "sgd.momentum.high = 0.9: must be > low = 0.95"),
+    ('[sgd]\nmomentum = { kind = "categorical", values = [0.5] }', "momentum = [0.5]: must hold the default, 0.9"),
+    ('[sgd]\nmomentum = { kind = "categorical", values = [] }', "momentum.values = []: must have at least 1 entry"),
+    ('[kfac]\ncurvature = { kind = "categorical", values = ["type-3"] }', 'kfac.curvature = "type-3": must be'),
+    ("[sgd", "spaces.toml: no TOML file: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES)
+def test_a_bad_space_is_one_line_that_names_it(text, message, tmp_path):
+    (tmp_path / "spaces.toml").write_text(text)
+    with pytest.raises(CampaignError) as caught:
+        spaces.read(tmp_path / "spaces.toml", OPTIMIZERS)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_optimizer_without_a_space_is_named(tmp_path):
+    (tmp_path / "mine.toml").write_text("[sgd]\n")
+    with pytest.raises(CampaignError, match=r"mine\.toml: lbfgs: is missing"):
+        tune(tmp_path, Crew(), space=tmp_path / "mine.toml")
+
+
+def test_every_optimizer_has_as_many_trials_and_the_same_budget(done):
+    _, crew, trials = done
+    assert [trial["label"] for trial in trials] == ["sgd"] * 12 + ["L-BFGS"] * 12
+    assert {(run.steps, run.seconds) for run in crew.requests} == {(3, None)}
+
+
+def test_every_trial_is_kept_with_its_records(done):
+    folder, crew, trials = done
+    kept = {file.name: record for file, record in store.records(folder / "runs")}
+    named = [name for trial in trials for name in trial["records"].split()]
+    assert len(named) == len(set(named)) == len(kept) == len(crew.requests) == 2 * len(trials)
+    assert {trial["status"] for trial in trials} == {"finished finished", "diverged diverged"}
+    assert all((trial["relative_l2"] == "inf") == ("diverged" in trial["status"]) for trial in trials)
+
+
+def test_neither_points_nor_seeds_are_those_of_the_report(done):
+    folder, crew, _ = done
+    assert {run.evaluation for run in crew.requests} == {"selection"}
+    assert {run.seed for run in crew.requests} == {FIRST_SEED, FIRST_SEED + 1}
+    assert {(run.evaluation, run.seed) for run in tuned(folder)} == {("report", 0), ("report", 1)}
+
+
+def test_a_campaign_that_reports_on_seeds_of_tuning_is_refused(tmp_path):
+    with pytest.raises(CampaignError, match=r"tiny\.toml: seeds: must not hold 1000001"):
+        tune(tmp_path, Crew(), text=TINY.replace("[0, 1]", "[1000001]"), seeds=2)
+
+
+def test_the_first_trial_is_the_defaults_and_what_no_space_has_stays(done):
+    _, crew, _ = done
+    sgd, lbfgs = (next(run for run in crew.requests if run.optimizer == name) for name in ("sgd", "lbfgs"))
+    assert OPTIMIZERS["sgd"](**sgd.hyperparameters) == OPTIMIZERS["sgd"]()
+    assert OPTIMIZERS["lbfgs"](**lbfgs.hyperparameters) == OPTIMIZERS["lbfgs"](inner_iterations=2)
+
+
+def test_the_best_trial_that_ended_well_wins(done):
+    folder, _, trials = done
+    for run in tuned(folder):
+        label = run.labels.optimizer
+        best = min(float(trial["relative_l2"]) for trial in trials if trial["label"] == label)
+        assert made_up(run).history[-1].relative_l2 == best > 0  # that of a diverged run is 0
+        assert run.labels.hyperparameters_from == "tuned"
+    assert {(run.optimizer, run.steps) for run in tuned(folder)} == {("sgd", 3), ("lbfgs", 7)}
+
+
+def test_the_result_says_how_it_came_about(done):
+    text = (done[0] / "tuned.toml").read_text()
+    assert "# Written by `optbench tune tiny.toml --trials 12 --seeds 2 --seed 0`" in text
+    assert f"# poisson_sine_2d, tanh_4, sgd, {FRAMEWORK}, 3 steps a run: " in text
+
+
+def test_an_optimizer_that_always_diverges_is_left_out(tmp_path):
+    tune(tmp_path, Crew(), trials=1)  # the default learning rate of L-BFGS is made to diverge
+    assert {run.optimizer for run in tuned(tmp_path)} == {"sgd"}
+    assert "no trial ended well of 1" in (tmp_path / "tuned.toml").read_text()
+
+
+def test_the_same_command_adds_nothing_and_more_trials_are_added(tmp_path):
+    few = tune(tmp_path, Crew(), trials=2)
+    assert tune(tmp_path, (again := Crew()), trials=2) == few
+    assert again.requests == []
+    assert ended(tune(tmp_path, Crew(), trials=3)) == ended(tune(tmp_path / "at once", Crew(), trials=3))
+
+
+@pytest.mark.parametrize("after", [0, 5, 33])
+def test_an_interrupted_study_ends_like_an_uninterrupted_one(after, done, tmp_path):
+    with pytest.raises(Interruption):
+        tune(tmp_path, Crew(stop_after=after), seeds=2)
+    assert ended(tune(tmp_path, Crew(), seeds=2)) == ended(done[2])
+
+
+def die(folder):
+    """Called in a process of its own."""
+    tune(Path(folder), Crew(stop_after=5, stop=lambda: os._exit(9)), seeds=2)
+
+
+def test_a_killed_study_ends_like_an_uninterrupted_one(done, tmp_path):
+    script = f"import test_tuning; test_tuning.die({str(tmp_path)!r})"
+    path = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parent.parent)))
+    killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path}, timeout=120)
+    assert killed.returncode == 9
+    trials = tune(tmp_path, Crew(), seeds=2)
+    assert len(trials) == len(done[2]) + 1  # the one in hand is kept too
+    assert ended(trials) == ended(done[2])
+
+
+def test_nobody_waits_for_a_worker_that_is_gone_and_the_first_trials_count(tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    url = f"sqlite:///{tmp_path}/shared.sqlite3"
+    plan = campaign.read(tmp_path / "tiny.toml")
+    study = studies(plan, "tiny", "tiny.toml", spaces.SHIPPED, Protocol(trials=3))[0]
+    with tuning._storage(url) as storage:
+        optuna.create_study(storage=storage, study_name=study.name).ask()  # in hand somewhere else
+    trials = tune(tmp_path, Crew(), url=url, trials=3)
+    counted = [trial["label"] for trial in trials if trial["counted"] == "True"]
+    assert counted == ["sgd"] * 3 + ["L-BFGS"] * 3
+
+
+@needs_both
+def test_with_several_frameworks_the_best_of_both_wins(tmp_path):
+    trials = tune(tmp_path, Crew(), trials=4, frameworks=("torch", "jax"))
+    studied = Counter((trial["framework"], trial["label"]) for trial in trials)
+    assert studied == {(framework, label): 4 for framework in ("torch", "jax") for label in ("sgd", "L-BFGS")}
+    assert "the best over torch and jax" in (tmp_path / "tuned.toml").read_text()
+    for label, run in {run.labels.optimizer: run for run in tuned(tmp_path)}.items():
+        best = min(float(trial["relative_l2"]) for trial in trials if trial["label"] == label)
+        assert made_up(run).history[-1].relative_l2 == best
+
+
+@contextmanager
+def without(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, "harness.tuning")
+    yield
+    monkeypatch.undo()
+
+
+def test_a_missing_optuna_is_one_line(monkeypatch):
+    with without(monkeypatch, "optuna"), pytest.raises(CampaignError) as caught:
+        importlib.import_module("harness.tuning")
+    assert str(caught.value) == "tune: optuna is not installed: pip install -e '.[tune]' in the clone brings it"
+
+
+def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_path):
+    with pytest.raises(CampaignError) as caught:
+        tune(tmp_path, Crew(), url="nonsense://me:secret@nowhere/x")
+    assert str(caught.value).startswith("--storage: cannot be opened: ")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY.replace("[0, 1]", "[0]").replace('"L-BFGS"', "# "))
+    command_line.app(["tune", "tiny.toml", "--trials", "3"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "tiny-tuning: 3 trials, 3 a study, 0 done, 3 left" in said
+    written = {path.name: path for path in (Path(x) for x in said.split() if x.startswith("results/local/tiny/tuning"))}
+    assert {"runs", "studies.sqlite3", "tuned.toml", "trials.csv"} == set(written)
+    command_line.app(["run", str(written["tuned.toml"])], standalone_mode=False)
+    (record,) = (record for _, record in store.records(Path("results/local/tuned")))
+    assert (record.status, record.request.evaluation) == ("finished", "report")
+    assert record.request.labels.hyperparameters_from == "tuned"
