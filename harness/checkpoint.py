@@ -64,4 +64,5 @@ def like(tree: Any, values: list[Any]) -> Any:
     if not isinstance(tree, list | tuple):
         return values.pop(0)
     parts = [like(part, values) for part in tree]
-    return tree._make(parts) if hasattr(tree, "_make") else type(tree)(parts)
+    kind: Any = type(tree)
+    return kind(*parts) if hasattr(kind, "_fields") else kind(parts)

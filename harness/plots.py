@@ -59,9 +59,10 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
 def _save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     with mpl.rc_context({"svg.hashsalt": name}):  # the same file for the same numbers
-        for path, options in zip(paths, ({"dpi": 150}, {"metadata": {"Date": None}}), strict=True):
-            content = io.BytesIO()
-            grid.savefig(content, format=path.suffix[1:], **options)
-            store.replace(path, content.getvalue())
+        png, svg = io.BytesIO(), io.BytesIO()
+        grid.savefig(png, format="png", dpi=150)
+        grid.savefig(svg, format="svg", metadata={"Date": None})
+    for path, content in zip(paths, (png, svg), strict=True):
+        store.replace(path, content.getvalue())
     plt.close(grid.figure)
     return paths

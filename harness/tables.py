@@ -29,9 +29,9 @@ ENTRY = [
     *BUDGETS,
 ]
 GROUP = CASE[:3]  # what a table of its own is made for
-COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "status",
+COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "success", "status",
            "hyperparameters")  # fmt: skip
-ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "left", "left")
+ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "right", "left", "left")
 HERE = {"paper": "the paper's", "ours": "ours", "tuned": "tuned", "default": "default"}
 
 
@@ -126,6 +126,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         _number(row["train_seconds"], ".2f"),
         _number(row["ms_per_step"], ".3g"),
         _number(row["compile_seconds"], ".2f"),
+        f"{row['finished']}/{row['runs']}",
         row["status"],
         HERE[row["hyperparameters_from"]],
     ]

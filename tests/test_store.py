@@ -109,3 +109,34 @@ def test_where_a_run_came_from_is_told_without_a_host_name(record):
     assert told.cpu
     assert told.python == platform.python_version()
     assert platform.node() not in record.model_dump_json()
+
+
+def test_a_torn_record_is_set_aside_and_its_run_done_again(record, tmp_path):
+    said = []
+    kept = store.Store(tmp_path, said.append)
+    kept.write(record)
+    assert kept.find(record.request) == record
+    kept.path(record.request).write_text("{")
+    assert kept.find(record.request) is None
+    assert kept.path(record.request).name in said[0]
+    assert "set aside" in said[0]
+    assert [path.suffix for path in (tmp_path / "runs").iterdir()] == [".aside"]
+    kept.write(record)
+    assert kept.find(record.request) == record
+
+
+@pytest.mark.parametrize(("again", "found"), [("failed", True), ("diverged", True), ("all", False)])
+def test_records_that_are_asked_for_again_do_not_count(again, found, record, tmp_path):
+    store.Store(tmp_path).write(record)
+    kept = store.Store(tmp_path, again=store.AGAIN[again])
+    assert (kept.find(record.request) is not None) == found
+    kept.write(record)
+    assert kept.find(record.request) == record
+
+
+def test_an_older_schema_says_who_reads_it(record, tmp_path):
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    with pytest.raises(store.InvalidRecord, match="schema version 0 is not 1; the commit in its provenance reads it"):
+        store.read(file)

@@ -45,6 +45,7 @@ def test_a_diverged_run_is_counted_and_its_final_error_is_not():
     row = tables.summarise(from_records(found)).iloc[0]
     assert (row["runs"], row["finished"], row["status"]) == (3, 2, "2 finished, 1 diverged")
     assert row["relative_l2"] == np.median([record.history[-1].relative_l2 for record in found[:2]])
+    assert " 2/3 " in tables.render(tables.summarise(from_records(found)), "text")
 
 
 def test_a_case_without_a_finished_run_is_a_row_without_an_error():
