@@ -42,7 +42,7 @@ class Claims:
 
     def _claim_one(self) -> Request | None:
         for identity, request in list(self._left.items()):
-            lock = FileLock(self._path(identity))
+            lock = FileLock(self._path(identity), thread_local=False)  # a cluster claims in a thread
             try:
                 lock.acquire(timeout=0)
             except Timeout:

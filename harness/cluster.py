@@ -6,6 +6,7 @@ own would say that its hardware made numbers that it never saw. Each record name
 mixes two. With `local`, every worker is on this machine and its folder is used.
 """
 
+import logging
 import multiprocessing
 import os
 import shutil
@@ -44,7 +45,7 @@ class Cluster:
 
     def __init__(self, client: Any, run: Callable[[Request], Record]) -> None:
         client.run_on_scheduler(_bury, DEATHS)
-        self.client, self._run = client, run
+        self.client, self._run, self._address = client, run, client.scheduler.address
         self._in_hand: dict[str, Future] = {}
         self._came = Event()
 
@@ -68,10 +69,8 @@ class Cluster:
                 self._wait_until(self._has_room)
             self._wait_until(lambda: not self._in_hand)
             outcomes.put(None)
-        except OSError as error:
-            outcomes.put(partial(_raise, _lost(self.client, error)))
         except Exception as error:
-            outcomes.put(partial(_raise, error))
+            outcomes.put(partial(_raise, error if self.client.status == "running" else _lost(self._address)))
 
     def _send(self, request: Request, outcomes: SimpleQueue) -> None:
         future = self.client.submit(self._run, request, key=key(request), resources={"runs": 1})
@@ -85,7 +84,7 @@ class Cluster:
                 return future.result()
             if future.status == "error":
                 return executors.lost(request, "failed", _reason(future.exception()))
-            raise _lost(self.client)
+            raise _lost(self._address)
         finally:
             del self._in_hand[request.identity]
             self._came.set()
@@ -111,6 +110,7 @@ def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterato
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise _not_there(address, error) from error
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a lost scheduler is told of in one line
     with client:
         yield _crew(client, replace(limits, checkpoints=None), say)
 
@@ -123,7 +123,7 @@ def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[
         CampaignError: there are not that many cores.
     """
     cores = _shares(workers, limits.threads)
-    where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
     # no memory limit: a nanny's would be of the worker, while the run and its own limit are in the worker's child
     per_worker = {"threads_per_worker": 1, "resources": {"runs": 1}, "memory_limit": 0}
     with (
@@ -244,8 +244,8 @@ def _not_there(address: str, error: object) -> CampaignError:
     return CampaignError("command line", ("--scheduler",), " ".join(str(error).split()), value=address)
 
 
-def _lost(client: Any, error: object = "") -> CampaignError:
-    return _not_there(client.scheduler.address, f"is lost, and the same command does the rest {error}")
+def _lost(address: str) -> CampaignError:
+    return _not_there(address, "the scheduler is lost; the same command, with one that lives, does the rest")
 
 
 def _raise(error: Exception) -> NoReturn:

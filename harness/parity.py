@@ -1,6 +1,6 @@
 """The certificate that the twins match: how far their trajectories part, beside what rounding alone does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,10 +21,10 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "adam": {},
     "lbfgs": {"learning_rate": 0.01, "inner_iterations": 2},
     "lbfgs_wolfe": {"learning_rate": 0.01, "inner_iterations": 1},
-    "engd": {"damping": 1e-2},
-    "engd_per_layer": {"damping": 1e-2},
-    "engd_diagonal": {"damping": 1e-2},
-    "kfac": {"damping": 1e-2},
+    "engd": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "engd_per_layer": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "engd_diagonal": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "kfac": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "kfac_star": {"damping": 0.3, "decay": 0.7},
 }
 
@@ -77,31 +77,38 @@ def cases(names: Sequence[str], optimizers: Sequence[str], known: Sequence[str],
 
 def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
     """Run a case in both frameworks, and again in each with its points in other orders."""
-    plain = [trajectory(framework, case) for framework in frameworks]
-    drift = max(
-        difference(one, trajectory(framework, case, order))
-        for framework, one in zip(frameworks, plain, strict=True)
-        for order in range(1, ORDERS + 1)
-    )
-    return Certificate(case, difference(*plain), drift)
+    walks = [walker(framework, case) for framework in frameworks]
+    plain = [walk(0) for walk in walks]
+    orders = range(1, ORDERS + 1)
+    drifts = [difference(one, walk(order)) for walk, one in zip(walks, plain, strict=True) for order in orders]
+    return Certificate(case, difference(*plain), max(drifts))
 
 
-def trajectory(framework: Framework, case: Case, order: int = 0) -> np.ndarray:
-    """The parameters before and after every step, [steps + 1, D]; an `order` above 0 permutes the points."""
+def trajectory(framework: Framework, case: Case) -> np.ndarray:
+    """The parameters before and after every step, [steps + 1, D]."""
+    return walker(framework, case)(0)
+
+
+def walker(framework: Framework, case: Case) -> Callable[[int], np.ndarray]:
+    """From an order of the points, 0 for theirs, to the trajectory; the step is compiled once for all."""
     backend = framework.backend
-    batch = seeds.batch(case.problem, case.seed, 0, case.interior, case.boundary)
-    batch = backend.from_numpy_tree(permuted(batch, order) if order else batch)
     objective = framework.Objective(case.problem, networks.parse(case.network).activation)
     optimizer = framework.OPTIMIZERS[case.optimizer](**case.hyperparameters)
     start = networks.initial_parameters(case.network, case.problem.dim, case.problem.outputs, case.seed)
-    params = backend.from_numpy_tree(start)
-    state, step = optimizer.init(objective, params), backend.compile(partial(optimizer.step, objective))
-    rows = [vector(start)]
-    for _ in range(case.steps):
-        params, state, _losses = step(params, state, batch)
-        optimizer.check(state)
-        rows.append(vector(backend.to_numpy_tree(params)))
-    return np.array(rows)
+    step = backend.compile(partial(optimizer.step, objective))
+
+    def walk(order: int) -> np.ndarray:
+        batch = seeds.batch(case.problem, case.seed, 0, case.interior, case.boundary)
+        batch = backend.from_numpy_tree(permuted(batch, order) if order else batch)
+        params = backend.from_numpy_tree(start)
+        state, rows = optimizer.init(objective, params), [vector(start)]
+        for _ in range(case.steps):
+            params, state, _losses = step(params, state, batch)
+            optimizer.check(state)
+            rows.append(vector(backend.to_numpy_tree(params)))
+        return np.array(rows)
+
+    return walk
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -132,7 +139,7 @@ def table(certificates: Sequence[Certificate]) -> str:
             certificate.case.problem.name,
             certificate.case.described_network,
             certificate.case.optimizer,
-            ", ".join(f"{name}={value:g}" for name, value in certificate.case.hyperparameters.items()) or "defaults",
+            ", ".join(f"{name}={value}" for name, value in certificate.case.hyperparameters.items()) or "defaults",
             certificate.case.steps,
             f"{certificate.difference:.1e}",
             f"{certificate.drift:.1e}",

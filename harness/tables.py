@@ -17,6 +17,7 @@ CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", 
 BATCHES = ["interior_points", "boundary_points", "resample_every"]
 BUDGETS = ["budget_steps", "budget_seconds"]
 ENTRY = [
+    "evaluation",
     "label",
     "optimizer",
     "optimizer_version",
@@ -29,8 +30,8 @@ ENTRY = [
     *BUDGETS,
 ]
 GROUP = CASE[:3]  # what a table of its own is made for
-COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "success", "status",
-           "hyperparameters")  # fmt: skip
+COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "success",
+           "status", "hyperparameters")  # fmt: skip
 ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "right", "left", "left")
 HERE = {"paper": "the paper's", "ours": "ours", "tuned": "tuned", "default": "default"}
 

@@ -22,7 +22,7 @@ from harness.prepare import Prepared, copied, prepare
 from harness.record import Record, Request, Row, Status
 from problems import networks
 
-COUNTERS = ("stalls", "evaluations")  # fields of an optimizer's state that end up in the record
+COUNTERS = ("stalls", "evaluations")  # of a line search, kept in the optimizer's state
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
 Report = Callable[[float, Row], None]  # the share of the budget that is spent, the newest row of the history
 
@@ -203,9 +203,9 @@ class Training:
                 return
 
     def counters(self) -> dict[str, int]:
-        """What the optimizer's state counts."""
-        found = {name: getattr(self.state, name) for name in COUNTERS if hasattr(self.state, name)}
-        return {name: int(self.run.backend.to_numpy(value)) for name, value in found.items()}
+        """What the optimizer's line search counts."""
+        search = getattr(self.state, "search", None)
+        return {name: int(self.run.backend.to_numpy(getattr(search, name))) for name in COUNTERS if search}
 
     def _save(self) -> None:
         if self.terms.checkpoint:

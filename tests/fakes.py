@@ -14,8 +14,13 @@ from harness.train import Terms, perform
 STEP, EVALUATE, DRAW, COMPILE = 1.0, 100.0, 1e4, 1e6  # seconds
 
 
-class State(NamedTuple):
+class Search(NamedTuple):
     stalls: Any
+    evaluations: Any
+
+
+class State(NamedTuple):
+    search: Search
 
 
 class Losses(NamedTuple):
@@ -32,14 +37,14 @@ class Descent:
     momentum: float = 0.9
 
     def init(self, objective, params):
-        return State(np.array(0))
+        return State(Search(np.array(0), np.array(0)))
 
     def step(self, objective, params, state, batch):
         objective.steps(params, batch)
-        stalls = State(state.stalls + 1)
+        searched = State(Search(*(count + 1 for count in state.search)))
         with np.errstate(over="ignore"):  # a framework does not warn
             moved = [matrix * self.learning_rate for matrix in params]
-        return moved, stalls, objective.losses(params, batch)
+        return moved, searched, objective.losses(params, batch)
 
     def check(self, state):
         pass

@@ -31,7 +31,7 @@ def test_every_default_is_spelled_out(tmp_path):
     assert run.hyperparameters["damping"] == 1e-3
     assert run.hyperparameters["momentum"] == 0.5
     assert run.labels.hyperparameters_from == "ours"
-    assert (run.problem_version, run.optimizer_version) == (1, 1)
+    assert (run.problem_version, run.optimizer_version) == (1, 2)
 
 
 def test_the_innermost_table_decides(tmp_path):
@@ -60,7 +60,7 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
     assert named.identity == run.identity
     changes = {
         "problem": "heat_sine_1d", "problem_version": 2, "network": "tanh_8", "resample_every": 1, "seed": 9,
-        "optimizer_version": 2, "hyperparameters": {}, "framework": "torch", "threads": 2, "mode": "eager",
+        "optimizer_version": 99, "hyperparameters": {}, "framework": "torch", "threads": 2, "mode": "eager",
         "dtype": "float32",
         "seconds": 3.0, "points": run.points.model_copy(update={"interior": 8}), "optimizer": "adam",
     }  # fmt: skip

@@ -15,6 +15,7 @@ from test_command_line import WITHOUT, optbench
 
 import harness
 import implementations
+from harness import store
 from harness.errors import CampaignError
 from harness.executors import Limits, lost
 
@@ -25,28 +26,28 @@ from distributed import Client
 from harness import cluster
 
 FRAMEWORK = implementations.installed()[-1]  # JAX is the quicker to import
-LONG = "adam"
-CAMPAIGN = f"""
+HEAD = f"""
 version = "1.0"
 steps = 20
 checkpoint = 0.1
 frameworks = ["{FRAMEWORK}"]
 points = {{ interior = 20, boundary = 8 }}
 resample_every = 7
+"""
+LONG = """
 [[case]]
 problem = "poisson_sine_2d"
 network = "tanh_5"
-seeds = [0]
-[case.optimizers]
-{LONG} = {{ steps = 2000 }}
+optimizers = { adam = { steps = 2000 } }
+"""
+SHORT = """
 [[case]]
 problem = "heat_sine_1d"
 network = "tanh_5"
 seeds = [0, 1]
-[case.optimizers]
-sgd = {{}}
-kfac = {{ damping = 1e-3 }}
+optimizers = { sgd = {}, adam = {} }
 """
+CAMPAIGN = HEAD + LONG + SHORT
 RUNS = 5
 needs_two_cores = pytest.mark.skipif(len(cluster.usable_cores()) < 2, reason="two workers need two cores")
 
@@ -79,7 +80,7 @@ def two_workers(folder, *options):
             worker = ("--scheduler-file", file, "--nthreads", 1, "--resources", "runs=1", "--no-dashboard", *options)
             scratch = ("--local-directory", folder / f"scratch{core}")
             stack.enter_context(dask("worker", *worker, *scratch, cwd=folder, core=core))
-        within(30, file.exists)
+        within(60, file.exists)
         yield json.loads(file.read_text())["address"]
 
 
@@ -119,14 +120,14 @@ def at_work_on(client, words):
 def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
     (tmp_path / "tiny.toml").write_text(CAMPAIGN)
     with two_workers(tmp_path, "--no-nanny") as address, Client(address, set_as_default=False) as client:
-        within(30, lambda: cluster.room(client) == 2)
+        within(60, lambda: cluster.room(client) == 2)
         command = [sys.executable, "-m", "harness", "run", "tiny.toml", "--scheduler", address]
         campaign = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         (saved,) = within(60, lambda: list(tmp_path.glob("scratch*/**/*.npz")))
-        victim = at_work_on(client, LONG)
+        victim = at_work_on(client, "poisson")
         pid = client.run(os.getpid, workers=[victim])[victim]
         os.kill(pid, signal.SIGKILL)
-        assert not list(tmp_path.rglob("runs/*adam*.json"))
+        assert not list(tmp_path.rglob("runs/poisson*.json"))
         said, complaints = campaign.communicate(timeout=120)
         assert campaign.returncode == 0, complaints
         assert victim not in client.processing()
@@ -190,15 +191,11 @@ def test_local_workers_have_cores_of_their_own_and_keep_them(tmp_path):
     assert said[0].startswith("cluster: room for 2 runs at a time, dashboard http://127.0.0.1:")
 
 
-def test_a_campaign_on_a_local_cluster(tmp_path, serial):
-    (tmp_path / "tiny.toml").write_text(
-        CAMPAIGN.partition("[[case]]")[0] + "[[case]]" + CAMPAIGN.rpartition("[[case]]")[2]
-    )
+def test_a_campaign_on_a_local_cluster(tmp_path):
+    (tmp_path / "tiny.toml").write_text(HEAD + SHORT.replace("[0, 1]", "[1]").replace(", adam = {}", ""))
     said = optbench("run", "tiny.toml", "--workers", 1, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
-    found = results(tmp_path)
-    assert found == {identity: serial[identity] for identity in found}
-    assert len(found) == RUNS - 1
+    assert len(results(store.folder(tmp_path / "results" / "local", "tiny"))) == 1
 
 
 def test_where_nobody_answers_is_one_line(monkeypatch):

@@ -11,6 +11,7 @@ from small import arrays, frameworks, relative, small, vector
 import implementations
 import problems
 
+EPS = np.finfo(np.float64).eps
 GOLDEN = json.loads((Path(__file__).parent / "data" / "golden_poisson.json").read_text())["poisson"]
 
 
@@ -55,7 +56,8 @@ def test_golden_factors(golden, approximation, curvature):
 @in_both
 def test_golden_gramian_and_engd(golden):
     terms = golden.objective.linearize(golden.params, golden.batch)
-    rows = [golden.numpy(golden.part("linearization").jacobian(term)) for term in terms]
+    part = golden.part("linearization")
+    rows = [np.concatenate(golden.numpy(part.jacobian_blocks(term)), axis=1) for term in terms]
     gramian = sum(J.T @ J / len(J) for J in rows)
     assert np.trace(gramian) == pytest.approx(GOLDEN["gramian_trace"], rel=1e-10)
     assert relative(gramian[0], np.array(GOLDEN["gramian_first_row"])) <= 1e-10
@@ -70,13 +72,14 @@ def test_golden_gramian_and_engd(golden):
 def test_golden_kfac_and_the_quadratic_model(golden):
     terms = golden.objective.linearize(golden.params, golden.batch)
     optimizer, state, _ = golden.prepare("kfac", damping=1e-3, decay=0.5)
-    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms)
+    slopes = golden.part("linearization").total_gradient(terms)
+    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms, slopes)
     expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
     assert relative(golden.numpy(directions), expected) <= 1e-10
     recorded, part = GOLDEN["kfac_auto"], golden.part("kfac_star")
     previous = golden.framework.backend.from_numpy(np.array(recorded["previous_update_flat"]))
     update = golden.part("parameters").split_like(golden.params, previous)
-    matrix, slope = part.quadratic_model(terms, directions, update, 1e-3)
+    matrix, slope = part.quadratic_model(terms, slopes, directions, update, 1e-3)
     assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
     assert relative(golden.numpy(slope), np.array(recorded["rhs"])) <= 1e-10
     assert relative(golden.numpy(part.minimize_quadratic(matrix, slope)), np.array(recorded["alpha_mu"])) <= 1e-10
@@ -134,6 +137,10 @@ def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
     matrix, right = vectors * values @ vectors.T, generator.normal(size=5)
     ours = case.numpy(algebra.pseudo_inverse_solve(put(matrix), put(right)))
     assert relative(ours, np.linalg.pinv(matrix, rcond=5 * 2.2e-16, hermitian=True) @ right) <= 1e-9
+    # eigenvalues just above and just below eps·n·max|w|
+    values = np.array([-4.0, 0.5, 1.1 * 20 * EPS, 0.9 * 20 * EPS, 1.0])
+    ours = case.numpy(algebra.pseudo_inverse_solve(put(np.diag(values)), put(values)))
+    assert ours == pytest.approx([1, 1, 1, 0, 1], rel=1e-12)
     divided = case.numpy(case.part("engd").divide(put(np.array([0.0, 2.0])), put(np.array([3.0, 3.0]))))
     assert divided.tolist() == [0.0, 1.5]
 
@@ -165,3 +172,17 @@ def test_the_quadratic_model_s_minimum(framework):
     # without a last update there is one direction
     found = case.numpy(part.minimize_quadratic(put(np.diag([4.0, 0.0])), put(np.array([2.0, 0.0]))))
     assert np.array(found).tolist() == [-0.5, 0.0]
+
+
+@frameworks
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("distance", "kept"), [(2.5e-14, True), (1.5e-14, False)])
+def test_the_quadratic_model_s_cut_off(framework, sign, distance, kept):
+    """Directions that are parallel but for 1 − |c|, just above or just below 1e-14 (1 + |c|)."""
+    case = small(framework, coupled_2d)
+    part, put = case.part("kfac_star"), case.framework.backend.from_numpy
+    c = sign * (1 - distance)
+    found = case.numpy(part.minimize_quadratic(put(np.array([[1.0, c], [c, 1.0]])), put(np.array([2.0, sign]))))
+    large, small_ = 3 / (1 + abs(c)), kept / (1 - abs(c))
+    expected = [-(large + small_) / 2, -sign * (large - small_) / 2]
+    assert np.array(found) == pytest.approx(expected, rel=1e-12)

@@ -39,22 +39,33 @@ def autodiff(framework):
     return Autodiff(jax.jacrev, functions, jax.hessian)
 
 
+def exact_jacobians(case):
+    """J of both terms by automatic differentiation: a layer's columns [n·r, out·(in + 1)] each, as NumPy arrays."""
+
+    def residuals(*params):
+        return case.objective.residuals(list(params), case.batch)
+
+    layers = tuple(range(len(case.params)))
+    of_terms = case.numpy(autodiff(case.framework.name).jacobian(residuals, argnums=layers)(*case.params))
+    return [[block.reshape(block.shape[0] * block.shape[1], -1) for block in blocks] for blocks in of_terms]
+
+
 def plain_network(sigma, params, x):
     for matrix in params[:-1]:
         x = sigma(matrix[:, :-1] @ x + matrix[:, -1])
     return params[-1][:, :-1] @ x + params[-1][:, -1]
 
 
-def plain_jet(framework, activation, params, points):
+def plain_jet(case, points):
     """Value, gradient and Hessian of every output at every point, as NumPy arrays."""
-    tools = autodiff(framework)
-    sigma = tools.activations[activation]
+    tools = autodiff(case.framework.name)
+    sigma = tools.activations[case.objective.activation]
 
     def u(x):
-        return plain_network(sigma, params, x)
+        return plain_network(sigma, case.params, x)
 
-    rows = [(u(x), tools.jacobian(u)(x), tools.hessian(u)(x)) for x in points]
-    return [np.array([np.asarray(row[k]) for row in rows]) for k in range(3)]
+    rows = case.numpy([(u(x), tools.jacobian(u)(x), tools.hessian(u)(x)) for x in points])
+    return [np.array(column) for column in zip(*rows, strict=True)]
 
 
 @frameworks
@@ -67,7 +78,7 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
     A, activation = case.framework.backend.from_numpy(A), case.objective.activation
     rows = case.part("network").forward(activation, case.params, x, A).outputs[-1]
     value, gradient, curvature = case.numpy(objective.as_jet(rows))
-    u, slope, bend = plain_jet(framework, activation, case.params, x)
+    u, slope, bend = plain_jet(case, x)
     assert relative(value, u) <= 1e-13
     assert relative(gradient, slope.swapaxes(1, 2)) <= 1e-13
     assert relative(curvature, np.einsum("ij,nkij->nk", diffusion, bend)) <= 1e-12
@@ -96,16 +107,10 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
     jacobian = autodiff(framework).jacobian
     part, count = case.part("linearization"), len(case.params)
     terms = case.objective.linearize(case.params, case.batch)
-    exact = jacobian(lambda *params: case.objective.residuals(list(params), case.batch), argnums=tuple(range(count)))(
-        *case.params
-    )
-    for term, blocks in zip(terms, exact, strict=True):
-        blocks = [np.asarray(block).reshape(term.residual.shape[0] * term.residual.shape[1], -1) for block in blocks]
-        blocks = np.concatenate(blocks, axis=1)
-        ours = case.numpy(part.jacobian(term))
+    for term, exact in zip(terms, exact_jacobians(case), strict=True):
+        blocks = np.concatenate(exact, axis=1)
+        ours = np.concatenate(case.numpy(part.jacobian_blocks(term)), axis=1)
         assert relative(ours, blocks) <= 1e-12
-        gramian = case.numpy(part.jacobian(term)).T @ ours
-        assert relative(gramian, blocks.T @ blocks) <= 1e-12
         residual = case.numpy(term.residual)
         assert relative(case.numpy(part.gradient(term)), blocks.T @ residual.ravel() / len(residual)) <= 1e-12
         direction = [np.cos(np.arange(matrix.size)).reshape(matrix.shape) for matrix in case.start]
@@ -113,7 +118,27 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
         assert relative(case.numpy(along).ravel(), blocks @ vector(direction)) <= 1e-12
     slopes = jacobian(lambda *params: case.objective.loss(list(params), case.batch), argnums=tuple(range(count)))
     _, gradient = case.objective.gradient(case.params, case.batch)
-    assert relative(case.numpy(gradient), [np.asarray(g) for g in slopes(*case.params)]) <= 1e-12
+    assert relative(case.numpy(gradient), list(case.numpy(slopes(*case.params)))) <= 1e-12
+
+
+@frameworks
+def test_engd_s_gramians_equal_automatic_differentiation(framework):
+    """G = (1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, a block a layer, the diagonal of each."""
+    case = small(framework, coupled_2d, interior=6, boundary=3)
+    whole, a_layer = [], []
+    for blocks, (x, _) in zip(exact_jacobians(case), case.batch, strict=True):
+        rows = np.concatenate(blocks, axis=1)
+        whole.append(rows.T @ rows / len(x))
+        a_layer.append([block.T @ block / len(x) for block in blocks])
+    layers = [interior + boundary for interior, boundary in zip(*a_layer, strict=True)]
+    diagonals = [np.diag(block) for block in layers]
+    expected = {"engd": [sum(whole)], "engd_per_layer": layers, "engd_diagonal": diagonals}
+    terms = case.objective.linearize(case.params, case.batch)
+    for name, blocks in expected.items():
+        of_terms = map(case.framework.OPTIMIZERS[name]()._gramian, terms)
+        gramian = [interior + boundary for interior, boundary in zip(*case.numpy(list(of_terms)), strict=True)]
+        assert [block.shape for block in gramian] == [block.shape for block in blocks]
+        assert relative(gramian, blocks) <= 1e-12
 
 
 @frameworks
@@ -137,5 +162,5 @@ def test_cotangents_equal_automatic_differentiation(framework, problem):
     exact = autodiff(framework).jacobian(residual, argnums=tuple(range(len(shifts))))(*shifts)
     for q, whole in zip(term.cotangents, exact, strict=True):
         # the residual of a point depends on that point's rows alone
-        own = np.einsum("ncsno->csno", np.asarray(whole))
+        own = np.einsum("ncsno->csno", case.numpy(whole))
         assert relative(case.numpy(q), own) <= 1e-12

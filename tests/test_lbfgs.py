@@ -1,46 +1,59 @@
 """L-BFGS against torch.optim.LBFGS: trajectories, and the line search on its own."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from small import frameworks, relative, small
 
 import problems
+from problems import seeds
 
 torch = pytest.importorskip("torch")
 
 
-def torch_lbfgs(case, fields, line_search, steps):
-    """torch.optim.LBFGS on the framework's own losses and gradients."""
+def torch_lbfgs(case, fields, line_search, batches):
+    """torch.optim.LBFGS on the framework's own losses and gradients: parameters and inner iterations a step."""
     theirs = [torch.tensor(matrix, requires_grad=True) for matrix in case.start]
     optimizer = torch.optim.LBFGS(
         theirs,
         lr=fields["learning_rate"],
         max_iter=fields["inner_iterations"],
         history_size=fields["history_size"],
+        tolerance_grad=fields.get("tolerance_gradient", 1e-7),
+        tolerance_change=fields.get("tolerance_change", 1e-9),
         line_search_fn=line_search,
     )
     gradient = case.framework.backend.compile(case.objective.gradient)
 
-    def closure():
+    def closure(batch):
         here = [case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs]
-        losses, slopes = case.numpy(gradient(here, case.batch))
+        losses, slopes = case.numpy(gradient(here, batch))
         for matrix, slope in zip(theirs, slopes, strict=True):
             matrix.grad = torch.tensor(slope)
         return torch.tensor(float(sum(losses)), dtype=torch.float64)
 
-    for _ in range(steps):
-        optimizer.step(closure)
-        yield [matrix.detach().numpy().copy() for matrix in theirs]
+    for batch in batches:
+        optimizer.step(partial(closure, batch))
+        yield [matrix.detach().numpy().copy() for matrix in theirs], optimizer.state[theirs[0]]["n_iter"]
 
 
-def assert_equal_walks(framework, name, line_search, steps, tolerance=1e-10, **fields):
-    case = small(framework, problems.get("poisson_sine_2d"), interior=20, boundary=12)
+def assert_equal_walks(framework, name, line_search, steps, problem="poisson_sine_2d", redrawn=False, **fields):
+    """Returns the inner iterations done after each step."""
+    problem = problems.get(problem)
+    case = small(framework, problem, interior=20, boundary=12)
+    drawn = [seeds.batch(problem, 1, index * redrawn, 20, 12) for index in range(steps)]
+    batches = [case.framework.backend.from_numpy_tree(batch) for batch in drawn]
     _, state, step = case.prepare(name, **fields)
-    params = case.params
-    for theirs in torch_lbfgs(case, fields, line_search, steps):
-        params, state, _ = step(params, state, case.batch)
-        assert relative(case.numpy(params), theirs) <= tolerance
+    params, iterations = case.params, []
+    walk = torch_lbfgs(case, fields, line_search, batches)
+    for batch, (theirs, theirs_iterations) in zip(batches, walk, strict=True):
+        params, state, _ = step(params, state, batch)
+        assert relative(case.numpy(params), theirs) <= 1e-10
+        iterations.append(int(state.iterations))
+        assert iterations[-1] == theirs_iterations
     assert relative(case.numpy(params), case.start) > 1e-4
+    return iterations
 
 
 @frameworks
@@ -48,6 +61,44 @@ def assert_equal_walks(framework, name, line_search, steps, tolerance=1e-10, **f
 def test_equals_torch_without_line_search(framework, history_size):
     fields = {"learning_rate": 0.05, "inner_iterations": 2, "history_size": history_size}
     assert_equal_walks(framework, "lbfgs", None, 10, **fields)
+
+
+@frameworks
+def test_equals_torch_with_new_points_every_step(framework):
+    fields = {"learning_rate": 0.05, "inner_iterations": 4, "history_size": 5}
+    assert assert_equal_walks(framework, "lbfgs", None, 5, redrawn=True, **fields)[-1] == 20
+
+
+# where each condition alone ends a step, after how many of its twelve inner iterations
+STOPS = {
+    "step": (1, "poisson_sine_2d", {"learning_rate": 0.05, "tolerance_change": 0.01}),
+    "loss": (6, "heat_sine_1d", {"learning_rate": 0.5, "tolerance_change": 2e-3}),
+    "gradient": (4, "heat_sine_1d", {"learning_rate": 0.5, "tolerance_gradient": 0.1}),
+    "slope": (3, "heat_sine_1d", {"learning_rate": 1.0, "tolerance_change": 0.01}),
+}
+
+
+@frameworks
+@pytest.mark.parametrize("condition", STOPS)
+def test_each_condition_ends_a_step_as_torch_s(framework, condition):
+    iterations, problem, fields = STOPS[condition]
+    done = assert_equal_walks(framework, "lbfgs", None, 2, problem, inner_iterations=12, history_size=100, **fields)
+    assert done[0] == iterations
+
+
+@frameworks
+def test_a_pair_without_curvature_is_not_kept(framework):
+    case = small(framework, problems.get("poisson_sine_2d"))
+    part, put = case.part("history"), case.framework.backend.from_numpy
+    gradient, pairs = put(np.array([1.0, -2.0, 3.0])), part.empty(2, put(np.zeros(3)))
+    for step in np.eye(3):  # one more than are kept
+        pairs = part.remember(pairs, put(step), put(2 * step + 0.1))
+    direction = case.numpy(part.quasi_newton(pairs, gradient))
+    for curvature, kept in ((-1.0, False), (0.0, False), (0.5e-10, False), (2e-10, True)):
+        again = part.owned(pairs) if framework == "torch" else pairs
+        again = part.remember(again, put(np.array([1e-5, 0, 0])), put(np.array([1e5 * curvature, 1e-6, 0])))
+        assert int(again.stored) == 3 + kept
+        assert np.array_equal(case.numpy(part.quasi_newton(again, gradient)), direction) != kept
 
 
 @frameworks
@@ -108,7 +159,7 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     _, _, expected, evaluations = _strong_wolfe(theirs, None, size, one, f, g, g.dot(one), max_ls=budget)
     if framework == "jax":
         point = traceable(value, slope, Point)
-    found, count = search(point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), 1e-9, budget)
+    found, count = search(point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget)
     assert int(count) == evaluations
     assert float(found.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
 

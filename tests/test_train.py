@@ -98,7 +98,7 @@ def test_a_limit_of_wall_clock_seconds_is_a_status():
 
 
 def test_counters_of_the_state_are_kept():
-    assert Fake().perform(request()).counters == {"stalls": 10}
+    assert Fake().perform(request()).counters == {"stalls": 10, "evaluations": 10}
 
 
 def test_a_missing_framework_is_a_failed_run():

@@ -137,3 +137,17 @@ def test_the_twins_have_the_same_fields_and_versions():
         one, other = torch.OPTIMIZERS[name], jax.OPTIMIZERS[name]
         assert one.version == other.version
         assert vars(one()) == vars(other())
+
+
+@pytest.mark.parametrize("optimizer", ["engd", "kfac"])
+@pytest.mark.parametrize("problem", PROBLEMS[:-2], ids=lambda problem: problem.name)
+def test_the_lazy_line_search_goes_where_the_exhaustive_one_does(problem, optimizer):
+    torch = parity.both()[0]
+    asked = case(problem, optimizer, steps=30)
+    lazy = replace(asked, hyperparameters=asked.hyperparameters | {"line_search": "grid"})
+    assert parity.difference(*(parity.trajectory(torch, each) for each in (asked, lazy))) == 0
+
+
+def test_the_lazy_line_search_is_the_same_in_both():
+    asked = parity.Case(problems.get("heat_sine_1d"), "kfac", {"damping": 1e-2})
+    assert parity.certify(asked, parity.both()).difference <= 1e-10

@@ -4,7 +4,7 @@ G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a 
 """
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Fraction, NonNegative, Positive, optimizer
 from implementations.torch.backend import to_numpy
-from implementations.torch.line_search import follow
+from implementations.torch.line_search import Search, follow, never
 from implementations.torch.linear_algebra import first_failure, pseudo_inverse_solve
 from implementations.torch.linearization import jacobian_blocks, total_gradient
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
@@ -64,7 +64,7 @@ class State(NamedTuple):
     """What ENGD remembers."""
 
     gramian: list[Tensor]  # the moving average, undamped, an array a block
-    stalls: Tensor  # steps in which the line search did not move
+    search: Search
     failure: Tensor  # the block without a finite direction, -1 for none
 
 
@@ -73,20 +73,20 @@ class ENGD:
     """Natural gradient descent with the whole Gramian."""
 
     name: ClassVar[str] = "engd"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     structure: ClassVar[Structure] = FULL
 
     damping: NonNegative = 1e-8
     decay: Fraction = 0.0
     identity_init: bool = False
-    learning_rate: Positive | None = None  # None: the grid line search
+    learning_rate: Positive | None = None  # None: the line search
+    line_search: Literal["grid", "grid_exhaustive"] = "grid"
 
     def init(self, objective: Objective, params: Params) -> State:
         """A Gramian of zeros or the identity."""
         start = [self.structure.identity(block) for block in self.structure.merge([p.flatten() for p in params])]
         gramian = start if self.identity_init else [torch.zeros_like(block) for block in start]
-        none = torch.zeros((), dtype=torch.int64, device=params[0].device)
-        return State(gramian, none, none - 1)
+        return State(gramian, never(), torch.full((), -1, device=params[0].device))
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
@@ -99,8 +99,8 @@ class ENGD:
         solutions = [-self.structure.solve(self._damped(G), slope) for G, slope in blocks]
         failure = first_failure(solutions)
         directions = split_like(params, torch.cat(solutions))
-        moved, did_move = follow(objective, params, directions, batch, losses, self.learning_rate)
-        return select(failure < 0, moved, params), State(gramian, state.stalls + ~did_move, failure), losses
+        moved, search = follow(self, objective, params, directions, batch, losses, state.search)
+        return select(failure < 0, moved, params), State(gramian, search, failure), losses
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""

@@ -12,7 +12,7 @@ from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Count, Fraction, NonNegative, Positive, optimizer
 from implementations.torch.backend import to_numpy
 from implementations.torch.control import when
-from implementations.torch.line_search import follow
+from implementations.torch.line_search import Search, follow, never
 from implementations.torch.linear_algebra import KroneckerSum, first_failure, kronecker_sum
 from implementations.torch.linearization import kronecker_factors, total_gradient
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
@@ -43,7 +43,7 @@ class State(NamedTuple):
 
     preconditioner: Preconditioner
     momentum: Params  # m ← μ m + Δ
-    stalls: Tensor  # steps in which the line search did not move
+    search: Search
 
 
 @optimizer
@@ -51,13 +51,14 @@ class KFAC:
     """KFAC with momentum and a line search."""
 
     name: ClassVar[str] = "kfac"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     damping: NonNegative = 1e-8
     decay: Fraction = 0.9
     momentum: Fraction = 0.5
     identity_init: bool = True
-    learning_rate: Positive | None = None  # None: the grid line search
+    learning_rate: Positive | None = None  # None: the line search
+    line_search: Literal["grid", "grid_exhaustive"] = "grid"
     factor_interval: Count = 1
     inverse_interval: Count = 1
     approximation: Literal["expand", "reduce"] = "expand"
@@ -67,7 +68,7 @@ class KFAC:
     def init(self, objective: Objective, params: Params) -> State:
         """Factors of zeros or identities, no momentum."""
         zeros = [torch.zeros_like(matrix) for matrix in params]
-        return State(initial(self, params), zeros, torch.zeros((), dtype=torch.int64, device=params[0].device))
+        return State(initial(self, params), zeros, never())
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
@@ -76,9 +77,9 @@ class KFAC:
         directions, preconditioner = precondition(self, state.preconditioner, terms, total_gradient(terms))
         # the buffer holds directions, not updates: the recorded runs did not scale it by the step size
         momentum = [self.momentum * m + direction for m, direction in zip(state.momentum, directions, strict=True)]
-        moved, did_move = follow(objective, params, momentum, batch, losses, self.learning_rate)
+        moved, search = follow(self, objective, params, momentum, batch, losses, state.search)
         params = select(preconditioner.failure < 0, moved, params)
-        return params, State(preconditioner, momentum, state.stalls + ~did_move), losses
+        return params, State(preconditioner, momentum, search), losses
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""

@@ -1,44 +1,112 @@
 """Step sizes: a grid of powers of two, or a constant."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from implementations.torch.control import when, while_loop
 from implementations.torch.objective import Losses, Objective
 from implementations.torch.parameters import Params, advance, select
 from problems.problem import Batch
 
 GRID = [2.0**power for power in range(-30, 1)]  # arXiv 2405.15603, appendix A.1
+LAST = len(GRID) - 1
+ROUNDING = 1e-12  # a fall of the loss by a smaller share of it is noise
 
 
-def grid_line_search(
-    objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses
-) -> tuple[Params, Tensor]:
-    """The best of θ + α d over the grid, and whether the parameters moved.
+class Search(NamedTuple):
+    """What a line search remembers and counts."""
+
+    choice: int | Tensor  # the index on the grid that was best: the next search starts there
+    evaluations: int | Tensor  # of the loss, in all steps
+    stalls: int | Tensor  # steps in which the parameters did not move
+
+
+class Walk(NamedTuple):
+    """A walk along the grid."""
+
+    choice: int | Tensor
+    lowest: Tensor  # the loss there
+    ahead: Tensor  # the loss one index further
+    direction: int | Tensor  # −1 or 1
+    evaluations: int | Tensor
+
+
+def never() -> Search:
+    """Before the first search."""
+    return Search(LAST, 0, 0)
+
+
+def follow(
+    options: Any, objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses, last: Search
+) -> tuple[Params, Search]:
+    """θ + α d with α = `learning_rate`, or from the grid where there is none.
 
     The smallest loss wins, the smallest α on ties; not a number counts as infinite. Nothing moves where the loss at θ,
     given by `losses`, is strictly better than every candidate or where no candidate's is finite.
     """
-    candidates = [objective.loss(advance(params, directions, alpha), batch) for alpha in GRID]
-    candidates = torch.stack(candidates).nan_to_num(nan=torch.inf, posinf=torch.inf)
-    lowest, best = candidates.min(dim=0)
-    start = losses.total.nan_to_num(nan=torch.inf, posinf=torch.inf)
+    if options.learning_rate is not None:
+        return advance(params, directions, options.learning_rate), last
+    start = finite(losses.total)
+    grid = grid_like(start.dtype, start.device)
+
+    def loss(index: int | Tensor) -> Tensor:
+        return finite(objective.loss(advance(params, directions, grid[index]), batch))
+
+    search = {"grid": lazy, "grid_exhaustive": exhaustive}[options.line_search]
+    choice, lowest, evaluations = search(loss, start, last.choice)
     moved = (lowest <= start) & lowest.isfinite()
-    alpha = grid_like(start.dtype, start.device).take(best)  # an index by a tensor would ask the device
-    return select(moved, advance(params, directions, alpha), params), moved
+    # `take`: an index by a tensor would ask the device
+    chosen = advance(params, directions, grid.take(torch.as_tensor(choice, device=grid.device)))
+    return select(moved, chosen, params), Search(choice, last.evaluations + evaluations, last.stalls + ~moved)
+
+
+def exhaustive(loss: Callable, start: Tensor, choice: int | Tensor) -> tuple[int | Tensor, Tensor, int | Tensor]:
+    """The index of the smallest loss on the grid, that loss, and the number of evaluations."""
+    lowest, best = torch.stack([loss(index) for index in range(len(GRID))]).min(dim=0)
+    return best, lowest, len(GRID)
+
+
+def lazy(loss: Callable, start: Tensor, choice: int | Tensor) -> tuple[int | Tensor, Tensor, int | Tensor]:
+    """The same where the grid has one minimum, by walking downhill from the last choice.
+
+    The whole grid is looked at where the walk's end is no better than the start, or by no more than rounding.
+    """
+    choice = int(choice)
+
+    def beyond(index: int | Tensor) -> Tensor:
+        return when((index >= 0) & (index <= LAST), lambda: loss(index), torch.full_like(start, torch.inf))
+
+    here, below = loss(choice), beyond(choice - 1)
+    descends = below <= here
+    ahead = when(~descends, lambda: beyond(choice + 1), below)
+    direction = when(descends, lambda: -1, 1)
+    end = while_loop(better, lambda walk: onward(beyond, walk), Walk(choice, here, ahead, direction, 3 - 1 * descends))
+    trusted = end.lowest < start * (1 - ROUNDING)
+    best, lowest, _ = when(~trusted, lambda: exhaustive(loss, start, choice), (end.choice, end.lowest, 0))
+    return best, lowest, end.evaluations + len(GRID) * ~trusted
+
+
+def better(walk: Walk) -> Tensor:
+    """Whether the loss one index further is better; of equal ones, that of the smaller step."""
+    return (walk.ahead < walk.lowest) | ((walk.ahead == walk.lowest) & (walk.direction < 0) & walk.ahead.isfinite())
+
+
+def onward(loss: Callable, walk: Walk) -> Walk:
+    """One index further."""
+    choice = walk.choice + walk.direction
+    return Walk(choice, walk.ahead, loss(choice + walk.direction), walk.direction, walk.evaluations + 1)
+
+
+def finite(loss: Tensor) -> Tensor:
+    """The loss, infinite where it is not a number."""
+    return loss.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
 @lru_cache
 def grid_like(dtype: torch.dtype, device: torch.device) -> Tensor:
     """The grid on the losses' device."""
     return torch.tensor(GRID, dtype=dtype, device=device)
-
-
-def follow(
-    objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses, learning_rate: float | None
-) -> tuple[Params, Tensor]:
-    """θ + α d with α from the grid line search where there is no learning rate, and whether the parameters moved."""
-    if learning_rate is None:
-        return grid_line_search(objective, params, directions, batch, losses)
-    return advance(params, directions, learning_rate), torch.ones((), dtype=torch.bool, device=params[0].device)
