@@ -117,7 +117,7 @@ def tune(
     from rich.console import Console
 
     from harness import campaign as campaigns
-    from harness import executors, store, tuning
+    from harness import executors, limits, store, tuning
     from harness.spaces import SHIPPED
     from harness.studies import Protocol
 
@@ -125,7 +125,7 @@ def tune(
     plan, folder = campaigns.read(file), store.folder(results / file.stem, "tuning")
     budget = {key: value for key, value in (("seconds", seconds), ("steps", steps)) if value is not None}
     protocol = Protocol(trials, seeds, seed, tuple(framework or ()), budget)
-    crew = executors.workers(executors.limits(plan, folder))
+    crew = executors.workers(limits.of(plan, folder))
     tuning.run(plan, file, spaces or SHIPPED, protocol, storage, folder, crew, Console())
 
 
@@ -232,11 +232,11 @@ def verify(
 
 def _crew(plan: "Campaign", folder: Path, scheduler: str | None, workers: int | None, console: "Console"):
     """Who does the runs: children of this process, or a cluster's workers."""
-    from harness import executors, progress
+    from harness import executors, limits, progress
 
-    limits = executors.limits(plan, folder)
+    given = limits.of(plan, folder)
     if scheduler is None and workers is None:
-        return executors.workers(limits)
+        return executors.workers(given)
     try:
         from harness import cluster
     except ModuleNotFoundError as error:
@@ -244,9 +244,9 @@ def _crew(plan: "Campaign", folder: Path, scheduler: str | None, workers: int | 
         raise CampaignError("command line", (), message) from error
     say = partial(progress.line, console)
     if workers is None and scheduler is not None:
-        return cluster.connect(scheduler, limits, say)
+        return cluster.connect(scheduler, given, say)
     if workers is not None and scheduler is None:
-        return cluster.local(workers, limits, say)
+        return cluster.local(workers, given, say)
     raise CampaignError("command line", (), "give either --scheduler or --workers")
 
 

@@ -26,8 +26,9 @@ from distributed.core import Status
 from distributed.scheduler import KilledWorker
 
 from harness import executors
+from harness.child import Progress
 from harness.errors import CampaignError
-from harness.executors import Limits, Progress
+from harness.limits import Limits
 from harness.progress import Display
 from harness.record import Record, Request
 

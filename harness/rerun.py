@@ -10,6 +10,7 @@ import numpy as np
 import implementations
 import problems
 from harness import executors
+from harness.limits import Limits
 from harness.provenance import machine_class
 from harness.record import Record, Row
 
@@ -40,7 +41,7 @@ def repeat(
         if changed := _changed(record):
             yield Comparison(file, math.nan, changed)
             continue
-        with executors.workers(executors.Limits(threads=record.request.threads)) as crew:
+        with executors.workers(Limits(threads=record.request.threads)) as crew:
             again = crew.run(record.request, lambda share, row: None)
         yield compare(file, record, again, tolerance)
 

@@ -9,7 +9,8 @@ from test_clock import Ticks
 
 from harness.clock import Clock
 from harness.record import Labels, Points, Request
-from harness.train import Terms, perform
+from harness.train import perform
+from harness.training import Terms
 
 STEP, EVALUATE, DRAW, COMPILE = 1.0, 100.0, 1e4, 1e6  # seconds
 

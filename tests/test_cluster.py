@@ -17,7 +17,8 @@ import harness
 import implementations
 from harness import store
 from harness.errors import CampaignError
-from harness.executors import Limits, lost
+from harness.executors import lost
+from harness.limits import Limits
 
 pytest.importorskip("distributed")
 from dask.utils import key_split

@@ -7,13 +7,15 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from fakes import request
 from test_command_line import FRAMEWORKS, optbench
 
 import harness
-from harness import executors, store
-from harness.executors import Limits, workers
+from harness import child, store
+from harness.executors import workers
+from harness.limits import Limits
 from harness.record import Points
 
 FRAMEWORK = FRAMEWORKS[0]
@@ -64,7 +66,7 @@ def test_fifty_kills_lose_nothing_and_double_nothing(uninterrupted, tmp_path):
     for seconds in instants:
         campaign = start(tmp_path)
         time.sleep(seconds)
-        children = executors.psutil.Process(campaign.pid).children(recursive=True)
+        children = psutil.Process(campaign.pid).children(recursive=True)
         for victim in (campaign, *children)[:: 1 if seconds > 1 else -1]:
             victim.kill()
         campaign.communicate()
@@ -134,7 +136,7 @@ HARMS = {
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
     code, status, words = HARMS[harm]
-    monkeypatch.setattr(executors, "GRACE", 1.0)
+    monkeypatch.setattr(child, "GRACE", 1.0)
     limits = Limits(seconds=8.0 if harm == "endless" else np.inf, memory=2e9 if harm == "greedy" else np.inf)
     with workers(limits) as crew:
         broken = ask().model_copy(update={"labels": Fault(code)})  # no part of the identity
@@ -196,8 +198,8 @@ def test_an_orphan_ends_by_itself(tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("steps = 60", "steps = 1000000"))
     campaign = start(tmp_path)
     time.sleep(6)
-    children = executors.psutil.Process(campaign.pid).children(recursive=True)
+    children = psutil.Process(campaign.pid).children(recursive=True)
     campaign.kill()
     campaign.communicate()
-    _, alive = executors.psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive

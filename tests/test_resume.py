@@ -11,7 +11,7 @@ import implementations
 from harness import checkpoint, train
 from harness.checkpoint import Checkpoint
 from harness.record import Points
-from harness.train import Stopped, Terms
+from harness.training import Stopped, Terms
 
 
 class StopAfter:

@@ -7,6 +7,7 @@ from fakes import COMPILE, EVALUATE, STEP, Fake, request
 import problems
 from harness import train
 from harness.outcome import classify
+from harness.training import next_row
 from implementations.failures import FactorisationFailed
 
 
@@ -33,7 +34,7 @@ def test_a_budget_of_seconds_is_overrun_by_one_step_at_most(seconds, steps):
 def test_rows_are_dense_at_first_then_spaced_by_a_tenth_and_the_last_is_there():
     record = Fake().perform(request(steps=67, hyperparameters={"learning_rate": 0.9, "momentum": 0.9}))
     assert [row.step for row in record.history] == [*range(41), 44, 49, 54, 60, 66, 67]
-    assert [train.next_row(step) for step in (0, 39, 40, 100)] == [1, 40, 44, 110]
+    assert [next_row(step) for step in (0, 39, 40, 100)] == [1, 40, 44, 110]
 
 
 def test_a_row_has_losses_and_errors_of_the_same_parameters():

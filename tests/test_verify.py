@@ -15,6 +15,7 @@ from harness import verify as check
 from harness.__main__ import app
 from harness.conditions import SIZE, Conditions
 from harness.frames import from_records
+from harness.limits import Limits
 from harness.rules import RULES
 from problems import networks
 
@@ -423,7 +424,7 @@ def real(tmp_path):
     folder.mkdir(parents=True)
     (folder / "campaign.toml").write_text(text)
     (request,) = expansion.requests(campaign.read(folder / "campaign.toml"), "real", "campaign.toml")
-    with executors.workers(executors.Limits()) as crew:
+    with executors.workers(Limits()) as crew:
         record = crew.run(request, lambda share, row: None)
     put(folder, record)
     seal(folder, [record])
