@@ -10,10 +10,9 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import pytest
+from commands import WITHOUT, optbench, results
 from fakes import request
-from test_command_line import WITHOUT, optbench
 
-import harness
 import implementations
 from harness import store
 from harness.errors import CampaignError
@@ -92,15 +91,6 @@ def within(seconds, condition):
         assert time.monotonic() < until
         time.sleep(0.05)
     return come
-
-
-def results(folder):
-    """Every run's losses and errors by step, by its identity."""
-    runs, history = harness.load(folder)
-    assert runs["identity"].is_unique
-    assert set(runs["status"]) == {"finished"}
-    return {identity: rows.drop(columns=["identity", "seconds"]).values.tolist()
-            for identity, rows in history.groupby("identity")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import FRAMEWORKS, WITHOUT, optbench
 
 import harness
-import implementations
 
-FRAMEWORKS = implementations.installed()
 TINY = f"""
 version = "1.0"
 description = "for a test"
@@ -31,11 +30,6 @@ network = "tanh_4"
 problem = "heat_sine_1d"
 network = "tanh_4"
 """
-
-
-def optbench(*arguments, cwd, **options):
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **options)
 
 
 @pytest.fixture(scope="module")
@@ -178,20 +172,6 @@ def test_parity_prints_its_certificate(tmp_path):
     said = optbench("parity", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--steps", 2, cwd=tmp_path)
     assert said.returncode == 0
     assert re.search(r"poisson_sine_2d +tanh_8_8 \(D = 105\) +sgd +defaults +2 +\S+ +\S+ +yes", said.stdout)
-
-
-WITHOUT = """
-import sys
-from importlib.machinery import PathFinder
-missing = sys.argv.pop(1)
-class Absent(PathFinder):
-    @classmethod
-    def find_spec(cls, name, *rest):
-        return None if name == missing else super().find_spec(name, *rest)
-sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
-from harness.__main__ import main
-main(sys.argv[1:])
-"""
 
 
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")

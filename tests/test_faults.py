@@ -9,8 +9,8 @@ import time
 import numpy as np
 import psutil
 import pytest
+from commands import FRAMEWORKS, optbench, results
 from fakes import request
-from test_command_line import FRAMEWORKS, optbench
 
 import harness
 from harness import child, store
@@ -41,15 +41,6 @@ network = "tanh_5"
 def start(folder):
     command = [sys.executable, "-m", "harness", "run", "faults.toml"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def results(folder):
-    """Every run's losses and errors by step, by its identity."""
-    runs, history = harness.load(folder)
-    assert runs["identity"].is_unique
-    assert set(runs["status"]) == {"finished"}
-    return {identity: rows.drop(columns=["identity", "seconds"]).values.tolist()
-            for identity, rows in history.groupby("identity")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
