@@ -63,7 +63,7 @@ def forward(activation: str, params: Params, x: Array, diffusion: Array | None) 
     for matrix in params[:-1]:
         outputs.append(inputs[-1] @ matrix.T)
         slopes.append(ACTIVATIONS[activation](outputs[-1][0]))
-        inputs.append(with_bias(activate(slopes[-1], outputs[-1], diffusion)))
+        inputs.append(activate(slopes[-1], outputs[-1], diffusion))
     outputs.append(inputs[-1] @ params[-1].T)
     return Pass(inputs, outputs, slopes)
 
@@ -84,12 +84,12 @@ def with_bias(rows: Array) -> Array:
 
 
 def activate(slopes: Slopes, rows: Array, diffusion: Array | None) -> Array:
-    """The rows of σ(z): σ, σ′ ∇z, σ′ tr(A ∇²z) + σ″ ∇zᵀ A ∇z."""
+    """The rows of σ(z) with the bias coordinate: σ, σ′ ∇z, σ′ tr(A ∇²z) + σ″ ∇zᵀ A ∇z."""
     if diffusion is None:
-        return slopes.value[None]
+        return with_bias(slopes.value[None])
     gradient, curvature = rows[1:-1], rows[-1]
     bent = slopes.first * curvature + slopes.second * (gradient * diffuse(diffusion, gradient)).sum(0)
-    return jnp.concatenate([slopes.value[None], slopes.first * gradient, bent[None]])
+    return with_bias(jnp.concatenate([slopes.value[None], slopes.first * gradient, bent[None]]))
 
 
 def activate_transposed(slopes: Slopes, rows: Array, cotangents: Array, diffusion: Array | None) -> Array:

@@ -63,7 +63,7 @@ def forward(activation: str, params: Params, x: Tensor, diffusion: Tensor | None
     for matrix in params[:-1]:
         outputs.append(inputs[-1] @ matrix.T)
         slopes.append(ACTIVATIONS[activation](outputs[-1][0]))
-        inputs.append(with_bias(activate(slopes[-1], outputs[-1], diffusion)))
+        inputs.append(activate(slopes[-1], outputs[-1], diffusion))
     outputs.append(inputs[-1] @ params[-1].T)
     return Pass(inputs, outputs, slopes)
 
@@ -85,12 +85,17 @@ def with_bias(rows: Tensor) -> Tensor:
 
 
 def activate(slopes: Slopes, rows: Tensor, diffusion: Tensor | None) -> Tensor:
-    """The rows of σ(z): σ, σ′ ∇z, σ′ tr(A ∇²z) + σ″ ∇zᵀ A ∇z."""
-    if diffusion is None:
-        return slopes.value[None]
-    gradient, curvature = rows[1:-1], rows[-1]
-    bent = slopes.first * curvature + slopes.second * (gradient * diffuse(diffusion, gradient)).sum(0)
-    return torch.cat([slopes.value[None], slopes.first * gradient, bent[None]])
+    """The rows of σ(z) with the bias coordinate: σ, σ′ ∇z, σ′ tr(A ∇²z) + σ″ ∇zᵀ A ∇z."""
+    # written where the next product reads them: a copy less, which was a tenth of a gradient step on a CPU
+    biased = rows.new_zeros(*rows.shape[:2], rows.shape[2] + 1)
+    biased[0, :, -1] = 1
+    activated = biased[..., :-1]
+    activated[0] = slopes.value
+    if diffusion is not None:
+        gradient = rows[1:-1]
+        activated[1:] = slopes.first * rows[1:]
+        activated[-1] += slopes.second * (gradient * diffuse(diffusion, gradient)).sum(0)
+    return biased
 
 
 def activate_transposed(slopes: Slopes, rows: Tensor, cotangents: Tensor, diffusion: Tensor | None) -> Tensor:
@@ -98,14 +103,14 @@ def activate_transposed(slopes: Slopes, rows: Tensor, cotangents: Tensor, diffus
     if diffusion is None:
         return slopes.first * cotangents
     gradient, curvature = rows[1:-1], rows[-1]
-    to_value, to_gradient, to_curvature = cotangents[:, :1], cotangents[:, 1:-1], cotangents[:, -1:]
+    to_gradient, to_curvature = cotangents[:, 1:-1], cotangents[:, -1:]
     diffused = diffuse(diffusion, gradient)
     bend = slopes.second * curvature + slopes.third * (gradient * diffused).sum(0)
-    value = (
-        slopes.first * to_value + slopes.second * (gradient * to_gradient).sum(1, keepdim=True) + bend * to_curvature
-    )
-    slope = slopes.first * to_gradient + 2 * (slopes.second * to_curvature) * diffused
-    return torch.cat([value, slope, slopes.first * to_curvature], dim=1)
+    pulled = slopes.first * cotangents
+    pulled[:, :1] += slopes.second * (gradient * to_gradient).sum(1, keepdim=True)
+    pulled[:, :1].addcmul_(bend, to_curvature)
+    pulled[:, 1:-1].addcmul_(2 * (slopes.second * to_curvature), diffused)
+    return pulled
 
 
 def diffuse(diffusion: Tensor, gradient: Tensor) -> Tensor:
