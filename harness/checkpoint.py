@@ -3,7 +3,7 @@
 import io
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,7 +18,7 @@ ROWS = TypeAdapter(tuple[Row, ...])
 class Checkpoint(NamedTuple):
     """A run as it stood after `steps` steps; its points follow from the seed and the steps."""
 
-    leaves: list[np.ndarray]  # of (params, state), in the order of `leaves`
+    leaves: list[np.ndarray]  # of (params, state), in the order of `trees.leaves`
     resumed: int  # times that the run went on from a checkpoint
     steps: int
     seconds: dict[str, float]  # by section of the clock
@@ -52,17 +52,3 @@ def read(file: Path, identity: str) -> Checkpoint | None:
         return None
     found = Checkpoint(leaves, told["resumed"], told["steps"], told["seconds"], rows)
     return found if told["identity"] == identity else None
-
-
-def leaves(tree: Any) -> list[Any]:
-    """The arrays and numbers in lists, tuples and named tuples, in order."""
-    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, list | tuple) else [tree]
-
-
-def like(tree: Any, values: list[Any]) -> Any:
-    """The tree with other leaves; empties `values`."""
-    if not isinstance(tree, list | tuple):
-        return values.pop(0)
-    parts = [like(part, values) for part in tree]
-    kind: Any = type(tree)
-    return kind(*parts) if hasattr(kind, "_fields") else kind(parts)

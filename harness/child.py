@@ -1,5 +1,6 @@
 """A child process that does runs, seen from its parent and from inside."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ import psutil
 
 from harness.limits import Limits
 from harness.record import Record, Request, Row, Status
+from harness.store import checkpoint
 
 REPORT_INTERVAL = 0.2  # seconds
 GRACE = 10.0  # seconds between asking a child to end and killing it
@@ -56,7 +58,8 @@ class Child:
         """Kill the child where it is past a limit that it did not keep itself."""
         if self._killed is None and time.monotonic() > deadline:
             self._kill("timed-out", f"past the limit of {self._limits.seconds:g} wall-clock seconds in a single step")
-        if self._killed is None and (held := self._resident()) > self._limits.memory:
+        limited = self._limits.memory < math.inf  # else nobody asks the kernel while a run is timed
+        if limited and self._killed is None and (held := self._resident()) > self._limits.memory:
             self._kill("out-of-memory", f"held {held / 1e9:.3g} GB, past the limit of {self._limits.memory / 1e9:.3g}")
 
     def _resident(self) -> int:
@@ -118,7 +121,7 @@ def _perform(request: Request, limits: Limits) -> Record:
     from harness.train import perform  # imports NumPy: only once the threads are pinned
     from harness.training import Terms
 
-    file = limits.checkpoints / f"{request.identity[:16]}.npz" if limits.checkpoints else None
+    file = checkpoint(limits.checkpoints, request.identity) if limits.checkpoints else None
     terms = Terms(limits.seconds, limits.memory, file, limits.interval, report=_Reporter(), stop=_stop.is_set)
     return perform(request, terms)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import problems
+from harness import trees
 from harness.clock import Clock
 from harness.record import Request
 from problems import networks, seeds
@@ -94,13 +95,8 @@ def _sample(request: Request, problem: Problem, index: int) -> Batch:
 def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
     """A tree's arrays on the device, in `dtype`."""
     with clock.section("copy"):
-        copy = backend.from_numpy_tree(_cast(tree, dtype))
+        copy = backend.from_numpy_tree(
+            trees.like(tree, [leaf.astype(dtype, copy=False) for leaf in trees.leaves(tree)])
+        )
         backend.wait(copy)
         return copy
-
-
-def _cast(tree: Any, dtype: str) -> Any:
-    if isinstance(tree, np.ndarray):
-        return tree.astype(dtype, copy=False)
-    parts = [_cast(part, dtype) for part in tree]
-    return tree._make(parts) if hasattr(tree, "_make") else type(tree)(parts)

@@ -44,8 +44,9 @@ def run(
     """
     requests = _possible(requests, console)
     kept = Store(folder, lambda text: line(console, text), store.AGAIN[rerun] if rerun else ())
-    left = [request for request in requests if kept.find(request) is None]
-    line(console, _state(requests, kept, len(left)))
+    done = {record.identity: record for request in requests if (record := kept.find(request))}
+    left = [request for request in requests if request.identity not in done]
+    line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
     claims = Claims(kept, left)
     try:
         with Display("runs", len(left), console) as display, crew as workers:
@@ -91,10 +92,8 @@ def _possible(requests: Sequence[Request], console: Console) -> list[Request]:
     return possible
 
 
-def _state(requests: Sequence[Request], kept: Store, left: int) -> str:
+def _state(name: str, done: Sequence[Record], left: int) -> str:
     """What is done, what is left, what failed."""
-    done = [record for request in requests if (record := kept.find(request))]
     failed = Counter(record.status for record in done if record.status != "finished")
     failures = ", ".join(f"{count} {status}" for status, count in failed.items())
-    name = requests[0].labels.campaign
-    return f"{name}: {len(requests)} runs, {len(done)} done{f' ({failures})' if failures else ''}, {left} left"
+    return f"{name}: {len(done) + left} runs, {len(done)} done{f' ({failures})' if failures else ''}, {left} left"

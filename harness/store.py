@@ -56,7 +56,7 @@ class Store:
     def write(self, record: Record) -> None:
         """Put a record in its place, whole or not at all; its run's checkpoint is not needed any more."""
         write(self.path(record.request), record)
-        (checkpoints(self.folder) / f"{record.identity[:16]}.npz").unlink(missing_ok=True)
+        checkpoint(checkpoints(self.folder), record.identity).unlink(missing_ok=True)
 
 
 def folder(root: Path, campaign: str) -> Path:
@@ -67,6 +67,11 @@ def folder(root: Path, campaign: str) -> Path:
 def checkpoints(folder: Path) -> Path:
     """Where a campaign's runs in hand save themselves."""
     return folder / ".checkpoints"
+
+
+def checkpoint(checkpoints: Path, identity: str) -> Path:
+    """The file in that folder of the run with this identity."""
+    return checkpoints / f"{identity[:16]}.npz"
 
 
 def path(folder: Path, request: Request) -> Path:

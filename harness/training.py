@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import checkpoint
+from harness import checkpoint, trees
 from harness.ahead import Ahead
 from harness.checkpoint import Checkpoint
 from harness.clock import Clock
@@ -146,7 +146,7 @@ class Training:
 
     def _save(self) -> None:
         if self.terms.checkpoint:
-            leaves = checkpoint.leaves((self.params, self.state))
+            leaves = trees.leaves((self.params, self.state))
             arrays = [self.run.backend.to_numpy(leaf) for leaf in leaves]
             told = self.steps, dict(self.clock.seconds), tuple(self.history)
             with suppress(OSError):  # a full disk must not end a run; its record will say so
@@ -157,7 +157,7 @@ class Training:
         found = checkpoint.read(self.terms.checkpoint, self.request.identity) if self.terms.checkpoint else None
         if found:
             arrays = self.run.backend.from_numpy_tree(found.leaves)
-            self.params, self.state = checkpoint.like((self.params, self.state), arrays)
+            self.params, self.state = trees.like((self.params, self.state), arrays)
             self.steps, self.history, self.resumed = found.steps, list(found.history), found.resumed + 1
             self.clock.restore(found.seconds)
             every = self.request.resample_every
