@@ -6,13 +6,15 @@ import numpy as np
 class FactorisationFailed(ArithmeticError):
     """A damped curvature matrix could not be inverted; names the layer, the damping and the matrix's condition."""
 
-    def __init__(self, matrices: dict[str, np.ndarray], damping: float) -> None:
+    def __init__(self, matrices: dict[str, np.ndarray | None], damping: float) -> None:
         where = "; ".join(f"{name}: {spectrum(matrix)}" for name, matrix in matrices.items())
         super().__init__(f"no inverse with damping {damping:g}: {where}; a larger damping helps")
 
 
-def spectrum(matrix: np.ndarray) -> str:
-    """The extreme eigenvalues of a symmetric matrix, or of a diagonal [p], in words."""
+def spectrum(matrix: np.ndarray | None) -> str:
+    """The extreme eigenvalues of a symmetric matrix, or of a diagonal [p], in words; None for one that is not kept."""
+    if matrix is None:
+        return "no finite solution"
     if not np.isfinite(matrix).all():
         return "not finite"
     eigenvalues = np.sort(matrix) if matrix.ndim == 1 else np.linalg.eigvalsh(matrix)

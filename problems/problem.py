@@ -42,6 +42,11 @@ class Operator:
         if not np.isfinite(A).all() or not np.array_equal(A, np.transpose(A)):
             raise ValueError("diffusion must be a symmetric matrix of finite numbers: A is not equal to its transpose")
 
+    @property
+    def rows(self) -> int:
+        """How many rows a jet has that it reads: value, d derivatives and curvature, or the value alone."""
+        return 1 if self.diffusion is None else len(self.diffusion) + 2
+
 
 DIRICHLET = Operator(lambda jet, x, y: jet.value - y)  # u ↦ u - g: boundary values and initial values
 

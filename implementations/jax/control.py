@@ -7,11 +7,11 @@ import jax
 from jax import Array
 
 
-def when(condition: bool | Array, new: Callable[[], Any], old: Any) -> Any:
-    """`new()` where the condition holds, else `old`, without computing the other."""
+def when(condition: bool | Array, new: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+    """`new()` where the condition holds, else `otherwise()`, without computing the other."""
     if isinstance(condition, bool):
-        return new() if condition else old
-    return jax.lax.cond(condition, new, lambda: old)
+        return new() if condition else otherwise()
+    return jax.lax.cond(condition, new, otherwise)
 
 
 def while_loop(condition: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:

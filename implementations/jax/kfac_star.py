@@ -1,16 +1,25 @@
 """KFAC*: step size and momentum from the quadratic model along two directions (arXiv 2405.15603, section 3.4)."""
 
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
 from implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
-from implementations.jax.kfac import Preconditioner, check_preconditioner, initial, precondition
+from implementations.jax.kfac import (
+    Preconditioner,
+    check_preconditioner,
+    initial,
+    precondition,
+    summarize,
+    total_gradient,
+)
 from implementations.jax.linear_algebra import first_failure
-from implementations.jax.linearization import products, total_gradient
-from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.jax.linearization import products
+from implementations.jax.objective import Linearization, Losses, Objective
 from implementations.jax.parameters import Params, advance, select
+from implementations.jax.pieces import Pieces, mean
 from problems.problem import Batch
 
 FIRST_STEP = 1e-6  # α of the first update, which has no predecessor
@@ -46,11 +55,12 @@ class KFACStar:
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
-        terms = objective.linearize(params, batch)
-        losses = Losses(*(half_mean_square(term.residual) for term in terms))
-        slopes = total_gradient(terms)
-        directions, preconditioner = precondition(self, state.preconditioner, terms, slopes)
-        alpha, mu = minimize_quadratic(*quadratic_model(terms, slopes, directions, state.update, self.damping))
+        pieces = objective.linearize_pieces(params, batch)
+        summary = partial(summarize, self, state.preconditioner)
+        terms = mean(summary, pieces[0]), mean(summary, pieces[1])
+        losses, slopes = Losses(*(term.loss for term in terms)), total_gradient(terms)
+        directions, preconditioner = precondition(self, state.preconditioner, terms)
+        alpha, mu = minimize_quadratic(*quadratic_model(pieces, slopes, directions, state.update, self.damping))
         first = state.preconditioner.step == 0
         alpha, mu = jnp.where(first, FIRST_STEP, alpha), jnp.where(first, 0, mu)
         update = [alpha * direction + mu * last for direction, last in zip(directions, state.update, strict=True)]
@@ -66,14 +76,18 @@ class KFACStar:
 
 
 def quadratic_model(
-    terms: tuple[Linearization, Linearization], slopes: Params, directions: Params, update: Params, damping: float
+    pieces: tuple[Pieces, Pieces], slopes: Params, directions: Params, update: Params, damping: float
 ) -> tuple[Array, Array]:
     """The model's matrix [2, 2], Dᵀ (G + λI) D with D = [Δ, δ], and its slope [2], Dᵀ ∇L; G is exact."""
     along = directions, update
-    images = [jnp.stack([products(term, d).flatten() for d in along]) / len(term.residual) ** 0.5 for term in terms]
-    curvature, curvature_b = (image @ image.T for image in images)
+
+    def curvature(term: Linearization) -> Array:
+        images = jnp.stack([products(term, direction).flatten() for direction in along])
+        return images @ images.T / len(term.residual)
+
+    matrix = mean(curvature, pieces[0]) + mean(curvature, pieces[1])
     gram = jnp.stack([jnp.stack([inner(d, e) for e in along]) for d in along])
-    return curvature + curvature_b + damping * gram, jnp.stack([inner(slopes, d) for d in along])
+    return matrix + damping * gram, jnp.stack([inner(slopes, d) for d in along])
 
 
 def minimize_quadratic(matrix: Array, slope: Array) -> tuple[Array, Array]:

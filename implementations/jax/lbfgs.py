@@ -79,7 +79,7 @@ class LBFGS:
     ) -> tuple[Point, int | Array]:
         """The point at t = `size`; in a step's last iteration nobody asks for the loss there."""
         asked = inner.iteration + 1 < self.inner_iterations
-        return when(asked, lambda: evaluate(size), start._replace(size=size)), 1
+        return when(asked, lambda: evaluate(size), lambda: start._replace(size=size)), 1
 
     def _iterate(self, evaluate: Callable[[Array], tuple[Losses, Array]], inner: Inner) -> Inner:
         last, gradient = inner.state, inner.gradient
@@ -96,7 +96,7 @@ class LBFGS:
         start = Point(jnp.zeros_like(size), inner.loss, gradient, slope)
         descends = ~(slope > -self.tolerance_change)
         point, evaluations = when(
-            descends, lambda: self.search(along, start, size, direction, inner), (start._replace(size=size), 0)
+            descends, lambda: self.search(along, start, size, direction, inner), lambda: (start._replace(size=size), 0)
         )
         state = State(pairs, direction, point.size, gradient, last.iterations + 1)
         vector = jnp.where(descends, inner.vector + point.size * direction, inner.vector)

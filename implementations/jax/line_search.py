@@ -76,15 +76,15 @@ def lazy(loss: Callable, start: Array, choice: int | Array) -> tuple[int | Array
     """
 
     def beyond(index: int | Array) -> Array:
-        return when((index >= 0) & (index <= LAST), lambda: loss(index), jnp.full_like(start, jnp.inf))
+        return when((index >= 0) & (index <= LAST), lambda: loss(index), lambda: jnp.full_like(start, jnp.inf))
 
     here, below = loss(choice), beyond(choice - 1)
     descends = below <= here
-    ahead = when(~descends, lambda: beyond(choice + 1), below)
+    ahead = when(~descends, lambda: beyond(choice + 1), lambda: below)
     direction = jnp.where(descends, -1, 1)
     end = while_loop(better, lambda walk: onward(beyond, walk), Walk(choice, here, ahead, direction, 3 - 1 * descends))
     trusted = end.lowest < start * (1 - ROUNDING)
-    best, lowest, _ = when(~trusted, lambda: exhaustive(loss, start, choice), (end.choice, end.lowest, 0))
+    best, lowest, _ = when(~trusted, lambda: exhaustive(loss, start, choice), lambda: (end.choice, end.lowest, 0))
     return best, lowest, end.evaluations + len(GRID) * ~trusted
 
 

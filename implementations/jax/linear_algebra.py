@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.linalg import solve_triangular
+from jax.scipy.linalg import cho_solve, solve_triangular
+
+from implementations.jax.control import when
 
 
 def eigh(matrix: Array) -> tuple[Array, Array]:
@@ -24,6 +26,19 @@ def pseudo_inverse_solve(matrix: Array, vector: Array) -> Array:
     kept = magnitude > jnp.finfo(values.dtype).eps * len(values) * magnitude.max()
     inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1), 0 * values)
     return vectors @ (inverse * (vectors.T @ vector))
+
+
+def damped_solve(matrix: Array, damping: float, vector: Array) -> Array:
+    """(G + λI)⁺ v of a positive semidefinite matrix G: by Cholesky where no eigenvalue can count as zero."""
+    matrix = matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype)
+    factor = cholesky(matrix)
+    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding: hence the two
+    negligible = 2 * jnp.finfo(matrix.dtype).eps * len(matrix) * jnp.linalg.norm(matrix)
+    return when(
+        jnp.isfinite(factor[-1, -1]) & (damping > negligible),
+        lambda: cho_solve((factor, True), vector),
+        lambda: pseudo_inverse_solve(matrix, vector),
+    )
 
 
 def generalized_eigh(reference: Array, matrix: Array) -> tuple[Array, Array]:

@@ -6,31 +6,48 @@ from operator import add
 import jax.numpy as jnp
 from jax import Array
 
+from implementations.jax.network import linear
 from implementations.jax.objective import Linearization, weigh
 from implementations.jax.parameters import Params
 
 
 def jacobian_blocks(term: Linearization) -> list[Array]:
     """∂r/∂[W | b] a layer, [n·r, out·(in + 1)]: row (n, c) is Σ_s q_{n,c,s} a_{n,s}ᵀ, flattened by rows."""
-    blocks = (jnp.einsum("csno,sni->ncoi", q, a) for q, a in zip(term.cotangents, term.inputs, strict=True))
-    return [block.reshape(term.residual.size, -1) for block in blocks]
+    layers = zip(term.cotangents, term.inputs, strict=True)
+    blocks = (jacobian_rows(q, full_rows(a, q.shape[1])) for q, a in layers)
+    return [rows.reshape(term.residual.size, -1) for rows in blocks]
+
+
+def jacobian_rows(cotangents: Array, rows: Array) -> Array:
+    """Σ_s q_{n,c,s} a_{n,s}ᵀ of one layer [n, r, out, in + 1], its input rows with the bias's coordinate."""
+    return jnp.einsum("csno,sni->ncoi", cotangents, rows)
+
+
+def full_rows(inputs: Array, rows: int) -> Array:
+    """A layer's input rows [S, n, in + 1] with the bias's coordinate, those of the first layer written out."""
+    n, width = inputs.shape[1:]
+    if len(inputs) < rows:
+        identity = jnp.broadcast_to(jnp.eye(width, dtype=inputs.dtype)[:, None], (width, n, width))
+        inputs = jnp.concatenate([inputs, identity, jnp.zeros_like(inputs)])
+    bias = jnp.zeros((rows, n, 1), inputs.dtype).at[0].set(1)
+    return jnp.concatenate([inputs, bias], axis=2)
 
 
 def products(term: Linearization, directions: Params) -> Array:
     """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
-    return reduce(add, ((q * (a @ direction.T)).sum((1, 3)) for q, a, direction in layers)).T
+    return reduce(add, ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers)).T
+
+
+def transposed_products(term: Linearization, weights: Array) -> Params:
+    """Jᵀ w, a matrix a layer, for weights w [n, r]."""
+    by_component = weights.T[:, None, :, None]
+    return [weigh((by_component * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
 
 
 def gradient(term: Linearization) -> Params:
     """Jᵀ r / n, a matrix a layer."""
-    weights = term.residual.T[:, None, :, None] / len(term.residual)
-    return [weigh((weights * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
-
-
-def total_gradient(terms: tuple[Linearization, Linearization]) -> Params:
-    """∇L, the sum over both terms, a matrix a layer."""
-    return [g + g_b for g, g_b in zip(*map(gradient, terms), strict=True)]
+    return transposed_products(term, term.residual / len(term.residual))
 
 
 def kronecker_factors(term: Linearization, approximation: str, curvature: str) -> list[tuple[Array, Array]]:
@@ -42,8 +59,8 @@ def kronecker_factors(term: Linearization, approximation: str, curvature: str) -
     cotangents = [weighted(q, term.residual) for q in term.cotangents] if curvature == "empirical" else term.cotangents
     layers = zip(cotangents, term.inputs, strict=True)
     if curvature == "forward-only":
-        return [(input_factor(a, approximation), jnp.eye(q.shape[-1], dtype=q.dtype)) for q, a in layers]
-    return [(input_factor(a, approximation), cotangent_factor(q, approximation)) for q, a in layers]
+        return [(input_factor(a, q.shape[1], approximation), jnp.eye(q.shape[-1], dtype=q.dtype)) for q, a in layers]
+    return [(input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation)) for q, a in layers]
 
 
 def weighted(cotangents: Array, residual: Array) -> Array:
@@ -51,10 +68,20 @@ def weighted(cotangents: Array, residual: Array) -> Array:
     return (residual.T[:, None, :, None] * cotangents).sum(0, keepdims=True)
 
 
-def input_factor(inputs: Array, approximation: str) -> Array:
-    """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows."""
-    rows = inputs.mean(0) if approximation == "reduce" else inputs.reshape(-1, inputs.shape[-1])
-    return rows.T @ rows / len(rows)
+def input_factor(inputs: Array, rows: int, approximation: str) -> Array:
+    """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows, the bias's coordinate last."""
+    n, d = inputs.shape[1:]
+    if approximation == "reduce":
+        # the first layer's derivative rows are the identity: their sum is one in every coordinate
+        mean = inputs.mean(0) if len(inputs) == rows else (inputs[0] + 1) / rows
+        mean = jnp.concatenate([mean, jnp.full((n, 1), 1 / rows, mean.dtype)], axis=1)
+        return mean.T @ mean / n
+    flat = inputs.reshape(-1, d)
+    square, edge = flat.T @ flat, inputs[0].sum(0)[:, None]
+    if len(inputs) < rows:
+        square += n * jnp.eye(d, dtype=square.dtype)
+    corner = jnp.full((1, 1), n, square.dtype)
+    return jnp.block([[square, edge], [edge.T, corner]]) / (n * rows)
 
 
 def cotangent_factor(cotangents: Array, approximation: str) -> Array:

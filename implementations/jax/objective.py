@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,9 @@ import numpy as np
 from jax import Array
 
 from implementations.checks import check_shapes
-from implementations.jax.network import ACTIVATIONS, Pass, backward, forward
-from implementations.jax.parameters import Params
+from implementations.jax.network import ACTIVATIONS, Diffuse, Pass, backward, forward
+from implementations.jax.parameters import Params, add
+from implementations.jax.pieces import Pieces, each, join, mean, most_rows, split
 from problems.names import UnknownName
 from problems.problem import Batch, Jet, Operator, Problem, Term
 
@@ -32,7 +33,7 @@ class Linearization(NamedTuple):
     """A term's residual and the factors of its Jacobian: ∂r_{n,c}/∂[W | b] = Σ_s q_{n,c,s} a_{n,s}ᵀ in every layer."""
 
     residual: Array  # [n, r]
-    inputs: list[Array]  # a, [S, n, in + 1] a layer
+    inputs: list[Array]  # a, [S, n, in] a layer; of the first the points alone [1, n, d]
     cotangents: list[Array]  # q, [r, S, n, out] a layer
 
 
@@ -62,7 +63,7 @@ class Objective:
 
     def losses(self, params: Params, batch: Batch) -> Losses:
         """The two terms of the loss."""
-        return Losses(*(half_mean_square(residual) for residual in self.residuals(params, batch)))
+        return Losses(*self._means(half_squares, params, batch))
 
     def loss(self, params: Params, batch: Batch) -> Array:
         """L, the sum of the two terms."""
@@ -70,17 +71,43 @@ class Objective:
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """The losses and ∇L, a matrix a layer: one forward and one backward pass a term."""
-        interior, boundary = self._each_term(differentiate, params, batch)
-        return Losses(interior[0], boundary[0]), [g + h for g, h in zip(interior[1], boundary[1], strict=True)]
+        (interior, slopes), (boundary, slopes_b) = self._means(differentiate, params, batch)
+        return Losses(interior, boundary), add(slopes, slopes_b)
+
+    def means(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
+        """For both terms the mean over the points of a function that gives means over its linearization's points."""
+        return self._means(lambda *at: function(linearize(*at)), params, batch)
+
+    def joined(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
+        """For both terms the arrays [n, …] of a function of linearizations, at all points."""
+        interior, boundary = self._in_pieces(each, lambda *at: function(linearize(*at)), params, batch)
+        return join(interior), join(boundary)
 
     def linearize(self, params: Params, batch: Batch) -> tuple[Linearization, Linearization]:
         """Both terms' residuals with the factors of their Jacobians."""
         return self._each_term(linearize, params, batch)
 
-    def _each_term(self, function: Callable, params: Params, batch: Batch) -> tuple:
+    def linearize_pieces(self, params: Params, batch: Batch) -> tuple[Pieces, Pieces]:
+        """The same, a piece of the points at a time."""
+        return self._in_pieces(each, linearize, params, batch)
+
+    def _means(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
+        return self._in_pieces(mean, function, params, batch)
+
+    def _in_pieces(self, over: Callable, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
+        widest = max(len(matrix) for matrix in params)
+
+        def of(term: Term, activation: str, params: Params, *points: Array) -> Any:
+            parts = split(points, most_rows(widest) // term.operator.rows)
+            return over(lambda part: function(term, activation, params, *part), parts)
+
+        return self._each_term(of, params, batch)
+
+    def _each_term(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
         check_shapes(self.problem, params, batch)
-        terms = zip((self.problem.interior, self.problem.boundary), batch, strict=True)
-        return tuple(function(term, self.activation, params, *points) for term, points in terms)
+        (x, y), (x_b, y_b) = batch
+        interior = function(self.problem.interior, self.activation, params, x, y)
+        return interior, function(self.problem.boundary, self.activation, params, x_b, y_b)
 
 
 class Evaluation(NamedTuple):
@@ -89,27 +116,32 @@ class Evaluation(NamedTuple):
     done: Pass
     residual: Array  # r [n, r]
     pull: Callable[[Array], tuple[Array]]  # from a cotangent of r to that of the network's output rows
-    diffusion: Array | None
+    diffuse: Diffuse | None
 
 
 def evaluate(term: Term, activation: str, params: Params, x: Array, y: Array) -> Evaluation:
     """Push the points' jets through the network and the operator."""
-    diffusion = diffusion_like(term.operator, x.dtype)
-    done = forward(activation, params, x, diffusion)
+    diffuse = diffusion_like(term.operator, x.dtype)
+    done = forward(activation, params, x, diffuse)
 
     def read(rows: Array) -> Array:
         return term.operator.residual(as_jet(rows), x, y)
 
     residual, pull = jax.vjp(read, done.outputs[-1])
-    return Evaluation(done, residual, pull, diffusion)
+    return Evaluation(done, residual, pull, diffuse)
+
+
+def half_squares(term: Term, activation: str, params: Params, x: Array, y: Array) -> Array:
+    """A term's loss."""
+    return half_mean_square(evaluate(term, activation, params, x, y).residual)
 
 
 def differentiate(term: Term, activation: str, params: Params, x: Array, y: Array) -> tuple[Array, Params]:
     """A term's loss and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/∂[W | b] / n."""
     at = evaluate(term, activation, params, x, y)
     seed = at.pull(at.residual / len(x))[0]
-    cotangents = backward(params, at.done, seed[None], at.diffusion)
-    return half_mean_square(at.residual), [weigh(q, a) for q, a in zip(cotangents, at.done.inputs, strict=True)]
+    cotangents = backward(activation, params, at.done, seed[None], at.diffuse)
+    return half_mean_square(at.residual), [weigh(q[0], a) for q, a in zip(cotangents, at.done.inputs, strict=True)]
 
 
 def linearize(term: Term, activation: str, params: Params, x: Array, y: Array) -> Linearization:
@@ -117,12 +149,16 @@ def linearize(term: Term, activation: str, params: Params, x: Array, y: Array) -
     at = evaluate(term, activation, params, x, y)
     components = jnp.eye(at.residual.shape[1], dtype=x.dtype)
     seeds = jnp.stack([at.pull(jnp.broadcast_to(component, at.residual.shape))[0] for component in components])
-    return Linearization(at.residual, at.done.inputs, backward(params, at.done, seeds, at.diffusion))
+    return Linearization(at.residual, at.done.inputs, backward(activation, params, at.done, seeds, at.diffuse))
 
 
 def weigh(cotangents: Array, inputs: Array) -> Array:
-    """Σ_{n,s} q aᵀ [out, in + 1] of cotangents [1, S, n, out] and inputs [S, n, in + 1]."""
-    return cotangents.reshape(-1, cotangents.shape[-1]).T @ inputs.reshape(-1, inputs.shape[-1])
+    """Σ_{n,s} q aᵀ [out, in + 1] of cotangents [S, n, out] and input rows [S, n, in] or the points alone [1, n, d]."""
+    flat = cotangents[: len(inputs)].reshape(-1, cotangents.shape[-1])
+    weights = flat.T @ inputs.reshape(-1, inputs.shape[-1])
+    if len(inputs) < len(cotangents):
+        weights += cotangents[1:-1].sum(1).T
+    return jnp.concatenate([weights, cotangents[0].sum(0)[:, None]], axis=1)
 
 
 def half_mean_square(residual: Array) -> Array:
@@ -137,10 +173,15 @@ def as_jet(rows: Array) -> Jet:
     return Jet(rows[0], rows[1:-1].swapaxes(0, 1), rows[-1])
 
 
-def diffusion_like(operator: Operator, dtype: jnp.dtype) -> Array | None:
-    """A as the points are; its diagonal alone where it has no other entries."""
+def diffusion_like(operator: Operator, dtype: jnp.dtype) -> Diffuse | None:
+    """∇z ↦ A ∇z, with no more products than A needs."""
     if operator.diffusion is None:
         return None
     diagonal = np.diag(operator.diffusion)
-    compact = diagonal if np.array_equal(operator.diffusion, np.diag(diagonal)) else operator.diffusion
-    return jnp.asarray(compact, dtype)
+    if np.array_equal(operator.diffusion, np.eye(len(diagonal))):
+        return lambda gradient: gradient
+    if np.array_equal(operator.diffusion, np.diag(diagonal)):
+        entries = jnp.asarray(diagonal, dtype)[:, None, None]
+        return lambda gradient: entries * gradient
+    matrix = jnp.asarray(operator.diffusion, dtype)
+    return lambda gradient: jnp.einsum("ij,jnh->inh", matrix, gradient)

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from implementations.memory import available_bytes, peak_resident_bytes, reset_peak
+from implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
 
+keep_freed_memory()
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -20,6 +21,11 @@ def from_numpy(array: np.ndarray) -> torch.Tensor:
 def to_numpy(tensor: Any) -> np.ndarray:
     """A copy of a tensor's numbers; waits for them."""
     return tensor.numpy(force=True).copy() if isinstance(tensor, torch.Tensor) else np.array(tensor)
+
+
+def read(value: Any) -> Any:
+    """A tensor's numbers as Python's: the one door through which a step's decisions ask the device, and wait for it."""
+    return value.tolist() if isinstance(value, torch.Tensor) else value
 
 
 def from_numpy_tree(tree: Any) -> Any:

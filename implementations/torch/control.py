@@ -5,21 +5,23 @@ from typing import Any
 
 from torch import Tensor
 
+from implementations.torch.backend import read
 
-def when(condition: bool | Tensor, new: Callable[[], Any], old: Any) -> Any:
-    """`new()` where the condition holds, else `old`, without computing the other."""
-    return new() if condition else old
+
+def when(condition: bool | Tensor, new: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+    """`new()` where the condition holds, else `otherwise()`, without computing the other."""
+    return new() if read(condition) else otherwise()
 
 
 def while_loop(condition: Callable[[Any], bool | Tensor], body: Callable[[Any], Any], state: Any) -> Any:
     """Repeat `state = body(state)` while the condition holds."""
-    while condition(state):
+    while read(condition(state)):
         state = body(state)
     return state
 
 
 def fori_loop(count: int | Tensor, body: Callable[[int, Any], Any], state: Any) -> Any:
     """`state = body(i, state)` for i in 0 … count − 1."""
-    for i in range(int(count)):
+    for i in range(read(count)):
         state = body(i, state)
     return state

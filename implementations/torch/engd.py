@@ -1,6 +1,7 @@
 """Energy natural gradient descent (Müller and Zeinhofer 2023): the gradient solved with the Gramian G = JᵀJ.
 
-G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a block a layer, or its diagonal alone.
+G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a block a layer, or its diagonal alone. Whole
+and without a moving average, the smaller of G and the kernel JJᵀ is solved: they give the same direction.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Fraction, NonNegative, Positive, optimizer
+from implementations.torch import kernel
 from implementations.torch.backend import to_numpy
 from implementations.torch.line_search import Search, follow, never
-from implementations.torch.linear_algebra import first_failure, pseudo_inverse_solve
-from implementations.torch.linearization import jacobian_blocks, total_gradient
-from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.torch.linear_algebra import damped_solve, first_failure
+from implementations.torch.linearization import jacobian_blocks
+from implementations.torch.objective import Losses, Objective, half_mean_square
 from implementations.torch.parameters import Params, select, split_like
 from problems.problem import Batch
 
@@ -26,7 +28,7 @@ class Structure(NamedTuple):
     merge: Callable[[list[Tensor]], list[Tensor]]  # from arrays a layer [..., p] to arrays a block of the Gramian
     gramian: Callable[[Tensor], Tensor]  # of a block's Jacobian rows
     identity: Callable[[Tensor], Tensor]  # on a block, given an array as long
-    solve: Callable[[Tensor, Tensor], Tensor]
+    solve: Callable[[Tensor, float, Tensor], Tensor]  # (G + λI)⁺ v
 
 
 def whole(layers: list[Tensor]) -> list[Tensor]:
@@ -44,10 +46,11 @@ def squares_of_columns(rows: Tensor) -> Tensor:
     return (rows * rows).sum(0)
 
 
-def divide(diagonal: Tensor, vector: Tensor) -> Tensor:
-    """The pseudo-inverse of a diagonal matrix: an exact zero gives 0."""
-    zero = diagonal == 0
-    return torch.where(zero, 0 * vector, vector / torch.where(zero, 1, diagonal))
+def divide(diagonal: Tensor, damping: float, vector: Tensor) -> Tensor:
+    """The pseudo-inverse of a damped diagonal matrix: an exact zero gives 0."""
+    damped = diagonal + damping
+    zero = damped == 0
+    return torch.where(zero, 0 * vector, vector / torch.where(zero, 1, damped))
 
 
 def eye(block: Tensor) -> Tensor:
@@ -55,15 +58,15 @@ def eye(block: Tensor) -> Tensor:
     return torch.eye(len(block), dtype=block.dtype, device=block.device)
 
 
-FULL = Structure(whole, products_of_columns, eye, pseudo_inverse_solve)
-PER_LAYER = Structure(list, products_of_columns, eye, pseudo_inverse_solve)
+FULL = Structure(whole, products_of_columns, eye, damped_solve)
+PER_LAYER = Structure(list, products_of_columns, eye, damped_solve)
 DIAGONAL = Structure(list, squares_of_columns, torch.ones_like, divide)
 
 
 class State(NamedTuple):
     """What ENGD remembers."""
 
-    gramian: list[Tensor]  # the moving average, undamped, an array a block
+    gramian: list[Tensor]  # the moving average, undamped, an array a block; none with decay 0
     search: Search
     failure: Tensor  # the block without a finite direction, -1 for none
 
@@ -84,37 +87,53 @@ class ENGD:
 
     def init(self, objective: Objective, params: Params) -> State:
         """A Gramian of zeros or the identity."""
-        start = [self.structure.identity(block) for block in self.structure.merge([p.flatten() for p in params])]
-        gramian = start if self.identity_init else [torch.zeros_like(block) for block in start]
-        return State(gramian, never(), torch.full((), -1, device=params[0].device))
+        blocks = self.structure.merge([p.flatten() for p in params]) if self.decay else []
+        start = self.structure.identity if self.identity_init else lambda block: 0 * self.structure.identity(block)
+        return State([start(block) for block in blocks], never(), torch.full((), -1, device=params[0].device))
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
-        interior, boundary = objective.linearize(params, batch)
-        losses = Losses(half_mean_square(interior.residual), half_mean_square(boundary.residual))
-        averages = zip(state.gramian, self._gramian(interior), self._gramian(boundary), strict=True)
-        gramian = [self.decay * old + (1 - self.decay) * (new + new_b) for old, new, new_b in averages]
-        slopes = self.structure.merge([slope.flatten() for slope in total_gradient((interior, boundary))])
-        blocks = zip(gramian, slopes, strict=True)
-        solutions = [-self.structure.solve(self._damped(G), slope) for G, slope in blocks]
-        failure = first_failure(solutions)
-        directions = split_like(params, torch.cat(solutions))
+        if self._has_smaller_kernel(params, batch):
+            gramian, (losses, directions, failure) = [], kernel.solve(objective, params, batch, self.damping)
+        else:
+            losses, rows, residual = self._rows(objective, params, batch)
+            gramian = [self.structure.gramian(block) for block in rows]
+            if self.decay:
+                gramian = [
+                    self.decay * old + (1 - self.decay) * new for old, new in zip(state.gramian, gramian, strict=True)
+                ]
+            blocks = zip(gramian, rows, strict=True)
+            solutions = [-self.structure.solve(G, self.damping, block.T @ residual) for G, block in blocks]
+            failure = first_failure(solutions)
+            directions = split_like(params, torch.cat(solutions, dim=0))
         moved, search = follow(self, objective, params, directions, batch, losses, state.search)
-        return select(failure < 0, moved, params), State(gramian, search, failure), losses
+        return select(failure < 0, moved, params), State(gramian if self.decay else [], search, failure), losses
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         block = int(state.failure)
         if block >= 0:
-            damped = to_numpy(self._damped(state.gramian[block]))
-            raise FactorisationFailed({f"Gramian block {block}": damped}, self.damping)
+            average = (
+                to_numpy(state.gramian[block] + self.damping * self.structure.identity(state.gramian[block]))
+                if self.decay
+                else None
+            )
+            raise FactorisationFailed({f"Gramian block {block}": average}, self.damping)
 
-    def _damped(self, gramian: Tensor) -> Tensor:
-        return gramian + self.damping * self.structure.identity(gramian)
+    def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
+        rows, parameters = sum(y.numel() for _, y in batch), sum(matrix.numel() for matrix in params)
+        return self.structure is FULL and self.decay == 0 and self.damping > 0 and rows < parameters
 
-    def _gramian(self, term: Linearization) -> list[Tensor]:
-        blocks = self.structure.merge(jacobian_blocks(term))
-        return [self.structure.gramian(rows) / len(term.residual) for rows in blocks]
+    def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], Tensor]:
+        """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
+        terms = objective.joined(lambda term: (term.residual, jacobian_blocks(term)), params, batch)
+        scales = [len(residual) ** -0.5 for residual, _ in terms]
+        layers = zip(*(blocks for _, blocks in terms), strict=True)
+        rows = [torch.cat([scale * block for scale, block in zip(scales, pair, strict=True)], dim=0) for pair in layers]
+        residual = torch.cat(
+            [scale * residual.flatten() for scale, (residual, _) in zip(scales, terms, strict=True)], dim=0
+        )
+        return Losses(*(half_mean_square(residual) for residual, _ in terms)), self.structure.merge(rows), residual
 
 
 @optimizer

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from implementations.torch.backend import read
 from implementations.torch.control import fori_loop
 
 CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
@@ -33,11 +34,11 @@ def owned(history: History) -> History:
 
 def remember(history: History, step: Tensor, change: Tensor) -> History:
     """Keep a pair where it is curved, in place of the oldest; writes into the buffers."""
-    stored, curvature = int(history.stored), change.dot(step)
+    stored, curvature = read(history.stored), change.dot(step)
     kept, slot = curvature > CURVED, stored % len(history.steps)
     history.steps[slot], history.changes[slot], history.curvatures[slot] = step, change, curvature
     scale = torch.where(kept, curvature / change.dot(change), history.scale)
-    return History(*history[:3], stored + int(kept), scale)
+    return History(*history[:3], stored + read(kept), scale)
 
 
 def quasi_newton(history: History, gradient: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the boundary, each damped on its own.
 """
 
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -10,13 +11,13 @@ from torch import Tensor
 
 from implementations.failures import FactorisationFailed
 from implementations.hyperparameters import Count, Fraction, NonNegative, Positive, optimizer
-from implementations.torch.backend import to_numpy
+from implementations.torch.backend import read, to_numpy
 from implementations.torch.control import when
 from implementations.torch.line_search import Search, follow, never
 from implementations.torch.linear_algebra import KroneckerSum, first_failure, kronecker_sum
-from implementations.torch.linearization import kronecker_factors, total_gradient
+from implementations.torch.linearization import gradient, kronecker_factors
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
-from implementations.torch.parameters import Params, select
+from implementations.torch.parameters import Params, add, select
 from problems.problem import Batch
 
 
@@ -27,6 +28,14 @@ class Factors(NamedTuple):
     B: Tensor  # interior, of the cotangents [out, out]
     A_b: Tensor  # boundary
     B_b: Tensor  # boundary
+
+
+class Summary(NamedTuple):
+    """The means over a term's points that a step needs."""
+
+    loss: Tensor
+    gradient: Params  # Jᵀ r / n
+    factors: list[tuple[Tensor, Tensor]]  # A and B, a layer each
 
 
 class Preconditioner(NamedTuple):
@@ -72,9 +81,10 @@ class KFAC:
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
-        terms = objective.linearize(params, batch)
-        losses = Losses(*(half_mean_square(term.residual) for term in terms))
-        directions, preconditioner = precondition(self, state.preconditioner, terms, total_gradient(terms))
+        summary = partial(summarize, self, state.preconditioner)
+        terms = objective.means(summary, params, batch)
+        losses = Losses(*(term.loss for term in terms))
+        directions, preconditioner = precondition(self, state.preconditioner, terms)
         # the buffer holds directions, not updates: the recorded runs did not scale it by the step size
         momentum = [self.momentum * m + direction for m, direction in zip(state.momentum, directions, strict=True)]
         moved, search = follow(self, objective, params, momentum, batch, losses, state.search)
@@ -97,24 +107,43 @@ def initial(options: Any, params: Params) -> Preconditioner:
     return Preconditioner(0, factors, inverses, torch.full((), -1, device=params[0].device))
 
 
-def precondition(
-    options: Any, state: Preconditioner, terms: tuple[Linearization, Linearization], slopes: Params
-) -> tuple[Params, Preconditioner]:
-    """Δ = −C⁻¹ ∇L, with ∇L in `slopes`, and the state after averaging, damping and inverting the factors."""
-    step = int(state.step)  # counted by Python: no question to the device, but in the first step after a restart
-    factors = when(step % options.factor_interval == 0, lambda: average(options, state.factors, terms), state.factors)
-    inverses = when(step % options.inverse_interval == 0, lambda: invert(options, factors), state.inverses)
-    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)]
-    return directions, Preconditioner(step + 1, factors, inverses, first_failure(directions))
+def summarize(options: Any, state: Preconditioner, term: Linearization) -> Summary:
+    """What a step needs of a term's linearization; where its factors are not due, zeros for them."""
+    factors = when(
+        is_due(state.step, options.factor_interval),
+        lambda: kronecker_factors(term, options.approximation, options.curvature),
+        lambda: [(torch.zeros_like(layer.A), torch.zeros_like(layer.B)) for layer in state.factors],
+    )
+    return Summary(half_mean_square(term.residual), gradient(term), factors)
 
 
-def average(options: Any, factors: list[Factors], terms: tuple[Linearization, Linearization]) -> list[Factors]:
+def is_due(step: int | Tensor, interval: int) -> bool | Tensor:
+    """Whether what is done every `interval` steps is done in this one."""
+    return interval == 1 or read(step) % interval == 0
+
+
+def precondition(options: Any, state: Preconditioner, terms: tuple[Summary, Summary]) -> tuple[Params, Preconditioner]:
+    """Δ = −C⁻¹ ∇L and the state after averaging, damping and inverting the factors."""
+    factors_due, inverses_due = (is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval))
+    factors = when(factors_due, lambda: average(options, state.factors, terms), lambda: state.factors)
+    inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
+    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, total_gradient(terms), strict=True)]
+    return directions, Preconditioner(read(state.step) + 1, factors, inverses, first_failure(directions))
+
+
+def total_gradient(terms: tuple[Summary, Summary]) -> Params:
+    """∇L, the sum over both terms."""
+    return add(terms[0].gradient, terms[1].gradient)
+
+
+def average(options: Any, factors: list[Factors], terms: tuple[Summary, Summary]) -> list[Factors]:
     """F ← β F + (1 − β) F_batch for each of the four factors, without bias correction."""
-    interior, boundary = (kronecker_factors(term, options.approximation, options.curvature) for term in terms)
-    batch = (Factors(*of_layer, *of_layer_b) for of_layer, of_layer_b in zip(interior, boundary, strict=True))
+    layers = zip(factors, terms[0].factors, terms[1].factors, strict=True)
     return [
-        Factors(*(options.decay * old + (1 - options.decay) * new for old, new in zip(olds, news, strict=True)))
-        for olds, news in zip(factors, batch, strict=True)
+        Factors(
+            *(options.decay * old + (1 - options.decay) * new for old, new in zip(olds, (*new, *new_b), strict=True))
+        )
+        for olds, new, new_b in layers
     ]
 
 
@@ -149,7 +178,7 @@ def shifted(matrix: Tensor, by: float | Tensor) -> Tensor:
 
 def check_preconditioner(options: Any, state: Preconditioner) -> None:
     """Raise FactorisationFailed where the last step had no finite direction."""
-    layer = int(state.failure)
+    layer = read(state.failure)
     if layer >= 0:
         factors = damped(options, state.factors[layer])
         names = (f"layer {layer} {name}" for name in ("interior A", "interior B", "boundary A", "boundary B"))

@@ -1,15 +1,16 @@
 """Step sizes: a grid of powers of two, or a constant."""
 
+import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from implementations.torch.backend import read
 from implementations.torch.control import when, while_loop
 from implementations.torch.objective import Losses, Objective
-from implementations.torch.parameters import Params, advance, select
+from implementations.torch.parameters import Params, advance
 from problems.problem import Batch
 
 GRID = [2.0**power for power in range(-30, 1)]  # arXiv 2405.15603, appendix A.1
@@ -28,11 +29,11 @@ class Search(NamedTuple):
 class Walk(NamedTuple):
     """A walk along the grid."""
 
-    choice: int | Tensor
-    lowest: Tensor  # the loss there
-    ahead: Tensor  # the loss one index further
-    direction: int | Tensor  # −1 or 1
-    evaluations: int | Tensor
+    choice: int
+    lowest: float  # the loss there
+    ahead: float  # the loss one index further
+    direction: int  # −1 or 1
+    evaluations: int
 
 
 def never() -> Search:
@@ -50,63 +51,57 @@ def follow(
     """
     if options.learning_rate is not None:
         return advance(params, directions, options.learning_rate), last
-    start = finite(losses.total)
-    grid = grid_like(start.dtype, start.device)
+    start = finite(read(losses.total))
 
-    def loss(index: int | Tensor) -> Tensor:
-        return finite(objective.loss(advance(params, directions, grid[index]), batch))
+    def loss(index: int) -> Tensor:
+        return objective.loss(advance(params, directions, GRID[index]), batch)
 
     search = {"grid": lazy, "grid_exhaustive": exhaustive}[options.line_search]
-    choice, lowest, evaluations = search(loss, start, last.choice)
-    moved = (lowest <= start) & lowest.isfinite()
-    # `take`: an index by a tensor would ask the device
-    chosen = advance(params, directions, grid.take(torch.as_tensor(choice, device=grid.device)))
-    return select(moved, chosen, params), Search(choice, last.evaluations + evaluations, last.stalls + ~moved)
+    choice, lowest, evaluations = search(loss, start, read(last.choice))
+    moved = lowest <= start and lowest < math.inf
+    search = Search(choice, last.evaluations + evaluations, last.stalls + (not moved))
+    return advance(params, directions, GRID[choice]) if moved else params, search
 
 
-def exhaustive(loss: Callable, start: Tensor, choice: int | Tensor) -> tuple[int | Tensor, Tensor, int | Tensor]:
+def exhaustive(loss: Callable[[int], Tensor], start: float, choice: int) -> tuple[int, float, int]:
     """The index of the smallest loss on the grid, that loss, and the number of evaluations."""
-    lowest, best = torch.stack([loss(index) for index in range(len(GRID))]).min(dim=0)
-    return best, lowest, len(GRID)
+    # one question to the device for all
+    candidates = [finite(value) for value in read(torch.stack([loss(index) for index in range(len(GRID))]))]
+    lowest = min(candidates)
+    return candidates.index(lowest), lowest, len(GRID)
 
 
-def lazy(loss: Callable, start: Tensor, choice: int | Tensor) -> tuple[int | Tensor, Tensor, int | Tensor]:
+def lazy(loss: Callable[[int], Tensor], start: float, choice: int) -> tuple[int, float, int]:
     """The same where the grid has one minimum, by walking downhill from the last choice.
 
     The whole grid is looked at where the walk's end is no better than the start, or by no more than rounding.
     """
-    choice = int(choice)
 
-    def beyond(index: int | Tensor) -> Tensor:
-        return when((index >= 0) & (index <= LAST), lambda: loss(index), torch.full_like(start, torch.inf))
+    def beyond(index: int) -> float:
+        return when(0 <= index <= LAST, lambda: finite(read(loss(index))), lambda: math.inf)
 
-    here, below = loss(choice), beyond(choice - 1)
+    here, below = beyond(choice), beyond(choice - 1)
     descends = below <= here
-    ahead = when(~descends, lambda: beyond(choice + 1), below)
-    direction = when(descends, lambda: -1, 1)
-    end = while_loop(better, lambda walk: onward(beyond, walk), Walk(choice, here, ahead, direction, 3 - 1 * descends))
-    trusted = end.lowest < start * (1 - ROUNDING)
-    best, lowest, _ = when(~trusted, lambda: exhaustive(loss, start, choice), (end.choice, end.lowest, 0))
-    return best, lowest, end.evaluations + len(GRID) * ~trusted
+    ahead = when(descends, lambda: below, lambda: beyond(choice + 1))
+    direction = when(descends, lambda: -1, lambda: 1)
+    end = while_loop(better, lambda walk: onward(beyond, walk), Walk(choice, here, ahead, direction, 3 - descends))
+    if end.lowest < start * (1 - ROUNDING):
+        return end.choice, end.lowest, end.evaluations
+    best, lowest, evaluations = exhaustive(loss, start, choice)
+    return best, lowest, end.evaluations + evaluations
 
 
-def better(walk: Walk) -> Tensor:
+def better(walk: Walk) -> bool:
     """Whether the loss one index further is better; of equal ones, that of the smaller step."""
-    return (walk.ahead < walk.lowest) | ((walk.ahead == walk.lowest) & (walk.direction < 0) & walk.ahead.isfinite())
+    return walk.ahead < walk.lowest or (walk.ahead == walk.lowest < math.inf and walk.direction < 0)
 
 
-def onward(loss: Callable, walk: Walk) -> Walk:
+def onward(loss: Callable[[int], float], walk: Walk) -> Walk:
     """One index further."""
     choice = walk.choice + walk.direction
     return Walk(choice, walk.ahead, loss(choice + walk.direction), walk.direction, walk.evaluations + 1)
 
 
-def finite(loss: Tensor) -> Tensor:
+def finite(loss: float) -> float:
     """The loss, infinite where it is not a number."""
-    return loss.nan_to_num(nan=torch.inf, posinf=torch.inf)
-
-
-@lru_cache
-def grid_like(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The grid on the losses' device."""
-    return torch.tensor(GRID, dtype=dtype, device=device)
+    return math.inf if math.isnan(loss) else loss

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from implementations.torch.control import when
+
 
 def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite or has none."""
@@ -30,6 +32,20 @@ def pseudo_inverse_solve(matrix: Tensor, vector: Tensor) -> Tensor:
     kept = magnitude > torch.finfo(values.dtype).eps * len(values) * magnitude.max()
     inverse = torch.where(kept, 1 / torch.where(kept, values, 1), 0 * values)
     return vectors @ (inverse * (vectors.T @ vector))
+
+
+def damped_solve(matrix: Tensor, damping: float, vector: Tensor) -> Tensor:
+    """(G + λI)⁺ v of a positive semidefinite matrix G: by Cholesky where no eigenvalue can count as zero."""
+    matrix = matrix.clone()
+    matrix.diagonal().add_(damping)
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding: hence the two
+    negligible = 2 * torch.finfo(matrix.dtype).eps * len(matrix) * torch.linalg.matrix_norm(matrix)
+    return when(
+        (info == 0) & (damping > negligible),
+        lambda: torch.cholesky_solve(vector[:, None], factor)[:, 0],
+        lambda: pseudo_inverse_solve(matrix, vector),
+    )
 
 
 def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:

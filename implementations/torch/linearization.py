@@ -6,31 +6,49 @@ from operator import add
 import torch
 from torch import Tensor
 
+from implementations.torch.network import linear
 from implementations.torch.objective import Linearization, weigh
 from implementations.torch.parameters import Params
 
 
 def jacobian_blocks(term: Linearization) -> list[Tensor]:
     """∂r/∂[W | b] a layer, [n·r, out·(in + 1)]: row (n, c) is Σ_s q_{n,c,s} a_{n,s}ᵀ, flattened by rows."""
-    blocks = (torch.einsum("csno,sni->ncoi", q, a) for q, a in zip(term.cotangents, term.inputs, strict=True))
-    return [block.flatten(0, 1).flatten(1) for block in blocks]
+    layers = zip(term.cotangents, term.inputs, strict=True)
+    blocks = (jacobian_rows(q, full_rows(a, q.shape[1])) for q, a in layers)
+    return [rows.flatten(0, 1).flatten(1) for rows in blocks]
+
+
+def jacobian_rows(cotangents: Tensor, rows: Tensor) -> Tensor:
+    """Σ_s q_{n,c,s} a_{n,s}ᵀ of one layer [n, r, out, in + 1], its input rows with the bias's coordinate."""
+    return torch.einsum("csno,sni->ncoi", cotangents, rows)
+
+
+def full_rows(inputs: Tensor, rows: int) -> Tensor:
+    """A layer's input rows [S, n, in + 1] with the bias's coordinate, those of the first layer written out."""
+    n, width = inputs.shape[1:]
+    if len(inputs) < rows:
+        identity = torch.eye(width, dtype=inputs.dtype, device=inputs.device)[:, None].expand(width, n, width)
+        inputs = torch.cat([inputs, identity, torch.zeros_like(inputs)])
+    bias = inputs.new_zeros(rows, n, 1)
+    bias[0] = 1
+    return torch.cat([inputs, bias], dim=2)
 
 
 def products(term: Linearization, directions: Params) -> Tensor:
     """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
-    return reduce(add, ((q * (a @ direction.T)).sum((1, 3)) for q, a, direction in layers)).T
+    return reduce(add, ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers)).T
+
+
+def transposed_products(term: Linearization, weights: Tensor) -> Params:
+    """Jᵀ w, a matrix a layer, for weights w [n, r]."""
+    by_component = weights.T[:, None, :, None]
+    return [weigh((by_component * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
 
 
 def gradient(term: Linearization) -> Params:
     """Jᵀ r / n, a matrix a layer."""
-    weights = term.residual.T[:, None, :, None] / len(term.residual)
-    return [weigh((weights * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
-
-
-def total_gradient(terms: tuple[Linearization, Linearization]) -> Params:
-    """∇L, the sum over both terms, a matrix a layer."""
-    return [g + g_b for g, g_b in zip(*map(gradient, terms), strict=True)]
+    return transposed_products(term, term.residual / len(term.residual))
 
 
 def kronecker_factors(term: Linearization, approximation: str, curvature: str) -> list[tuple[Tensor, Tensor]]:
@@ -43,9 +61,10 @@ def kronecker_factors(term: Linearization, approximation: str, curvature: str) -
     layers = zip(cotangents, term.inputs, strict=True)
     if curvature == "forward-only":
         return [
-            (input_factor(a, approximation), torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)) for q, a in layers
+            (input_factor(a, q.shape[1], approximation), torch.eye(q.shape[-1], dtype=q.dtype, device=q.device))
+            for q, a in layers
         ]
-    return [(input_factor(a, approximation), cotangent_factor(q, approximation)) for q, a in layers]
+    return [(input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation)) for q, a in layers]
 
 
 def weighted(cotangents: Tensor, residual: Tensor) -> Tensor:
@@ -53,10 +72,20 @@ def weighted(cotangents: Tensor, residual: Tensor) -> Tensor:
     return (residual.T[:, None, :, None] * cotangents).sum(0, keepdim=True)
 
 
-def input_factor(inputs: Tensor, approximation: str) -> Tensor:
-    """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows."""
-    rows = inputs.mean(0) if approximation == "reduce" else inputs.flatten(0, 1)
-    return rows.T @ rows / len(rows)
+def input_factor(inputs: Tensor, rows: int, approximation: str) -> Tensor:
+    """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows, the bias's coordinate last."""
+    n, d = inputs.shape[1:]
+    if approximation == "reduce":
+        # the first layer's derivative rows are the identity: their sum is one in every coordinate
+        mean = inputs.mean(0) if len(inputs) == rows else (inputs[0] + 1) / rows
+        mean = torch.cat([mean, mean.new_full((n, 1), 1 / rows)], dim=1)
+        return mean.T @ mean / n
+    flat = inputs.flatten(0, 1)
+    square, edge = flat.T @ flat, inputs[0].sum(0)[:, None]
+    if len(inputs) < rows:
+        square += n * torch.eye(d, dtype=square.dtype, device=square.device)
+    corner = square.new_full((1, 1), n)
+    return torch.cat([torch.cat([square, edge], dim=1), torch.cat([edge.T, corner], dim=1)]) / (n * rows)
 
 
 def cotangent_factor(cotangents: Tensor, approximation: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""A network's parameters: a list of matrices, moved along directions, flattened to a vector and back."""
+"""A network's parameters: a list of matrices, moved along directions, added, flattened to a vector and back."""
 
 import torch
 from torch import Tensor
@@ -9,6 +9,11 @@ Params = list[Tensor]  # a matrix [W | b] a layer, [out, in + 1]
 def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
     """θ + α d."""
     return [matrix + alpha * direction for matrix, direction in zip(params, directions, strict=True)]
+
+
+def add(params: Params, others: Params) -> Params:
+    """Their sums."""
+    return [matrix + other for matrix, other in zip(params, others, strict=True)]
 
 
 def select(condition: Tensor, params: Params, otherwise: Params) -> Params:

@@ -1,0 +1,84 @@
+"""The kernel JJᵀ of the residuals, and natural gradient descent with it: the Gramian's twin, as large as the points.
+
+(JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with the rows of J and r divided by √N in the interior and √M on the boundary.
+JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from implementations.jax.linear_algebra import damped_solve, first_failure
+from implementations.jax.linearization import full_rows, jacobian_rows, transposed_products
+from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.jax.parameters import Params, add
+from implementations.jax.pieces import mean, split
+from problems.problem import Batch
+
+LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
+
+
+def solve(objective: Objective, params: Params, batch: Batch, damping: float) -> tuple[Losses, Params, Array]:
+    """The losses, the direction −Jᵀ (JJᵀ + λI)⁺ r, and 0 where it is not finite, else −1."""
+    terms = objective.linearize(params, batch)
+    scales = [len(term.residual) ** -0.5 for term in terms]
+    residual = jnp.concatenate([scale * term.residual.flatten() for scale, term in zip(scales, terms, strict=True)])
+    weights = damped_solve(scaled_kernel(terms), damping, residual)
+    directions = transposed(terms, -weights)
+    return Losses(*(half_mean_square(term.residual) for term in terms)), directions, first_failure([weights])
+
+
+def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Array:
+    """JJᵀ of both terms' rows [N·r + M·r_b, N·r + M·r_b], the rows divided by √N and √M."""
+    interior, boundary = terms
+    N, M = len(interior.residual), len(boundary.residual)
+    mixed = kernel(interior, boundary) / (N * M) ** 0.5
+    upper = jnp.concatenate([kernel(interior, interior) / N, mixed], axis=1)
+    return jnp.concatenate([upper, jnp.concatenate([mixed.T, kernel(boundary, boundary) / M], axis=1)], axis=0)
+
+
+def transposed(terms: tuple[Linearization, Linearization], weights: Array) -> Params:
+    """Jᵀ w for a weight w of each row, the rows divided by √N and √M."""
+    residuals = terms[0].residual, terms[1].residual
+    parts = jnp.split(weights, [residuals[0].size])
+    shares = (
+        part.reshape(residual.shape) / len(residual) ** 0.5 for part, residual in zip(parts, residuals, strict=True)
+    )
+    return add(*(transposed_products(term, share) for term, share in zip(terms, shares, strict=True)))
+
+
+def kernel(one: Linearization, other: Linearization) -> Array:
+    """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
+    layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
+    return sum((layer_kernel(*layer) for layer in layers), start=jnp.zeros(())).reshape(one.residual.size, -1)
+
+
+def layer_kernel(q: Array, a: Array, q2: Array, a2: Array) -> Array:
+    """A layer's part [n, r, n', r'], by products of rows or of the layer's Jacobian, whichever are fewer."""
+    a, a2 = full_rows(a, q.shape[1]), full_rows(a2, q2.shape[1])
+    out, columns = q.shape[-1], a.shape[-1]
+    by_rows = len(a) * len(a2) * (out + columns) < out * columns
+    return rows_pairwise(q, a, q2, a2) if by_rows else neurons_together(q, a, q2, a2)
+
+
+def rows_pairwise(q: Array, a: Array, q2: Array, a2: Array) -> Array:
+    """Σ_{s,t} (q_sᵀ q_t) (a_sᵀ a_t): products of rows, the Jacobian is never made."""
+
+    def add(i: Array, total: Array) -> Array:
+        s, t = i // len(a2), i % len(a2)
+        return total + jnp.einsum("cno,kmo->ncmk", q[:, s], q2[:, t]) * (a[s] @ a2[t].T)[:, None, :, None]
+
+    zeros = jnp.zeros((q.shape[2], q.shape[0], q2.shape[2], q2.shape[0]), q.dtype)
+    return jax.lax.fori_loop(0, len(a) * len(a2), add, zeros)
+
+
+def neurons_together(q: Array, a: Array, q2: Array, a2: Array) -> Array:
+    """J J'ᵀ with the layer's Jacobian of some neurons at a time."""
+
+    def of(part: tuple[Array, Array]) -> Array:
+        some, some2 = (cotangents.transpose(1, 2, 3, 0) for cotangents in part)
+        J, J2 = jacobian_rows(some, a), jacobian_rows(some2, a2)
+        return jnp.einsum("ncoi,mkoi->ncmk", J, J2) / len(part[0])
+
+    most = LARGEST // (max(q.shape[2], q2.shape[2]) * a.shape[-1])
+    return q.shape[-1] * mean(of, split((q.transpose(3, 0, 1, 2), q2.transpose(3, 0, 1, 2)), most))
