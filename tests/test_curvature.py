@@ -1,6 +1,7 @@
 """Kronecker factors, Gramians and their solves against dense linear algebra and the recorded golden numbers."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,16 +71,18 @@ def test_golden_gramian_and_engd(golden):
 
 @in_both
 def test_golden_kfac_and_the_quadratic_model(golden):
-    terms = golden.objective.linearize(golden.params, golden.batch)
     optimizer, state, _ = golden.prepare("kfac", damping=1e-3, decay=0.5)
-    slopes = golden.part("linearization").total_gradient(terms)
-    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms, slopes)
+    summary = partial(golden.part("kfac").summarize, optimizer, state.preconditioner)
+    terms = golden.objective.means(summary, golden.params, golden.batch)
+    slopes = golden.part("kfac").total_gradient(terms)
+    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms)
     expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
     assert relative(golden.numpy(directions), expected) <= 1e-10
     recorded, part = GOLDEN["kfac_auto"], golden.part("kfac_star")
     previous = golden.framework.backend.from_numpy(np.array(recorded["previous_update_flat"]))
     update = golden.part("parameters").split_like(golden.params, previous)
-    matrix, slope = part.quadratic_model(terms, slopes, directions, update, 1e-3)
+    pieces = golden.objective.linearize_pieces(golden.params, golden.batch)
+    matrix, slope = part.quadratic_model(pieces, slopes, directions, update, 1e-3)
     assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
     assert relative(golden.numpy(slope), np.array(recorded["rhs"])) <= 1e-10
     assert relative(golden.numpy(part.minimize_quadratic(matrix, slope)), np.array(recorded["alpha_mu"])) <= 1e-10
@@ -141,8 +144,22 @@ def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
     values = np.array([-4.0, 0.5, 1.1 * 20 * EPS, 0.9 * 20 * EPS, 1.0])
     ours = case.numpy(algebra.pseudo_inverse_solve(put(np.diag(values)), put(values)))
     assert ours == pytest.approx([1, 1, 1, 0, 1], rel=1e-12)
-    divided = case.numpy(case.part("engd").divide(put(np.array([0.0, 2.0])), put(np.array([3.0, 3.0]))))
+    divided = case.numpy(case.part("engd").divide(put(np.array([-0.5, 1.5])), 0.5, put(np.array([3.0, 3.0]))))
     assert divided.tolist() == [0.0, 1.5]
+
+
+@frameworks
+@pytest.mark.parametrize(("damping", "smallest"), [(1e-3, 0.0), (1e-3, 1.0), (0.0, 1.0), (1e-15, 0.0), (0.5, -1.0)])
+def test_the_damped_solve_is_the_pseudo_inverse(framework, damping, smallest):
+    """By Cholesky or not: with a damping that is no more than rounding, and where the matrix is not definite."""
+    generator = np.random.default_rng(2)
+    case = small(framework, coupled_2d)
+    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    vectors = np.linalg.qr(generator.normal(size=(5, 5)))[0]
+    matrix, right = vectors * [smallest, 2.0, 3.0, 4.0, 50.0] @ vectors.T, generator.normal(size=5)
+    damped = matrix + damping * np.eye(5)
+    ours = case.numpy(algebra.damped_solve(put(matrix), damping, put(right)))
+    assert relative(ours, np.linalg.pinv(damped, rcond=5 * 2.2e-16, hermitian=True) @ right) <= 1e-9
 
 
 @frameworks

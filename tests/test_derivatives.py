@@ -1,5 +1,6 @@
 """Jets, residuals' cotangents, Jacobians and gradients against the frameworks' own automatic differentiation."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,10 +74,9 @@ def plain_jet(case, points):
 @pytest.mark.parametrize("diffusion", [np.eye(2), np.diag([0.0, 1.0]), DIFFUSION], ids=["identity", "space", "full"])
 def test_the_jet_equals_nested_automatic_differentiation(framework, network, diffusion):
     case = small(framework, coupled_2d, network)
-    objective, x = case.part("objective"), case.batch[0][0]
-    A = diffusion if diffusion[0, 1] else np.diag(diffusion)
-    A, activation = case.framework.backend.from_numpy(A), case.objective.activation
-    rows = case.part("network").forward(activation, case.params, x, A).outputs[-1]
+    objective, (x, y) = case.part("objective"), case.batch[0]
+    term = replace(coupled_2d.interior, operator=replace(coupled_2d.interior.operator, diffusion=diffusion))
+    rows = objective.evaluate(term, case.objective.activation, case.params, x, y).done.outputs[-1]
     value, gradient, curvature = case.numpy(objective.as_jet(rows))
     u, slope, bend = plain_jet(case, x)
     assert relative(value, u) <= 1e-13
@@ -89,7 +89,9 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
 def test_slopes_are_the_activation_s_derivatives(framework, name):
     case = small(framework, coupled_2d)
     z = np.linspace(-3, 3, 41)
-    slopes = case.numpy(case.part("network").ACTIVATIONS[name](case.framework.backend.from_numpy(z)))
+    activation = case.part("network").ACTIVATIONS[name]
+    slopes = activation.slopes(case.framework.backend.from_numpy(z))
+    slopes = case.numpy([*slopes, activation.third(slopes)])
     angles = 2 * np.pi * np.arange(32) / 32
     around = getattr(np, name)(z[:, None] + 0.5 * np.exp(1j * angles))  # Cauchy's integral on a circle
     factorial = 1
@@ -133,10 +135,10 @@ def test_engd_s_gramians_equal_automatic_differentiation(framework):
     layers = [interior + boundary for interior, boundary in zip(*a_layer, strict=True)]
     diagonals = [np.diag(block) for block in layers]
     expected = {"engd": [sum(whole)], "engd_per_layer": layers, "engd_diagonal": diagonals}
-    terms = case.objective.linearize(case.params, case.batch)
     for name, blocks in expected.items():
-        of_terms = map(case.framework.OPTIMIZERS[name]()._gramian, terms)
-        gramian = [interior + boundary for interior, boundary in zip(*case.numpy(list(of_terms)), strict=True)]
+        _, state, step = case.prepare(name, decay=0.5)
+        _, state, _ = step(case.params, state, case.batch)
+        gramian = [2 * block for block in case.numpy(state.gramian)]
         assert [block.shape for block in gramian] == [block.shape for block in blocks]
         assert relative(gramian, blocks) <= 1e-12
 
@@ -149,14 +151,15 @@ def test_cotangents_equal_automatic_differentiation(framework, problem):
     network, objective = case.part("network"), case.part("objective")
     x, y = case.batch[0]
     term = objective.linearize(problem.interior, "tanh", case.params, x, y)
-    diffusion = objective.evaluate(problem.interior, "tanh", case.params, x, y).diffusion
+    diffuse = objective.evaluate(problem.interior, "tanh", case.params, x, y).diffuse
+    tanh = network.ACTIVATIONS["tanh"]
 
     def residual(*shifts):
-        rows = network.with_bias(network.first_rows(x, diffusion))
-        for matrix, shift in zip(case.params[:-1], shifts, strict=False):
-            rows = rows @ matrix.T + shift
-            rows = network.activate(network.ACTIVATIONS["tanh"](rows[0]), rows, diffusion)
-        return problem.interior.operator.residual(objective.as_jet(rows @ case.params[-1].T + shifts[-1]), x, y)
+        rows = network.linear(case.params[0], x[None], problem.interior.operator.rows) + shifts[0]
+        for matrix, shift in zip(case.params[1:], shifts[1:], strict=True):
+            rows = network.activate(tanh.slopes(rows[0]), network.bending(rows, diffuse), rows)
+            rows = network.linear(matrix, rows, len(rows)) + shift
+        return problem.interior.operator.residual(objective.as_jet(rows), x, y)
 
     shifts = [q[0] * 0 for q in term.cotangents]
     exact = autodiff(framework).jacobian(residual, argnums=tuple(range(len(shifts))))(*shifts)
