@@ -8,7 +8,7 @@ from test_derivatives import exact_jacobians
 
 import problems
 
-PROBLEMS = [problems.get("poisson_sine_2d"), problems.get("log_fokker_planck_2d"), coupled_2d]
+PROBLEMS = [problems.get("heat_sum_2d"), coupled_2d]
 every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 
 

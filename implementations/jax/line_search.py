@@ -28,10 +28,11 @@ class Search(NamedTuple):
 class Walk(NamedTuple):
     """A walk along the grid."""
 
-    choice: int | Array
+    next: int | Array  # the index to look at
+    choice: int | Array  # the best so far
     lowest: Array  # the loss there
-    ahead: Array  # the loss one index further
     direction: int | Array  # −1 or 1
+    ended: bool | Array
     evaluations: int | Array
 
 
@@ -70,33 +71,34 @@ def exhaustive(loss: Callable, start: Array, choice: int | Array) -> tuple[int |
 
 
 def lazy(loss: Callable, start: Array, choice: int | Array) -> tuple[int | Array, Array, int | Array]:
-    """The same where the grid has one minimum, by walking downhill from the last choice.
+    """The same where the grid has one minimum: from the last choice to smaller steps, or else to larger ones, downhill.
 
     The whole grid is looked at where the walk's end is no better than the start, or by no more than rounding.
     """
 
-    def beyond(index: int | Array) -> Array:
-        return when((index >= 0) & (index <= LAST), lambda: loss(index), lambda: jnp.full_like(start, jnp.inf))
+    def onward(walk: Walk) -> Walk:
+        inside = (walk.next >= 0) & (walk.next <= LAST)
+        ahead = when(inside, lambda: loss(walk.next), lambda: jnp.full_like(start, jnp.inf))
+        accepted = (walk.evaluations == 0) | is_better(ahead, walk)
+        turns = ~accepted & (walk.direction < 0) & (walk.choice == choice)
+        best = jnp.where(accepted, walk.next, walk.choice)
+        lowest = jnp.where(accepted, ahead, walk.lowest)
+        direction = jnp.where(turns, 1, walk.direction)
+        return Walk(best + direction, best, lowest, direction, ~accepted & ~turns, walk.evaluations + inside)
 
-    here, below = loss(choice), beyond(choice - 1)
-    descends = below <= here
-    ahead = when(~descends, lambda: beyond(choice + 1), lambda: below)
-    direction = jnp.where(descends, -1, 1)
-    end = while_loop(better, lambda walk: onward(beyond, walk), Walk(choice, here, ahead, direction, 3 - 1 * descends))
+    end = while_loop(
+        lambda walk: ~walk.ended, onward, Walk(choice, choice, jnp.full_like(start, jnp.inf), -1, False, 0)
+    )
     trusted = end.lowest < start * (1 - ROUNDING)
-    best, lowest, _ = when(~trusted, lambda: exhaustive(loss, start, choice), lambda: (end.choice, end.lowest, 0))
+    best, lowest, _ = when(
+        trusted, lambda: (end.choice, end.lowest, len(GRID)), lambda: exhaustive(loss, start, choice)
+    )
     return best, lowest, end.evaluations + len(GRID) * ~trusted
 
 
-def better(walk: Walk) -> Array:
-    """Whether the loss one index further is better; of equal ones, that of the smaller step."""
-    return (walk.ahead < walk.lowest) | ((walk.ahead == walk.lowest) & (walk.direction < 0) & jnp.isfinite(walk.ahead))
-
-
-def onward(loss: Callable, walk: Walk) -> Walk:
-    """One index further."""
-    choice = walk.choice + walk.direction
-    return Walk(choice, walk.ahead, loss(choice + walk.direction), walk.direction, walk.evaluations + 1)
+def is_better(ahead: Array, walk: Walk) -> Array:
+    """Whether the loss ahead is smaller; of equal ones, that of the smaller step is."""
+    return (ahead < walk.lowest) | ((ahead == walk.lowest) & (walk.direction < 0) & jnp.isfinite(ahead))
 
 
 def finite(loss: Array) -> Array:

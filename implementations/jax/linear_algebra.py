@@ -33,7 +33,7 @@ def damped_solve(matrix: Array, damping: float, vector: Array) -> Array:
     matrix = matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype)
     factor = cholesky(matrix)
     # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding: hence the two
-    negligible = 2 * jnp.finfo(matrix.dtype).eps * len(matrix) * jnp.linalg.norm(matrix)
+    negligible = 2 * len(matrix) * float(jnp.finfo(matrix.dtype).eps) * jnp.linalg.norm(matrix)
     return when(
         jnp.isfinite(factor[-1, -1]) & (damping > negligible),
         lambda: cho_solve((factor, True), vector),

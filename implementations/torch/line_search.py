@@ -29,10 +29,11 @@ class Search(NamedTuple):
 class Walk(NamedTuple):
     """A walk along the grid."""
 
-    choice: int
+    next: int  # the index to look at
+    choice: int  # the best so far
     lowest: float  # the loss there
-    ahead: float  # the loss one index further
     direction: int  # −1 or 1
+    ended: bool
     evaluations: int
 
 
@@ -72,34 +73,32 @@ def exhaustive(loss: Callable[[int], Tensor], start: float, choice: int) -> tupl
 
 
 def lazy(loss: Callable[[int], Tensor], start: float, choice: int) -> tuple[int, float, int]:
-    """The same where the grid has one minimum, by walking downhill from the last choice.
+    """The same where the grid has one minimum: from the last choice to smaller steps, or else to larger ones, downhill.
 
     The whole grid is looked at where the walk's end is no better than the start, or by no more than rounding.
     """
 
-    def beyond(index: int) -> float:
-        return when(0 <= index <= LAST, lambda: finite(read(loss(index))), lambda: math.inf)
+    def onward(walk: Walk) -> Walk:
+        inside = 0 <= walk.next <= LAST
+        ahead = when(inside, lambda: finite(read(loss(walk.next))), lambda: math.inf)
+        if walk.evaluations == 0 or is_better(ahead, walk):
+            walk = walk._replace(choice=walk.next, lowest=ahead)
+        elif walk.direction < 0 and walk.choice == choice:
+            walk = walk._replace(direction=1)
+        else:
+            walk = walk._replace(ended=True)
+        return walk._replace(next=walk.choice + walk.direction, evaluations=walk.evaluations + inside)
 
-    here, below = beyond(choice), beyond(choice - 1)
-    descends = below <= here
-    ahead = when(descends, lambda: below, lambda: beyond(choice + 1))
-    direction = when(descends, lambda: -1, lambda: 1)
-    end = while_loop(better, lambda walk: onward(beyond, walk), Walk(choice, here, ahead, direction, 3 - descends))
+    end = while_loop(lambda walk: not walk.ended, onward, Walk(choice, choice, math.inf, -1, False, 0))
     if end.lowest < start * (1 - ROUNDING):
         return end.choice, end.lowest, end.evaluations
     best, lowest, evaluations = exhaustive(loss, start, choice)
     return best, lowest, end.evaluations + evaluations
 
 
-def better(walk: Walk) -> bool:
-    """Whether the loss one index further is better; of equal ones, that of the smaller step."""
-    return walk.ahead < walk.lowest or (walk.ahead == walk.lowest < math.inf and walk.direction < 0)
-
-
-def onward(loss: Callable[[int], float], walk: Walk) -> Walk:
-    """One index further."""
-    choice = walk.choice + walk.direction
-    return Walk(choice, walk.ahead, loss(choice + walk.direction), walk.direction, walk.evaluations + 1)
+def is_better(ahead: float, walk: Walk) -> bool:
+    """Whether the loss ahead is smaller; of equal ones, that of the smaller step is."""
+    return ahead < walk.lowest or (ahead == walk.lowest < math.inf and walk.direction < 0)
 
 
 def finite(loss: float) -> float:

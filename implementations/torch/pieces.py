@@ -22,7 +22,7 @@ Pieces = list[Piece]
 def most_rows(device: torch.device, widest: int) -> int:
     """Rows of a jet that should pass a layer together."""
     # a CPU's cache holds few; below this many the calls themselves cost more. A GPU's array may have 256 MB.
-    return 2**25 // widest if device.type == "cuda" else 1024
+    return 2**25 // widest if device.type == "cuda" else 4096
 
 
 def split(points: tuple[torch.Tensor, ...], most: int) -> Pieces:
