@@ -4,6 +4,9 @@
 JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
 """
 
+import operator
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -50,7 +53,7 @@ def transposed(terms: tuple[Linearization, Linearization], weights: Array) -> Pa
 def kernel(one: Linearization, other: Linearization) -> Array:
     """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
-    return sum((layer_kernel(*layer) for layer in layers), start=jnp.zeros(())).reshape(one.residual.size, -1)
+    return reduce(operator.add, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.size, -1)
 
 
 def layer_kernel(q: Array, a: Array, q2: Array, a2: Array) -> Array:

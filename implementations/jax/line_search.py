@@ -38,7 +38,7 @@ class Walk(NamedTuple):
 
 def never() -> Search:
     """Before the first search."""
-    return Search(jnp.array(LAST), jnp.array(0), jnp.array(0))
+    return Search(*(jnp.full((), number, int) for number in (LAST, 0, 0)))
 
 
 def follow(

@@ -4,6 +4,8 @@
 JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
 """
 
+import operator
+from functools import reduce
 from itertools import product
 
 import torch
@@ -51,7 +53,7 @@ def transposed(terms: tuple[Linearization, Linearization], weights: Tensor) -> P
 def kernel(one: Linearization, other: Linearization) -> Tensor:
     """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
-    return sum((layer_kernel(*layer) for layer in layers), start=torch.zeros(())).reshape(one.residual.numel(), -1)
+    return reduce(operator.add, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.numel(), -1)
 
 
 def layer_kernel(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
