@@ -1,4 +1,4 @@
-"""The command line: optbench run · list · table · plot · parity · verify · tune."""
+"""The command line: optbench run · list · table · plot · parity · verify · tune · profile · scale."""
 
 import signal
 import sys
@@ -228,6 +228,64 @@ def verify(
         typer.echo(problem)
     if problems:
         _end(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", 1)
+
+
+@app.command()
+def profile(
+    problem: Annotated[str, typer.Argument(help="A problem.")],
+    optimizer: Annotated[str, typer.Argument(help="An optimizer.")],
+    network: Annotated[str, typer.Option(help="Activation and widths of the hidden layers.")] = "tanh_64_64_48_48",
+    framework: Annotated[list[str] | None, typer.Option(help="Once for each; if not given, all installed.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter, once for each.")] = None,
+    interior: Annotated[int | None, typer.Option(min=1, help="Interior points; if not given, the problem's.")] = None,
+    boundary: Annotated[int | None, typer.Option(min=1, help="Boundary points; if not given, the problem's.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Cores.")] = 1,
+    seconds: Annotated[float, typer.Option(min=0, help="Measure for about so long, each framework.")] = 10.0,
+) -> None:
+    """Say where a step's time goes: phases, their flops and rates, line search, waits, compilation, memory."""
+    import implementations
+    from harness import expansion, profile, single
+    from harness.timed import Work
+
+    frameworks = tuple(framework or implementations.installed())
+    # a campaign of one run checks every name and value
+    plan = single.campaign(
+        optimizer, frameworks[0], 0, settings or [], interior, boundary, problem=problem, network=network, steps=1
+    )
+    (request,) = expansion.requests(plan, "profile", single.SOURCE)
+    points = {"interior": request.points.interior, "boundary": request.points.boundary}
+    for each in frameworks:
+        work = Work(each, optimizer, problem, network, request.hyperparameters, **points)
+        typer.echo(profile.render(profile.alone(work, threads, seconds)) + "\n")
+
+
+@app.command()
+def scale(
+    problem: Annotated[str, typer.Option(help="A problem.")] = "poisson_sine_2d",
+    width: Annotated[list[int] | None, typer.Option(min=2, help="Once for each; else 16, 32 … 4096.")] = None,
+    optimizer: Annotated[list[str] | None, typer.Option(help="Once for each; else all.")] = None,
+    framework: Annotated[list[str] | None, typer.Option(help="Once for each; else all installed.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps a run; their median counts.")] = 7,
+    limit: Annotated[float, typer.Option(min=1, help="Wall-clock seconds a run, compilation included.")] = 120.0,
+    memory: Annotated[float | None, typer.Option(help="GB a run.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
+) -> None:
+    """Measure a step at growing widths, and fit how its cost grows with the parameters.
+
+    What lacks memory or time is recorded as such. Done runs are not done again.
+    """
+    from rich.console import Console
+
+    import implementations
+    from harness import expansion, runner, store
+    from harness import scale as scales
+
+    limits = {"steps": steps, "limit": limit} | ({"memory": memory} if memory else {})
+    frameworks = framework or implementations.installed()
+    plan = scales.campaign(problem, width or scales.WIDTHS, optimizer or [], frameworks, **limits)
+    folder, console = store.folder(results, "scale"), Console()
+    runner.run(expansion.requests(plan, "scale", "scale"), _crew(plan, folder, None, None, console), folder, console)
+    scales.report(folder, console)
 
 
 def _crew(plan: "Campaign", folder: Path, scheduler: str | None, workers: int | None, console: "Console"):

@@ -107,14 +107,19 @@ def kernel_kills() -> int:
     return 0
 
 
+def pin(threads: int) -> None:
+    """Leave this process so many cores, where the system can; before anything of a framework is imported."""
+    if hasattr(os, "sched_setaffinity"):  # JAX's thread pool has as many threads as the process may use cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+
+
 def _start(reports: Any, threads: int) -> None:
     """In the child, before anything of a framework is imported."""
     global _reports
     _reports = reports
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a terminal interrupts both
     signal.signal(signal.SIGTERM, lambda number, frame: _stop.set())
-    if hasattr(os, "sched_setaffinity"):  # JAX's thread pool has as many threads as the process may use cores
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    pin(threads)
 
 
 def _perform(request: Request, limits: Limits) -> Record:

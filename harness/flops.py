@@ -1,9 +1,12 @@
-"""How many floating-point operations a run needs at least: a bound below every optimizer's, not an estimate."""
+"""Floating-point operations of matrix products and factorisations: a run's lower bound, and a step's by phase.
+
+Left out are activations, the operator, the parameters' update and everything else that is elementwise.
+"""
 
 import problems
 from harness.record import Record, Request
+from harness.timed import Work
 from problems import networks
-from problems.problem import Term
 
 GRADIENT = 2  # forward passes that a gradient costs at least: itself and a way back (which costs two, in fact)
 
@@ -16,13 +19,12 @@ def run(record: Record) -> float:
 def step(request: Request) -> float:
     """Flops of one step, at least: the loss's gradient on one batch, which every optimizer needs in every step.
 
-    Matrix products alone count. Left out are activations, the operator, the parameters' update, curvature, line
-    searches and inner iterations.
+    Curvature, line searches and inner iterations are left out.
     """
     problem = problems.get(request.problem)
     layers = [(out, columns - 1) for out, columns in networks.shapes(request.network, problem.dim, problem.outputs)]
     terms = ((problem.interior, request.points.interior), (problem.boundary, request.points.boundary))
-    return GRADIENT * sum(_forward(layers, points, _rows(term, problem.dim)) for term, points in terms)
+    return GRADIENT * sum(_forward(layers, points, term.operator.rows) for term, points in terms)
 
 
 def _forward(layers: list[tuple[int, int]], points: int, rows: int) -> float:
@@ -34,6 +36,26 @@ def _forward(layers: list[tuple[int, int]], points: int, rows: int) -> float:
     return 2.0 * points * (first + rows * sum(others))
 
 
-def _rows(term: Term, dim: int) -> int:
-    """The jet's rows: value, d derivatives, curvature; the value alone where the operator reads nothing else."""
-    return 1 if term.operator.diffusion is None else dim + 2
+def phases(work: Work, evaluations: int) -> dict[str, float]:
+    """Flops of a step's phases, by formula; `evaluations` of the loss in its line search.
+
+    The way back costs two forward passes: the cotangents and the gradient. A Kronecker factor of width h costs 2 h² a
+    row, full; a pair of them n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one solve more.
+    """
+    problem = problems.get(work.problem)
+    shapes = networks.shapes(work.network, problem.dim, problem.outputs)
+    layers = [(out, columns - 1) for out, columns in shapes]
+    points = work.interior or problem.interior_points, work.boundary or problem.boundary_points
+    terms = [(term, n) for term, n in zip((problem.interior, problem.boundary), points, strict=True)]
+    forward = sum(_forward(layers, n, term.operator.rows) for term, n in terms)
+    counted = {"forward": forward, "backward": 2 * forward, "line search": evaluations * forward}
+    if work.optimizer in ("kfac", "kfac_star"):
+        counted["factors"] = sum(_factors(layers, n, term.operator.rows, term.components) for term, n in terms)
+        counted["inverses"] = sum((37 / 3) * float(out**3 + columns**3) for out, columns in shapes)
+    return counted
+
+
+def _factors(layers: list[tuple[int, int]], points: int, rows: int, components: int) -> float:
+    """Σ 2 n s (h_l² r + h_l₋₁²); the first layer's input factor needs the points alone."""
+    first, *others = (inputs**2 for _, inputs in layers)
+    return 2.0 * points * (first + rows * (sum(others) + components * sum(out**2 for out, _ in layers)))

@@ -1,10 +1,11 @@
-"""Figures: the relative L2 error over optimizer seconds."""
+"""Figures: the relative L2 error over optimizer seconds, a step's cost over the parameters."""
 
 import io
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 
 from harness import store
@@ -15,7 +16,18 @@ mpl.use("agg")  # files alone: no display is needed
 # one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer that is not here gets a grey
 COLOURS = dict(
     zip(
-        ("sgd", "adam", "lbfgs", "lbfgs_wolfe", "engd", "engd_per_layer", "engd_diagonal", "kfac", "kfac_star"),
+        (
+            "sgd",
+            "adam",
+            "lbfgs",
+            "lbfgs_wolfe",
+            "engd",
+            "engd_per_layer",
+            "engd_diagonal",
+            "kfac",
+            "kfac_star",
+            "engd_woodbury",
+        ),
         sns.color_palette("colorblind", 10).as_hex(),
         strict=False,
     )
@@ -54,6 +66,33 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
     grid.set(xscale="log", yscale="log").set_axis_labels("optimizer seconds", "relative L2 error")
     grid.set_titles("{col_name}")
     return _save(grid, folder, "error_over_seconds")
+
+
+def cost_over_parameters(measured: pd.DataFrame, folder: Path) -> list[Path]:
+    """Draw seconds a step over D, a panel a framework; the paths, none where no step was done."""
+    data = measured[measured["step_seconds"].notna()]
+    if data.empty:
+        return []
+    optimizers = [
+        name for name in [*COLOURS, *sorted(set(data["optimizer"]) - set(COLOURS))] if name in set(data["optimizer"])
+    ]
+    grid = sns.relplot(
+        data,
+        x="parameters",
+        y="step_seconds",
+        hue="optimizer",
+        hue_order=optimizers,
+        palette={optimizer: COLOURS.get(optimizer, "0.5") for optimizer in optimizers},
+        style="optimizer",
+        style_order=optimizers,
+        markers=True,
+        dashes=False,
+        col="framework",
+        kind="line",
+        height=4,
+    )
+    grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds a step").set_titles("{col_name}")
+    return _save(grid, folder, "cost_over_parameters")
 
 
 def _save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:

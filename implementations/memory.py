@@ -18,6 +18,11 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def resident_bytes() -> int:
+    """Bytes that this process holds."""
+    return psutil.Process().memory_info().rss
+
+
 def available_bytes() -> int:
     """Bytes of the machine's memory that a process can still have without swapping."""
     return psutil.virtual_memory().available
@@ -25,6 +30,8 @@ def available_bytes() -> int:
 
 def reset_peak() -> None:
     """Begin a new peak, where the kernel lets us: runs that share a process are then told apart."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier runs freed is not this one's
     with suppress(OSError):  # macOS, some containers: there the peak is that of the whole process
         Path("/proc/self/clear_refs").write_text("5")
 

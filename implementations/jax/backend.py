@@ -15,6 +15,7 @@ import numpy as np
 from implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
 
 keep_freed_memory()
+reads = 0  # what a step decides is compiled into it: it never asks the host
 jax.config.update("jax_enable_x64", True)  # float64 is the default of every case; a float32 case passes float32 arrays
 jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 in float32 products, as in PyTorch
 

@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 from implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
 
 keep_freed_memory()
+reads = 0  # how often `read` asked, in this process
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -25,7 +26,11 @@ def to_numpy(tensor: Any) -> np.ndarray:
 
 def read(value: Any) -> Any:
     """A tensor's numbers as Python's: the one door through which a step's decisions ask the device, and wait for it."""
-    return value.tolist() if isinstance(value, torch.Tensor) else value
+    global reads
+    if not isinstance(value, torch.Tensor):
+        return value
+    reads += 1
+    return value.tolist()
 
 
 def from_numpy_tree(tree: Any) -> Any:

@@ -1,0 +1,136 @@
+"""Where a step's time goes, in both frameworks: `optbench profile`."""
+
+import multiprocessing
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+import implementations
+from harness import child, flops
+from harness.timed import Timed, Work, medians
+from implementations.memory import peak_resident_bytes, reset_peak, resident_bytes
+
+NEVER = 10**9  # an interval that no run reaches
+WITHOUT = {"without search": "line search", "without inverses": "inverses", "without factors": "factors"}
+SQUARE = 1024  # rows and columns of the matrices whose product is the machine's rate
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a step."""
+
+    name: str
+    seconds: float
+    flops: float | None  # of matrix products and factorisations; None where nobody counted
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A step, taken apart."""
+
+    work: Work
+    parameters: int
+    seconds: float  # a step
+    gradient: float  # seconds of the loss's gradient alone
+    phases: list[Phase]
+    rate: float  # flops a second of a large matrix product in this framework
+    evaluations: int  # of the line search
+    reads: int  # waits for the device within a step
+    compile_seconds: float
+    memory: int  # bytes that steps hold over what the process held before, compilation left out
+
+
+def alone(work: Work, threads: int, seconds: float) -> Profile:
+    """The profile in a process of its own: two frameworks' thread pools would share the cores."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=child.pin, initargs=(threads,)) as pool:
+        return pool.submit(measure, work, seconds).result()
+
+
+def measure(work: Work, seconds: float) -> Profile:
+    """The profile of one framework's step; a phase is the difference of two steps, or of a step and its part."""
+    implementations.load(work.framework)
+    before = resident_bytes()
+    timed = Timed(work)
+    reset_peak()
+    timed()
+    memory = peak_resident_bytes() - before
+    parts = medians(functions(timed), seconds)
+    evaluations, counted = timed.evaluations(), flops.phases(work, timed.evaluations())
+    taken = dict(differences(parts))
+    return Profile(
+        work,
+        parameters=sum(np.size(timed.framework.backend.to_numpy(matrix)) for matrix in timed.params),
+        seconds=parts["step"],
+        gradient=parts["gradient"],
+        phases=[Phase(name, taken[name], counted.get(name)) for name in taken],
+        rate=2 * SQUARE**3 / parts["product"],
+        evaluations=evaluations,
+        reads=timed.reads(),
+        compile_seconds=timed.compile_seconds,
+        memory=memory,
+    )
+
+
+def functions(timed: Timed) -> dict[str, Callable[[], None]]:
+    """The step, and what is taken from it: without its line search, then without its inverses, then its factors."""
+    square = timed.framework.backend.from_numpy(np.random.default_rng(0).normal(size=(SQUARE, SQUARE)))
+    product, wait = timed.framework.backend.compile(lambda matrix: matrix @ matrix), timed.framework.backend.wait
+    found: dict[str, Callable[[], None]] = {
+        "product": lambda: wait(product(square)),
+        "forward": timed.function(timed.objective.loss),
+        "gradient": timed.function(timed.objective.gradient),
+        "step": timed,
+    }
+    known = {each.name for each in fields(timed.optimizer)}
+    given: dict[str, Any] = {}
+    for name, field, value in (
+        ("without search", "line_search", {"learning_rate": 1e-3}),
+        ("without inverses", "inverse_interval", {"inverse_interval": NEVER}),
+        ("without factors", "factor_interval", {"factor_interval": NEVER}),
+    ):
+        if field in known:
+            given |= value
+            found[name] = timed.variant(**given)
+    return found
+
+
+def differences(parts: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each phase, from those of steps with less and less in them."""
+    phases = {"forward": parts["forward"], "backward": parts["gradient"] - parts["forward"]}
+    left = parts["step"]
+    for name, phase in WITHOUT.items():
+        if name in parts:
+            phases[phase], left = left - parts[name], parts[name]
+    return phases | {"rest": left - parts["gradient"]}
+
+
+def render(profile: Profile) -> str:
+    """A profile as text."""
+    work = profile.work
+    rows = [
+        (
+            phase.name,
+            f"{1e3 * phase.seconds:.2f}",
+            f"{phase.seconds / profile.seconds:.0%}",
+            f"{phase.flops / 1e6:,.0f}" if phase.flops else "–",
+            f"{phase.flops / phase.seconds / profile.rate:.0%}" if phase.flops and phase.seconds > 0 else "–",
+        )
+        for phase in profile.phases
+    ]
+    gradient = sum(phase.flops or 0 for phase in profile.phases[:2])
+    lines = [
+        f"{work.framework}: {work.optimizer} on {work.problem}, {work.network} (D = {profile.parameters:,})",
+        tabulate(rows, ("phase", "ms", "share", "Mflop", "of the product's rate"), colalign=("left", *["right"] * 4)),
+        f"a step: {1e3 * profile.seconds:.2f} ms, {profile.seconds / profile.gradient:.2f} times its gradient "
+        f"({1e3 * profile.gradient:.2f} ms, {gradient / profile.gradient / profile.rate:.0%} of the product's rate)",
+        f"a product of two {SQUARE} × {SQUARE} matrices: {profile.rate / 1e9:.1f} Gflop/s",
+        f"evaluations of the line search: {profile.evaluations}; waits for the device within a step: {profile.reads}",
+        f"first call, compilation included: {profile.compile_seconds:.2f} s; "
+        f"memory of a step over the imports: {profile.memory / 1e6:,.0f} MB",
+    ]
+    return "\n".join(lines)
