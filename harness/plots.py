@@ -70,7 +70,7 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
 
 def cost_over_parameters(measured: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw seconds a step over D, a panel a framework; the paths, none where no step was done."""
-    data = measured[measured["step_seconds"].notna()]
+    data = measured.dropna(subset=["step_seconds"])
     if data.empty:
         return []
     optimizers = [

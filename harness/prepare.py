@@ -37,7 +37,7 @@ class Prepared:
 def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf) -> Prepared:
     """Set a run up; every second of it goes to a section of its own.
 
-    Raises MemoryError where the optimizer's state alone is more than the device has free, or than `memory` bytes.
+    Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes.
     """
     problem, backend = problems.get(request.problem), framework.backend
     backend.reset_peak_memory()
@@ -45,11 +45,11 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
     optimizer = framework.OPTIMIZERS[request.optimizer](**request.hyperparameters)
     params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
     params = copied(params, request.dtype, backend, clock)
-    foresee(optimizer, objective, params, backend, memory)
     sample = functools.partial(_sample, request, problem)
     with clock.section("draw"):
         first = sample(0)
         points, solution = seeds.evaluation_points(problem, request.evaluation)
+    foresee(optimizer, objective, params, first, backend, memory)
     prepared = Prepared(
         problem,
         backend,
@@ -79,13 +79,13 @@ def _call_once(run: Prepared, params: Any, state: Any) -> tuple[Any, Any]:
     return results[0][:2]
 
 
-def foresee(optimizer: Any, objective: Any, params: Any, backend: Any, memory: float) -> None:
-    """Raise MemoryError where a step cannot fit: it holds the old state and the new one."""
-    needed, free = 2 * backend.state_bytes(optimizer, objective, params), min(backend.free_memory(), memory)
+def foresee(optimizer: Any, objective: Any, params: Any, batch: Any, backend: Any, memory: float) -> None:
+    """Raise MemoryError where a step cannot fit: it holds the old state, the new one and its working matrices."""
+    numbers = optimizer.working(params, batch) if hasattr(optimizer, "working") else 0
+    needed = 2 * backend.state_bytes(optimizer, objective, params) + numbers * params[0].dtype.itemsize
+    free = min(backend.free_memory(), memory)
     if needed > free:
-        raise MemoryError(
-            f"{optimizer.name} holds two states of {needed / 2e9:.3g} GB in a step, and {free / 1e9:.3g} GB are free"
-        )
+        raise MemoryError(f"{optimizer.name} needs {needed / 1e9:.3g} GB for a step, and {free / 1e9:.3g} GB are free")
 
 
 def _sample(request: Request, problem: Problem, index: int) -> Batch:

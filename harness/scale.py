@@ -51,17 +51,11 @@ def report(folder: Path, console: Console) -> None:
     """Print the exponents; write them, the measurements and their figure, and say where."""
     measured = measurements(frames(folder))
     fitted = pd.DataFrame(fits(measured))
-    if len(fitted):
-        rows = [
-            (
-                r.optimizer,
-                r.framework,
-                f"{r.exponent:.2f} [{r.low:.2f}, {r.high:.2f}]",
-                f"{r.smallest:,} to {r.largest:,}",
-            )
-            for r in fitted.itertuples()
-        ]
-        print(tabulate(rows, ("optimizer", "framework", "exponent of D", "D")), file=console.file)
+    rows = [
+        (optimizer, framework, f"{exponent:.2f} [{low:.2f}, {high:.2f}]", f"{smallest:,} to {largest:,}")
+        for optimizer, framework, exponent, low, high, smallest, largest, _ in fitted.itertuples(index=False)
+    ]
+    print(tabulate(rows, ("optimizer", "framework", "exponent of D", "D")), file=console.file)
     for name, table in (("scale.csv", measured), ("exponents.csv", fitted)):
         store.replace(folder / name, table.to_csv(index=False))
         line(console, f"written: {folder / name}")
@@ -71,7 +65,7 @@ def report(folder: Path, console: Console) -> None:
 
 def measurements(results: Frames) -> pd.DataFrame:
     """A row a run: what a step costs, NaN where none was done, and how the run ended."""
-    history = results.history.sort_values(["identity", "step"])
+    history: Any = results.history.sort_values(["identity", "step"])
     steps = history.groupby("identity")[["step", "seconds"]].diff()
     each = (steps["seconds"] / steps["step"]).groupby(history["identity"]).median().rename("step_seconds")
     runs: Any = results.runs.merge(each, left_on="identity", right_index=True, how="left")

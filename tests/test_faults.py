@@ -136,11 +136,14 @@ def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
         assert crew.run(ask(steps=2), lambda share, row: None).status == "finished"
 
 
-def test_a_gramian_that_cannot_fit_is_foreseen():
+@pytest.mark.parametrize(("optimizer", "fields"), [("engd", {"decay": 0.5}), ("engd_per_layer", {})])
+def test_a_gramian_that_cannot_fit_is_foreseen(optimizer, fields):
     with workers(Limits(memory=1e9)) as crew:
-        record = crew.run(ask(optimizer="engd", network="tanh_200_200"), lambda share, row: None)
+        asked = ask(optimizer=optimizer, network="tanh_200_200")
+        asked = asked.model_copy(update={"hyperparameters": fields})
+        record = crew.run(asked, lambda share, row: None)
     assert record.status == "out-of-memory"
-    assert "engd holds two states of" in record.error
+    assert f"{optimizer} needs" in record.error
     assert record.steps == 0
     assert record.clock["compile"] == 0
 

@@ -45,6 +45,10 @@ class ENGDWoodbury:
         moved, search = follow(self, objective, params, directions, batch, losses, state.search)
         return select(failure < 0, moved, params), State(search, failure), losses
 
+    def working(self, params: Params, batch: Batch) -> int:
+        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
+        return kernel.working(batch)
+
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         if int(state.failure) >= 0:

@@ -4,6 +4,7 @@
 JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
 """
 
+import math
 import operator
 from functools import reduce
 
@@ -29,6 +30,16 @@ def solve(objective: Objective, params: Params, batch: Batch, damping: float) ->
     weights = damped_solve(scaled_kernel(terms), damping, residual)
     directions = transposed(terms, -weights)
     return Losses(*(half_mean_square(term.residual) for term in terms)), directions, first_failure([weights])
+
+
+def rows(batch: Batch) -> int:
+    """Rows of the Jacobian, a residual component of a point each."""
+    return sum(math.prod(y.shape) for _, y in batch)
+
+
+def working(batch: Batch) -> int:
+    """Numbers in the kernel and its factor."""
+    return 2 * rows(batch) ** 2
 
 
 def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Array:

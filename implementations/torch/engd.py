@@ -120,9 +120,18 @@ class ENGD:
             )
             raise FactorisationFailed({f"Gramian block {block}": average}, self.damping)
 
+    def working(self, params: Params, batch: Batch) -> int:
+        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
+        rows, layers = kernel.rows(batch), [matrix.numel() for matrix in params]
+        if self._has_smaller_kernel(params, batch):
+            return kernel.working(batch)
+        blocks = {FULL: [sum(layers)], PER_LAYER: layers}.get(self.structure, [])
+        return rows * sum(layers) + sum(block**2 for block in blocks) + max(blocks, default=0) ** 2
+
     def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
-        rows, parameters = sum(y.numel() for _, y in batch), sum(matrix.numel() for matrix in params)
-        return self.structure is FULL and self.decay == 0 and self.damping > 0 and rows < parameters
+        parameters = sum(matrix.numel() for matrix in params)
+        plain = self.structure is FULL and self.decay == 0 and self.damping > 0
+        return plain and kernel.rows(batch) < parameters
 
     def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], Tensor]:
         """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""

@@ -4,6 +4,7 @@
 JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
 """
 
+import math
 import operator
 from functools import reduce
 from itertools import product
@@ -29,6 +30,16 @@ def solve(objective: Objective, params: Params, batch: Batch, damping: float) ->
     weights = damped_solve(scaled_kernel(terms), damping, residual)
     directions = transposed(terms, -weights)
     return Losses(*(half_mean_square(term.residual) for term in terms)), directions, first_failure([weights])
+
+
+def rows(batch: Batch) -> int:
+    """Rows of the Jacobian, a residual component of a point each."""
+    return sum(math.prod(y.shape) for _, y in batch)
+
+
+def working(batch: Batch) -> int:
+    """Numbers in the kernel and its factor."""
+    return 2 * rows(batch) ** 2
 
 
 def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Tensor:
@@ -78,7 +89,7 @@ def neurons_together(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
     def of(part: tuple[Tensor, Tensor]) -> Tensor:
         some, some2 = (cotangents.permute(1, 2, 3, 0) for cotangents in part)
         J, J2 = jacobian_rows(some, a), jacobian_rows(some2, a2)
-        return torch.tensordot(J.flatten(2), J2.flatten(2), dims=([2], [2])) / len(part[0])
+        return torch.einsum("ncp,mkp->ncmk", J.flatten(2), J2.flatten(2)) / len(part[0])
 
     most = LARGEST // (max(q.shape[2], q2.shape[2]) * a.shape[-1])
     return q.shape[-1] * mean(of, split((q.permute(3, 0, 1, 2), q2.permute(3, 0, 1, 2)), most))

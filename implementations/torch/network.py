@@ -70,13 +70,14 @@ class Pass(NamedTuple):
 def forward(activation: str, params: Params, x: Tensor, diffuse: Diffuse | None) -> Pass:
     """The network's jet at x [n, d]; it is the last of the outputs."""
     rows = 1 if diffuse is None else x.shape[1] + 2
-    done = Pass([x[None]], [linear(params[0], x[None], rows)], [], [])
+    inputs, outputs, every, bends = [x[None]], [linear(params[0], x[None], rows)], [], []
     for matrix in params[1:]:
-        slopes, bend = ACTIVATIONS[activation].slopes(done.outputs[-1][0]), bending(done.outputs[-1], diffuse)
-        activated = activate(slopes, bend, done.outputs[-1])
-        for kept, new in zip(done, (activated, linear(matrix, activated, rows), slopes, bend), strict=True):
-            kept.append(new)
-    return done
+        slopes, bend = ACTIVATIONS[activation].slopes(outputs[-1][0]), bending(outputs[-1], diffuse)
+        every.append(slopes)
+        bends.append(bend)
+        inputs.append(activate(slopes, bend, outputs[-1]))
+        outputs.append(linear(matrix, inputs[-1], rows))
+    return Pass(inputs, outputs, every, bends)
 
 
 def backward(activation: str, params: Params, done: Pass, cotangents: Tensor, diffuse: Diffuse | None) -> list[Tensor]:
