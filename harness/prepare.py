@@ -23,7 +23,7 @@ class Prepared:
     problem: Problem
     backend: Any
     optimizer: Any
-    step: Callable  # (params, state, batch) -> (params, state, losses)
+    step: Callable  # (params, state, batch) -> (params, state, losses); may overwrite the state
     losses: Callable  # (params, batch) -> losses
     predict: Callable  # (params, x) -> u
     points: Any  # x of the evaluation points [n, d]
@@ -54,7 +54,7 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
         problem,
         backend,
         optimizer,
-        backend.compile(functools.partial(optimizer.step, objective)),
+        backend.compile(functools.partial(optimizer.step, objective), donate=(1,)),  # the old state
         backend.compile(objective.losses),
         backend.compile(objective.predict),
         copied(points, request.dtype, backend, clock),
@@ -65,7 +65,7 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
         sample,
     )
     with clock.section("compile"):
-        params, state = _call_once(prepared, params, prepared.state)
+        params, state = _call_once(prepared, params, optimizer.init(objective, params))
     with clock.section("warm_up"):
         # with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
         _call_once(prepared, params, state)

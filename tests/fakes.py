@@ -61,7 +61,7 @@ class Fake:
     def Objective(self, problem, activation):
         return SimpleNamespace(losses=self._losses, predict=self._predict, steps=self._step)
 
-    def compile(self, function):
+    def compile(self, function, donate=()):
         # what is asked for the first time is compiled by the device, then
         state = {"new": True}
 

@@ -33,8 +33,8 @@ class Adam:
 
     def init(self, objective: Objective, params: Params) -> State:
         """No moments yet."""
-        zeros = [jnp.zeros_like(matrix) for matrix in params]
-        return State(jnp.zeros((), int), zeros, zeros)
+        first, second = ([jnp.zeros_like(matrix) for matrix in params] for _ in range(2))
+        return State(jnp.zeros((), int), first, second)
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""

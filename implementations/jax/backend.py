@@ -47,9 +47,12 @@ def to_numpy_tree(tree: Any) -> Any:
     return jax.tree.map(to_numpy, tree)
 
 
-def compile(function: Callable) -> Callable:
-    """The function as the runner calls it: one compiled program for each set of shapes."""
-    return jax.jit(function)
+def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
+    """The function as the runner calls it: one compiled program for each set of shapes.
+
+    It may write its results over the arguments at the positions in `donate`, which nobody can use afterwards.
+    """
+    return jax.jit(function, donate_argnums=donate)
 
 
 def wait(tree: Any) -> None:

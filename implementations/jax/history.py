@@ -22,8 +22,9 @@ class History(NamedTuple):
 
 def empty(history_size: int, vector: Array) -> History:
     """No pairs yet, for vectors like the one given; γ = 1."""
-    rows = jnp.zeros((history_size + 1, len(vector)), vector.dtype)
-    return History(rows, rows, rows[:, 0], jnp.zeros((), int), jnp.ones((), vector.dtype))
+    slots, dtype = history_size + 1, vector.dtype
+    steps, changes = (jnp.zeros((slots, len(vector)), dtype) for _ in range(2))
+    return History(steps, changes, jnp.zeros(slots, dtype), jnp.zeros((), int), jnp.ones((), dtype))
 
 
 def remember(history: History, step: Array, change: Array) -> History:

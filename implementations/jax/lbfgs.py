@@ -53,8 +53,10 @@ class LBFGS:
 
     def init(self, objective: Objective, params: Params) -> State:
         """No pairs and no direction yet."""
-        zeros = jnp.zeros_like(flatten(params))
-        return State(history.empty(self.history_size, zeros), zeros, zeros[0], zeros, jnp.zeros((), int))
+        vector = flatten(params)
+        direction, gradient = (jnp.zeros_like(vector) for _ in range(2))
+        pairs = history.empty(self.history_size, vector)
+        return State(pairs, direction, jnp.zeros((), vector.dtype), gradient, jnp.zeros((), int))
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """Up to `inner_iterations` quasi-Newton steps on the batch; the losses are those before them."""

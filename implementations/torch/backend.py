@@ -43,8 +43,11 @@ def to_numpy_tree(tree: Any) -> Any:
     return pytree.tree_map(to_numpy, tree)
 
 
-def compile(function: Callable) -> Callable:
-    """The function as the runner calls it: eager, without recording a graph."""
+def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
+    """The function as the runner calls it: eager, without recording a graph.
+
+    `donate` is the twin's: here an array that nobody can use any more is freed when its last name goes.
+    """
     return torch.no_grad()(function)
 
 
