@@ -1,0 +1,153 @@
+"""Timed steps, profiles, counts of operations and scaling: facts about them, no seconds."""
+
+import io
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import optbench
+from fakes import Fake
+from small import needs_both, small
+
+import implementations
+import problems
+from harness import flops, plots, profile, scale
+from harness.timed import WARM_UP, Timed, Work, medians
+from problems.names import UnknownName
+
+SINE = problems.get("poisson_sine_2d")
+WORK = Work("torch", "kfac", SINE.name, "tanh_3_2", interior=5, boundary=4)
+
+
+def test_flops_by_phase_are_those_counted_by_hand():
+    counted = flops.phases(WORK, 4)
+    forward = 2 * 5 * (2 * 3 + 4 * (3 * 2 + 2)) + 2 * 4 * (2 * 3 + 3 * 2 + 2)
+    assert counted["forward"] == forward
+    assert counted["backward"] == 2 * forward - 2 * (5 + 4) * 2 * 3
+    assert counted["line search"] == 4 * forward
+    interior = 2 * 5 * (2**2 + 4 * (3**2 + 2**2 + 3**2 + 2**2 + 1))
+    assert counted["factors"] == interior + 2 * 4 * (2**2 + 3**2 + 2**2 + 3**2 + 2**2 + 1)
+    cubes = 3**3 + 3**3 + 4**3 + 2**3 + 3**3 + 1
+    assert counted["inverses"] == pytest.approx(37 / 3 * cubes)
+
+
+@pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
+@pytest.mark.parametrize("problem", [SINE, problems.get("log_fokker_planck_2d")], ids=lambda problem: problem.name)
+def test_flops_are_those_that_torch_counts(problem):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    case = small("torch", problem, "tanh_3_2", interior=5, boundary=4)
+    part = case.part("linearization")
+    factors = partial(part.kronecker_factors, approximation="expand", curvature="type-2")
+    counted = flops.phases(Work("torch", "kfac", problem.name, "tanh_3_2", interior=5, boundary=4), 0)
+    terms = case.objective.linearize(case.params, case.batch)
+    for work, expected in (
+        (lambda: case.objective.loss(case.params, case.batch), counted["forward"]),
+        (lambda: case.objective.gradient(case.params, case.batch), counted["forward"] + counted["backward"]),
+        (lambda: [factors(term) for term in terms], counted["factors"]),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            work()
+        assert counter.get_total_flops() == expected
+
+
+def test_a_timed_step_waits_for_its_device():
+    fake = Fake()
+    timed = Timed(Work("torch", "sgd", SINE.name, "tanh_4"), load=lambda name: fake)
+    assert fake.calls == 1 + WARM_UP + 1
+    assert fake.pending == 0
+    timed()
+    assert fake.calls == 1 + WARM_UP + 2
+    assert fake.pending == 0
+    timed.variant(learning_rate=0.1)()
+    assert fake.pending == 0
+
+
+def test_a_step_that_diverges_is_not_timed():
+    fake = Fake()
+    fake._losses = lambda params, batch: (np.array(np.nan), np.array(1.0))
+    with pytest.raises(ArithmeticError, match="sgd diverged"):
+        Timed(Work("torch", "sgd", SINE.name, "tanh_4"), load=lambda name: fake)
+
+
+def test_functions_are_timed_in_turn():
+    called = []
+    found = medians({name: partial(called.append, name) for name in "ab"}, 0, least=3)
+    assert called == ["a", "b", *"ababab"]
+    assert set(found) == {"a", "b"}
+
+
+def test_phases_add_up_to_the_step():
+    parts = {"forward": 1.0, "gradient": 3.0, "without factors": 4.0, "without inverses": 6.0, "without search": 9.0}
+    phases = profile.differences(parts | {"step": 14.0})
+    assert phases == {
+        "forward": 1.0, "backward": 2.0, "line search": 5.0, "inverses": 3.0, "factors": 2.0, "rest": 1.0
+    }  # fmt: skip
+    assert profile.differences({"forward": 1.0, "gradient": 3.0, "step": 4.0})["rest"] == 1.0
+
+
+@pytest.mark.parametrize("framework", implementations.installed())
+def test_a_profile_is_printed(framework, tmp_path):
+    small_case = ["--network", "tanh_4", "--interior", "6", "--boundary", "4", "--seconds", "0"]
+    said = optbench(
+        "profile", SINE.name, "kfac", *small_case, "--framework", framework, "--set", "damping=1e-3", cwd=tmp_path
+    )
+    for words in (
+        f"{framework}: kfac on {SINE.name}, tanh_4 (D = 17)",
+        "line search",
+        "inverses",
+        "factors",
+        "Gflop/s",
+    ):
+        assert words in said.stdout
+    assert (framework == "jax") == ("waits for the device within a step: 0" in said.stdout)
+
+
+def test_the_exponent_is_that_of_the_large_networks():
+    D = np.array([300, 1e4, 1e5, 1e6, 1e7])
+    table = pd.DataFrame({"optimizer": "kfac", "framework": "jax", "parameters": D, "step_seconds": 1e-9 * D**1.5})
+    table.loc[0, "step_seconds"] = 1.0  # a small one: launches, not work
+    (fit,) = scale.fits(table)
+    assert fit["exponent"] == pytest.approx(1.5)
+    assert fit["low"] <= 1.5 <= fit["high"]
+    assert (fit["points"], fit["smallest"], fit["largest"]) == (4, 1e4, 1e7)
+    table.loc[2:, "step_seconds"] = np.nan  # no memory
+    assert list(scale.fits(table)) == []
+
+
+def test_the_interval_of_a_noisy_exponent_holds_it():
+    generator = np.random.default_rng(0)
+    D, held = np.logspace(4, 7, 6), 0
+    for _ in range(200):
+        noisy = 1e-9 * D * np.exp(0.3 * generator.normal(size=6))
+        table = pd.DataFrame({"optimizer": "kfac", "framework": "jax", "parameters": D, "step_seconds": noisy})
+        (fit,) = scale.fits(table)
+        held += fit["low"] <= 1 <= fit["high"]
+    assert 180 <= held <= 198  # 95 % of 200 is 190
+
+
+def test_scaling_keeps_the_proportions_and_names_its_optimizers():
+    assert scale.network(64) == "tanh_64_64_48_48"
+    with pytest.raises(UnknownName, match="kfac_star"):
+        scale.campaign(SINE.name, [16], ["kfac_plus"], ["jax"])
+
+
+@needs_both
+def test_scaling_records_what_lacks_memory(tmp_path):
+    asked = ["--width", "8", "--width", "400", "--optimizer", "engd_per_layer", "--memory", "1", "--steps", "2"]
+    said = optbench("scale", *asked, "--framework", "jax", "--results", tmp_path, cwd=tmp_path)
+    (file,) = tmp_path.rglob("scale.csv")
+    measured = pd.read_csv(file)
+    assert measured["status"].tolist() == ["finished", "out-of-memory"]
+    assert measured["width"].tolist() == [8, 400]
+    assert measured["step_seconds"].notna().tolist() == [True, False]
+    assert measured["peak_memory"].iloc[0] > 0
+    assert f"written: {file}" in said.stdout.replace("\n", "")
+    assert (file.parent / "cost_over_parameters.png").stat().st_size > 0
+    assert "exponent of D" in said.stdout
+
+
+def test_nothing_is_drawn_without_a_step(tmp_path):
+    table = pd.read_csv(io.StringIO("optimizer,framework,parameters,step_seconds\nkfac,jax,5,\n"))
+    assert plots.cost_over_parameters(table, tmp_path) == []
