@@ -93,7 +93,7 @@ class Row(_Strict):
     boundary: Number
     relative_l2: Number  # ‖u − u*‖ / ‖u*‖ over the evaluation points
     rms: Number  # root mean square of |u − u*|
-    evaluations: NonNegativeInt | None = None  # of the loss by the line search so far; None without one
+    evaluations: NonNegativeInt = 0  # of the loss by the line search so far
 
 
 class Record(_Strict):

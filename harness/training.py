@@ -125,7 +125,7 @@ class Training:
             boundary=boundary,
             relative_l2=rms / reference,
             rms=rms,
-            evaluations=self.counters().get("evaluations"),
+            evaluations=self.counters().get("evaluations", 0),
         )
         self.history.append(row)
         if not np.isfinite([interior, boundary, rms]).all():
