@@ -42,7 +42,8 @@ def phases(work: Work, evaluations: int) -> dict[str, float]:
     """Flops of a step's phases, by formula; `evaluations` of the loss in its line search.
 
     The way back costs two forward passes, but for the cotangents below the first layer, which nobody asks for. A
-    Kronecker factor of width h costs 2 h² a row, full; a pair of them n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one solve more.
+    Kronecker factor of width h costs 2 h² a row, full; a pair of them n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular
+    solves, the eigenvectors, one solve more.
     """
     problem = problems.get(work.problem)
     shapes = networks.shapes(work.network, problem.dim, problem.outputs)
