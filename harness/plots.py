@@ -45,14 +45,14 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
     data = frames.history.merge(described, on="identity").query("seconds > 0")
     if data.empty:
         return []
-    optimizers = [*COLOURS, *sorted(set(data["optimizer"]) - set(COLOURS))]
+    colours = _colours(data)
     grid = sns.relplot(
         data,
         x="seconds",
         y="relative_l2",
         hue="optimizer",
-        hue_order=[optimizer for optimizer in optimizers if optimizer in set(data["optimizer"])],
-        palette={optimizer: COLOURS.get(optimizer, "0.5") for optimizer in optimizers},
+        hue_order=list(colours),
+        palette=colours,
         style="framework",
         style_order=[framework for framework in DASHES if framework in set(data["framework"])],
         dashes=DASHES,
@@ -73,18 +73,16 @@ def cost_over_parameters(measured: pd.DataFrame, folder: Path) -> list[Path]:
     data = measured.dropna(subset=["step_seconds"])
     if data.empty:
         return []
-    optimizers = [
-        name for name in [*COLOURS, *sorted(set(data["optimizer"]) - set(COLOURS))] if name in set(data["optimizer"])
-    ]
+    colours = _colours(data)
     grid = sns.relplot(
         data,
         x="parameters",
         y="step_seconds",
         hue="optimizer",
-        hue_order=optimizers,
-        palette={optimizer: COLOURS.get(optimizer, "0.5") for optimizer in optimizers},
+        hue_order=list(colours),
+        palette=colours,
         style="optimizer",
-        style_order=optimizers,
+        style_order=list(colours),
         markers=True,
         dashes=False,
         col="framework",
@@ -93,6 +91,12 @@ def cost_over_parameters(measured: pd.DataFrame, folder: Path) -> list[Path]:
     )
     grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds a step").set_titles("{col_name}")
     return _save(grid, folder, "cost_over_parameters")
+
+
+def _colours(data: pd.DataFrame) -> dict[str, str]:
+    """The colour of every optimizer in the data, ours in their order, then others by name."""
+    found = set(data["optimizer"])
+    return {name: COLOURS.get(name, "0.5") for name in [*COLOURS, *sorted(found - set(COLOURS))] if name in found}
 
 
 def _save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:

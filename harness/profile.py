@@ -13,6 +13,7 @@ import implementations
 from harness import child, flops
 from harness.timed import Timed, Work, medians
 from implementations.memory import peak_resident_bytes, reset_peak, resident_bytes
+from problems import networks
 
 NEVER = 10**9  # an interval that no run reaches
 WITHOUT = {"without search": "line search", "without inverses": "inverses", "without factors": "factors"}
@@ -60,11 +61,12 @@ def measure(work: Work, seconds: float) -> Profile:
     timed()
     memory = peak_resident_bytes() - before
     parts = medians(functions(timed), seconds)
-    evaluations, counted = timed.evaluations(), flops.phases(work, timed.evaluations())
+    evaluations = timed.evaluations()
+    counted = flops.phases(work, evaluations)
     taken = dict(differences(parts))
     return Profile(
         work,
-        parameters=sum(np.size(timed.framework.backend.to_numpy(matrix)) for matrix in timed.params),
+        parameters=networks.parameter_count(work.network, timed.problem.dim, timed.problem.outputs),
         seconds=parts["step"],
         gradient=parts["gradient"],
         phases=[Phase(name, taken[name], counted.get(name)) for name in taken],

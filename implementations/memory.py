@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+GLIBC = platform.libc_ver()[0] == "glibc"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
@@ -30,7 +31,7 @@ def available_bytes() -> int:
 
 def reset_peak() -> None:
     """Begin a new peak, where the kernel lets us: runs that share a process are then told apart."""
-    if platform.libc_ver()[0] == "glibc":
+    if GLIBC:
         ctypes.CDLL(None).malloc_trim(0)  # what earlier runs freed is not this one's
     with suppress(OSError):  # macOS, some containers: there the peak is that of the whole process
         Path("/proc/self/clear_refs").write_text("5")
@@ -42,7 +43,7 @@ def keep_freed_memory() -> None:
     By default it gives arrays of some hundred kilobytes back to the kernel at once: the page faults of getting them
     again took a third of a gradient step.
     """
-    if platform.libc_ver()[0] == "glibc":
+    if GLIBC:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

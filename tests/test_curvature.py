@@ -75,7 +75,7 @@ def test_golden_kfac_and_the_quadratic_model(golden):
     summary = partial(golden.part("kfac").summarize, optimizer, state.preconditioner)
     terms = golden.objective.means(summary, golden.params, golden.batch)
     slopes = golden.part("kfac").total_gradient(terms)
-    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms)
+    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms, slopes)
     expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
     assert relative(golden.numpy(directions), expected) <= 1e-10
     recorded, part = GOLDEN["kfac_auto"], golden.part("kfac_star")

@@ -93,32 +93,28 @@ class ENGD:
 
     def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
+        average = state.gramian
         if self._has_smaller_kernel(params, batch):
-            gramian, (losses, directions, failure) = [], kernel.solve(objective, params, batch, self.damping)
+            losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
         else:
             losses, rows, residual = self._rows(objective, params, batch)
             gramian = [self.structure.gramian(block) for block in rows]
             if self.decay:
-                gramian = [
-                    self.decay * old + (1 - self.decay) * new for old, new in zip(state.gramian, gramian, strict=True)
-                ]
+                pairs = zip(average, gramian, strict=True)
+                average = gramian = [self.decay * old + (1 - self.decay) * new for old, new in pairs]
             blocks = zip(gramian, rows, strict=True)
             solutions = [-self.structure.solve(G, self.damping, block.T @ residual) for G, block in blocks]
             failure = first_failure(solutions)
             directions = split_like(params, torch.cat(solutions, dim=0))
         moved, search = follow(self, objective, params, directions, batch, losses, state.search)
-        return select(failure < 0, moved, params), State(gramian if self.decay else [], search, failure), losses
+        return select(failure < 0, moved, params), State(average, search, failure), losses
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         block = int(state.failure)
         if block >= 0:
-            average = (
-                to_numpy(state.gramian[block] + self.damping * self.structure.identity(state.gramian[block]))
-                if self.decay
-                else None
-            )
-            raise FactorisationFailed({f"Gramian block {block}": average}, self.damping)
+            kept = [to_numpy(G + self.damping * self.structure.identity(G)) for G in state.gramian[block : block + 1]]
+            raise FactorisationFailed({f"Gramian block {block}": kept[0] if kept else None}, self.damping)
 
     def working(self, params: Params, batch: Batch) -> int:
         """Numbers that the matrices of a step hold at least: known before anything is allocated."""

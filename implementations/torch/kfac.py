@@ -84,7 +84,7 @@ class KFAC:
         summary = partial(summarize, self, state.preconditioner)
         terms = objective.means(summary, params, batch)
         losses = Losses(*(term.loss for term in terms))
-        directions, preconditioner = precondition(self, state.preconditioner, terms)
+        directions, preconditioner = precondition(self, state.preconditioner, terms, total_gradient(terms))
         # the buffer holds directions, not updates: the recorded runs did not scale it by the step size
         momentum = [self.momentum * m + direction for m, direction in zip(state.momentum, directions, strict=True)]
         moved, search = follow(self, objective, params, momentum, batch, losses, state.search)
@@ -122,12 +122,14 @@ def is_due(step: int | Tensor, interval: int) -> bool | Tensor:
     return interval == 1 or read(step) % interval == 0
 
 
-def precondition(options: Any, state: Preconditioner, terms: tuple[Summary, Summary]) -> tuple[Params, Preconditioner]:
-    """Δ = −C⁻¹ ∇L and the state after averaging, damping and inverting the factors."""
+def precondition(
+    options: Any, state: Preconditioner, terms: tuple[Summary, Summary], slopes: Params
+) -> tuple[Params, Preconditioner]:
+    """Δ = −C⁻¹ ∇L, with ∇L in `slopes`, and the state after averaging, damping and inverting the factors."""
     factors_due, inverses_due = (is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval))
     factors = when(factors_due, lambda: average(options, state.factors, terms), lambda: state.factors)
     inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
-    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, total_gradient(terms), strict=True)]
+    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)]
     return directions, Preconditioner(read(state.step) + 1, factors, inverses, first_failure(directions))
 
 

@@ -59,7 +59,7 @@ class KFACStar:
         summary = partial(summarize, self, state.preconditioner)
         terms = mean(summary, pieces[0]), mean(summary, pieces[1])
         losses, slopes = Losses(*(term.loss for term in terms)), total_gradient(terms)
-        directions, preconditioner = precondition(self, state.preconditioner, terms)
+        directions, preconditioner = precondition(self, state.preconditioner, terms, slopes)
         alpha, mu = minimize_quadratic(*quadratic_model(pieces, slopes, directions, state.update, self.damping))
         first = torch.as_tensor(state.preconditioner.step == 0, device=alpha.device)
         alpha, mu = torch.where(first, FIRST_STEP, alpha), torch.where(first, 0, mu)
