@@ -53,7 +53,7 @@ def run(
     campaign: Annotated[str | None, typer.Argument(help="A campaign's TOML file or the name of one of ours.")] = None,
     problem: Annotated[str | None, typer.Option(help="One run instead of a campaign: its problem.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Its optimizer.")] = None,
-    framework: Annotated[str | None, typer.Option(help="Its framework, torch or jax.")] = None,
+    framework: Annotated[str | None, typer.Option(help="Its framework: torch, torch-compiled or jax.")] = None,
     network: Annotated[str, typer.Option(help="Activation and widths of the hidden layers.")] = "tanh_64",
     seconds: Annotated[float | None, typer.Option(help="Budget in seconds of optimizer steps…")] = None,
     steps: Annotated[int | None, typer.Option(help="…or in steps.")] = None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,12 +10,12 @@ import implementations
 import problems
 from harness.campaign import Campaign, Case, OptimizerTable, Table
 from harness.errors import CampaignError, Where, explain, keys
-from harness.record import Labels, Points, Request
+from harness.record import Labels, Mode, Points, Request
 from problems import networks
 from problems.names import UnknownName
 from problems.problem import Problem
 
-MODES: dict[str, Literal["eager", "jit"]] = {"torch": "eager", "jax": "jit"}  # what a backend's `compile` does
+MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
 
 
 def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
@@ -119,8 +119,8 @@ class Expansion:
 
     def _frameworks(self, where: Where, frameworks: list[str]) -> list[str]:
         for number, framework in enumerate(frameworks):
-            if framework not in implementations.FRAMEWORKS:
-                message = str(UnknownName("framework", framework, implementations.FRAMEWORKS))
+            if framework not in implementations.NAMES:
+                message = str(UnknownName("framework", framework, implementations.NAMES))
                 raise CampaignError(self.source, (*where, "frameworks", number), message)
         return frameworks
 

@@ -32,7 +32,7 @@ COLOURS = dict(
         strict=False,
     )
 )
-DASHES = {"torch": "", "jax": (3, 1.5)}
+DASHES = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
 
 
 def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:

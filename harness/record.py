@@ -19,6 +19,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[float, Field(strict=False)]  # JSON has no NaN and no infinity: they are kept as strings
 
 
+# as it is written; passes compiled by Inductor; steps compiled by XLA
+Mode = Literal["eager", "inductor", "jit"]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
@@ -54,7 +58,7 @@ class Request(_Strict):
     hyperparameters: dict[str, JsonValue]
     framework: str
     threads: PositiveInt  # cores that the run may use
-    mode: Literal["eager", "jit"]
+    mode: Mode
     dtype: Literal["float64", "float32"]
     steps: PositiveInt | None = None
     seconds: Positive | None = None  # of optimizer steps

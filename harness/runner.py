@@ -81,9 +81,8 @@ def report(records: Sequence[Record], folder: Path, console: Console, file: Path
 
 def _possible(requests: Sequence[Request], console: Console) -> list[Request]:
     """The requests whose framework is here; says which one is not."""
-    installed = implementations.installed()
-    missing = [name for name in dict.fromkeys(r.framework for r in requests) if name not in installed]
-    possible = [request for request in requests if request.framework in installed]
+    missing = [name for name in dict.fromkeys(r.framework for r in requests) if not implementations.is_installed(name)]
+    possible = [request for request in requests if request.framework not in missing]
     if not possible:
         raise implementations.FrameworkMissing(missing[0])
     for name in missing:

@@ -156,7 +156,7 @@ def _parts(tables: Tables, protocol: Protocol, found: dict[str, Space]) -> Itera
 
 def _first(frameworks: list[str]) -> list[str]:
     """The first framework that is installed."""
-    here = [framework for framework in frameworks if framework in implementations.installed()]
+    here = [framework for framework in frameworks if implementations.is_installed(framework)]
     if not here:
         raise implementations.FrameworkMissing(frameworks[0])
     return here[:1]

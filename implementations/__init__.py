@@ -1,19 +1,25 @@
 """HOW a problem is solved: `load("torch")` and `load("jax")` give the same optimizers on the same objective."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 from problems.names import UnknownName
 
-FRAMEWORKS = ("torch", "jax")
+FRAMEWORKS = ("torch", "jax")  # the twins
+MODES = {"torch-compiled": "torch"}  # further ways to run one of them
+NAMES = (*FRAMEWORKS, *MODES)
 
 
 class FrameworkMissing(ImportError):
     """A framework that is not installed; the message says how to get it."""
 
     def __init__(self, framework: str) -> None:
+        framework = MODES.get(framework, framework)
         super().__init__(f"{framework} is not installed: pip install -e '.[{framework}]' in the clone brings it")
 
 
@@ -23,25 +29,31 @@ class Framework:
 
     name: str
     OPTIMIZERS: dict[str, type]
-    Objective: type
+    Objective: Callable[..., Any]
     backend: ModuleType
 
 
 def installed() -> tuple[str, ...]:
     """The frameworks that can be loaded here; imports none of them."""
-    return tuple(framework for framework in FRAMEWORKS if find_spec(framework) is not None)
+    return tuple(framework for framework in FRAMEWORKS if is_installed(framework))
 
 
-def load(framework: str) -> Framework:
-    """The implementation in `framework`, "torch" or "jax".
+def is_installed(name: str) -> bool:
+    """Whether a framework, or the one that a mode runs, can be loaded here."""
+    return find_spec(MODES.get(name, name)) is not None
+
+
+def load(name: str) -> Framework:
+    """The implementation in "torch" or "jax", or "torch-compiled": PyTorch's passes compiled by Inductor.
 
     Raises:
         UnknownName: there is no such framework.
         FrameworkMissing: it is not installed.
     """
-    if framework not in FRAMEWORKS:
-        raise UnknownName("framework", framework, FRAMEWORKS)
-    if framework not in installed():
-        raise FrameworkMissing(framework)
-    package = import_module(f"implementations.{framework}")
-    return Framework(framework, package.OPTIMIZERS, package.Objective, package.backend)
+    if name not in NAMES:
+        raise UnknownName("framework", name, NAMES)
+    if not is_installed(name):
+        raise FrameworkMissing(name)
+    package = import_module(f"implementations.{MODES.get(name, name)}")
+    objective = partial(package.Objective, compiled=True) if name in MODES else package.Objective
+    return Framework(name, package.OPTIMIZERS, objective, package.backend)

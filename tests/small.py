@@ -38,7 +38,7 @@ class Small(NamedTuple):
 
     def part(self, file):
         """A module of the framework's implementation."""
-        return import_module(f"implementations.{self.framework.name}.{file}")
+        return import_module(f"{self.framework.backend.__package__}.{file}")
 
     def prepare(self, optimizer, **hyperparameters):
         """An optimizer, its state and its compiled step."""

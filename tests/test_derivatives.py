@@ -76,7 +76,7 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
     case = small(framework, coupled_2d, network)
     objective, (x, y) = case.part("objective"), case.batch[0]
     term = replace(coupled_2d.interior, operator=replace(coupled_2d.interior.operator, diffusion=diffusion))
-    rows = objective.evaluate(term, case.objective.activation, case.params, x, y).done.outputs[-1]
+    rows = objective.evaluate(case.objective.equation(term, x), case.params, x, y).done.outputs[-1]
     value, gradient, curvature = case.numpy(objective.as_jet(rows))
     u, slope, bend = plain_jet(case, x)
     assert relative(value, u) <= 1e-13
@@ -150,14 +150,14 @@ def test_cotangents_equal_automatic_differentiation(framework, problem):
     case = small(framework, problem, interior=3, boundary=2)
     network, objective = case.part("network"), case.part("objective")
     x, y = case.batch[0]
-    term = objective.linearize(problem.interior, "tanh", case.params, x, y)
-    diffuse = objective.evaluate(problem.interior, "tanh", case.params, x, y).diffuse
+    equation = case.objective.equation(problem.interior, x)
+    term = objective.linearize(equation, case.params, x, y)
     tanh = network.ACTIVATIONS["tanh"]
 
     def residual(*shifts):
         rows = network.linear(case.params[0], x[None], problem.interior.operator.rows) + shifts[0]
         for matrix, shift in zip(case.params[1:], shifts[1:], strict=True):
-            rows = network.activate(tanh.slopes(rows[0]), network.bending(rows, diffuse), rows)
+            rows = network.activate(tanh.slopes(rows[0]), network.bending(rows, equation.diffuse), rows)
             rows = network.linear(matrix, rows, len(rows)) + shift
         return problem.interior.operator.residual(objective.as_jet(rows), x, y)
 

@@ -37,6 +37,15 @@ class Linearization(NamedTuple):
     cotangents: list[Array]  # q, [r, S, n, out] a layer
 
 
+class Equation(NamedTuple):
+    """A term of a problem as the passes read it, for networks with one activation."""
+
+    residual: Callable[[Jet, Array, Array], Array]
+    rows: int  # of a jet
+    diffuse: Diffuse | None
+    activation: str
+
+
 @dataclass(frozen=True)
 class Objective:
     """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² of a problem, for networks with one activation.
@@ -52,6 +61,11 @@ class Objective:
         if self.activation not in ACTIVATIONS:
             raise UnknownName("activation", self.activation, ACTIVATIONS)
 
+    def equation(self, term: Term, like: Array) -> Equation:
+        """A term for points of an array's type."""
+        diffuse = diffusion_like(term.operator, like.dtype)
+        return Equation(term.operator.residual, term.operator.rows, diffuse, self.activation)
+
     def predict(self, params: Params, x: Array) -> Array:
         """u [n, m] at the points x [n, d]."""
         return forward(self.activation, params, x, None).outputs[-1][0]
@@ -63,7 +77,7 @@ class Objective:
 
     def losses(self, params: Params, batch: Batch) -> Losses:
         """The two terms of the loss."""
-        return Losses(*self._means(half_squares, params, batch))
+        return Losses(*self._in_pieces(mean, half_squares, params, batch))
 
     def loss(self, params: Params, batch: Batch) -> Array:
         """L, the sum of the two terms."""
@@ -71,16 +85,16 @@ class Objective:
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """The losses and ∇L, a matrix a layer: one forward and one backward pass a term."""
-        (interior, slopes), (boundary, slopes_b) = self._means(differentiate, params, batch)
+        (interior, slopes), (boundary, slopes_b) = self._in_pieces(mean, differentiate, params, batch)
         return Losses(interior, boundary), add(slopes, slopes_b)
 
     def means(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
         """For both terms the mean over the points of a function that gives means over its linearization's points."""
-        return self._means(lambda *at: function(linearize(*at)), params, batch)
+        return self._in_pieces(mean, linearize, params, batch, function)
 
     def joined(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
         """For both terms the arrays [n, …] of a function of linearizations, at all points."""
-        interior, boundary = self._in_pieces(each, lambda *at: function(linearize(*at)), params, batch)
+        interior, boundary = self._in_pieces(each, linearize, params, batch, function)
         return join(interior), join(boundary)
 
     def linearize(self, params: Params, batch: Batch) -> tuple[Linearization, Linearization]:
@@ -91,23 +105,27 @@ class Objective:
         """The same, a piece of the points at a time."""
         return self._in_pieces(each, linearize, params, batch)
 
-    def _means(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
-        return self._in_pieces(mean, function, params, batch)
-
-    def _in_pieces(self, over: Callable, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
+    def _in_pieces(
+        self,
+        over: Callable,
+        passes: Callable,
+        params: Params,
+        batch: Batch,
+        then: Callable[[Any], Any] = lambda done: done,
+    ) -> tuple[Any, Any]:
         widest = max(len(matrix) for matrix in params)
 
-        def of(term: Term, activation: str, params: Params, *points: Array) -> Any:
-            parts = split(points, most_rows(widest) // term.operator.rows)
-            return over(lambda part: function(term, activation, params, *part), parts)
+        def of(equation: Equation, params: Params, *points: Array) -> Any:
+            parts = split(points, most_rows(widest) // equation.rows)
+            return over(lambda part: then(passes(equation, params, *part)), parts)
 
         return self._each_term(of, params, batch)
 
     def _each_term(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
         check_shapes(self.problem, params, batch)
         (x, y), (x_b, y_b) = batch
-        interior = function(self.problem.interior, self.activation, params, x, y)
-        return interior, function(self.problem.boundary, self.activation, params, x_b, y_b)
+        interior, boundary = (self.equation(term, params[0]) for term in (self.problem.interior, self.problem.boundary))
+        return function(interior, params, x, y), function(boundary, params, x_b, y_b)
 
 
 class Evaluation(NamedTuple):
@@ -116,40 +134,40 @@ class Evaluation(NamedTuple):
     done: Pass
     residual: Array  # r [n, r]
     pull: Callable[[Array], tuple[Array]]  # from a cotangent of r to that of the network's output rows
-    diffuse: Diffuse | None
 
 
-def evaluate(term: Term, activation: str, params: Params, x: Array, y: Array) -> Evaluation:
+def evaluate(equation: Equation, params: Params, x: Array, y: Array) -> Evaluation:
     """Push the points' jets through the network and the operator."""
-    diffuse = diffusion_like(term.operator, x.dtype)
-    done = forward(activation, params, x, diffuse)
+    done = forward(equation.activation, params, x, equation.diffuse)
 
     def read(rows: Array) -> Array:
-        return term.operator.residual(as_jet(rows), x, y)
+        return equation.residual(as_jet(rows), x, y)
 
     residual, pull = jax.vjp(read, done.outputs[-1])
-    return Evaluation(done, residual, pull, diffuse)
+    return Evaluation(done, residual, pull)
 
 
-def half_squares(term: Term, activation: str, params: Params, x: Array, y: Array) -> Array:
+def half_squares(equation: Equation, params: Params, x: Array, y: Array) -> Array:
     """A term's loss."""
-    return half_mean_square(evaluate(term, activation, params, x, y).residual)
+    return half_mean_square(evaluate(equation, params, x, y).residual)
 
 
-def differentiate(term: Term, activation: str, params: Params, x: Array, y: Array) -> tuple[Array, Params]:
+def differentiate(equation: Equation, params: Params, x: Array, y: Array) -> tuple[Array, Params]:
     """A term's loss and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/∂[W | b] / n."""
-    at = evaluate(term, activation, params, x, y)
+    at = evaluate(equation, params, x, y)
     seed = at.pull(at.residual / len(x))[0]
-    cotangents = backward(activation, params, at.done, seed[None], at.diffuse)
+    cotangents = backward(equation.activation, params, at.done, seed[None], equation.diffuse)
     return half_mean_square(at.residual), [weigh(q[0], a) for q, a in zip(cotangents, at.done.inputs, strict=True)]
 
 
-def linearize(term: Term, activation: str, params: Params, x: Array, y: Array) -> Linearization:
+def linearize(equation: Equation, params: Params, x: Array, y: Array) -> Linearization:
     """A term's residual, layer inputs and the cotangents of each residual component."""
-    at = evaluate(term, activation, params, x, y)
+    at = evaluate(equation, params, x, y)
     components = jnp.eye(at.residual.shape[1], dtype=x.dtype)
     seeds = jnp.stack([at.pull(jnp.broadcast_to(component, at.residual.shape))[0] for component in components])
-    return Linearization(at.residual, at.done.inputs, backward(activation, params, at.done, seeds, at.diffuse))
+    return Linearization(
+        at.residual, at.done.inputs, backward(equation.activation, params, at.done, seeds, equation.diffuse)
+    )
 
 
 def weigh(cotangents: Array, inputs: Array) -> Array:

@@ -1,5 +1,6 @@
 """A problem's residuals, losses and derivatives at a network's parameters."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,8 @@ from implementations.torch.parameters import Params, add
 from implementations.torch.pieces import Pieces, each, join, mean, most_rows, split
 from problems.names import UnknownName
 from problems.problem import Batch, Jet, Operator, Problem, Term
+
+MOST_PROGRAMS = 256  # a process may hold, of each pass: one a term, network and number of points
 
 
 class Losses(NamedTuple):
@@ -37,9 +40,20 @@ class Linearization(NamedTuple):
     cotangents: list[Tensor]  # q, [r, S, n, out] a layer
 
 
+class Equation(NamedTuple):
+    """A term of a problem as the passes read it, for networks with one activation."""
+
+    residual: Callable[[Jet, Tensor, Tensor], Tensor]
+    rows: int  # of a jet
+    diffuse: Diffuse | None
+    activation: str
+
+
 @dataclass(frozen=True)
 class Objective:
     """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² of a problem, for networks with one activation.
+
+    `compiled` has Inductor compile the passes through the network (the mode "torch-compiled").
 
     Raises:
         UnknownName: no activation has that name.
@@ -47,10 +61,18 @@ class Objective:
 
     problem: Problem
     activation: str = "tanh"
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise UnknownName("activation", self.activation, ACTIVATIONS)
+
+    def equation(self, term: Term, like: Tensor) -> Equation:
+        """A term for points of an array's type."""
+        operator = term.operator
+        return Equation(
+            operator.residual, operator.rows, diffusion_like(operator, like.dtype, like.device), self.activation
+        )
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
         """u [n, m] at the points x [n, d]."""
@@ -63,7 +85,7 @@ class Objective:
 
     def losses(self, params: Params, batch: Batch) -> Losses:
         """The two terms of the loss."""
-        return Losses(*self._means(half_squares, params, batch))
+        return Losses(*self._in_pieces(mean, half_squares, params, batch))
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """L, the sum of the two terms."""
@@ -71,43 +93,60 @@ class Objective:
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """The losses and ∇L, a matrix a layer: one forward and one backward pass a term."""
-        (interior, slopes), (boundary, slopes_b) = self._means(differentiate, params, batch)
+        (interior, slopes), (boundary, slopes_b) = self._in_pieces(mean, differentiate, params, batch)
         return Losses(interior, boundary), add(slopes, slopes_b)
 
     def means(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
         """For both terms the mean over the points of a function that gives means over its linearization's points."""
-        return self._means(lambda *at: function(linearize(*at)), params, batch)
+        return self._in_pieces(mean, linearize, params, batch, function)
 
     def joined(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
         """For both terms the arrays [n, …] of a function of linearizations, at all points."""
-        interior, boundary = self._in_pieces(each, lambda *at: function(linearize(*at)), params, batch)
+        interior, boundary = self._in_pieces(each, linearize, params, batch, function)
         return join(interior), join(boundary)
 
     def linearize(self, params: Params, batch: Batch) -> tuple[Linearization, Linearization]:
         """Both terms' residuals with the factors of their Jacobians."""
-        return self._each_term(linearize, params, batch)
+        return self._each_term(self._fastest(linearize), params, batch)
 
     def linearize_pieces(self, params: Params, batch: Batch) -> tuple[Pieces, Pieces]:
         """The same, a piece of the points at a time."""
         return self._in_pieces(each, linearize, params, batch)
 
-    def _means(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
-        return self._in_pieces(mean, function, params, batch)
-
-    def _in_pieces(self, over: Callable, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
+    def _in_pieces(
+        self,
+        over: Callable,
+        passes: Callable,
+        params: Params,
+        batch: Batch,
+        then: Callable[[Any], Any] = lambda done: done,
+    ) -> tuple[Any, Any]:
         widest = max(len(matrix) for matrix in params)
+        passes = self._fastest(passes)
 
-        def of(term: Term, activation: str, params: Params, *points: Tensor) -> Any:
-            parts = split(points, most_rows(points[0].device, widest) // term.operator.rows)
-            return over(lambda part: function(term, activation, params, *part), parts)
+        def of(equation: Equation, params: Params, *points: Tensor) -> Any:
+            parts = split(points, most_rows(points[0].device, widest) // equation.rows)
+            return over(lambda part: then(passes(equation, params, *part)), parts)
 
         return self._each_term(of, params, batch)
+
+    def _fastest(self, passes: Callable) -> Callable:
+        return compiled(passes) if self.compiled else passes
 
     def _each_term(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
         check_shapes(self.problem, params, batch)
         (x, y), (x_b, y_b) = batch
-        interior = function(self.problem.interior, self.activation, params, x, y)
-        return interior, function(self.problem.boundary, self.activation, params, x_b, y_b)
+        interior, boundary = (self.equation(term, params[0]) for term in (self.problem.interior, self.problem.boundary))
+        return function(interior, params, x, y), function(boundary, params, x_b, y_b)
+
+
+@lru_cache
+def compiled(passes: Callable) -> Callable:
+    """The passes as one program for each equation and shape, compiled at the first call."""
+    torch._dynamo.config.recompile_limit = MOST_PROGRAMS
+    torch.compiler.config.force_disable_caches = True  # what is kept on disk would hide what compiling costs
+    warnings.filterwarnings("ignore", "dynamo_pgo force disabled")
+    return torch.compile(passes, fullgraph=True, dynamic=False, options={"compile_threads": 1})
 
 
 class Evaluation(NamedTuple):
@@ -116,40 +155,40 @@ class Evaluation(NamedTuple):
     done: Pass
     residual: Tensor  # r [n, r]
     pull: Callable[[Tensor], tuple[Tensor]]  # from a cotangent of r to that of the network's output rows
-    diffuse: Diffuse | None
 
 
-def evaluate(term: Term, activation: str, params: Params, x: Tensor, y: Tensor) -> Evaluation:
+def evaluate(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Evaluation:
     """Push the points' jets through the network and the operator."""
-    diffuse = diffusion_like(term.operator, x.dtype, x.device)
-    done = forward(activation, params, x, diffuse)
+    done = forward(equation.activation, params, x, equation.diffuse)
 
     def read(rows: Tensor) -> Tensor:
-        return term.operator.residual(as_jet(rows), x, y)
+        return equation.residual(as_jet(rows), x, y)
 
     residual, pull, *_ = torch.func.vjp(read, done.outputs[-1])
-    return Evaluation(done, residual, pull, diffuse)
+    return Evaluation(done, residual, pull)
 
 
-def half_squares(term: Term, activation: str, params: Params, x: Tensor, y: Tensor) -> Tensor:
+def half_squares(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Tensor:
     """A term's loss."""
-    return half_mean_square(evaluate(term, activation, params, x, y).residual)
+    return half_mean_square(evaluate(equation, params, x, y).residual)
 
 
-def differentiate(term: Term, activation: str, params: Params, x: Tensor, y: Tensor) -> tuple[Tensor, Params]:
+def differentiate(equation: Equation, params: Params, x: Tensor, y: Tensor) -> tuple[Tensor, Params]:
     """A term's loss and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/∂[W | b] / n."""
-    at = evaluate(term, activation, params, x, y)
+    at = evaluate(equation, params, x, y)
     seed = at.pull(at.residual / len(x))[0]
-    cotangents = backward(activation, params, at.done, seed[None], at.diffuse)
+    cotangents = backward(equation.activation, params, at.done, seed[None], equation.diffuse)
     return half_mean_square(at.residual), [weigh(q[0], a) for q, a in zip(cotangents, at.done.inputs, strict=True)]
 
 
-def linearize(term: Term, activation: str, params: Params, x: Tensor, y: Tensor) -> Linearization:
+def linearize(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Linearization:
     """A term's residual, layer inputs and the cotangents of each residual component."""
-    at = evaluate(term, activation, params, x, y)
+    at = evaluate(equation, params, x, y)
     components = torch.eye(at.residual.shape[1], dtype=x.dtype, device=x.device)
     seeds = torch.stack([at.pull(component.expand_as(at.residual))[0] for component in components])
-    return Linearization(at.residual, at.done.inputs, backward(activation, params, at.done, seeds, at.diffuse))
+    return Linearization(
+        at.residual, at.done.inputs, backward(equation.activation, params, at.done, seeds, equation.diffuse)
+    )
 
 
 def weigh(cotangents: Tensor, inputs: Tensor) -> Tensor:
