@@ -279,10 +279,11 @@ def scale(
     import implementations
     from harness import expansion, runner, store
     from harness import scale as scales
+    from harness.widths import WIDTHS
 
     limits = {"steps": steps, "limit": limit} | ({"memory": memory} if memory else {})
     frameworks = framework or implementations.installed()
-    plan = scales.campaign(problem, width or scales.WIDTHS, optimizer or [], frameworks, **limits)
+    plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, **limits)
     folder, console = store.folder(results, "scale"), Console()
     runner.run(expansion.requests(plan, "scale", "scale"), _crew(plan, folder, None, None, console), folder, console)
     scales.report(folder, console)
