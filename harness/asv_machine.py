@@ -10,7 +10,6 @@ def register() -> str:
     from asv.machine import Machine, MachineCollection
 
     name = machine_class()
-    MachineCollection.save(
-        name, Machine.get_defaults() | {"machine": name}
-    )  # `asv machine` keeps no field that it guessed
+    # `asv machine --machine NAME` would keep no field that it can guess
+    MachineCollection.save(name, Machine.get_defaults() | {"machine": name, "os": platform.system()})
     return name
