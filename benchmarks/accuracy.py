@@ -11,7 +11,7 @@ import problems
 from benchmarks import common
 from harness import accuracy, parity
 
-CELLS = (common.OPTIMIZERS, common.PROBLEMS)
+CELLS = (common.OPTIMIZERS, common.COUNTED)
 
 
 class Walked:

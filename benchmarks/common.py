@@ -27,6 +27,7 @@ SETTINGS = {
 FRAMEWORKS = list(implementations.FRAMEWORKS)
 OPTIMIZERS = list(SETTINGS)
 PROBLEMS = problems.names() if FULL else [case["problem"] for case in CASES]
+COUNTED = PROBLEMS if FULL else PROBLEMS[:1]  # where work and accuracy are looked at
 WIDTHS = list(LADDER) if FULL else [16, 64, 256]
 SAMPLE = 0.02  # seconds
 

@@ -71,9 +71,12 @@ def counts(work: Work) -> dict[str, float]:
 def peak_memory(work: Work) -> int:
     """Bytes that making, compiling and doing a step adds to those held with the framework loaded.
 
-    In a process of its own: what an earlier step freed would be counted as held.
+    In a process of its own: what an earlier step freed would be counted as held. Raises NotImplementedError in an old
+    commit whose backends do not tell.
     """
     backend = implementations.load(work.framework).backend
+    if not hasattr(backend, "reset_peak_memory"):
+        raise NotImplementedError("this commit does not tell its peak memory")
     backend.reset_peak_memory()
     before = backend.peak_memory()
     timed = Timed(work, implementations.load)
