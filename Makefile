@@ -2,6 +2,8 @@
 #   make run    every optimizer in both frameworks on two small problems, about four minutes after the install
 #   make test   the test suite
 #   make lint   formatting, style, imports, types
+#   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
+#   make asv-publish  the site of all results, in .asv/html: any static server shows it, offline too
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
@@ -10,7 +12,10 @@ BIN = .venv/bin
 INSTALLED = .venv/.installed
 PINNED = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: run test lint
+BENCH ?=
+SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
+
+.PHONY: run test lint asv asv-publish
 
 run: $(INSTALLED)
 	$(BIN)/optbench run quick
@@ -23,6 +28,17 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
+
+# asv's exit code does not tell whether all of it was measured: asv-check does. Calibration is measured before and after.
+asv: $(INSTALLED)
+	@machine=$$($(BIN)/optbench asv-machine) && asv="$(BIN)/asv run --machine $$machine --show-stderr --record-samples" && \
+	{ $$asv $(SELECTED) HEAD^!; $$asv --append-samples --bench calibration HEAD^!; } ; \
+	$(BIN)/optbench asv-check $(SELECTED)
+
+asv-publish: $(INSTALLED)
+	$(BIN)/asv publish
+	$(BIN)/optbench asv-site
+	@echo "to look at it: $(BIN)/asv preview"
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: make PYTHON=/path/to/python"; exit 1; }

@@ -1,1 +1,24 @@
-"""WHAT is measured: campaigns (TOML) and asv classes."""
+"""WHAT is measured: campaigns (TOML) and asv classes.
+
+A process of asv's gets one core, float64 and this clone's `harness` before a framework is imported: asv installs the
+packages of the commit that it measures, and what measures must not change with what is measured.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+HARNESS = Path(__file__).parent.parent / "harness"
+
+if "asv_runner" in sys.modules:
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", JAX_ENABLE_X64="1")
+    if hasattr(os, "sched_setaffinity"):  # JAX's thread pool has as many threads as the process may use cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+    _spec = importlib.util.spec_from_file_location(
+        "harness", HARNESS / "__init__.py", submodule_search_locations=[str(HARNESS)]
+    )
+    assert _spec is not None
+    assert _spec.loader is not None
+    sys.modules["harness"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["harness"])

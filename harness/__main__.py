@@ -1,4 +1,4 @@
-"""The command line: optbench run · list · table · plot · parity · verify · tune · profile · scale."""
+"""The command line: optbench run · list · table · plot · parity · verify · tune · profile · scale · asv-…."""
 
 import signal
 import sys
@@ -279,13 +279,53 @@ def scale(
     import implementations
     from harness import expansion, runner, store
     from harness import scale as scales
+    from harness.widths import WIDTHS
 
     limits = {"steps": steps, "limit": limit} | ({"memory": memory} if memory else {})
     frameworks = framework or implementations.installed()
-    plan = scales.campaign(problem, width or scales.WIDTHS, optimizer or [], frameworks, **limits)
+    plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, **limits)
     folder, console = store.folder(results, "scale"), Console()
     runner.run(expansion.requests(plan, "scale", "scale"), _crew(plan, folder, None, None, console), folder, console)
     scales.report(folder, console)
+
+
+@app.command()
+def asv_machine() -> None:
+    """Make this machine known to asv by the class of its hardware, and print that name."""
+    from harness import asv_machine
+
+    typer.echo(asv_machine.register())
+
+
+@app.command()
+def asv_check(
+    path: Annotated[Path, typer.Argument(help="asv's folder of results.")] = Path("results/asv"),
+    commit: Annotated[str, typer.Option(help="The commit that was measured.")] = "HEAD",
+    bench: Annotated[list[str] | None, typer.Option(help="What `asv run --bench` was given, once for each.")] = None,
+    machine: Annotated[str | None, typer.Option(help="asv's name of the machine, if not this one.")] = None,
+    moved: Annotated[float, typer.Option(min=0, help="How far the calibration kernel may move, as a share.")] = 0.15,
+) -> None:
+    """Say what a run of asv left, and what is missing, torn or measured on a machine that changed its speed.
+
+    Exit code 1 where something is wrong: asv itself exits 0.
+    """
+    from harness import asv_check
+    from harness.provenance import commit_hash, machine_class
+
+    done = asv_check.check(path, machine or machine_class(), commit_hash(commit), bench or [], moved)
+    typer.echo(asv_check.render(done))
+    if done.missing or done.problems:
+        _end("this run of asv is not to be relied on", 1)
+
+
+@app.command()
+def asv_site(
+    path: Annotated[Path, typer.Argument(help="What `asv publish` wrote.")] = Path(".asv/html"),
+) -> None:
+    """Put the files beside asv's published page that it would fetch from public networks: it then opens offline."""
+    from harness import asv_site
+
+    typer.echo(f"{len(asv_site.carry(path))} files carried along: {path / 'index.html'}")
 
 
 def _crew(plan: "Campaign", folder: Path, scheduler: str | None, workers: int | None, console: "Console"):

@@ -86,6 +86,11 @@ def gpus() -> tuple[str, ...]:
     return tuple(said.splitlines()) if said else ()
 
 
+def commit_hash(name: str) -> str:
+    """The hash of a commit of the repository that this process is in; the name itself where there is none."""
+    return _said("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") or name
+
+
 @functools.cache
 def _commit() -> tuple[str | None, bool | None]:
     clone = Path(__file__).parent.parent

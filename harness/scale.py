@@ -15,9 +15,9 @@ from harness import plots, store
 from harness.campaign import Campaign
 from harness.frames import Frames, frames
 from harness.progress import line
+from harness.widths import network
 from problems.names import UnknownName
 
-WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 LARGE = 10_000  # parameters from which on a power law is fitted
 CONFIDENCE = 0.95
 COLUMNS = ["optimizer", "framework", "width", "parameters", "status", "step_seconds", "compile_seconds", "peak_memory"]
@@ -39,12 +39,6 @@ def campaign(
     cases = [{"name": f"width {width}", "problem": problem, "network": network(width)} for width in widths]
     given = {"version": "1.0", "frameworks": list(frameworks), "optimizers": tables, "case": cases, **limits}
     return campaigns.parse(given, "scale")
-
-
-def network(width: int) -> str:
-    """The network whose first layers have that width."""
-    narrow = 3 * width // 4
-    return f"tanh_{width}_{width}_{narrow}_{narrow}"
 
 
 def report(folder: Path, console: Console) -> None:

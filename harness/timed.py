@@ -9,6 +9,7 @@ from typing import Any
 
 import implementations
 import problems
+from harness import prepare
 from problems import networks, seeds
 
 WARM_UP = 5  # steps: by then a line search has found its scale
@@ -32,7 +33,8 @@ class Timed:
     """A step with everything made, compiled and warmed: a call is the step and the wait for its results.
 
     Every call is the same work: it starts from the parameters and the state after the warm-up. Raises ArithmeticError
-    where a warm-up step gives parameters that are not finite, and what `load` and `problems.get` raise.
+    where a warm-up step gives parameters that are not finite, MemoryError where a step cannot fit, and what `load` and
+    `problems.get` raise.
     """
 
     def __init__(self, work: Work, load: Callable[[str], Any] = implementations.load) -> None:
@@ -43,21 +45,20 @@ class Timed:
         self.batch = backend.from_numpy_tree(seeds.batch(self.problem, work.seed, 0, *points))
         self.objective = self.framework.Objective(self.problem, networks.parse(work.network).activation)
         self.params = backend.from_numpy_tree(start)
-        self.optimizer, self._step = self._made()
+        self.optimizer, self.step = self._made()
+        if hasattr(backend, "free_memory"):  # asv times commits too whose backends do not tell
+            prepare.foresee(self.optimizer, self.objective, self.params, self.batch, backend, float("inf"))
         self.state = self.optimizer.init(self.objective, self.params)
         begin = time.perf_counter()
         self()
         self.compile_seconds = time.perf_counter() - begin  # the first call: compilation and one step
         for _ in range(WARM_UP):
-            self.params, self.state, losses = self._step(self.params, self.state, self.batch)
-            self.optimizer.check(self.state)
-            if not sum(float(backend.to_numpy(loss)) for loss in losses) < float("inf"):
-                raise ArithmeticError(f"{work.optimizer} diverged while it was warmed up")
-        self()
+            self.params, self.state, _ = self._checked()
+        self._checked()
 
     def __call__(self) -> None:
         """Do the step and wait for it."""
-        self.framework.backend.wait(self._step(self.params, self.state, self.batch))
+        self.framework.backend.wait(self.step(self.params, self.state, self.batch))
 
     def variant(self, **hyperparameters: Any) -> Callable[[], None]:
         """The same step, from the same state, with other hyperparameters."""
@@ -73,7 +74,7 @@ class Timed:
         """How often the line search evaluates the loss in a step; 0 without one."""
         if not hasattr(self.state, "search"):
             return 0
-        _, state, _ = self._step(self.params, self.state, self.batch)
+        _, state, _ = self.step(self.params, self.state, self.batch)
         counts = (self.framework.backend.to_numpy(each.search.evaluations) for each in (state, self.state))
         return int(next(counts)) - int(next(counts))
 
@@ -82,6 +83,14 @@ class Timed:
         before = self.framework.backend.reads
         self()
         return self.framework.backend.reads - before
+
+    def _checked(self) -> tuple[Any, Any, Any]:
+        """What the step gives; raises where its optimizer complains or its losses are not finite."""
+        params, state, losses = self.step(self.params, self.state, self.batch)
+        self.optimizer.check(state)
+        if not sum(float(self.framework.backend.to_numpy(loss)) for loss in losses) < float("inf"):
+            raise ArithmeticError(f"{self.work.optimizer} diverged while it was warmed up")
+        return params, state, losses
 
     def _made(self, **hyperparameters: Any) -> tuple[Any, Callable[..., Any]]:
         optimizer = self.framework.OPTIMIZERS[self.work.optimizer](**{**self.work.hyperparameters, **hyperparameters})

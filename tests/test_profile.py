@@ -14,6 +14,7 @@ import implementations
 import problems
 from harness import flops, plots, profile, scale
 from harness.timed import WARM_UP, Timed, Work, medians
+from harness.widths import network
 from problems.names import UnknownName
 
 SINE = problems.get("poisson_sine_2d")
@@ -128,7 +129,7 @@ def test_the_interval_of_a_noisy_exponent_holds_it():
 
 
 def test_scaling_keeps_the_proportions_and_names_its_optimizers():
-    assert scale.network(64) == "tanh_64_64_48_48"
+    assert network(64) == "tanh_64_64_48_48"
     with pytest.raises(UnknownName, match="kfac_star"):
         scale.campaign(SINE.name, [16], ["kfac_plus"], ["jax"])
 

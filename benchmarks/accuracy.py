@@ -1,0 +1,71 @@
+"""asv: what a short run reaches, and whether the twins walk together: "faster" that is wrong shows here."""
+
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+import implementations
+import problems
+from benchmarks import common
+from harness import accuracy, parity
+
+CELLS = (common.OPTIMIZERS, common.COUNTED)
+
+
+class Walked:
+    """All short runs are done in one process, since they cost compilations alone."""
+
+    version = "1"
+    timeout = 3600  # of all cells together
+
+    def setup_cache(self) -> dict[tuple[str, ...], Any]:
+        """The error of each (framework, optimizer, problem), the difference of each (optimizer, problem)."""
+        walk = cache(_walk)
+
+        def relative_l2(framework: str, *cell: str) -> float:
+            return accuracy.relative_l2(implementations.load(framework), _case(*cell), walk(framework, *cell))
+
+        def difference(*cell: str) -> float:
+            return parity.difference(*(walk(framework, *cell) for framework in common.FRAMEWORKS))
+
+        errors = common.outcomes(relative_l2, product(common.FRAMEWORKS, *CELLS))
+        return errors | common.outcomes(difference, product(*CELLS))
+
+    def setup(self, outcomes: dict, *cell: str) -> None:
+        """Take a cell's number, or raise what stands in its place."""
+        self.value = common.finite(common.found(outcomes[cell]))
+
+
+class RelativeL2(Walked):
+    """Framework × optimizer × problem."""
+
+    unit = "relative L2"
+    param_names = ("framework", "optimizer", "problem")
+    params = (common.FRAMEWORKS, *CELLS)
+
+    def track_relative_l2(self, *_: object) -> float:
+        """The error after a fixed number of steps."""
+        return self.value
+
+
+class Parity(Walked):
+    """Optimizer × problem."""
+
+    unit = "relative difference"
+    param_names = ("optimizer", "problem")
+    params = CELLS
+
+    def track_parity(self, *_: object) -> float:
+        """The largest relative difference of the twins' parameters."""
+        return self.value
+
+
+def _case(optimizer: str, problem: str) -> parity.Case:
+    return accuracy.case(problems.get(problem), optimizer)
+
+
+def _walk(framework: str, optimizer: str, problem: str) -> np.ndarray:
+    common.work(framework, optimizer, problem, "")  # skips what this commit or machine does not have
+    return parity.trajectory(implementations.load(framework), _case(optimizer, problem))

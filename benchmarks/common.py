@@ -1,0 +1,104 @@
+"""What the asv classes share: the grid, steps that are made once a process, and what is skipped.
+
+asv starts a process for every cell and calls `setup` before every timed call: everything here is made once.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from timeit import repeat
+from typing import Any
+
+import implementations
+import problems
+from harness.outcome import classify
+from harness.timed import Timed, Work
+from harness.widths import WIDTHS as LADDER
+
+FULL = os.environ.get("OPTBENCH_ASV") == "full"  # the bigger grid
+CASES = tomllib.loads((Path(__file__).parent / "quick.toml").read_text(encoding="utf-8"))["case"]
+SETTINGS = {
+    name: {key: value for key, value in table.items() if key != "from"}
+    for name, table in CASES[0]["optimizers"].items()
+}
+
+FRAMEWORKS = list(implementations.FRAMEWORKS)
+OPTIMIZERS = list(SETTINGS)
+PROBLEMS = problems.names() if FULL else [case["problem"] for case in CASES]
+COUNTED = PROBLEMS if FULL else PROBLEMS[:1]  # where work and accuracy are looked at
+WIDTHS = list(LADDER) if FULL else [16, 64, 256]
+SAMPLE = 0.02  # seconds
+
+
+class Warm:
+    """How asv samples a step that is warm before it is timed."""
+
+    rounds = 1
+    repeat = (3, 20, 1.0)  # samples at least, at most, seconds
+    warmup_time = 0
+    timeout = 600
+    number: int
+
+    def prepare(self, *cell: str) -> None:
+        """Take the step of (framework, optimizer, problem, network), and as many calls a sample as it needs."""
+        self.step, self.number = warm(*cell)
+
+
+@cache
+def warm(*cell: str) -> tuple[Timed, int]:
+    """A step, made once a process, and how many calls make a sample."""
+    step = served(lambda: Timed(work(*cell), implementations.load))
+    return step, calls(step)
+
+
+def work(framework: str, optimizer: str, problem: str, network: str) -> Work:
+    """What a cell is asked for; NotImplementedError where its framework or the commit's optimizer is missing."""
+    known = served(lambda: implementations.load(framework)).OPTIMIZERS
+    if optimizer not in known:
+        raise NotImplementedError(f"there is no {optimizer} in this commit")
+    return Work(framework, optimizer, problem, network, SETTINGS[optimizer])
+
+
+def served(make: Callable[[], Any]) -> Any:
+    """What `make` gives; NotImplementedError, which asv skips, where a framework or the memory is missing."""
+    try:
+        return make()
+    except Exception as error:
+        if isinstance(error, implementations.FrameworkMissing) or classify(error)[0] == "out-of-memory":
+            raise NotImplementedError(str(error)) from error
+        raise
+
+
+def calls(function: Callable[[], Any]) -> int:
+    """How many calls take about as long as a sample."""
+    return max(1, round(SAMPLE / min(repeat(function, number=1, repeat=3))))
+
+
+def outcomes(measure: Callable[..., Any], cells: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
+    """What `measure` gives for each cell, or why it is skipped or failed: a failure is the cell's alone."""
+    return {cell: _outcome(measure, cell) for cell in cells}
+
+
+def _outcome(measure: Callable[..., Any], cell: tuple[Any, ...]) -> Any:
+    try:
+        return served(lambda: measure(*cell))
+    except NotImplementedError as error:
+        return error
+    except Exception as error:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def found(outcome: Any) -> Any:
+    """An outcome; raises what stands in its place."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def finite(value: float) -> float:
+    """The value; ArithmeticError where it is none, which asv would pass over."""
+    if not abs(value) < float("inf"):
+        raise ArithmeticError(f"not a finite number: {value}")
+    return value

@@ -1,0 +1,24 @@
+"""asv: what the first step costs."""
+
+import problems
+from benchmarks import common
+
+PROBLEM = "poisson_sine_2d"
+
+
+class Compile:
+    """Framework × optimizer."""
+
+    version = "1"
+    unit = "seconds"
+    timeout = 600
+    param_names = ("framework", "optimizer")
+    params = (common.FRAMEWORKS, common.OPTIMIZERS)
+
+    def setup(self, framework: str, optimizer: str) -> None:
+        """Everything before the first step, and that step: its seconds are kept."""
+        self.step, _ = common.warm(framework, optimizer, PROBLEM, problems.get(PROBLEM).networks[0])
+
+    def track_compile_seconds(self, *_: str) -> float:
+        """Seconds of the first call: compilation and a step."""
+        return common.finite(self.step.compile_seconds)

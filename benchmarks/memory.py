@@ -1,0 +1,24 @@
+"""asv: what a step holds over the loaded framework; a cell is a process of its own."""
+
+from benchmarks import common, width
+from harness import work
+from harness.widths import network
+
+
+class Memory:
+    """Framework × optimizer × width of the first layers."""
+
+    version = "1"
+    unit = "bytes"
+    timeout = 600
+    param_names = ("framework", "optimizer", "width")
+    params = (common.FRAMEWORKS, common.OPTIMIZERS, common.WIDTHS[2::2])
+
+    def setup(self, framework: str, optimizer: str, size: int) -> None:
+        """Do the step and keep its peak; skipped where there is no room for it."""
+        cell = common.work(framework, optimizer, width.PROBLEM, network(size))
+        self.peak = common.served(lambda: work.peak_memory(cell))
+
+    def track_peak_memory(self, *_: object) -> float:
+        """Bytes; asv's own peakmem_ counts the imports too."""
+        return common.finite(self.peak)

@@ -1,0 +1,38 @@
+"""asv: how a step's cost grows with the network."""
+
+import problems
+from benchmarks import common
+from harness.widths import network
+from problems import networks
+
+PROBLEM = "poisson_sine_2d"
+
+
+class Width(common.Warm):
+    """Framework × optimizer × width of the first layers."""
+
+    version = "1"
+    param_names = ("framework", "optimizer", "width")
+    params = (common.FRAMEWORKS, common.OPTIMIZERS, common.WIDTHS)
+
+    def setup(self, framework: str, optimizer: str, width: int) -> None:
+        """As in step.py; what the memory cannot hold is skipped."""
+        self.prepare(framework, optimizer, PROBLEM, network(width))
+
+    def time_step(self, *_: object) -> None:
+        """Seconds a step, the wait for its results included."""
+        self.step()
+
+
+class Parameters:
+    """What a width means."""
+
+    version = "1"
+    unit = "parameters"
+    param_names = ("width",)
+    params = (common.WIDTHS,)
+
+    def track_parameters(self, width: int) -> int:
+        """D."""
+        problem = problems.get(PROBLEM)
+        return networks.parameter_count(network(width), problem.dim, problem.outputs)

@@ -1,0 +1,85 @@
+"""What one step takes, counted and not timed: the same on every machine, whatever else it does.
+
+Counted on few points, which pass in a single piece: JAX counts the body of a loop once.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import implementations
+from harness.timed import Timed, Work
+
+POINTS = {"interior": 30, "boundary": 20}
+
+
+def small(work: Work) -> Work:
+    """The same step on few points."""
+    return replace(work, **POINTS)
+
+
+def flops(timed: Timed) -> float:
+    """Floating-point operations of a step.
+
+    In PyTorch those of the matrix products that are called, in JAX those of the compiled program, elementwise ones
+    included and the body of a loop once. Neither counts factorisations.
+    """
+    return FLOPS[timed.work.framework](timed)
+
+
+def _torch_flops(timed: Timed) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        timed()
+    return float(counter.get_total_flops())
+
+
+def _jax_flops(timed: Timed) -> float:
+    step: Any = timed.step
+    return float(step.lower(timed.params, timed.state, timed.batch).compile().cost_analysis()["flops"])
+
+
+def compilations(timed: Timed) -> int:
+    """Programs compiled for the step so far: none where it runs eagerly, more than one where its state changes type."""
+    return getattr(timed.step, "_cache_size", int)()
+
+
+FLOPS: dict[str, Callable[[Timed], float]] = {"torch": _torch_flops, "jax": _jax_flops}
+QUANTITIES: dict[str, Callable[[Timed], float]] = {
+    "flops": flops,
+    "host_reads": Timed.reads,
+    "line_search_evaluations": Timed.evaluations,
+    "compilations": compilations,
+}
+
+
+def counts(work: Work) -> dict[str, float]:
+    """Every quantity of a step on few points; without those that an old commit's code does not count.
+
+    Raises what `Timed` raises.
+    """
+    timed = Timed(small(work), implementations.load)
+    search = getattr(timed.state, "search", None)
+    counted = {
+        "host_reads": hasattr(timed.framework.backend, "reads"),
+        "line_search_evaluations": search is None or hasattr(search, "evaluations"),
+    }
+    return {name: count(timed) for name, count in QUANTITIES.items() if counted.get(name, True)}
+
+
+def peak_memory(work: Work) -> int:
+    """Bytes that making, compiling and doing a step adds to those held with the framework loaded.
+
+    In a process of its own: what an earlier step freed would be counted as held. Raises NotImplementedError in an old
+    commit whose backends do not tell.
+    """
+    backend = implementations.load(work.framework).backend
+    if not hasattr(backend, "reset_peak_memory"):
+        raise NotImplementedError("this commit does not tell its peak memory")
+    backend.reset_peak_memory()
+    before = backend.peak_memory()
+    timed = Timed(work, implementations.load)
+    backend.reset_peak_memory()
+    timed()
+    return backend.peak_memory() - before
