@@ -9,6 +9,7 @@ from typing import Any
 
 import implementations
 import problems
+from implementations import named
 from problems import networks, seeds
 
 WARM_UP = 5  # steps: by then a line search has found its scale
@@ -84,7 +85,9 @@ class Timed:
         return self.framework.backend.reads - before
 
     def _made(self, **hyperparameters: Any) -> tuple[Any, Callable[..., Any]]:
-        optimizer = self.framework.OPTIMIZERS[self.work.optimizer](**{**self.work.hyperparameters, **hyperparameters})
+        optimizer = named.optimizer(self.framework, self.work.optimizer)(
+            **{**self.work.hyperparameters, **hyperparameters}
+        )
         return optimizer, self.framework.backend.compile(partial(optimizer.step, self.objective))
 
 
