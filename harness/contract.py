@@ -297,12 +297,13 @@ def _jet(problem: Problem, term: Term, function: Any, x: np.ndarray) -> tuple[Je
     """A function's jet, and how far from zero its residual may be for rounding and interpolation."""
     jet, error = jet_of(function, term.operator.diffusion, x, float((problem.bounds[1] - problem.bounds[0]).min()))
     scale = 1 + max(np.abs(channel).max() for channel in jet if channel is not None)
-    return jet, TOLERANCE * scale**2 + 10 * error * scale
+    return jet, TOLERANCE * scale**2 + error * scale
 
 
 def _another(problem: Problem, x: np.ndarray) -> np.ndarray:
-    """A function that is not the solution."""
-    return 1.01 * problem.solution(x) + 0.01 * (x**2).sum(1, keepdims=True) + 0.01 * x[:, :1]
+    """A function that is not the solution; a wave, for a polynomial might be a solution too."""
+    phase = x @ np.arange(1.0, problem.dim + 1) / problem.dim
+    return 1.01 * problem.solution(x) + 0.1 * np.sin(phase + 0.7)[:, None]
 
 
 def _random(problem: Problem, term: Term, n: int) -> tuple[Jet, np.ndarray, np.ndarray]:

@@ -164,8 +164,8 @@ def _notes(rows: Any) -> Iterator[str]:
         yield f"The reference is accurate to {floor:.2e} in relative L2: an error below it is shown as ≤{floor:.2e}."
         yield ""
     for files, group in rows[rows["files"] != ""].groupby("files", sort=False):
-        which = "" if len(group) == len(rows) else f" of {', '.join(_labels(group))}"
-        yield f"Files of the user's own{which}, with the beginning of their SHA-256: {files}."
+        which = "" if len(group) == len(rows) else f" for {', '.join(_labels(group))}"
+        yield f"Files of the user's own{which} (SHA-256): {files}."
         yield ""
     if rows["runs"].max() > 1:
         yield f"Medians over {rows['runs'].max()} seeds, ranges in brackets; the final error is that of finished runs."
