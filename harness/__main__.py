@@ -1,4 +1,4 @@
-"""The command line: optbench run · list · table · plot · parity · verify · tune · profile · scale · asv-…."""
+"""The command line, `optbench`."""
 
 import signal
 import sys
@@ -51,8 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
 def run(
     context: typer.Context,
     campaign: Annotated[str | None, typer.Argument(help="A campaign's TOML file or the name of one of ours.")] = None,
-    problem: Annotated[str | None, typer.Option(help="One run instead of a campaign: its problem.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Its optimizer.")] = None,
+    problem: Annotated[
+        str | None, typer.Option(help="One run instead of a campaign: its problem, one of ours or <file>.py:<name>.")
+    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Its optimizer, one of ours or <file>.py:<name>.")] = None,
     framework: Annotated[str | None, typer.Option(help="Its framework: torch, torch-compiled or jax.")] = None,
     network: Annotated[str, typer.Option(help="Activation and widths of the hidden layers.")] = "tanh_64",
     seconds: Annotated[float | None, typer.Option(help="Budget in seconds of optimizer steps…")] = None,
@@ -228,6 +230,31 @@ def verify(
         typer.echo(problem)
     if problems:
         _end(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", 1)
+
+
+@app.command()
+def check(
+    problem: Annotated[str, typer.Argument(help="<file>.py, with all its problems, <file>.py:<name>, or one of ours.")],
+) -> None:
+    """Check that a problem is what every run takes it for: its solution, its data, its points, both frameworks alike.
+
+    A line for each check, then what is wrong, in words; exit code 1 where something is.
+    """
+    from harness import contract
+
+    complaints = 0
+    for number, each in enumerate(contract.named(problem)):
+        typer.echo(("\n" if number else "") + each.name)
+        results = []
+        for result in contract.check(each):
+            typer.echo(f"  {result}")
+            results.append(result)
+        for result in results:
+            for complaint in result.complaints:
+                typer.echo(f"{result.name}: {complaint}")
+        complaints += sum(len(result.complaints) for result in results)
+    if complaints:
+        _end(f"{complaints} problem{'s' if complaints > 1 else ''} in {problem}", 1)
 
 
 @app.command()

@@ -1,19 +1,40 @@
 """A campaign: a TOML file, quick to read. What a table does not say is taken from the one around it."""
 
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+)
 
 import implementations
 from harness.errors import CampaignError, explain, keys
 from harness.record import Origin, Points, Positive
+from problems import own
 from problems.names import UnknownName
 
+Locate = Callable[[str], str]  # from a problem's or optimizer's name to itself, or to one with an absolute path
 Seeds = Annotated[list[NonNegativeInt], Field(min_length=1)]
 Frameworks = Annotated[list[str], Field(min_length=1)]
+
+
+def _located(name: str, info: ValidationInfo) -> str:
+    locate: Any = info.context
+    return locate(name)
+
+
+Name = Annotated[str, AfterValidator(_located)]
 
 
 class Table(BaseModel):
@@ -32,21 +53,35 @@ class OptimizerTable(Table):
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
-    name: str | None = None  # the optimizer, where the label is not its name
+    name: Name | None = None  # the optimizer, where the label is not its name
+    frameworks: Frameworks | None = None
     origin: Origin | None = Field(default=None, alias="from")
     experiment: str | None = None  # the paper's, where the hyperparameters are from it
+
+
+def _named(tables: dict[str, OptimizerTable], info: ValidationInfo) -> dict[str, OptimizerTable]:
+    """A label that is a file's name is located as a name is."""
+    return {
+        label: table.model_copy(update={"name": _located(label, info)})
+        if table.name is None and own.is_own(label)
+        else table
+        for label, table in tables.items()
+    }
+
+
+Optimizers = Annotated[dict[str, OptimizerTable], AfterValidator(_named)]
 
 
 class Case(Table):
     """`[[case]]`: a problem and a network."""
 
     name: str | None = None
-    problem: str
+    problem: Name
     network: str
     dtype: Literal["float64", "float32"] | None = None
     seeds: Seeds | None = None
     frameworks: Frameworks | None = None
-    optimizers: dict[str, OptimizerTable] | None = None
+    optimizers: Optimizers | None = None
 
 
 class Campaign(Table):
@@ -62,7 +97,7 @@ class Campaign(Table):
     dtype: Literal["float64", "float32"] = "float64"
     seeds: Seeds = [0]
     frameworks: Frameworks = list(implementations.FRAMEWORKS)
-    optimizers: dict[str, OptimizerTable] = {}
+    optimizers: Optimizers = {}
     case: list[Case] = Field(min_length=1)
 
 
@@ -82,19 +117,25 @@ def find(name: str) -> Path:
     return shipped()[name]
 
 
-def read(file: Path) -> Campaign:
-    """The campaign of a TOML file; raises CampaignError."""
+def read(file: Path, locate: Locate | None = None) -> Campaign:
+    """The campaign of a TOML file; raises CampaignError.
+
+    `locate` says where problems and optimizers of the user's own are, if not relative to the file's folder.
+    """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # malformed TOML, or no UTF-8
         raise CampaignError(file.name, (), f"no TOML file: {error}") from error
-    return parse(tables, file.name)
+    return parse(tables, file.name, locate or partial(own.located, folder=file.parent))
 
 
-def parse(tables: dict[str, Any], source: str) -> Campaign:
-    """The campaign of a file's tables; `source` is what an error calls the file. Raises CampaignError."""
+def parse(tables: dict[str, Any], source: str, locate: Locate | None = None) -> Campaign:
+    """The campaign of a file's tables; `source` is what an error calls the file. Raises CampaignError.
+
+    Names of the user's own files get the absolute paths that `locate` gives; if not given, those from this folder.
+    """
     try:
-        return Campaign.model_validate(tables)
+        return Campaign.model_validate(tables, context=locate or partial(own.located, folder=Path()))
     except ValidationError as error:
         parent = error.errors()[0]["loc"][:-1]
         model = Points if "points" in parent else Case if parent else Campaign

@@ -31,6 +31,7 @@ from harness.errors import CampaignError
 from harness.limits import Limits
 from harness.progress import Display
 from harness.record import Record, Request
+from problems import own
 
 DEATHS = 3  # a run that so many workers died of is not tried again
 PATIENCE = 10  # seconds until a scheduler must have answered
@@ -152,7 +153,7 @@ class Pinned(WorkerPlugin):
 
 def key(request: Request) -> str:
     """A task's name; the dashboard shows and groups by what is before the first hyphen."""
-    words = f"{request.problem}, {request.optimizer}, {request.framework}"
+    words = f"{own.slug(request.problem)}, {own.slug(request.optimizer)}, {request.framework}"
     return f"{words}-seed{request.seed}-{request.identity}"
 
 

@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import problems
 from harness import provenance
 from harness.child import Child, Progress
 from harness.limits import Limits
@@ -80,6 +81,7 @@ def lost(request: Request, status: Status, error: str) -> Record:
         error=error,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         parameters=parameter_count(request),
+        floor=problems.get(request.problem).floor,
         clock={},
         wall_seconds=math.nan,
         provenance=provenance.collect(),

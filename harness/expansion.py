@@ -8,11 +8,14 @@ from pydantic import ValidationError
 
 import implementations
 import problems
+from harness import sources
 from harness.campaign import Campaign, Case, OptimizerTable, Table
 from harness.errors import CampaignError, Where, explain, keys
 from harness.record import Labels, Mode, Points, Request
+from implementations import named
 from problems import networks
 from problems.names import UnknownName
+from problems.own import bare, is_own
 from problems.problem import Problem
 
 MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
@@ -28,7 +31,9 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
     # one framework checks for both: the twins have the same fields and versions, and JAX is the quicker to import
     installed = implementations.installed() or implementations.FRAMEWORKS
     expansion = Expansion(campaign, name, source, implementations.load(installed[-1]))
-    return list({request.identity: request for request in expansion.requests()}.values())
+    found = list({request.identity: request for request in expansion.requests()}.values())
+    sources.distinct(found, source)
+    return found
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,13 @@ class Expansion:
         tables = _first(case.optimizers, self.campaign.optimizers)
         if not tables:
             raise CampaignError(self.source, (*where, "optimizers"), "is missing: a case needs optimizers to run")
-        runs = [self._optimizer((*inside, label), label, problem, case, tables[label]) for label in tables]
+        runs = []
+        for label, table in tables.items():
+            run = self._optimizer((*inside, label), label, problem, case, table)
+            runs.append((run, self._written_for((*inside, label), run["optimizer"], table, frameworks)))
         for seed in _first(case.seeds, self.campaign.seeds):
-            for run in runs:
-                for framework in frameworks:
+            for run, its_frameworks in runs:
+                for framework in its_frameworks:
                     mode, threads = MODES[framework], self.campaign.threads
                     yield Request(framework=framework, mode=mode, threads=threads, seed=seed, **run)
 
@@ -75,7 +83,7 @@ class Expansion:
         if budget is None:
             raise CampaignError(self.source, where, "has no budget: give seconds or steps")
         return {
-            "problem": problem.name,
+            "problem": case.problem,
             "problem_version": problem.version,
             "network": case.network,
             "points": _first(*(level.points for level in levels), _default_points(problem)),
@@ -83,6 +91,7 @@ class Expansion:
             "optimizer": name,
             "optimizer_version": optimizer.version,
             "hyperparameters": asdict(optimizer),
+            "files": self._checked(where, name, lambda name: sources.digests(case.problem, name)),
             "dtype": _first(case.dtype, self.campaign.dtype),
             "steps": budget.steps,
             "seconds": budget.seconds,
@@ -93,6 +102,8 @@ class Expansion:
         """The optimizer with its hyperparameters."""
         key = "name" if table.name else None
         classes = self.framework.OPTIMIZERS
+        if is_own(name):
+            classes = {name: self._checked(where, name, named.from_file)}
         if name not in classes:
             message = str(UnknownName("optimizer", name, classes))
             raise CampaignError(self.source, (*where, key) if key else where, message)
@@ -124,6 +135,15 @@ class Expansion:
                 raise CampaignError(self.source, (*where, "frameworks", number), message)
         return frameworks
 
+    def _written_for(self, where: Where, name: str, table: OptimizerTable, given: list[str]) -> list[str]:
+        """The frameworks that an optimizer runs in: its table's, or those given; one of the user's own has one."""
+        frameworks = self._frameworks(where, _first(table.frameworks, given))
+        written_for = named.from_file(name).framework if is_own(name) else None
+        if written_for and (others := [framework for framework in frameworks if framework != written_for]):
+            message = f'is written in {written_for}, not in {others[0]}: ask for frameworks = ["{written_for}"]'
+            raise CampaignError(self.source, where, message)
+        return frameworks
+
     def _budget(self, where: Where, table: Table) -> None:
         if table.steps is not None and table.seconds is not None:
             message = f"steps = {table.steps} is given too; a run has one budget, seconds or steps"
@@ -133,7 +153,7 @@ class Expansion:
         try:
             return get(name)
         except ValueError as error:
-            raise CampaignError(self.source, where, str(error), value=name) from error
+            raise CampaignError(self.source, where, str(error), value=bare(name)) from error
 
 
 def _default_points(problem: Problem) -> Points:

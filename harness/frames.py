@@ -9,12 +9,13 @@ import pandas as pd
 from harness import store
 from harness.clock import SECTIONS
 from harness.record import Record, Row
+from problems import own
 
 
 class Frames(NamedTuple):
     """Results."""
 
-    runs: pd.DataFrame  # a row a run
+    runs: pd.DataFrame  # a row a run; errors as they were measured, below the reference's accuracy (`floor`) too
     history: pd.DataFrame  # a row a recorded step: identity, step, seconds, losses, errors
 
 
@@ -38,13 +39,15 @@ def _run(record: Record) -> dict[str, object]:
         "campaign": request.labels.campaign,
         "campaign_version": request.labels.campaign_version,
         "machine": record.provenance.machine,
-        "case": request.labels.case or f"{request.problem}, {request.network}",
-        **request.model_dump(exclude={"labels", "points", "hyperparameters", "steps", "seconds"}),
+        "case": request.labels.case or f"{own.bare(request.problem)}, {request.network}",
+        **request.model_dump(exclude={"labels", "points", "hyperparameters", "steps", "seconds", "files"}),
+        "files": ", ".join(f"{name} {digest[:16]}" for name, digest in request.files.items()),
         "budget_steps": request.steps,
         "budget_seconds": request.seconds,
         "interior_points": request.points.interior,
         "boundary_points": request.points.boundary,
         "parameters": record.parameters,
+        "floor": record.floor,
         "label": request.labels.optimizer,
         "hyperparameters": ", ".join(f"{name}={value}" for name, value in request.hyperparameters.items()),
         "hyperparameters_from": request.labels.hyperparameters_from,

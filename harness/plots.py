@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -32,17 +33,21 @@ COLOURS = dict(
         strict=False,
     )
 )
+FLOOR = "accuracy of the reference"
 DASHES = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
 
 
 def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
     """Draw a panel a case, a colour an optimizer, a dash a framework; the PNG's and the SVG's path.
 
+    A dotted line is the floor, the accuracy of a reference; an error below it is drawn there.
+
     Without a step that took time there is nothing to draw and no path.
     """
     panels = frames.runs["case"] + frames.runs["parameters"].map(" (D = {:,})".format)
-    described = frames.runs.assign(panel=panels)[["identity", "panel", "optimizer", "framework"]]
-    data = frames.history.merge(described, on="identity").query("seconds > 0")
+    described = frames.runs.assign(panel=panels)[["identity", "panel", "optimizer", "framework", "floor"]]
+    data: Any = frames.history.merge(described, on="identity").query("seconds > 0")
+    data = data.assign(relative_l2=data["relative_l2"].clip(lower=data["floor"]))
     if data.empty:
         return []
     colours = _colours(data)
@@ -65,6 +70,11 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
     )
     grid.set(xscale="log", yscale="log").set_axis_labels("optimizer seconds", "relative L2 error")
     grid.set_titles("{col_name}")
+    for panel, floor in data.query("floor > 0").groupby("panel")["floor"].max().items():
+        grid.axes_dict[panel].axhline(floor, color="0.3", linestyle=":", linewidth=1)
+        grid.axes_dict[panel].annotate(
+            FLOOR, (0.02, floor), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
+        )
     return _save(grid, folder, "error_over_seconds")
 
 

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 import problems
-from harness import trees
+from harness import sources, trees
 from harness.clock import Clock
+from harness.foresee import foresee
 from harness.record import Request
+from implementations import named
 from problems import networks, seeds
+from problems.own import InvalidFile
 from problems.problem import Batch, Problem
 
 
@@ -37,12 +40,15 @@ class Prepared:
 def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf) -> Prepared:
     """Set a run up; every second of it goes to a section of its own.
 
-    Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes.
+    Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
+    InvalidFile where a file of the user's own is not what it was when the run was asked for.
     """
+    if changed := sources.changed(request):
+        raise InvalidFile(changed)
     problem, backend = problems.get(request.problem), framework.backend
     backend.reset_peak_memory()
     objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
-    optimizer = framework.OPTIMIZERS[request.optimizer](**request.hyperparameters)
+    optimizer = named.optimizer(framework, request.optimizer)(**request.hyperparameters)
     params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
     params = copied(params, request.dtype, backend, clock)
     sample = functools.partial(_sample, request, problem)
@@ -77,15 +83,6 @@ def _call_once(run: Prepared, params: Any, state: Any) -> tuple[Any, Any]:
     results = run.step(params, state, run.batch), run.losses(params, run.batch), run.predict(params, run.points)
     run.backend.wait(results)
     return results[0][:2]
-
-
-def foresee(optimizer: Any, objective: Any, params: Any, batch: Any, backend: Any, memory: float) -> None:
-    """Raise MemoryError where a step cannot fit: it holds the old state, the new one and its working matrices."""
-    numbers = optimizer.working(params, batch) if hasattr(optimizer, "working") else 0
-    needed = 2 * backend.state_bytes(optimizer, objective, params) + numbers * params[0].dtype.itemsize
-    free = min(backend.free_memory(), memory)
-    if needed > free:
-        raise MemoryError(f"{optimizer.name} needs {needed / 1e9:.3g} GB for a step, and {free / 1e9:.3g} GB are free")
 
 
 def _sample(request: Request, problem: Problem, index: int) -> Batch:

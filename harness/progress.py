@@ -56,5 +56,5 @@ def summary(record: Record) -> str:
     words = f"{record.request.title}: {record.status}"
     if record.history:
         last = record.history[-1]
-        words += f", relative L2 {last.relative_l2:.1e} after {last.step} steps in {last.seconds:.3g} s"
+        words += f", relative L2 {record.relative_l2:.1e} after {last.step} steps in {last.seconds:.3g} s"
     return words if record.error is None else f"{words}; {record.error}"

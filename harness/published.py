@@ -1,9 +1,11 @@
 """A folder of results as it is found, `<campaign>/<machine>/`: its records, and the runs that its campaign asks for."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from harness import campaign, checksums, expansion, store
+import problems
+from harness import campaign, checksums, expansion, sources, store
 from harness.errors import CampaignError
 from harness.record import Record, Request
 from harness.train import parameter_count
@@ -37,11 +39,11 @@ def load(folder: Path) -> Results:
     records, torn = {}, []
     for file in sorted((folder / "runs").glob("*.json")):
         try:
-            records[file] = _whole(file)
+            records[file] = _whole(folder, file)
         except store.InvalidRecord as error:
             torn.append(str(error))
     try:
-        asked, unreadable = expansion.requests(campaign.read(folder / CAMPAIGN), _name(folder), CAMPAIGN), None
+        asked, unreadable = expansion.requests(_campaign(folder), _name(folder), CAMPAIGN), None
     except FileNotFoundError:
         asked, unreadable = (), f"{folder / CAMPAIGN} is missing"
     except CampaignError as error:
@@ -51,16 +53,24 @@ def load(folder: Path) -> Results:
 
 def question(request: Request) -> str:
     """What a run is the answer to, whichever version of optimizer and problem gave it: an identity without them."""
-    return request.model_copy(update={"optimizer_version": 0, "problem_version": 0}).identity
+    return request.model_copy(update={"optimizer_version": 0, "problem_version": 0, "files": {}}).identity
 
 
-def _whole(file: Path) -> Record:
+def _campaign(folder: Path) -> campaign.Campaign:
+    return campaign.read(folder / CAMPAIGN, partial(sources.kept, folder=folder))
+
+
+def _whole(folder: Path, file: Path) -> Record:
     """A record whose problem and network are known, with the parameters that they have; raises InvalidRecord."""
-    record = store.read(file)
+    record = sources.relocated(store.read(file), folder)
+    if changed := sources.changed(record.request):  # asked first: no file runs that the record does not name
+        raise store.InvalidRecord(f"{file}: {changed}")
     try:
-        expected = parameter_count(record.request)
+        expected, floor = parameter_count(record.request), problems.get(record.request.problem).floor
     except InvalidName as error:
         raise store.InvalidRecord(f"{file}: {error}") from error
+    if record.floor != floor:
+        raise store.InvalidRecord(f"{file}: an accuracy of {record.floor:g}, but its reference has {floor:g}")
     if record.parameters != expected:
         raise store.InvalidRecord(f"{file}: {record.parameters} parameters, but its network has {expected}")
     return record

@@ -2,14 +2,24 @@
 
 import hashlib
 import json
+import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    field_serializer,
+    model_validator,
+)
 
 import problems
 from harness.conditions import Conditions
 from harness.provenance import Provenance
-from problems import networks
+from problems import networks, own
 
 SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
@@ -48,7 +58,7 @@ class Labels(_Strict):
 class Request(_Strict):
     """One run, fully spelled out: every default filled in, exactly one budget."""
 
-    problem: str
+    problem: str  # one of ours, or `<path>.py:<name>`, of which all that is written down leaves the folders out
     problem_version: int
     network: str
     points: Points
@@ -66,7 +76,12 @@ class Request(_Strict):
     evaluation: Literal["report", "selection"] = (
         "report"  # the points that errors are measured at; tuning sees the second
     )
+    files: dict[str, str] = {}  # the user's own that define it: name → SHA-256
     labels: Labels
+
+    @field_serializer("problem", "optimizer")
+    def _bare(self, name: str) -> str:
+        return own.bare(name)
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -77,7 +92,7 @@ class Request(_Strict):
     @property
     def identity(self) -> str:
         """The SHA-256 of what was asked, without the labels, in canonical JSON."""
-        asked = self.model_dump(mode="json", exclude={"labels"})
+        asked = self.model_dump(mode="json", exclude={"labels"} if self.files else {"labels", "files"})
         return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
@@ -85,7 +100,7 @@ class Request(_Strict):
         """The run in a few words."""
         problem = problems.get(self.problem)
         network = networks.describe(self.network, problem.dim, problem.outputs)
-        return f"{self.problem}, {network}, {self.labels.optimizer}, {self.framework}, seed {self.seed}"
+        return f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}, {self.framework}, seed {self.seed}"
 
 
 class Row(_Strict):
@@ -111,6 +126,7 @@ class Record(_Strict):
     started: str  # UTC, ISO 8601
     steps: NonNegativeInt = 0
     parameters: NonNegativeInt  # D, the number of the network's parameters
+    floor: Number = 0.0  # relative L2 accuracy of the solution, where it is a reference: no error counts as smaller
     counters: dict[str, int] = {}  # what the optimizer's state counts: stalls, evaluations
     clock: dict[str, Number]  # seconds by section; they add up to wall_seconds
     wall_seconds: Number
@@ -126,6 +142,11 @@ class Record(_Strict):
         if self.identity != self.request.identity:
             raise ValueError("the identity is not that of the request")
         return self
+
+    @property
+    def relative_l2(self) -> float:
+        """The last relative L2 error, or the floor where that is larger; NaN without a history."""
+        return max(self.history[-1].relative_l2, self.floor) if self.history else math.nan
 
 
 def batches(interior: int, boundary: int, resample_every: int) -> str:

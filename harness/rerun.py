@@ -9,10 +9,12 @@ import numpy as np
 
 import implementations
 import problems
-from harness import executors
+from harness import executors, sources
 from harness.limits import Limits
 from harness.provenance import machine_class
 from harness.record import Record, Row
+from implementations import named
+from problems.names import InvalidName
 
 COMPARED = ("interior", "boundary", "relative_l2", "rms")  # a row's numbers that no clock enters
 
@@ -72,11 +74,16 @@ def _difference(row: Row, other: Row) -> float:
 def _changed(record: Record) -> str | None:
     """Why this clone cannot repeat a run."""
     request = record.request
+    if changed := sources.changed(request):
+        return f"cannot be repeated: {changed}"
     problem = problems.get(request.problem)
-    optimizer = implementations.load(request.framework).OPTIMIZERS.get(request.optimizer)
+    try:
+        optimizer = named.optimizer(implementations.load(request.framework), request.optimizer)
+    except InvalidName as error:
+        return f"cannot be repeated: {error}"
     for name, then, now in (
         (request.problem, request.problem_version, problem.version),
-        (request.optimizer, request.optimizer_version, getattr(optimizer, "version", "none")),
+        (request.optimizer, request.optimizer_version, optimizer.version),
     ):
         if then != now:
             return f"cannot be repeated: made by version {then} of {name}, this clone has {now}"

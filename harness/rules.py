@@ -99,6 +99,8 @@ def of_one_version(results: Results) -> Iterator[str]:
         request = record.request
         versions[request.optimizer][request.optimizer_version].append(file.name)
         versions[request.problem][request.problem_version].append(file.name)
+        for name, digest in request.files.items():
+            versions[name][f"SHA-256 {digest[:16]}…"].append(file.name)
     for name, files in versions.items():
         if len(files) > 1:
             each = "; ".join(f"version {version}: {', '.join(files[version])}" for version in sorted(files))

@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 
 import implementations
-from harness import store
+from harness import sources, store
 from harness.claims import Claims
 from harness.progress import Display, line
 from harness.record import Record, Request
@@ -71,9 +71,10 @@ def report(records: Sequence[Record], folder: Path, console: Console, file: Path
     for style, suffix in tables.FORMATS.items():
         store.replace(folder / f"table.{suffix}", tables.render(summary, style))
     figures = plots.error_over_seconds(frames, folder)
+    copies = sources.keep([record.request for record in records], folder)
     if file:
         store.replace(folder / published.CAMPAIGN, file.read_bytes())
-    written = [folder / "runs", *(folder / f"table.{suffix}" for suffix in tables.FORMATS.values()), *figures]
+    written = [folder / "runs", *(folder / f"table.{suffix}" for suffix in tables.FORMATS.values()), *figures, *copies]
     written.append(checksums.write(folder))
     for path in written:
         line(console, f"written: {path}")

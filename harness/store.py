@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from harness.provenance import machine_class
 from harness.record import SCHEMA_VERSION, Record, Request
+from problems import own
 
 AGAIN = {  # what `--rerun` does again, by its value: statuses
     "failed": ("failed", "timed-out", "out-of-memory"),
@@ -76,7 +77,8 @@ def checkpoint(checkpoints: Path, identity: str) -> Path:
 
 def path(folder: Path, request: Request) -> Path:
     """The file of a run: readable words and the beginning of its identity."""
-    words = (request.problem, request.network, request.optimizer, request.framework, f"seed{request.seed}")
+    names = map(own.slug, (request.problem, request.network, request.optimizer))
+    words = (*names, request.framework, f"seed{request.seed}")
     return folder / "runs" / f"{'-'.join(words)}-{request.identity[:16]}.json"
 
 

@@ -16,6 +16,7 @@ from harness.errors import CampaignError
 from harness.provenance import machine_class
 from harness.record import Request
 from harness.spaces import Space
+from problems import own
 
 FIRST_SEED = 1_000_000  # tuning's seeds start here, a report's are others
 BUDGETS = ("seconds", "steps")
@@ -79,14 +80,14 @@ class Study:
     @property
     def title(self) -> str:
         """The study in a few words."""
-        return f"{self.first.problem}, {self.first.network}, {self.label}, {self.framework}"
+        return f"{own.bare(self.first.problem)}, {self.first.network}, {self.label}, {self.framework}"
 
     @cached_property
     def name(self) -> str:
         """Readable words, and a digest of all that the trials depend on."""
         run, space = self.first, {key: entry.model_dump() for key, entry in self.space.items()}
         asked = json.dumps([run.identity, self.tables["seeds"], self.seed, space, machine_class()], sort_keys=True)
-        words = (run.problem, run.network, run.optimizer, run.framework)
+        words = (own.slug(run.problem), run.network, own.slug(run.optimizer), run.framework)
         return f"{'-'.join(words)}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
 
 

@@ -9,11 +9,12 @@ from tabulate import tabulate
 from harness.clock import SECTIONS
 from harness.frames import Frames
 from harness.record import batches
+from problems import own
 
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
 
-CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "dtype"]
+CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "dtype", "floor"]
 BATCHES = ["interior_points", "boundary_points", "resample_every"]
 BUDGETS = ["budget_steps", "budget_seconds"]
 ENTRY = [
@@ -26,6 +27,7 @@ ENTRY = [
     "threads",
     "hyperparameters_from",
     "hyperparameters",
+    "files",
     *BATCHES,
     *BUDGETS,
 ]
@@ -39,10 +41,12 @@ HERE = {"paper": "the paper's", "ours": "ours", "tuned": "tuned", "default": "de
 def summarise(frames: Frames) -> pd.DataFrame:
     """A row for each case, optimizer and framework: medians and ranges over seeds, and how many runs ended how.
 
-    No row mixes campaigns, machines or versions. The final error is that of finished runs alone; best, steps and
+    No row mixes campaigns, machines or versions. An error below the accuracy of a reference, the floor, is the floor.
+    The final error is that of finished runs alone; best, steps and
     seconds are those of every run. Cases are in the order of the runs, their rows in that of the final error.
     """
     runs: Any = frames.runs
+    runs = runs.assign(**{name: runs[name].clip(lower=runs["floor"]) for name in ("relative_l2", "best_relative_l2")})
     runs = runs.assign(ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0))
     groups = runs.groupby(CASE + ENTRY, sort=False, dropna=False)
     rows = [dict(zip(CASE + ENTRY, names, strict=True)) | _entry(group) for names, group in groups]
@@ -92,10 +96,12 @@ def _case(rows: Any, style: str, several: bool) -> str:
 
 
 def _labels(rows: Any) -> list[str]:
-    """The optimizers' labels; with all hyperparameters where an optimizer is there more than once."""
+    """The optimizers' labels, without folders; with all hyperparameters where one is there more than once."""
     repeated = rows.duplicated(["label", "framework"], keep=False)
     labels = zip(rows["label"], rows["hyperparameters"], repeated, strict=True)
-    return [f"{label}: {hyperparameters}" if more else label for label, hyperparameters, more in labels]
+    return [
+        f"{own.bare(label)}: {hyperparameters}" if more else own.bare(label) for label, hyperparameters, more in labels
+    ]
 
 
 def _header(rows: Any) -> str:
@@ -134,9 +140,12 @@ def _cells(row: dict[Any, Any]) -> list[str]:
 
 
 def _with_range(row: dict[Any, Any], name: str) -> str:
-    median = _number(row[name], ".2e")
+    def shown(suffix: str, form: str) -> str:
+        value = row[name + suffix]
+        return ("≤" if 0 < value <= row["floor"] else "") + _number(value, form)
+
     several = row["runs"] > 1 and pd.notna(row[name])
-    return f"{median} [{row[f'{name}_min']:.1e}, {row[f'{name}_max']:.1e}]" if several else median
+    return shown("", ".2e") + (f" [{shown('_min', '.1e')}, {shown('_max', '.1e')}]" if several else "")
 
 
 def _number(value: float, form: str) -> str:
@@ -151,6 +160,13 @@ def _notes(rows: Any) -> Iterator[str]:
             each = [f"{', '.join(group['label'].unique())}: {words(group.iloc[0])}" for _, group in kinds]
             yield f"Optimizers of this case had different {what}: {'; '.join(each)}."
             yield ""
+    if (floor := rows["floor"].max()) > 0:
+        yield f"The reference is accurate to {floor:.2e} in relative L2: an error below it is shown as ≤{floor:.2e}."
+        yield ""
+    for files, group in rows[rows["files"] != ""].groupby("files", sort=False):
+        which = "" if len(group) == len(rows) else f" for {', '.join(_labels(group))}"
+        yield f"Files of the user's own{which} (SHA-256): {files}."
+        yield ""
     if rows["runs"].max() > 1:
         yield f"Medians over {rows['runs'].max()} seeds, ranges in brackets; the final error is that of finished runs."
         yield ""

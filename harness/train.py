@@ -57,6 +57,7 @@ def _record(request: Request, training: "Training | None", clock: Clock, **outco
         steps=training.steps if training else 0,
         resumed=training.resumed if training else 0,
         parameters=parameter_count(request),
+        floor=problems.get(request.problem).floor,
         counters=training.counters() if training else {},
         clock=clock.seconds,
         wall_seconds=clock.wall,

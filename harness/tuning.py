@@ -144,7 +144,7 @@ def _records(requests: Sequence[Request], kept: Store, crew: Crew, display: Disp
 
 def _error(record: Record) -> float:
     """The final relative L2; infinite for a run that did not end well."""
-    return record.history[-1].relative_l2 if record.status == "finished" else math.inf
+    return record.relative_l2 if record.status == "finished" else math.inf
 
 
 def _counts(trial: FrozenTrial) -> bool:

@@ -5,13 +5,14 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 
-from problems import networks, seeds
+from problems import networks, own, seeds
 from problems.family import Family
 from problems.names import InvalidName, UnknownName
 from problems.problem import Problem
 
-__all__ = ["InvalidName", "UnknownName", "families", "get", "names", "networks", "seeds"]
+__all__ = ["InvalidName", "UnknownName", "defined", "families", "get", "names", "networks", "seeds"]
 
 _NAME = re.compile(r"(?P<family>[a-z][a-z0-9_]*)_(?P<dim>0|[1-9][0-9]{0,9})d")
 
@@ -33,12 +34,14 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Problem:
-    """The problem `<family>_<dimension of space>d`: the same object every time.
+    """The problem `<family>_<dimension of space>d`, or `<path>.py:<name>` of a file: the same object every time.
 
     In a dimension that is not published, points, resampling and networks are those of the family's published case.
     Raises UnknownName for a family that nothing here defines, InvalidName (a ValueError, as that is) for a malformed
-    name or a dimension that the family does not have.
+    name, a dimension that the family does not have, or a file that does not give the problem (InvalidFile).
     """
+    if own.is_own(name):
+        return own.get(name, "problem", defined)
     match = _NAME.fullmatch(name)
     if not match:
         example = (get_close_matches(name, names(), n=1, cutoff=0) or names())[0]
@@ -46,3 +49,8 @@ def get(name: str) -> Problem:
     if match["family"] not in families():
         raise UnknownName("problem", name, [f"{family}_{match['dim']}d" for family in families()])
     return families()[match["family"]](int(match["dim"]))
+
+
+def defined(module: ModuleType) -> list[Problem]:
+    """The problems that a module's variables hold."""
+    return [value for value in vars(module).values() if isinstance(value, Problem)]

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
+from problems.own import Source
+from problems.reference import Reference
+
 Array = Any  # a NumPy array here, a framework's own array where an operator is applied to a network
 
 Field = Callable[[np.ndarray], np.ndarray]  # a function of points: x [n, d] -> [n, columns], float64
@@ -97,7 +100,7 @@ class Problem:
     interior: Term
     boundary: Term  # boundary and initial conditions
     bounds: tuple[np.ndarray, np.ndarray]  # the domain's box: smallest and largest value of every input, [d] each
-    solution: Field  # u* at x [n, d] -> [n, m]
+    solution: Field  # u* at x [n, d] -> [n, m]: a formula, or a Reference
     solution_norm: float  # ‖u*‖ = (E |u*(x)|²)^½ over the interior's points
     interior_points: int  # default N
     boundary_points: int  # default M
@@ -105,6 +108,18 @@ class Problem:
     networks: tuple[str, ...]  # the paper's networks for it
     reference: str  # where it comes from
     version: int = field(default=1, kw_only=True)  # raised whenever a run's trajectory changes
+    # which points x [n, d] of the box are in the domain [n]; None: all of them
+    inside: Callable[[np.ndarray], np.ndarray] | None = field(default=None, kw_only=True)
+
+    @property
+    def floor(self) -> float:
+        """The relative L2 accuracy of the solution, below which an error says nothing: a Reference's, else 0."""
+        return self.solution.accuracy if isinstance(self.solution, Reference) else 0.0
+
+    @property
+    def data(self) -> tuple[Source, ...]:
+        """The files that it is made of besides the one that defines it: a Reference's."""
+        return (self.solution.source,) if isinstance(self.solution, Reference) else ()
 
     def batch(self, generator: Generator, interior: int, boundary: int) -> Batch:
         """Draw `interior` and `boundary` points with their targets."""

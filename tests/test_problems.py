@@ -6,48 +6,22 @@ from cases import OTHERS, PUBLISHED, every_problem
 from scipy.stats import multivariate_normal, norm
 
 import problems
+from harness import contract
 from problems.problem import Jet
 
-# -- jets of an analytic function, by Cauchy's integral over a circle (no framework, exact to rounding) --
+COMPILED = ("coupled_2d",)  # the twins' own tests go through the others in both frameworks
 
 
-def line_derivatives(function, x, direction, radius=0.3, nodes=32):
-    """First and second derivative [n, m] of s ↦ function(x + s·direction) at 0."""
-    roots = np.exp(2j * np.pi * np.arange(nodes) / nodes)
-    values = np.stack([function(x + radius * root * direction) for root in roots])
-    first = np.einsum("k,knm->nm", roots**-1, values) / nodes / radius
-    second = 2 * np.einsum("k,knm->nm", roots**-2, values) / nodes / radius**2
-    return first.real, second.real
-
-
-def jet_of(function, diffusion, x):
-    gradient = np.stack([line_derivatives(function, x, e)[0] for e in np.eye(x.shape[1])], 1)
-    eigenvalues, axes = np.linalg.eigh(diffusion)
-    curvature = sum(w * line_derivatives(function, x, axis)[1] for w, axis in zip(eigenvalues, axes.T, strict=True))
-    return Jet(function(x), gradient, curvature)
+@pytest.mark.parametrize("check", contract.CHECKS)
+@every_problem
+def test_contract(problem, check):
+    """What `optbench check` asks of a user's problem."""
+    if check != "frameworks" or problem.name in COMPILED:
+        assert list(contract.complaints_of(contract.CHECKS[check], problem)) == []
 
 
 @every_problem
-def test_solution_has_no_residual(problem):
-    x, y = problem.interior.sample(np.random.default_rng(0), 6)
-    operator = problem.interior.operator
-    jet = jet_of(problem.solution, operator.diffusion, x)
-    scale = 1 + max(np.abs(channel).max() for channel in jet) ** 2
-    residual = operator.residual(jet, x, y)
-    assert residual.shape == y.shape
-    np.testing.assert_allclose(residual / scale, 0, atol=1e-12)
-
-
-@every_problem
-def test_another_function_has_a_residual(problem):
-    x, y = problem.interior.sample(np.random.default_rng(0), 6)
-    operator = problem.interior.operator
-    jet = jet_of(lambda x: 1.01 * problem.solution(x) + 0.01 * (x**2).sum(1, keepdims=True), operator.diffusion, x)
-    assert np.abs(operator.residual(jet, x, y)).min() > 1e-4
-
-
-@every_problem
-def test_boundary_and_initial_data_agree_with_the_solution(problem):
+def test_boundary_and_initial_data_are_the_solution_itself(problem):
     x, y = problem.boundary.sample(np.random.default_rng(1), 51)
     assert problem.boundary.operator.diffusion is None
     np.testing.assert_array_equal(problem.boundary.operator.residual(Jet(problem.solution(x), None, None), x, y), 0)
@@ -99,18 +73,6 @@ def test_curvature_is_that_of_space_alone(name):
 def test_initial_density_is_the_standard_gaussian():
     x, y = problems.get("log_fokker_planck_3d").boundary.sample(np.random.default_rng(5), 9)
     np.testing.assert_allclose(y[:, 0], norm.logpdf(x[:, 1:]).sum(1), rtol=1e-13)
-
-
-@every_problem
-def test_batches_are_float64_arrays_of_the_right_shape(problem):
-    (x, y), (x_b, y_b) = problem.batch(np.random.default_rng(4), 7, 5)
-    columns = problem.outputs
-    assert (x.shape, y.shape) == ((7, problem.dim), (7, columns))
-    assert (x_b.shape, y_b.shape) == ((5, problem.dim), (5, columns))
-    assert problem.solution(x).shape == (7, problem.outputs)
-    assert {a.dtype for a in (x, y, x_b, y_b, problem.solution(x))} == {np.dtype("float64")}
-    assert type(problem.solution_norm) is float
-    assert all(bound.shape == (problem.dim,) and bound.dtype == np.float64 for bound in problem.bounds)
 
 
 TABLE = {

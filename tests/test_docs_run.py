@@ -1,0 +1,102 @@
+"""The pages on files of the user's own are what they say: their blocks are written and run, in an empty folder."""
+
+import re
+import runpy
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from small import needs_both
+
+from harness import contract, executors
+from harness.__main__ import main
+from harness.train import perform
+
+DOCS = Path(__file__).parent.parent / "docs"
+BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Here:
+    """Runs in this process, which has loaded the frameworks."""
+
+    def records(self, requests, display):
+        for request in requests:
+            display.begin(request)
+            yield perform(request)
+
+
+@contextmanager
+def here(limits):
+    yield Here()
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """From a page to what its commands say, with budgets of three steps."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(executors, "workers", here)
+
+    def follow(name, capfd):
+        text = (DOCS / name).read_text()
+        for block in BLOCK.finditer(text):
+            *_, before = text[: block.start()].strip().splitlines()
+            follow_block(before, block["language"], block["body"], capfd)
+        return tmp_path
+
+    return follow
+
+
+def follow_block(before, language, body, capfd):
+    if language in ("python", "toml"):
+        file = re.findall(r"`(\w+\.(?:py|toml))`", before)[-1]
+        Path(file).write_text(re.sub(r"^seconds = [\d.]+", "steps = 3", body, flags=re.MULTILINE))
+    elif language == "sh":
+        for line in body.splitlines():
+            run(re.sub(r"--seconds \d+", "--steps 3", line))
+    else:
+        command, _, expected = body.removeprefix("$ ").partition("\n")
+        capfd.readouterr()
+        run(command, code=2 if expected.startswith("optbench: ") else 0)
+        assert "".join(capfd.readouterr()) == expected
+
+
+def run(line, code=0):
+    program, *arguments = shlex.split(line)
+    if program == "python":
+        runpy.run_path(arguments[0])
+        return
+    assert program == "optbench"
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == code, line
+
+
+@needs_both
+def test_a_pde_from_its_equation_to_a_table_and_a_picture(page, capfd, monkeypatch):
+    folder = page("your_own_pde.md", capfd)
+    source = (folder / "helmholtz.py").read_text()
+    assert len([line for line in source.splitlines() if line.strip()]) <= 30
+    said = capfd.readouterr().out
+    assert re.search(r"^engd +torch ", said, re.MULTILINE)
+    assert "The reference is accurate to 9.66e-04 in relative L2" in said
+    assert (folder / "figures" / "error_over_seconds.png").read_bytes().startswith(b"\x89PNG")
+    assert {file.name for file in folder.rglob("sources/*")} == {"helmholtz.py", "membrane.py", "membrane.npz"}
+
+
+@needs_both
+def test_the_pages_fault_is_explained_as_it_says(page, tmp_path, capfd, monkeypatch):
+    (text,) = re.findall(r"```python\n(.*?)```", (DOCS / "your_own_pde.md").read_text(), re.DOTALL)[:1]
+    (tmp_path / "helmholtz.py").write_text(text.replace("* solution(x)\n", "* solution(x) / 2\n"))
+    (problem,) = contract.named(str(tmp_path / "helmholtz.py"))
+    (said,) = contract.solution(problem)
+    page_says = " ".join(re.findall(r"^> (.*)$", (DOCS / "your_own_pde.md").read_text(), re.MULTILINE))
+    assert page_says == f"solution: {said}"
+
+
+@needs_both
+def test_an_optimizer_beside_ours(page, capfd):
+    folder = page("your_own_optimizer.md", capfd)
+    (table,) = folder.rglob("table.txt")
+    assert re.search(r"^lion.py:lion +torch .* 1/1 +finished +ours$", table.read_text(), re.MULTILINE)
+    assert (folder / "figures" / "error_over_seconds.svg").exists()
