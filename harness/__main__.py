@@ -396,6 +396,52 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise Interrupted(number)
 
 
+@app.command()
+def regressions(
+    base: Annotated[str, typer.Argument(help="The commit to compare with.")],
+    head: Annotated[str, typer.Argument(help="The commit that may be worse.")] = "HEAD",
+    optimizer: Annotated[list[str] | None, typer.Option(help="Once for each; else all.")] = None,
+    framework: Annotated[list[str] | None, typer.Option(help="Once for each; else all installed.")] = None,
+    problem: Annotated[str, typer.Option(help="On which problem.")] = "poisson_sine_2d",
+    network: Annotated[str, typer.Option(help="With which network.")] = "tanh_64",
+    rounds: Annotated[int, typer.Option(min=1, help="Processes for each commit and framework.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0, help="Of samples for each optimizer in a process.")] = 0.6,
+    output: Annotated[Path, typer.Option(help="Folder for the samples and the table.")] = Path("results/regressions"),
+) -> None:
+    """Measure two commits in turn and say whether the second is worse: by its work, its accuracy, its time.
+
+    Exit code 1 where it is, 2 where that cannot be said.
+    """
+    from rich.console import Console
+
+    import implementations
+    from harness import regressions as compare
+    from harness.measured import Asked
+    from harness.verdicts import table
+
+    frameworks = framework or implementations.installed()
+    known = list(implementations.load(frameworks[-1]).OPTIMIZERS)
+    for name in optimizer or []:
+        if name not in known:
+            _end(str(UnknownName("optimizer", name, known)), 2)
+    settings = compare.settings()
+    asked = [Asked(each, tuple(optimizer or known), problem, network, settings, seconds, True) for each in frameworks]
+    try:
+        every = compare.run(base, head, asked, rounds, Console(stderr=True))
+    except compare.NotMeasured as error:
+        _end(str(error), 2)
+    verdicts, unjudged = compare.judge(every)
+    for line in [*compare.write(output, base, head, every, verdicts), *unjudged]:
+        typer.echo(line)
+    worse = [verdict for verdict in verdicts if verdict.worse]
+    if worse:
+        typer.echo(table(worse).to_string(index=False))
+        _end(f"{head} is worse than {base} by {len(worse)} of {len(verdicts)} numbers", 1)
+    if unjudged:
+        _end("times could not be judged", 2)
+    typer.echo(f"{head} is no worse than {base} by any of {len(verdicts)} numbers")
+
+
 def _end(message: str, code: int) -> NoReturn:
     typer.echo(f"optbench: {message}", err=True)
     sys.exit(code)

@@ -1,0 +1,112 @@
+"""Two commits' steps measured in turn on this machine: `optbench regressions BASE HEAD`.
+
+Of each commit its `implementations` and `problems` are measured, by this clone's harness: what measures must not change
+with what is measured. The base is measured twice, which tells what equal commits differ by.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from harness.campaign import find, read
+from harness.measured import Asked, Measured
+from harness.provenance import commit_hash
+from harness.verdicts import TREES, Times, Verdict, counted, table, timed, unsteady
+
+CODE = Path(__file__).parent.parent  # this clone
+OF_THE_COMMIT, OF_THIS_CLONE = ("implementations", "problems"), ("harness", "benchmarks")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class NotMeasured(RuntimeError):
+    """There is nothing to judge; the message says why in one line."""
+
+
+@contextmanager
+def trees(base: str, head: str) -> Iterator[dict[str, Path]]:
+    """Folders with both commits' code beside this clone's harness, until the end of the block."""
+    with TemporaryDirectory() as folder:
+        found = {"base": _export(base, Path(folder, "base")), "head": _export(head, Path(folder, "head"))}
+        yield found | {"again": found["base"]}
+
+
+def _export(commit: str, folder: Path) -> Path:
+    git = ["git", "-C", str(CODE), "archive", commit, "--", *OF_THE_COMMIT]
+    archive = subprocess.run(git, capture_output=True, check=False)
+    if archive.returncode:
+        raise NotMeasured(f"{commit}: {archive.stderr.decode().strip()}")
+    with tarfile.open(fileobj=BytesIO(archive.stdout)) as content:
+        content.extractall(folder, filter="data")
+    for package in OF_THIS_CLONE:
+        shutil.copytree(CODE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run(base: str, head: str, asked: Sequence[Asked], rounds: int, console: Console) -> list[Times]:
+    """Measure both commits: for each of `asked` (a framework each) `rounds` processes a tree, in turn.
+
+    Raises NotMeasured where a commit is unknown or a process ends without an answer.
+    """
+    every = [Times(one.framework, {tree: [] for tree in TREES}) for one in asked]
+    with trees(base, head) as folders:
+        turns = list(product(range(rounds), zip(asked, every, strict=True), TREES))
+        for turn, (one, times), tree in track(turns, "processes", console=console, transient=True):
+            # work and accuracy are exact: once is enough
+            wanted = {**asdict(one), "counted": turn == 0 and tree != "again"}
+            times.processes[tree].append(_measure(folders[tree], wanted))
+    return every
+
+
+def _measure(folder: Path, wanted: dict) -> Measured:
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "harness.measured", json.dumps(wanted)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotMeasured(f"a process of {wanted['framework']} failed: {done.stderr.strip().splitlines()[-1]}")
+    return Measured(**json.loads(done.stdout))
+
+
+def judge(every: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
+    """All verdicts, and why some times cannot be judged."""
+    verdicts, unjudged = [], []
+    for times in every:
+        base, head = (times.processes[tree][0] for tree in ("base", "head"))
+        verdicts += counted(times.framework, base, head)
+        if moved := unsteady(times):
+            unjudged.append(moved)
+        else:
+            verdicts += timed(times)
+    return verdicts, unjudged
+
+
+def settings() -> dict[str, dict[str, Any]]:
+    """Hyperparameters by optimizer: those of the first case of `quick.toml`."""
+    tables = read(find("quick")).case[0].optimizers or {}
+    return {label: dict(table.model_extra or {}) for label, table in tables.items()}
+
+
+def write(folder: Path, base: str, head: str, every: Sequence[Times], verdicts: Sequence[Verdict]) -> list[str]:
+    """Keep all samples and the table of verdicts; says where."""
+    name = "..".join(commit_hash(commit)[:8] for commit in (base, head))
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    found = {
+        times.framework: {tree: list(map(asdict, done)) for tree, done in times.processes.items()} for times in every
+    }
+    samples, verdict = folder / name / "samples.json", folder / name / "verdicts.csv"
+    samples.write_text(json.dumps(found), encoding="utf-8")
+    table(verdicts).to_csv(verdict, index=False)
+    return [f"written: {samples}", f"written: {verdict}"]
