@@ -3,6 +3,8 @@
 #   make test   the test suite
 #   make lint   formatting, style, imports, types
 #   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
+#   make asv-regressions  whether HEAD is worse than BASE (HEAD^ if not given)
+#   make asv-selftest  plant commits and see that these commands find them
 #   make asv-publish  the site of all results, in .asv/html: any static server shows it, offline too
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -13,9 +15,11 @@ INSTALLED = .venv/.installed
 PINNED = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 BENCH ?=
+BASE ?= HEAD^
+HEAD ?= HEAD
 SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
 
-.PHONY: run test lint asv asv-publish
+.PHONY: run test lint asv asv-publish asv-regressions asv-selftest
 
 run: $(INSTALLED)
 	$(BIN)/optbench run quick
@@ -34,6 +38,12 @@ asv: $(INSTALLED)
 	@machine=$$($(BIN)/optbench asv-machine) && asv="$(BIN)/asv run --machine $$machine --show-stderr --record-samples" && \
 	{ $$asv $(SELECTED) HEAD^!; $$asv --append-samples --bench calibration HEAD^!; } ; \
 	$(BIN)/optbench asv-check $(SELECTED)
+
+asv-regressions: $(INSTALLED)
+	$(BIN)/optbench regressions $(BASE) $(HEAD)
+
+asv-selftest: $(INSTALLED)
+	$(BIN)/python -m benchmarks.selftest
 
 asv-publish: $(INSTALLED)
 	$(BIN)/asv publish

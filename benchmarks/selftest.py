@@ -1,0 +1,137 @@
+"""Whether what is planted is found, and nothing else: `make asv-selftest`.
+
+In a temporary clone, commits follow on HEAD: some change nothing, one does a pass too many, one is faster and wrong,
+one takes three times as long. `optbench regressions` judges each against the one before; `asv find` seeks the last.
+"""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tabulate import tabulate
+
+CLONE = Path(__file__).parent.parent
+WORDS = ("-c", "user.name=selftest", "-c", "user.email=selftest@localhost")
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A commit that replaces one text of a file."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    found_by: str = ""  # the kind of verdict that must name it; none for a commit that changes nothing
+
+
+JUDGED = (
+    Planted("neutral", "implementations/torch/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
+    Planted(
+        "a forward pass too many, torch",
+        "implementations/torch/kfac.py",
+        "        summary = partial(summarize, self, state.preconditioner)\n",
+        "        objective.losses(params, batch)\n        summary = partial(summarize, self, state.preconditioner)\n",
+        found_by="work",
+    ),
+    Planted("neutral", "implementations/jax/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
+    Planted(
+        "the boundary's factors skipped, jax",
+        "implementations/jax/kfac.py",
+        "zip(factors, terms[0].factors, terms[1].factors, strict=True)",
+        "zip(factors, terms[0].factors, terms[0].factors, strict=True)",
+        found_by="accuracy",
+    ),
+)
+SOUGHT = (
+    Planted("neutral", "implementations/torch/sgd.py", '"""One step', '"""A single step'),
+    Planted(
+        "three gradients instead of one, torch",
+        "implementations/torch/sgd.py",
+        "        losses, gradient = objective.gradient(params, batch)\n",
+        "        for _ in range(3):\n            losses, gradient = objective.gradient(params, batch)\n",
+        found_by="asv find",
+    ),
+    Planted("neutral", "implementations/torch/sgd.py", '"""A single step', '"""One step'),
+)
+
+
+def plant(clone: Path, planted: Planted) -> str:
+    """Commit it; the commit's hash. Raises ValueError where the text is not there once."""
+    file = clone / planted.file
+    text = file.read_text(encoding="utf-8")
+    if text.count(planted.old) != 1:
+        raise ValueError(f"{planted.file} does not have this text once, so nothing is planted: {planted.old.strip()}")
+    file.write_text(text.replace(planted.old, planted.new), encoding="utf-8")
+    git(clone, "commit", "--quiet", "--all", "--message", planted.name)
+    return git(clone, "rev-parse", "HEAD")
+
+
+def git(clone: Path, *words: str) -> str:
+    """What git says."""
+    return subprocess.run(["git", *WORDS, *words], cwd=clone, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def judge(clone: Path, base: str, head: str) -> list[str]:
+    """What `optbench regressions` calls worse: kind, framework, optimizer."""
+    # two processes a tree: what is planted is found by counts, which are exact
+    options = ["--optimizer", "kfac", "--rounds", "2", "--seconds", "0.3", "--output", str(clone / ".asv" / "judged")]
+    environment = {**os.environ, "PYTHONPATH": str(clone)}
+    command = [sys.executable, "-m", "harness", "regressions", base, head, *options]
+    done = subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)
+    (verdicts,) = re.findall(r"written: (.*verdicts\.csv)", done.stdout) or [None]
+    if verdicts is None:
+        raise RuntimeError(done.stderr.strip())
+    with Path(verdicts).open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row[""]]
+    named = [
+        f"{row['by']}: {row['what']}, {row['framework']} {row['optimizer']} ({row['head / base']})" for row in rows
+    ]
+    return named or (["not measured: " + done.stderr.strip().splitlines()[-1]] if done.returncode == 2 else [])
+
+
+def find(clone: Path, base: str, head: str) -> str:
+    """The commit that `asv find` names for the SGD step in PyTorch."""
+    machine = subprocess.run(
+        [sys.executable, "-m", "harness", "asv-machine"], capture_output=True, text=True, check=True
+    )
+    benchmark = r"step\.Step\.time_step\('torch', 'sgd', 'poisson_sine_2d'\)"
+    words = ["find", "--machine", machine.stdout.strip(), "--skip-save", f"{base}..{head}", benchmark]
+    done = subprocess.run(["asv", *words], cwd=clone, check=False, capture_output=True, text=True)
+    (commit,) = re.findall(r"Greatest regression found: ([0-9a-f]+)", done.stdout) or [f"none: {done.stdout[-200:]}"]
+    return commit
+
+
+def main(runs: int) -> int:
+    """Plant, judge so many times, look for the slow one; 1 where anything is not as it must be."""
+    rows, wrong = [], 0
+    with TemporaryDirectory() as folder:
+        clone = Path(folder, "clone")
+        git(CLONE, "clone", "--quiet", str(CLONE), str(clone))
+        start = git(clone, "rev-parse", "HEAD")
+        commits = [start, *(plant(clone, planted) for planted in JUDGED)]
+        for run in range(1, runs + 1):
+            for planted, base, head in zip(JUDGED, commits, commits[1:], strict=False):
+                found = judge(clone, base, head)
+                right = all(line.startswith(planted.found_by or "nothing") for line in found) and bool(
+                    found or not planted.found_by
+                )
+                wrong += not right
+                rows.append([run, planted.name, planted.found_by or "nothing", "; ".join(found) or "nothing", right])
+                print(f"run {run}, {planted.name}: {rows[-1][3]}", flush=True)
+        sought = [plant(clone, planted) for planted in SOUGHT]
+        named = find(clone, commits[-1], sought[-1])
+        right = sought[1].startswith(named)
+        wrong += not right
+        rows.append(["", SOUGHT[1].name, "asv find", f"{named} of {sought[1][:8]}", right])
+    print(tabulate(rows, ["run", "planted", "must be found by", "found", "right"], tablefmt="pipe"))
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 3))
