@@ -1,6 +1,7 @@
 # Every target does all its own set-up: a virtual environment in .venv with the versions of requirements.lock.
 #   make run    every optimizer in both frameworks on two small problems, about four minutes after the install
 #   make test   the test suite
+#   make bench  frameworks side by side: steps and their parts, a table a problem and optimizer: docs/benchmarking.md
 #   make lint   formatting, style, imports, types
 #   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
 #   make asv-regressions  whether HEAD is worse than BASE (HEAD^ if not given)
@@ -19,13 +20,23 @@ BASE ?= HEAD^
 HEAD ?= HEAD
 SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
 
-.PHONY: run test lint asv asv-publish asv-regressions asv-selftest
+# of `make bench`: cores, and the file that it keeps
+THREADS ?= 1
+JSON ?= results/local/bench.json
+
+.PHONY: run test lint bench asv asv-publish asv-regressions asv-selftest
 
 run: $(INSTALLED)
 	$(BIN)/optbench run quick
 
 test: $(INSTALLED)
 	$(PINNED) $(BIN)/pytest -n 2 -q
+
+bench: $(INSTALLED)
+	@mkdir -p $(dir $(JSON))
+	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) $(BIN)/pytest -q \
+		benchmarks/bench/bench_*.py --threads=$(THREADS) --benchmark-json=$(JSON) \
+		--benchmark-group-by=param:problem,param:optimizer --benchmark-columns=median,iqr,min,rounds $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

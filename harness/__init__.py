@@ -1,4 +1,4 @@
-"""RUN, CLOCK, RECORD, REPORT: campaigns of runs, and their results as pandas frames."""
+"""RUN, CLOCK, RECORD, REPORT: campaigns of runs, and their results, and asv's, as pandas frames."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from harness.frames import Frames
 
 
@@ -18,3 +20,13 @@ def load(path: str | Path) -> Frames:
     from harness.frames import frames  # pandas takes a second, which a run's process need not spend
 
     return frames(Path(path))
+
+
+def load_asv(path: str | Path) -> pd.DataFrame:
+    """asv's results below a folder, or of one file, as one frame: a row a benchmark, parameters, commit and machine.
+
+    Raises FileNotFoundError where there are none, InvalidRecord (a ValueError) where one is torn.
+    """
+    from harness.asv import load
+
+    return load(Path(path))

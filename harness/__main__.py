@@ -355,6 +355,18 @@ def asv_site(
     typer.echo(f"{len(asv_site.carry(path))} files carried along: {path / 'index.html'}")
 
 
+@app.command("asv")
+def asv_(
+    path: Annotated[Path, typer.Argument(help="asv's results: a folder, one of its machines', or a file.")],
+    out: Annotated[Path, typer.Option(help="Folder of the tables and figures, a folder a machine in it.")] = Path(),
+) -> None:
+    """Say what a step costs and how that grows with D, from asv's results; write tables and figures."""
+    import harness
+    from harness import costs
+
+    costs.report(harness.load_asv(path), out, typer.echo)
+
+
 def _crew(plan: "Campaign", folder: Path, scheduler: str | None, workers: int | None, console: "Console"):
     """Who does the runs: children of this process, or a cluster's workers."""
     from harness import executors, limits, progress

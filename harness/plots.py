@@ -1,6 +1,7 @@
-"""Figures: the relative L2 error over optimizer seconds, a step's cost over the parameters."""
+"""Figures: the relative L2 error over optimizer seconds, and what all figures share."""
 
 import io
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ COLOURS = dict(
     )
 )
 FLOOR = "accuracy of the reference"
-DASHES = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
+SHAPES = "oXsPD^vp*h<>"  # one marker an optimizer, in the order of the colours
+DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
 
 
 def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
@@ -50,17 +52,17 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
     data = data.assign(relative_l2=data["relative_l2"].clip(lower=data["floor"]))
     if data.empty:
         return []
-    colours = _colours(data)
+    palette = colours(data)
     grid = sns.relplot(
         data,
         x="seconds",
         y="relative_l2",
         hue="optimizer",
-        hue_order=list(colours),
-        palette=colours,
+        hue_order=list(palette),
+        palette=palette,
         style="framework",
-        style_order=[framework for framework in DASHES if framework in set(data["framework"])],
-        dashes=DASHES,
+        style_order=list(dashes(data)),
+        dashes=dashes(data),
         units="identity",
         estimator=None,
         col="panel",
@@ -75,41 +77,29 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
         grid.axes_dict[panel].annotate(
             FLOOR, (0.02, floor), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
         )
-    return _save(grid, folder, "error_over_seconds")
+    return save(grid, folder, "error_over_seconds")
 
 
-def cost_over_parameters(measured: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw seconds a step over D, a panel a framework; the paths, none where no step was done."""
-    data = measured.dropna(subset=["step_seconds"])
-    if data.empty:
-        return []
-    colours = _colours(data)
-    grid = sns.relplot(
-        data,
-        x="parameters",
-        y="step_seconds",
-        hue="optimizer",
-        hue_order=list(colours),
-        palette=colours,
-        style="optimizer",
-        style_order=list(colours),
-        markers=True,
-        dashes=False,
-        col="framework",
-        kind="line",
-        height=4,
-    )
-    grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds a step").set_titles("{col_name}")
-    return _save(grid, folder, "cost_over_parameters")
-
-
-def _colours(data: pd.DataFrame) -> dict[str, str]:
+def colours(data: pd.DataFrame) -> dict[str, str]:
     """The colour of every optimizer in the data, ours in their order, then others by name."""
     found = set(data["optimizer"])
     return {name: COLOURS.get(name, "0.5") for name in [*COLOURS, *sorted(found - set(COLOURS))] if name in found}
 
 
-def _save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:
+def markers(data: pd.DataFrame) -> dict[str, str]:
+    """The marker of every optimizer in the data; one that has no colour has a dot."""
+    shapes: dict[str, str] = dict(zip(COLOURS, cycle(SHAPES), strict=False))
+    return {name: shapes.get(name, ".") for name in colours(data)}
+
+
+def dashes(data: pd.DataFrame) -> dict[str, Any]:
+    """The dash of every framework in the data."""
+    found = set(data["framework"])
+    return {name: DASHES.get(name, (5, 1)) for name in [*DASHES, *sorted(found - set(DASHES))] if name in found}
+
+
+def save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG; their paths."""
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     with mpl.rc_context({"svg.hashsalt": name}):  # the same file for the same numbers
         png, svg = io.BytesIO(), io.BytesIO()

@@ -11,7 +11,7 @@ from scipy import stats
 from tabulate import tabulate
 
 from harness import campaign as campaigns
-from harness import plots, store
+from harness import cost_figures, crossovers, store
 from harness.campaign import Campaign
 from harness.frames import Frames, frames
 from harness.progress import line
@@ -42,19 +42,27 @@ def campaign(
 
 
 def report(folder: Path, console: Console) -> None:
-    """Print the exponents; write them, the measurements and their figure, and say where."""
+    """Print exponents and crossovers; write them, the measurements and their figure, and say where."""
     measured = measurements(frames(folder))
     fitted = pd.DataFrame(fits(measured))
-    rows = [
-        (optimizer, framework, f"{exponent:.2f} [{low:.2f}, {high:.2f}]", f"{smallest:,} to {largest:,}")
-        for optimizer, framework, exponent, low, high, smallest, largest, _ in fitted.itertuples(index=False)
-    ]
-    print(tabulate(rows, ("optimizer", "framework", "exponent of D", "D")), file=console.file)
-    for name, table in (("scale.csv", measured), ("exponents.csv", fitted)):
+    print(render(fitted), file=console.file)
+    crossed = pd.DataFrame(crossovers.find(measured))
+    for crossover in crossed.to_dict("records"):
+        print(crossovers.in_words(crossover), file=console.file)
+    for name, table in (("scale.csv", measured), ("exponents.csv", fitted), ("crossovers.csv", crossed)):
         store.replace(folder / name, table.to_csv(index=False))
         line(console, f"written: {folder / name}")
-    for path in plots.cost_over_parameters(measured, folder):
+    for path in cost_figures.cost_over_parameters(measured, fitted, folder, crossed=crossed):
         line(console, f"written: {path}")
+
+
+def render(fitted: pd.DataFrame) -> str:
+    """The exponents as text."""
+    rows = [
+        (optimizer, framework, f"{exponent:.2f} [{low:.2f}, {high:.2f}]", f"{smallest:,.0f} to {largest:,.0f}")
+        for optimizer, framework, exponent, low, high, smallest, largest, _ in fitted.itertuples(index=False)
+    ]
+    return tabulate(rows, ("optimizer", "framework", "exponent of D", "D"))
 
 
 def measurements(results: Frames) -> pd.DataFrame:

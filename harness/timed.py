@@ -65,10 +65,16 @@ class Timed:
         _, step = self._made(**hyperparameters)
         return lambda: self.framework.backend.wait(step(self.params, self.state, self.batch))
 
-    def function(self, function: Callable[..., Any]) -> Callable[[], None]:
-        """A compiled function of parameters and batch, waited for."""
+    def function(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        """A compiled function of parameters, batch and further arguments; a call waits for what it gives."""
         compiled = self.framework.backend.compile(function)
-        return lambda: self.framework.backend.wait(compiled(self.params, self.batch))
+
+        def call() -> Any:
+            result = compiled(self.params, self.batch, *arguments)
+            self.framework.backend.wait(result)
+            return result
+
+        return call
 
     def evaluations(self) -> int:
         """How often the line search evaluates the loss in a step; 0 without one."""

@@ -12,7 +12,7 @@ from small import needs_both, small
 
 import implementations
 import problems
-from harness import flops, plots, profile, scale
+from harness import cost_figures, flops, profile, scale
 from harness.timed import WARM_UP, Timed, Work, medians
 from harness.widths import network
 from problems.names import UnknownName
@@ -151,4 +151,4 @@ def test_scaling_records_what_lacks_memory(tmp_path):
 
 def test_nothing_is_drawn_without_a_step(tmp_path):
     table = pd.read_csv(io.StringIO("optimizer,framework,parameters,step_seconds\nkfac,jax,5,\n"))
-    assert plots.cost_over_parameters(table, tmp_path) == []
+    assert cost_figures.cost_over_parameters(table, pd.DataFrame(), tmp_path) == []

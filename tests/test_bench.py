@@ -1,0 +1,132 @@
+"""`make bench`: every benchmark runs once at a tiny size; what it times is what a step does."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import OPTIMIZERS, frameworks, relative
+
+import implementations
+from benchmarks.bench import bench_parts, bench_step
+from harness.timed import Timed, Work
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "benchmarks" / "bench").glob("bench_*.py"))
+# Inductor would compile for minutes: tests/test_compiled.py has that mode
+TINY = ["--network=tanh_3", "--interior=5", "--boundary=4", "-k", "poisson_sine_2d and not compiled"]
+# a round a benchmark; xdist's workers would switch the measurement off
+ONCE = ["--benchmark-min-rounds=1", "--benchmark-max-time=0", "--benchmark-min-time=0"]
+GROUPS = ["--benchmark-group-by=param:problem,param:optimizer"]
+PARTS = {"forward_laplacian": ["any"], "nested_laplacian": ["any"], "factors": ["kfac"], "line_search": ["kfac"],
+         "solve": ["engd", "kfac"], "step": OPTIMIZERS}  # fmt: skip
+OUTSIDE = {"step_of_torch_optim": "torch", "step_of_optax": "jax"}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """What the benchmarks print, and their JSON."""
+    file = tmp_path_factory.mktemp("bench") / "bench.json"
+    command = [sys.executable, "-m", "pytest", "-q", *FILES, *TINY, *ONCE, *GROUPS, f"--benchmark-json={file}"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, env=environment)
+    assert said.returncode == 0, said.stdout
+    return said.stdout, json.loads(file.read_text())
+
+
+def test_every_benchmark_ran(done):
+    found = {
+        (entry["name"].partition("[")[0].removeprefix("test_"), params["framework"], params["optimizer"])
+        for entry in done[1]["benchmarks"]
+        for params in [entry["params"]]
+    }
+    ours = {(part, framework, optimizer) for part, optimizers in PARTS.items() for optimizer in optimizers
+            for framework in implementations.installed()}  # fmt: skip
+    theirs = {(name, framework, optimizer) for name, framework in OUTSIDE.items() for optimizer in ("sgd", "adam")
+              if framework in implementations.installed()}  # fmt: skip
+    assert found == ours | theirs
+
+
+def test_frameworks_and_outside_baselines_are_in_one_table(done):
+    tables = re.split(r"-+ benchmark 'problem=", done[0])[1:]
+    assert len(tables) == len(OPTIMIZERS) + 1
+    (adam,) = [table for table in tables if table.startswith("poisson_sine_2d optimizer=adam'")]
+    rows = [name for name, framework in OUTSIDE.items() if framework in implementations.installed()]
+    for row in [*rows, *(f"step[{framework}" for framework in implementations.installed())]:
+        assert f"test_{row}" in adam
+
+
+def test_the_machine_is_named_by_its_class(done):
+    machine = done[1]["machine_info"]
+    assert machine["threads"] == 1
+    assert machine["packages"]["numpy"] == np.__version__
+    assert platform.node() not in json.dumps(machine)
+
+
+@cache
+def timed(framework, optimizer, **hyperparameters):
+    return Timed(Work(framework, optimizer, "heat_sine_1d", "tanh_4_3", hyperparameters, interior=7, boundary=5))
+
+
+@frameworks
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_both_laplacians_are_the_same_numbers(framework):
+    """Of the heat equation: the second derivatives in space alone."""
+    case = timed(framework, "sgd")
+    forward, nested = (
+        case.framework.backend.to_numpy(function(case)())
+        for function in (bench_parts.forward_laplacian, bench_parts.nested_laplacian)
+    )
+    assert forward.shape == (7, 1)
+    assert relative(forward, nested) <= 1e-13
+
+
+@frameworks
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_an_outside_step_is_our_first_step(framework, optimizer):
+    outside = {"torch": bench_step.torch_optim, "jax": bench_step.optax}[framework]
+    case = timed(framework, optimizer)
+    start = case.optimizer.init(case.objective, case.params)
+    ours, _, _ = case.function(lambda params, batch: case.optimizer.step(case.objective, params, start, batch))()
+    found = outside(case)()
+    theirs = found if framework == "torch" else found[0]
+    assert relative(case.framework.backend.to_numpy_tree(theirs), case.framework.backend.to_numpy_tree(ours)) <= 1e-12
+
+
+needs_torch = pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
+
+
+@needs_torch
+def test_the_parts_of_kfac_are_those_of_its_step():
+    case = timed("torch", "kfac", damping=1e-3, decay=0.5, momentum=0.3)
+    moved, after, _ = case.step(case.params, case.state, case.batch)
+    assert relative(case.framework.backend.to_numpy_tree(bench_parts.line_search(case)()[0]), numbers(case, moved)) == 0
+    directions = numbers(case, bench_parts.kronecker_solve(case)())
+    momentum = [new - 0.3 * old for new, old in zip(numbers(case, after.momentum), numbers(case, case.state.momentum),
+                                                    strict=True)]  # fmt: skip
+    assert relative(directions, momentum) <= 1e-10
+    factors = [factor for term in bench_parts.factors(case)() for layer in term for factor in layer]
+    old, new = (numbers(case, [F for term in (slice(0, 2), slice(2, 4)) for layer in state.preconditioner.factors
+                               for F in layer[term]]) for state in (case.state, after))  # fmt: skip
+    assert relative(numbers(case, factors), [2 * b - a for a, b in zip(old, new, strict=True)]) <= 1e-10
+
+
+@needs_torch
+def test_engd_s_solve_is_that_of_its_step():
+    case = timed("torch", "engd", damping=1e-4)
+    moved, after, _ = case.step(case.params, case.state, case.batch)
+    solution = case.framework.backend.to_numpy(bench_parts.gramian_solve(case)())
+    step = np.concatenate([(new - old).ravel() for new, old in zip(numbers(case, moved), numbers(case, case.params),
+                                                                   strict=True)])  # fmt: skip
+    size = bench_parts.part(case, "line_search").GRID[int(after.search.choice)]
+    assert relative(-size * solution, step) <= 1e-8
+
+
+def numbers(case, tree):
+    return [np.asarray(array) for array in case.framework.backend.to_numpy_tree(list(tree))]
