@@ -1,6 +1,7 @@
 """Timed steps, profiles, counts of operations and scaling: facts about them, no seconds."""
 
 import io
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -41,12 +42,15 @@ def test_flops_are_those_that_torch_counts(problem):
     case = small("torch", problem, "tanh_3_2", interior=5, boundary=4)
     part = case.part("linearization")
     factors = partial(part.kronecker_factors, approximation="expand", curvature="type-2")
-    counted = flops.phases(Work("torch", "kfac", problem.name, "tanh_3_2", interior=5, boundary=4), 0)
+    counted = flops.phases(Work("torch", "kfac", problem.name, "tanh_3_2", interior=5, boundary=4), 0, products=1)
     terms = case.objective.linearize(case.params, case.batch)
+    pieces = case.objective.linearize_pieces(case.params, case.batch)
+    vector = case.part("parameters").flatten(case.params)
     for work, expected in (
         (lambda: case.objective.loss(case.params, case.batch), counted["forward"]),
         (lambda: case.objective.gradient(case.params, case.batch), counted["forward"] + counted["backward"]),
         (lambda: [factors(term) for term in terms], counted["factors"]),
+        (lambda: case.part("hessian_free").gauss_newton(case.params, pieces, vector), counted["products"]),
     ):
         with FlopCounterMode(display=False) as counter:
             work()
@@ -103,6 +107,18 @@ def test_a_profile_is_printed(framework, tmp_path):
     ):
         assert words in said.stdout
     assert (framework == "jax") == ("waits for the device within a step: 0" in said.stdout)
+
+
+@pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
+def test_a_profile_tells_what_a_product_costs():
+    work = Work("torch", "hessian_free", SINE.name, "tanh_4", {"damping": 0.1}, interior=6, boundary=4)
+    found = profile.measure(work, 0)
+    assert found.products > 1
+    (phase,) = (phase for phase in found.phases if phase.name == "products")
+    assert phase.flops == 2 * (found.products - 1) * found.phases[0].flops
+    last = profile.render(found).splitlines()[-1]
+    assert f"products G v within a step: {found.products}, each" in last
+    assert "products G v" not in profile.render(replace(found, products=0))
 
 
 def test_the_exponent_is_that_of_the_large_networks():
