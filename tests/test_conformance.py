@@ -274,7 +274,9 @@ def test_a_candidate_that_is_not_a_number_loses(framework, kind):
     case = small(framework, SINE)
     put = case.framework.backend.from_numpy
     # decreasing up to α = 2⁻⁵, not a number beyond
-    falling = SimpleNamespace(loss=lambda params, batch: 0 * (2.0**-5 - params[0][0, 0]) ** 0.5 - params[0][0, 0])
+    falling = SimpleNamespace(
+        problem=SINE, loss=lambda params, batch: 0 * (2.0**-5 - params[0][0, 0]) ** 0.5 - params[0][0, 0]
+    )
     losses = case.part("objective").Losses(*(put(np.array(0.0)) for _ in range(2)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
     params, moved, _ = searched(case, kind, falling, start, directions, losses)
@@ -287,7 +289,7 @@ def test_a_candidate_that_is_not_a_number_loses(framework, kind):
 def test_the_lazy_search_walks_to_the_minimum_from_anywhere(framework, valley, choice):
     case = small(framework, SINE)
     put = case.framework.backend.from_numpy
-    bowl = SimpleNamespace(loss=lambda params, batch: (params[0][0, 0] / 2.0 ** (valley - 30) - 1) ** 2)
+    bowl = SimpleNamespace(problem=SINE, loss=lambda params, batch: (params[0][0, 0] / 2.0 ** (valley - 30) - 1) ** 2)
     losses = case.part("objective").Losses(put(np.array(1.0)), put(np.array(0.0)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
     params, moved, found = searched(case, "grid", bowl, start, directions, losses, choice)
@@ -302,7 +304,7 @@ def test_the_smallest_step_wins_ties(framework, kind):
     case = small(framework, SINE)
     search = case.part("line_search")
     losses, gradient = case.objective.gradient(case.params, case.batch)
-    flat = SimpleNamespace(loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses))
+    flat = SimpleNamespace(problem=SINE, loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses))
     params, moved, _ = searched(case, kind, flat, case.params, gradient, losses)
     smallest = case.part("parameters").advance(case.params, gradient, search.GRID[0])
     assert moved

@@ -136,3 +136,11 @@ def test_the_lazy_search_chooses_as_the_whole_grid(framework, optimizer):
         params, state, _ = step(params, state, case.batch)
         agreed += int(expected.search.choice) == int(state.search.choice)
     assert agreed >= 99
+
+
+@frameworks
+def test_the_whole_grid_is_looked_at_where_the_residual_is_not_affine(framework):
+    case = small(framework, problems.get("log_fokker_planck_1d"))
+    _, state, step = case.prepare("engd", damping=1e-2)
+    _, state, _ = step(case.params, state, case.batch)
+    assert int(state.search.evaluations) == len(case.part("line_search").GRID)
