@@ -169,6 +169,17 @@ def plot(
 
 
 @app.command()
+def report(
+    path: Annotated[Path, typer.Argument(help="A folder of results, or one with such folders somewhere below it.")],
+) -> None:
+    """Make all that is published of a campaign from its raw records: tables, figures, the page; the same each time."""
+    from harness import reports
+
+    for written in reports.make(path):
+        typer.echo(f"written: {written}")
+
+
+@app.command()
 def parity(
     problem: Annotated[list[str] | None, typer.Option(help="A problem, once for each; else all published.")] = None,
     optimizer: Annotated[list[str] | None, typer.Option(help="An optimizer, once for each; else all.")] = None,
