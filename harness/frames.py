@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness import store
 from harness.clock import SECTIONS
-from harness.record import Record, Row
+from harness.record import Record, Request, Row
 from problems import own
 
 
@@ -40,7 +40,8 @@ def _run(record: Record) -> dict[str, object]:
         "campaign_version": request.labels.campaign_version,
         "machine": record.provenance.machine,
         "case": request.labels.case or f"{own.bare(request.problem)}, {request.network}",
-        **request.model_dump(exclude={"labels", "points", "hyperparameters", "steps", "seconds", "files"}),
+        **request.model_dump(exclude={"labels", "points", "hyperparameters", "stages", "steps", "seconds", "files"}),
+        "optimizer_version": _version(request),
         "files": ", ".join(f"{name} {digest[:16]}" for name, digest in request.files.items()),
         "budget_steps": request.steps,
         "budget_seconds": request.seconds,
@@ -49,7 +50,7 @@ def _run(record: Record) -> dict[str, object]:
         "parameters": record.parameters,
         "floor": record.floor,
         "label": request.labels.optimizer,
-        "hyperparameters": ", ".join(f"{name}={value}" for name, value in request.hyperparameters.items()),
+        "hyperparameters": ", ".join(f"{name}={value}" for name, value in request.settings.items()),
         "hyperparameters_from": request.labels.hyperparameters_from,
         "experiment": request.labels.experiment,
         "status": record.status,
@@ -65,3 +66,9 @@ def _run(record: Record) -> dict[str, object]:
         "commit": record.provenance.commit,
         **{name: record.counters.get(name) for name in ("stalls", "evaluations")},
     }
+
+
+def _version(request: Request) -> int | str:
+    """The optimizer's version; where there are stages, all of theirs with it."""
+    versions = "+".join(str(stage.optimizer_version) for stage in request.stages)
+    return f"{request.optimizer_version}: {versions}" if versions else request.optimizer_version

@@ -16,7 +16,7 @@ from harness.frames import Frames
 mpl.use("agg")  # files alone: no display is needed
 
 # one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer that is not here gets a grey
-COLOURS = dict(
+COLOURS: dict[str, str] = dict(
     zip(
         (
             "sgd",
@@ -34,6 +34,7 @@ COLOURS = dict(
         strict=False,
     )
 )
+COLOURS["adam_lbfgs"] = "#000000"  # a preset of harness/presets.py
 FLOOR = "accuracy of the reference"
 SHAPES = "oXsPD^vp*h<>"  # one marker an optimizer, in the order of the colours
 DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
