@@ -65,7 +65,7 @@ class OptimizerTable(Table):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     name: Name | None = None  # the optimizer, where the label is not its name
-    stages: list[StageTable] | None = None
+    stages: Annotated[list[StageTable], Field(min_length=1)] | None = None
     frameworks: Frameworks | None = None
     origin: Origin | None = Field(default=None, alias="from")
     experiment: str | None = None  # the paper's, where the hyperparameters are from it
