@@ -22,7 +22,7 @@ from pydantic import (
 import implementations
 from harness.errors import CampaignError, explain, keys
 from harness.presets import PRESETS
-from harness.record import Origin, Points, Positive, Share
+from harness.record import Origin, Points, Positive, Precision, Share
 from problems import own
 from problems.names import UnknownName
 
@@ -105,7 +105,7 @@ class Case(Table):
     name: str | None = None
     problem: Name
     network: str
-    dtype: Literal["float64", "float32"] | None = None
+    precision: Precision | None = None
     seeds: Seeds | None = None
     frameworks: Frameworks | None = None
     optimizers: Optimizers | None = None
@@ -121,7 +121,7 @@ class Campaign(Table):
     limit: Positive | None = None  # wall-clock seconds a run
     memory: Positive | None = None  # GB a run
     checkpoint: Positive = 60.0  # seconds between two checkpoints of a run
-    dtype: Literal["float64", "float32"] = "float64"
+    precision: Precision = "float64"
     seeds: Seeds = [0]
     frameworks: Frameworks = list(implementations.FRAMEWORKS)
     optimizers: Optimizers = {}

@@ -12,7 +12,7 @@ import problems
 from harness import presets, sources
 from harness.campaign import Campaign, Case, OptimizerTable, StageTable, Table
 from harness.errors import CampaignError, Where, explain, keys
-from harness.record import Labels, Mode, Points, Request, Stage
+from harness.record import Labels, Mode, Points, Precision, Request, Stage
 from implementations import named
 from problems import networks
 from problems.names import UnknownName
@@ -20,6 +20,12 @@ from problems.own import bare, is_own
 from problems.problem import Problem
 
 MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
+
+PRECISIONS: dict[Precision, dict[str, Any]] = {
+    "float64": {"dtype": "float64"},
+    "float32": {"dtype": "float32"},
+    "tf32": {"dtype": "float32", "tf32": True},
+}
 
 
 def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
@@ -89,7 +95,7 @@ class Expansion:
             "resample_every": _first(*(level.resample_every for level in levels), problem.resample_every),
             **(self._stages(where, table, table.stages) if table.stages else self._whole(where, label, table)),
             "files": self._files(where, case.problem, _optimizers(label, table)),
-            "dtype": _first(case.dtype, self.campaign.dtype),
+            **PRECISIONS[_first(case.precision, self.campaign.precision)],
             "steps": budget.steps,
             "seconds": budget.seconds,
             "labels": self._labels(label, case, table),

@@ -23,6 +23,10 @@ class TimedOut(RuntimeError):
     """The run is past its limit of wall-clock seconds."""
 
 
+class Refused(RuntimeError):
+    """The device cannot do what the run asks for."""
+
+
 @contextmanager
 def stage(request: Request, number: int) -> Iterator[None]:
     """What goes wrong in the body went wrong in this stage, from 0 on; a run without stages has nothing to name."""
@@ -47,7 +51,7 @@ def _classify(error: BaseException) -> tuple[Status, str]:
         return "diverged", str(error)
     if isinstance(error, TimedOut):
         return "timed-out", str(error)
-    if isinstance(error, FactorisationFailed | ImportError):
+    if isinstance(error, FactorisationFailed | ImportError | Refused):
         return "failed", str(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     return "failed", _described(error) + "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)

@@ -12,7 +12,8 @@ import problems
 from harness import sources, trees
 from harness.clock import Clock
 from harness.foresee import foresee
-from harness.outcome import stage
+from harness.outcome import Refused, stage
+from harness.precision import NO_TF32
 from harness.record import Request
 from implementations import named
 from problems import networks, seeds
@@ -49,11 +50,15 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
-    InvalidFile where a file of the user's own is not what it was when the run was asked for.
+    InvalidFile where a file of the user's own is not what it was when the run was asked for; Refused where TF32 is asked
+    for and there is no GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)
     problem, backend = problems.get(request.problem), framework.backend
+    if request.tf32 and backend.device_name() == "cpu":
+        raise Refused(f"precision tf32 {NO_TF32}")
+    backend.allow_tf32(request.tf32)
     backend.reset_peak_memory()
     objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
     params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)

@@ -26,6 +26,7 @@ SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
 Origin = Literal["paper", "ours", "tuned", "default"]
+Precision = Literal["float64", "float32", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Number = Annotated[float, Field(strict=False)]  # JSON has no NaN and no infinity: they are kept as strings
@@ -86,6 +87,7 @@ class Request(_Strict):
     threads: PositiveInt  # cores that the run may use
     mode: Mode
     dtype: Literal["float64", "float32"]
+    tf32: bool = False  # whether products of float32 matrices may be TF32, on a GPU
     steps: PositiveInt | None = None
     seconds: Positive | None = None  # of optimizer steps
     seed: NonNegativeInt
@@ -109,9 +111,14 @@ class Request(_Strict):
     def identity(self) -> str:
         """The SHA-256 of what was asked, without the labels, in canonical JSON."""
         # what came later is left out where it says nothing: older runs keep their identity
-        silent = {name for name in ("files", "stages") if not getattr(self, name)}
+        silent = {name for name in ("files", "stages", "tf32") if not getattr(self, name)}
         asked = self.model_dump(mode="json", exclude={"labels", *silent})
         return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def precision(self) -> Precision:
+        """What a campaign calls the two."""
+        return "tf32" if self.tf32 else self.dtype
 
     @property
     def parts(self) -> tuple[Stage, ...]:
@@ -148,7 +155,9 @@ class Request(_Strict):
         """The run in a few words."""
         problem = problems.get(self.problem)
         network = networks.describe(self.network, problem.dim, problem.outputs)
-        return f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}, {self.framework}, seed {self.seed}"
+        precision = "" if self.precision == "float64" else f", {self.precision}"
+        words = f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}, {self.framework}{precision}"
+        return f"{words}, seed {self.seed}"
 
 
 class Row(_Strict):

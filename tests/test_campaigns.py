@@ -62,7 +62,7 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
     changes = {
         "problem": "heat_sine_1d", "problem_version": 2, "network": "tanh_8", "resample_every": 1, "seed": 9,
         "optimizer_version": 99, "hyperparameters": {}, "framework": "torch", "threads": 2, "mode": "eager",
-        "dtype": "float32",
+        "dtype": "float32", "tf32": True,
         "seconds": 3.0, "points": run.points.model_copy(update={"interior": 8}), "optimizer": "adam",
     }  # fmt: skip
     identities = {run.model_copy(update={key: value}).identity for key, value in changes.items()}
