@@ -50,8 +50,8 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
-    InvalidFile where a file of the user's own is not what it was when the run was asked for; Refused where TF32 is asked
-    for and there is no GPU.
+    InvalidFile where a file of the user's own is not what it was when the run was asked for; Refused where it asks for
+    TF32 without a GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)

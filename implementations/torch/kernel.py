@@ -24,12 +24,13 @@ LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
 
 def solve(objective: Objective, params: Params, batch: Batch, damping: float) -> tuple[Losses, Params, Tensor]:
     """The losses, the direction −Jᵀ (JJᵀ + λI)⁺ r, and 0 where it is not finite, else −1."""
-    terms = double(objective.linearize(params, batch))
+    linearized = objective.linearize(params, batch)
+    terms = double(linearized)
     scales = [len(term.residual) ** -0.5 for term in terms]
     residual = torch.cat([scale * term.residual.flatten() for scale, term in zip(scales, terms, strict=True)])
     weights = damped_solve(scaled_kernel(terms), damping, residual)
-    losses = typed_like(params, [half_mean_square(term.residual) for term in terms])
-    return Losses(*losses), typed_like(params, transposed(terms, -weights)), first_failure([weights])
+    directions = typed_like(params, transposed(terms, -weights))
+    return Losses(*(half_mean_square(term.residual) for term in linearized)), directions, first_failure([weights])
 
 
 def rows(batch: Batch) -> int:
