@@ -17,7 +17,7 @@ from harness.frames import Frames
 mpl.use("agg")  # files alone: no display is needed
 
 # one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer that is not here gets a grey
-COLOURS = dict(
+COLOURS: dict[str, str] = dict(
     zip(
         (
             "sgd",
@@ -35,6 +35,7 @@ COLOURS = dict(
         strict=False,
     )
 )
+COLOURS["adam_lbfgs"] = "#000000"  # a preset of harness/presets.py
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 FLOOR = "accuracy of the reference"
 SHAPES = "oXsPD^vp*h<>"  # one marker an optimizer, in the order of the colours

@@ -97,8 +97,8 @@ def of_one_version(results: Results) -> Iterator[str]:
     versions = defaultdict(lambda: defaultdict(list))
     for file, record in results.records.items():
         request = record.request
-        versions[request.optimizer][request.optimizer_version].append(file.name)
-        versions[request.problem][request.problem_version].append(file.name)
+        for name, version in request.versions.items():
+            versions[name][version].append(file.name)
         for name, digest in request.files.items():
             versions[name][f"SHA-256 {digest[:16]}…"].append(file.name)
     for name, files in versions.items():

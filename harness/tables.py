@@ -14,7 +14,7 @@ from problems import own
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
 
-CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "dtype", "floor"]
+CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "precision", "floor"]
 BATCHES = ["interior_points", "boundary_points", "resample_every"]
 BUDGETS = ["budget_steps", "budget_seconds"]
 ENTRY = [
@@ -107,12 +107,13 @@ def _labels(rows: Any) -> list[str]:
 def _header(rows: Any) -> str:
     first = rows.iloc[0]
     network = f"{first['network']} (D = {first['parameters']:,})"
-    named = "" if first["case"] == f"{first['problem']}, {first['network']}" else f"{first['case']}: "
+    unnamed = f"{first['problem']}, {first['network']}"
+    named = "" if first["case"] in (unnamed, f"{unnamed}, {first['precision']}") else f"{first['case']}: "
     kinds = rows[BATCHES].drop_duplicates()
     points = _batch(first) if len(kinds) == 1 else "points differ by optimizer"
     budgets = rows[BUDGETS].drop_duplicates()
     budget = _budget(first) if len(budgets) == 1 else "budgets differ by optimizer"
-    return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['dtype']}"
+    return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['precision']}"
 
 
 def _batch(row: Any) -> str:

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from implementations.jax.linear_algebra import damped_solve, first_failure
+from implementations.jax.linear_algebra import damped_solve, double, first_failure
 from implementations.jax.linearization import full_rows, jacobian_rows, transposed_products
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
-from implementations.jax.parameters import Params, add
+from implementations.jax.parameters import Params, add, typed_like
 from implementations.jax.pieces import mean, split
 from problems.problem import Batch
 
@@ -24,12 +24,13 @@ LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
 
 def solve(objective: Objective, params: Params, batch: Batch, damping: float) -> tuple[Losses, Params, Array]:
     """The losses, the direction −Jᵀ (JJᵀ + λI)⁺ r, and 0 where it is not finite, else −1."""
-    terms = objective.linearize(params, batch)
+    linearized = objective.linearize(params, batch)
+    terms = double(linearized)
     scales = [len(term.residual) ** -0.5 for term in terms]
     residual = jnp.concatenate([scale * term.residual.flatten() for scale, term in zip(scales, terms, strict=True)])
     weights = damped_solve(scaled_kernel(terms), damping, residual)
-    directions = transposed(terms, -weights)
-    return Losses(*(half_mean_square(term.residual) for term in terms)), directions, first_failure([weights])
+    directions = typed_like(params, transposed(terms, -weights))
+    return Losses(*(half_mean_square(term.residual) for term in linearized)), directions, first_failure([weights])
 
 
 def rows(batch: Batch) -> int:
