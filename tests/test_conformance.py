@@ -140,12 +140,14 @@ def test_a_wrong_shape_is_named(framework, optimizer, which):
 
 WRONG = [
     ("sgd", {"learning_rate": -1.0}, "greater than 0"),
+    ("sgd", {"schedule_end": 0.0}, "greater than 0"),
     ("adam", {"beta1": 1.0}, "less than 1"),
     ("adam", {"beta1": float("nan")}, "finite"),
     ("lbfgs", {"history_size": 0}, "greater than or equal to 1"),
     ("lbfgs_wolfe", {"inner_iterations": 2.5}, "valid integer"),
     ("engd", {"damping": -1e-8}, "greater than or equal to 0"),
     ("engd_per_layer", {"identity_init": "yes"}, "valid boolean"),
+    ("spring", {"norm_constraint": 0.0}, "greater than 0"),
     ("kfac", {"approximation": "shrink"}, "'expand' or 'reduce'"),
     ("kfac", {"learning_rate": "auto"}, "valid number"),
     ("kfac_star", {"momentum": 0.5}, "Unexpected keyword"),

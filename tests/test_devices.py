@@ -20,7 +20,7 @@ needs = {
     for name in implementations.FRAMEWORKS
 }
 # what each optimizer asks the device in a step without a line search: whether the Gramian is to be solved by Cholesky
-SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3}
+SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3, "spring": 1}
 
 
 def searches(optimizer):
@@ -102,7 +102,7 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
     called = set(re.findall(r"custom_call @(\w+)", text))
     assert "callback" not in text
     assert all(name.startswith(("cusolver_", "cublas")) for name in called), called
-    factorises = optimizer.startswith(("kfac", "engd")) and optimizer != "engd_diagonal"
+    factorises = optimizer.startswith(("kfac", "engd", "spring")) and optimizer != "engd_diagonal"
     assert bool(called) == factorises
 
 

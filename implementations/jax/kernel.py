@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from implementations.jax.linear_algebra import damped_solve, double, first_failure
-from implementations.jax.linearization import full_rows, jacobian_rows, transposed_products
+from implementations.jax.linearization import full_rows, jacobian_rows, products, transposed_products
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
 from implementations.jax.parameters import Params, add, typed_like
 from implementations.jax.pieces import mean, split
@@ -22,14 +22,22 @@ from problems.problem import Batch
 LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
 
 
-def solve(objective: Objective, params: Params, batch: Batch, damping: float) -> tuple[Losses, Params, Array]:
-    """The losses, the direction −Jᵀ (JJᵀ + λI)⁺ r, and 0 where it is not finite, else −1."""
+def solve(
+    objective: Objective, params: Params, batch: Batch, damping: float, prior: Params | None = None
+) -> tuple[Losses, Params, Array]:
+    """The losses, the direction, and 0 where it is not finite, else −1.
+
+    The direction is φ − Jᵀ (JJᵀ + λI)⁺ (r + J φ), which minimises ‖r + J v‖² + λ ‖v − φ‖²; a prior φ of None is zero.
+    """
     linearized = objective.linearize(params, batch)
     terms = double(linearized)
-    scales = [len(term.residual) ** -0.5 for term in terms]
-    residual = jnp.concatenate([scale * term.residual.flatten() for scale, term in zip(scales, terms, strict=True)])
+    residual = scaled([term.residual for term in terms])
+    if prior is not None:
+        prior = double(prior)
+        residual = residual + scaled([products(term, prior) for term in terms])
     weights = damped_solve(scaled_kernel(terms), damping, residual)
-    directions = typed_like(params, transposed(terms, -weights))
+    step = transposed(terms, -weights)
+    directions = typed_like(params, step if prior is None else add(prior, step))
     return Losses(*(half_mean_square(term.residual) for term in linearized)), directions, first_failure([weights])
 
 
@@ -41,6 +49,11 @@ def rows(batch: Batch) -> int:
 def working(batch: Batch) -> int:
     """Numbers in the kernel and its factor."""
     return 2 * rows(batch) ** 2
+
+
+def scaled(parts: list[Array]) -> Array:
+    """Both terms' numbers a row, [N, r] and [M, r_b], side by side [N·r + M·r_b], divided by √N and √M."""
+    return jnp.concatenate([len(part) ** -0.5 * part.flatten() for part in parts], axis=0)
 
 
 def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Array:
