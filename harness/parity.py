@@ -28,6 +28,7 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "engd_diagonal": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "kfac": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "kfac_star": {"damping": 0.3, "decay": 0.7},
+    "hessian_free": {"damping": 300.0, "cg_max_iterations": 5},
 }
 
 ORDERS = 3  # of the points, whose largest drift counts: a single one was too small by chance once in sixty cases

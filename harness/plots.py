@@ -30,9 +30,12 @@ COLOURS: dict[str, str] = dict(
             "kfac",
             "kfac_star",
             "engd_woodbury",
+            "hessian_free",
+            "spring",
         ),
-        sns.color_palette("colorblind", 10).as_hex(),
-        strict=False,
+        # the palette has ten: a dark brown and a navy are farther from these, and from each other, than any two of them
+        [*sns.color_palette("colorblind", 10).as_hex(), "#602000", "#000060"],
+        strict=True,
     )
 )
 COLOURS["adam_lbfgs"] = "#000000"  # a preset of harness/presets.py

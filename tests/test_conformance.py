@@ -151,6 +151,7 @@ WRONG = [
     ("kfac", {"approximation": "shrink"}, "'expand' or 'reduce'"),
     ("kfac", {"learning_rate": "auto"}, "valid number"),
     ("kfac_star", {"momentum": 0.5}, "Unexpected keyword"),
+    ("hessian_free", {"curvature": "fisher"}, "'ggn' or 'hessian'"),
 ]
 
 

@@ -28,7 +28,7 @@ def searches(optimizer):
 
 
 @needs["torch"]
-@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if not name.startswith("lbfgs")])
+@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if not name.startswith(("lbfgs", "hessian"))])
 @pytest.mark.parametrize("search", ["grid", "grid_exhaustive", None])
 def test_torch_waits_for_the_device_as_often_as_it_must(optimizer, search):
     case = small("torch", SINE, "tanh_5_4")
@@ -80,7 +80,7 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
             .tolist()[slice(None) if value.ndim else 0]
         )
 
-    for file in ("control", "history", "kfac", "line_search"):
+    for file in ("control", "hessian_free", "history", "kfac", "line_search"):
         monkeypatch.setattr(case.part(file), "read", read)
     with torch.no_grad():
         params, batch = ([m.to("meta") for m in case.params], [[t.to("meta") for t in term] for term in case.batch])
