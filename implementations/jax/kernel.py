@@ -32,12 +32,12 @@ def solve(
     linearized = objective.linearize(params, batch)
     terms = double(linearized)
     residual = scaled([term.residual for term in terms])
-    if prior is not None:
-        prior = double(prior)
-        residual = residual + scaled([products(term, prior) for term in terms])
+    before = None if prior is None else double(prior)
+    if before is not None:
+        residual = residual + scaled([products(term, before) for term in terms])
     weights = damped_solve(scaled_kernel(terms), damping, residual)
     step = transposed(terms, -weights)
-    directions = typed_like(params, step if prior is None else add(prior, step))
+    directions = typed_like(params, step if before is None else add(before, step))
     return Losses(*(half_mean_square(term.residual) for term in linearized)), directions, first_failure([weights])
 
 
