@@ -38,12 +38,12 @@ def _forward(layers: list[tuple[int, int]], points: int, rows: int) -> float:
     return 2.0 * points * (first + rows * sum(others))
 
 
-def phases(work: Work, evaluations: int) -> dict[str, float]:
-    """Flops of a step's phases, by formula; `evaluations` of the loss in its line search.
+def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
+    """Flops of a step's phases, by formula; `evaluations` of the loss in its line search, `products` G v.
 
     The way back costs two forward passes, but for the cotangents below the first layer, which nobody asks for. A
     Kronecker factor of width h costs 2 h² a row, full; a pair of them n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular
-    solves, the eigenvectors, one solve more.
+    solves, the eigenvectors, one solve more. G v is J v and Jᵀ of that, each as much as a forward pass.
     """
     problem = problems.get(work.problem)
     shapes = networks.shapes(work.network, problem.dim, problem.outputs)
@@ -53,6 +53,8 @@ def phases(work: Work, evaluations: int) -> dict[str, float]:
     forward = sum(_forward(layers, n, term.operator.rows) for term, n in terms)
     first = 2.0 * sum(points) * math.prod(layers[0])
     counted = {"forward": forward, "backward": 2 * forward - first, "line search": evaluations * forward}
+    if products:
+        counted["products"] = products * 2 * forward
     if work.optimizer in ("kfac", "kfac_star"):
         counted["factors"] = sum(_factors(layers, n, term.operator.rows, term.components) for term, n in terms)
         counted["inverses"] = sum((37 / 3) * float(out**3 + columns**3) for out, columns in shapes)

@@ -16,7 +16,12 @@ from implementations.memory import peak_resident_bytes, reset_peak, resident_byt
 from problems import networks
 
 NEVER = 10**9  # an interval that no run reaches
-WITHOUT = {"without search": "line search", "without inverses": "inverses", "without factors": "factors"}
+WITHOUT = {
+    "without search": "line search",
+    "without products": "products",
+    "without inverses": "inverses",
+    "without factors": "factors",
+}
 SQUARE = 1024  # rows and columns of the matrices whose product is the machine's rate
 
 
@@ -40,6 +45,7 @@ class Profile:
     phases: list[Phase]
     rate: float  # flops a second of a large matrix product in this framework
     evaluations: int  # of the line search
+    products: int  # G v, one an iteration of conjugate gradients
     reads: int  # waits for the device within a step
     compile_seconds: float
     memory: int  # bytes that steps hold over what the process held before, compilation left out
@@ -62,7 +68,8 @@ def measure(work: Work, seconds: float) -> Profile:
     memory = peak_resident_bytes() - before
     parts = medians(functions(timed), seconds)
     evaluations = timed.evaluations()
-    counted = flops.phases(work, evaluations)
+    products = timed.products()
+    counted = flops.phases(work, evaluations, max(products - 1, 0))
     taken = dict(differences(parts))
     return Profile(
         work,
@@ -72,6 +79,7 @@ def measure(work: Work, seconds: float) -> Profile:
         phases=[Phase(name, taken[name], counted.get(name)) for name in taken],
         rate=2 * SQUARE**3 / parts["product"],
         evaluations=evaluations,
+        products=products,
         reads=timed.reads(),
         compile_seconds=timed.compile_seconds,
         memory=memory,
@@ -79,7 +87,7 @@ def measure(work: Work, seconds: float) -> Profile:
 
 
 def functions(timed: Timed) -> dict[str, Callable[[], None]]:
-    """The step, and what is taken from it: without its line search, then without its inverses, then its factors."""
+    """The step, and what is taken from it: its line search or its products but one, then its inverses, its factors."""
     square = timed.framework.backend.from_numpy(np.random.default_rng(0).normal(size=(SQUARE, SQUARE)))
     product, wait = timed.framework.backend.compile(lambda matrix: matrix @ matrix), timed.framework.backend.wait
     found: dict[str, Callable[[], None]] = {
@@ -92,6 +100,7 @@ def functions(timed: Timed) -> dict[str, Callable[[], None]]:
     given: dict[str, Any] = {}
     for name, field, value in (
         ("without search", "line_search", {"learning_rate": 1e-3}),
+        ("without products", "cg_max_iterations", {"cg_max_iterations": 1}),
         ("without inverses", "inverse_interval", {"inverse_interval": NEVER}),
         ("without factors", "factor_interval", {"factor_interval": NEVER}),
     ):
@@ -135,4 +144,11 @@ def render(profile: Profile) -> str:
         f"first call, compilation included: {profile.compile_seconds:.2f} s; "
         f"memory of a step over the imports: {profile.memory / 1e6:,.0f} MB",
     ]
+    taken = {phase.name: phase.seconds for phase in profile.phases}
+    if profile.products > 1:
+        each = taken["products"] / (profile.products - 1)
+        lines.append(
+            f"products G v within a step: {profile.products}, each {1e3 * each:.2f} ms, "
+            f"{each / profile.gradient:.2f} times the gradient"
+        )
     return "\n".join(lines)

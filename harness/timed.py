@@ -78,17 +78,24 @@ class Timed:
 
     def evaluations(self) -> int:
         """How often the line search evaluates the loss in a step; 0 without one."""
-        if not hasattr(self.state, "search"):
-            return 0
-        _, state, _ = self.step(self.params, self.state, self.batch)
-        counts = (self.framework.backend.to_numpy(each.search.evaluations) for each in (state, self.state))
-        return int(next(counts)) - int(next(counts))
+        return self._counted("evaluations")
+
+    def products(self) -> int:
+        """Products of the curvature with a vector in a step, one an iteration of its conjugate gradients; 0 without."""
+        return self._counted("iterations")
 
     def reads(self) -> int:
         """How often a step asks the device for numbers."""
         before = self.framework.backend.reads
         self()
         return self.framework.backend.reads - before
+
+    def _counted(self, name: str) -> int:
+        if not hasattr(getattr(self.state, "search", None), name):
+            return 0
+        _, state, _ = self.step(self.params, self.state, self.batch)
+        counts = (self.framework.backend.to_numpy(getattr(each.search, name)) for each in (state, self.state))
+        return int(next(counts)) - int(next(counts))
 
     def _checked(self) -> tuple[Any, Any, Any]:
         """What the step gives; raises where its optimizer complains or its losses are not finite."""

@@ -1,4 +1,4 @@
-"""Slow, obvious NumPy oracle: what ENGD, KFAC and KFAC* do in n steps. Written from the mathematics alone."""
+"""Slow, obvious NumPy oracle: n steps of ENGD, KFAC, KFAC* and Hessian-free. Written from the mathematics alone."""
 
 import numpy as np
 from oracle import flat, gramian_and_gradient, kronecker_factors, like, linearized, losses
@@ -150,4 +150,72 @@ def kfac_star_steps(problem, params, batch, n, damping=1e-8, activation="tanh", 
             update = alpha * direction + mu * update
         params = like(params, flat(params) + update)
         path.append(params)
+    return path
+
+
+def truncated_cg(A, b, x, cap):
+    """Iterates and models of CG on A x = b from x, and why it ended: "solved", "cap" or "progress"."""
+    r = A @ x - b
+    p, xs, models = -r, [x], [0.5 * (r - b) @ x]
+    while True:
+        i = len(xs) - 1
+        k = max(10, int(i / 10))
+        if i > k and (models[i] - models[i - k]) / (models[i] - models[0]) < 5e-4:
+            return xs, models, "progress"
+        if i >= cap:
+            return xs, models, "cap"
+        if np.isnan(r).any() or np.linalg.norm(r) < 1e-5 * np.linalg.norm(b):
+            return xs, models, "solved"
+        alpha = (r @ r) / (p @ A @ p)
+        before, x, r = r @ r, x + alpha * p, r + alpha * A @ p
+        p = (r @ r) / before * p - r
+        xs.append(x)
+        models.append(0.5 * (r - b) @ x)
+
+
+def stored_iterations(last, cap):
+    """{⌈1.3ʲ⌉ − 1} up to the last iteration, and that."""
+    grid = {int(np.ceil(1.3**j)) - 1 for j in range(int(np.ceil(np.log(cap + 1) / np.log(1.3))) + 1)}
+    return sorted({i for i in grid if i < last} | {last})
+
+
+def changed_damping(damping, ratio):
+    """λ after a step whose loss changed by `ratio` times the model's change."""
+    return damping * 3 / 2 if ratio < 1 / 4 else damping * 2 / 3 if ratio > 3 / 4 else damping
+
+
+def armijo_size(loss, slope):
+    """The first α of 0.8^0 … 0.8^19 with loss(α) ≤ loss(0) + 0.01 α slope, and its power; 0 and None for none."""
+    for power in range(20):
+        if loss(0.8**power) <= loss(0.0) + 0.01 * 0.8**power * slope:
+            return 0.8**power, power
+    return 0.0, None
+
+
+def hessian_free_steps(
+    problem, params, batch, n, damping=1.0, adapt_damping=True, cg_max_iterations=250, cg_decay=0.95, activation="tanh"
+):
+    """(parameters, λ, events) after each of n steps on one batch.
+
+    `events` are why CG ended, which of the stored iterates counted from the last was taken, and Armijo's power.
+    """
+
+    def loss(at):
+        return sum(losses(problem, like(params, at), batch, activation))
+
+    theta, x, path = flat(params), np.zeros(len(flat(params))), []
+    for _ in range(n):
+        G, gradient = gramian_and_gradient(problem, like(params, theta), batch, activation)
+        xs, models, why = truncated_cg(G + damping * np.eye(len(theta)), -gradient, x, cg_max_iterations)
+        if adapt_damping:
+            fall = loss(theta + xs[-1]) - loss(theta + xs[0])
+            damping = changed_damping(damping, fall / (models[-1] - models[0]))
+        stored = stored_iterations(len(xs) - 1, cg_max_iterations)
+        chosen = len(stored) - 1
+        while chosen > 0 and loss(theta + xs[stored[chosen - 1]]) < loss(theta + xs[stored[chosen]]):
+            chosen -= 1
+        s = xs[stored[chosen]]
+        alpha, power = armijo_size(lambda a, s=s, theta=theta: loss(theta + a * s), gradient @ s)
+        theta, x = theta + alpha * s, cg_decay * xs[-1]
+        path.append((like(params, theta), damping, (why, len(stored) - 1 - chosen, power)))
     return path

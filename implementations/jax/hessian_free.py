@@ -134,12 +134,12 @@ def gauss_newton(params: Params, pieces: tuple[Pieces, Pieces], vector: Array) -
 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Array) -> Array:
-    """∇²L v [D]: the gradient's derivative along v, by automatic differentiation."""
+    """∇²L v [D], the gradient's Jacobian, which is symmetric, transposed times v: by automatic differentiation."""
 
     def slopes(params: Params) -> Params:
         return objective.gradient(params, batch)[1]
 
-    return flatten(jax.jvp(slopes, (params,), (split_like(params, vector),))[1])
+    return flatten(jax.vjp(slopes, params)[1](split_like(params, vector))[0])
 
 
 def adapted(damping: Array, ratio: Array) -> Array:

@@ -135,13 +135,13 @@ def gauss_newton(params: Params, pieces: tuple[Pieces, Pieces], vector: Tensor) 
 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) -> Tensor:
-    """∇²L v [D]: the gradient's derivative along v, by automatic differentiation."""
-    objective = replace(objective, compiled=False)  # Dynamo cannot be differentiated in this way
+    """∇²L v [D], the gradient's Jacobian, which is symmetric, transposed times v: by automatic differentiation."""
+    objective = replace(objective, compiled=False)  # Inductor's programs cannot be differentiated in this way
 
     def slopes(params: Params) -> Params:
         return objective.gradient(params, batch)[1]
 
-    return flatten(torch.func.jvp(slopes, (params,), (split_like(params, vector),))[1])
+    return flatten(torch.func.vjp(slopes, params)[1](split_like(params, vector))[0])
 
 
 def adapted(damping: Tensor, ratio: Tensor) -> Tensor:
