@@ -117,8 +117,8 @@ class Training:
         every = self.request.resample_every
         if every and self.steps and self.steps % every == 0:
             self._redraw(self.steps // every)
-        if hasattr(self.run.optimizer, "progress"):
-            self.state = self.run.optimizer.progress(self.state, self._share())
+        if hasattr(self._part.optimizer, "progress"):
+            self.state = self._part.optimizer.progress(self.state, self._share())
         with self.clock.section("train"):
             params, state, losses = self._part.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
