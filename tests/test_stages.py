@@ -1,14 +1,19 @@
 """Stages: whose turn it is, what goes on, what starts anew, what the record says, where a run goes on."""
 
+import pickle
+from functools import partial
+
 import numpy as np
 import pytest
 from fakes import COMPILE, EVALUATE, STEP, Fake, request
+from own_files import OPTIMIZER
 from test_campaigns import GOOD, read
 from test_resume import StopAfter, bits
+from test_verify import complaints, on_cpu, put, seal
 
 import implementations
 import problems
-from harness import expansion, plausible, presets, single, tables, train
+from harness import campaign, expansion, plausible, presets, rerun, single, sources, store, tables, train
 from harness.campaign import parse
 from harness.errors import CampaignError
 from harness.frames import from_records
@@ -226,9 +231,7 @@ def test_ours_go_on_with_the_parameters_and_start_with_a_new_state(run):
             optimizer = framework.OPTIMIZERS[part.optimizer](**part.hyperparameters)
             state = optimizer.init(objective, params)
         batch = backend.from_numpy_tree(problems.seeds.batch(problem, run.seed, step // 2, 12, 6))
-        params, state, _ = backend.compile(lambda *given, do=optimizer: do.step(objective, *given))(
-            params, state, batch
-        )
+        params, state, _ = backend.compile(partial(optimizer.step, objective))(params, state, batch)
         losses.append(float(backend.to_numpy(objective.losses(params, batch).interior)))
     assert [row.interior for row in record.history[1:]] == pytest.approx(losses, rel=1e-9)
     assert [row.stage for row in record.history] == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
@@ -266,3 +269,62 @@ def test_a_stage_that_overran_its_share_is_found():
     rows = [row.model_copy(update={"stage": 3}) if row.step == 4 else row for row in record.history]
     wrong = record.model_copy(update={"history": tuple(rows)})
     assert "the history goes back to an earlier stage" in list(plausible.history(wrong))
+
+
+CAMPAIGN = """
+version = "1.0"
+frameworks = ["torch"]
+points = { interior = 9, boundary = 6 }
+steps = 10
+[[case]]
+problem = "poisson_sine_2d"
+network = "tanh_4"
+[case.optimizers]
+two = [{ name = "sgd", learning_rate = 0.5, share = 0.3 }, { name = "sgd", learning_rate = 0.25 }]
+"""
+
+
+def test_results_with_stages_are_verified(tmp_path):
+    folder = tmp_path / "fake" / "a-machine"
+    folder.mkdir(parents=True)
+    (folder / "campaign.toml").write_text(CAMPAIGN)
+    (run,) = expansion.requests(campaign.read(folder / "campaign.toml"), "fake", "campaign.toml")
+    records = [on_cpu(Fake().perform(run))]
+    put(folder, records[0])
+    seal(folder, records)
+    assert complaints(folder) == {}
+    assert pickle.loads(pickle.dumps(run)) == run  # as a cluster sends it
+
+    newer = run.stages[1].model_copy(update={"optimizer_version": 9})
+    other = run.model_copy(update={"stages": (run.stages[0], newer)})
+    again = records[0].model_copy(update={"request": other, "identity": other.identity})
+    store.path(folder, run).unlink()
+    put(folder, again)
+    seal(folder, [again])
+    assert complaints(folder) == {}  # published results stay good when a version is raised
+    (compared,) = rerun.repeat({"file": again}, 1e-6)
+    assert "made by version 9 of sgd, this clone has 1" in compared.problem
+    put(folder, records[0])
+    said = complaints(folder)
+    assert any(": sgd is there in 2 versions: version 1" in line for line in said["versions"])
+    assert any("one run, 2 records" in line for line in said["repeats"])
+
+
+def test_a_stage_may_be_an_optimizer_of_the_users_own(tmp_path):
+    (tmp_path / "mine.py").write_text(OPTIMIZER.replace("FRAMEWORK", "torch"))
+    text = CAMPAIGN.replace('{ name = "sgd", learning_rate = 0.25 }', '{ name = "mine.py:mine", learning_rate = 0.25 }')
+    (tmp_path / "own.toml").write_text(text)
+    (run,) = expansion.requests(campaign.read(tmp_path / "own.toml"), "own", "own.toml")
+    assert (run.optimizer, list(run.files)) == ("sgd+mine.py:mine", ["mine.py"])
+    assert str(tmp_path) not in run.model_dump_json()
+    assert sources.changed(run) is None
+    assert sources.keep([run], tmp_path / "kept") == [tmp_path / "kept" / "sources" / "mine.py"]
+    record = sources.relocated(Fake().perform(stages(0.3)).model_copy(update={"request": run}), tmp_path / "kept")
+    assert record.request.stages[1].optimizer == str(tmp_path / "kept" / "sources" / "mine.py:mine")
+    (tmp_path / "mine.py").write_text("")
+    assert sources.changed(record.request) is None
+    assert "mine.py has the SHA-256 " in sources.changed(run)
+    (tmp_path / "own.toml").write_text(text.replace('["torch"]', '["jax"]'))
+    plan = campaign.read(tmp_path / "own.toml")
+    with pytest.raises(CampaignError, match=r"two: is written in torch, not in jax: ask for frameworks"):
+        expansion.requests(plan, "own", "own.toml")
