@@ -13,6 +13,7 @@ from test_oracle import GOLDEN, numbers
 import implementations
 import problems
 from harness import train
+from harness.foresee import foresee
 
 HEAT = problems.get("heat_sum_2d")
 
@@ -113,3 +114,14 @@ def test_a_run_draws_its_points_anew_in_every_step():
     for row, batch, (_, theta) in zip(record.history[1:], batches, path, strict=True):
         expected = oracle.losses(problem, oracle.like(start, theta), batch)
         assert (row.interior, row.boundary) == pytest.approx(expected, rel=1e-9)
+
+
+@frameworks
+def test_four_thousand_points_need_a_full_kernel_s_memory_and_it_is_said_before(monkeypatch, framework):
+    """A kernel of 128 MB: six of them, and little beside."""
+    case = small(framework, HEAT)
+    made, batch = case.prepare("spring")[0], problems.seeds.batch(HEAT, 0, 0, 3500, 500)
+    monkeypatch.setattr(case.framework.backend, "free_memory", lambda: 1e12)
+    foresee(made, case.objective, case.params, batch, case.framework.backend, 9 * 128e6)
+    with pytest.raises(MemoryError, match=r"spring needs 0\.\d+ GB for a step, and 0.768 GB are free"):
+        foresee(made, case.objective, case.params, batch, case.framework.backend, 6 * 128e6)

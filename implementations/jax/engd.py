@@ -120,7 +120,7 @@ class ENGD:
         """Numbers that the matrices of a step hold at least: known before anything is allocated."""
         rows, layers = kernel.rows(batch), [matrix.size for matrix in params]
         if self._has_smaller_kernel(params, batch):
-            return kernel.working(batch)
+            return kernel.working(params, batch)
         blocks = {FULL: [sum(layers)], PER_LAYER: layers}.get(self.structure, [])
         return rows * sum(layers) + sum(block**2 for block in blocks) + max(blocks, default=0) ** 2
 

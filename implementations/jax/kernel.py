@@ -46,9 +46,19 @@ def rows(batch: Batch) -> int:
     return sum(math.prod(y.shape) for _, y in batch)
 
 
-def working(batch: Batch) -> int:
-    """Numbers in the kernel and its factor."""
-    return 2 * rows(batch) ** 2
+def working(params: Params, batch: Batch) -> int:
+    """Numbers that a solve holds at its peak, as measured in both frameworks within about a third.
+
+    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs and cotangents of all jets
+    (d + 2 rows in the interior, one on the boundary); or where it is assembled, if that is more, three matrices,
+    three times the inputs and cotangents, and twice the Jacobian of a layer that is made.
+    """
+    (x, y), (x_b, y_b) = batch
+    S, layers, matrix = x.shape[1] + 2, [matrix.shape for matrix in params], rows(batch) ** 2
+    terms = (S * len(x), y.shape[1]), (len(x_b), y_b.shape[1])
+    passed = sum(jets * (columns + r * out) for jets, r in terms for out, columns in layers)
+    made = [len(x) * out * columns for out, columns in layers if not by_rows(S, S, out, columns)]
+    return max(6 * matrix + passed, 3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST))
 
 
 def scaled(parts: list[Array]) -> Array:
@@ -78,15 +88,19 @@ def transposed(terms: tuple[Linearization, Linearization], weights: Array) -> Pa
 def kernel(one: Linearization, other: Linearization) -> Array:
     """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
-    return reduce(operator.add, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.size, -1)
+    return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.size, -1)
 
 
 def layer_kernel(q: Array, a: Array, q2: Array, a2: Array) -> Array:
     """A layer's part [n, r, n', r'], by products of rows or of the layer's Jacobian, whichever are fewer."""
     a, a2 = full_rows(a, q.shape[1]), full_rows(a2, q2.shape[1])
-    out, columns = q.shape[-1], a.shape[-1]
-    by_rows = len(a) * len(a2) * (out + columns) < out * columns
-    return rows_pairwise(q, a, q2, a2) if by_rows else neurons_together(q, a, q2, a2)
+    way = rows_pairwise if by_rows(len(a), len(a2), q.shape[-1], a.shape[-1]) else neurons_together
+    return way(q, a, q2, a2)
+
+
+def by_rows(S: int, S2: int, out: int, columns: int) -> bool:
+    """Whether the products of rows of two points' jets are fewer than those of their Jacobians of a layer."""
+    return S * S2 * (out + columns) < out * columns
 
 
 def rows_pairwise(q: Array, a: Array, q2: Array, a2: Array) -> Array:

@@ -21,9 +21,8 @@ def double(tree: Any) -> Any:
 def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite or has none."""
     finite = matrix.isfinite().all()
-    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
     try:
-        values, vectors = torch.linalg.eigh(torch.where(finite, matrix, identity))
+        values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0))
     except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]  # no convergence
         return torch.full_like(matrix[0], torch.nan), torch.full_like(matrix, torch.nan)
     return torch.where(finite, values, torch.nan), vectors
