@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment in .venv with the versions of requirements.lock.
 #   make run    every optimizer in both frameworks on two small problems, about four minutes after the install
-#   make test   the test suite
+#   make test   the test suite; `make browser` before it installs Chromium (Debian, as root) for the tests of the page
 #   make bench  frameworks side by side: steps and their parts, a table a problem and optimizer: docs/benchmarking.md
 #   make lint   formatting, style, imports, types
 #   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
@@ -24,7 +24,7 @@ SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
 THREADS ?= 1
 JSON ?= results/local/bench.json
 
-.PHONY: run test lint bench asv asv-publish asv-regressions asv-selftest
+.PHONY: run test browser lint bench asv asv-publish asv-regressions asv-selftest
 
 run: $(INSTALLED)
 	$(BIN)/optbench run quick
@@ -38,11 +38,17 @@ bench: $(INSTALLED)
 		benchmarks/bench/bench_*.py --threads=$(THREADS) --benchmark-json=$(JSON) \
 		--benchmark-group-by=param:problem,param:optimizer --benchmark-columns=median,iqr,min,rounds $(ARGS)
 
+# the tests of the report page are skipped without a browser
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends chromium; }
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
+	$(BIN)/cffconvert --validate
 
 # asv's exit code does not tell whether all of it was measured: asv-check does. Calibration is measured before and after.
 asv: $(INSTALLED)

@@ -66,7 +66,7 @@ def run(
     interior: Annotated[int | None, typer.Option(help="Interior points a batch; if not given, the problem's.")] = None,
     boundary: Annotated[int | None, typer.Option(help="Boundary points a batch; if not given, the problem's.")] = None,
     resample_every: Annotated[int | None, typer.Option(help="Steps between new points; 0: one fixed batch.")] = None,
-    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    precision: Annotated[str, typer.Option(help="float64, float32, or on a GPU tf32.")] = "float64",
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
     rerun: Annotated[str | None, typer.Option(help="Do runs again that ended so: failed, diverged or all.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Send runs to the Dask cluster of this address…")] = None,
@@ -79,6 +79,7 @@ def run(
 
     from harness import campaign as campaigns
     from harness import expansion, runner, single, store
+    from harness import precision as precisions
 
     if rerun is not None and rerun not in store.AGAIN:
         raise UnknownName("--rerun", rerun, store.AGAIN)
@@ -87,7 +88,7 @@ def run(
         file = campaigns.find(campaign)
         name, source, plan = file.stem, file.name, campaigns.read(file)
     elif problem and optimizer and framework:
-        budget = {"seconds": seconds, "steps": steps, "resample_every": resample_every, "dtype": dtype}
+        budget = {"seconds": seconds, "steps": steps, "resample_every": resample_every, "precision": precision}
         file, name, source = None, "single", single.SOURCE
         plan = single.campaign(
             optimizer, framework, seed, settings or [], interior, boundary, problem=problem, network=network, **budget
@@ -95,6 +96,8 @@ def run(
     else:
         raise CampaignError("command line", (), TWO_WAYS)
     requests, console = expansion.requests(plan, name, source), Console()
+    if scheduler is None:
+        precisions.possible(plan, source)
     # the machines of a cluster may differ from this one
     folder = store.folder(results, name) if scheduler is None else results / name / "cluster"
     runner.run(requests, _crew(plan, folder, scheduler, workers, console), folder, console, rerun, file)
@@ -120,11 +123,13 @@ def tune(
 
     from harness import campaign as campaigns
     from harness import executors, limits, store, tuning
+    from harness import precision as precisions
     from harness.spaces import SHIPPED
     from harness.studies import Protocol
 
     file = campaigns.find(campaign)
     plan, folder = campaigns.read(file), store.folder(results / file.stem, "tuning")
+    precisions.possible(plan, file.name)
     budget = {key: value for key, value in (("seconds", seconds), ("steps", steps)) if value is not None}
     protocol = Protocol(trials, seeds, seed, tuple(framework or ()), budget)
     crew = executors.workers(limits.of(plan, folder))
@@ -166,6 +171,17 @@ def plot(
     out.mkdir(parents=True, exist_ok=True)
     for figure in plots.error_over_seconds(_frames(paths), out):
         typer.echo(f"written: {figure}")
+
+
+@app.command()
+def report(
+    path: Annotated[Path, typer.Argument(help="A folder of results, or one with such folders somewhere below it.")],
+) -> None:
+    """Make all that is published of a campaign from its raw records: tables, figures, the page; the same each time."""
+    from harness import reports
+
+    for written in reports.make(path):
+        typer.echo(f"written: {written}")
 
 
 @app.command()

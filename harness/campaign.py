@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -20,7 +21,8 @@ from pydantic import (
 
 import implementations
 from harness.errors import CampaignError, explain, keys
-from harness.record import Origin, Points, Positive
+from harness.presets import PRESETS
+from harness.record import Origin, Points, Positive, Precision, Share
 from problems import own
 from problems.names import UnknownName
 
@@ -48,28 +50,53 @@ class Table(BaseModel):
     seconds: Positive | None = None
 
 
+class StageTable(BaseModel):
+    """One of several optimizers that follow each other: hyperparameters, and its share of the budget."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    name: Name
+    share: Share | None = None  # the last has none: it takes what is left
+
+
 class OptimizerTable(Table):
-    """`[case.optimizers.<label>]`: hyperparameters, and keys that override the case's."""
+    """`[case.optimizers.<label>]`: hyperparameters or stages, and keys that override the case's."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
     name: Name | None = None  # the optimizer, where the label is not its name
+    stages: Annotated[list[StageTable], Field(min_length=1)] | None = None
     frameworks: Frameworks | None = None
     origin: Origin | None = Field(default=None, alias="from")
     experiment: str | None = None  # the paper's, where the hyperparameters are from it
+
+
+def _staged(tables: Any) -> Any:
+    """A list is a table with these stages; a preset's name alone is one with the preset's."""
+    return (
+        {label: _with_stages(label, table) for label, table in tables.items()} if isinstance(tables, dict) else tables
+    )
+
+
+def _with_stages(label: str, table: Any) -> Any:
+    if isinstance(table, list):
+        return {"stages": table}
+    if not isinstance(table, dict) or "stages" in table or (name := table.get("name", label)) not in PRESETS:
+        return table
+    return {"from": "default", "stages": PRESETS[name]} | {key: value for key, value in table.items() if key != "name"}
 
 
 def _named(tables: dict[str, OptimizerTable], info: ValidationInfo) -> dict[str, OptimizerTable]:
     """A label that is a file's name is located as a name is."""
     return {
         label: table.model_copy(update={"name": _located(label, info)})
-        if table.name is None and own.is_own(label)
+        if table.name is None and not table.stages and own.is_own(label)
         else table
         for label, table in tables.items()
     }
 
 
-Optimizers = Annotated[dict[str, OptimizerTable], AfterValidator(_named)]
+Optimizers = Annotated[dict[str, OptimizerTable], BeforeValidator(_staged), AfterValidator(_named)]
 
 
 class Case(Table):
@@ -78,7 +105,7 @@ class Case(Table):
     name: str | None = None
     problem: Name
     network: str
-    dtype: Literal["float64", "float32"] | None = None
+    precision: Precision | None = None
     seeds: Seeds | None = None
     frameworks: Frameworks | None = None
     optimizers: Optimizers | None = None
@@ -94,7 +121,7 @@ class Campaign(Table):
     limit: Positive | None = None  # wall-clock seconds a run
     memory: Positive | None = None  # GB a run
     checkpoint: Positive = 60.0  # seconds between two checkpoints of a run
-    dtype: Literal["float64", "float32"] = "float64"
+    precision: Precision = "float64"
     seeds: Seeds = [0]
     frameworks: Frameworks = list(implementations.FRAMEWORKS)
     optimizers: Optimizers = {}

@@ -23,6 +23,8 @@ class Checkpoint(NamedTuple):
     steps: int
     seconds: dict[str, float]  # by section of the clock
     history: tuple[Row, ...]
+    stage: int  # the one in hand, from 0 on
+    counters: dict[str, int]  # what the optimizers of the stages before it counted
 
 
 def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
@@ -33,6 +35,8 @@ def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
         "steps": checkpoint.steps,
         "seconds": checkpoint.seconds,
         "history": ROWS.dump_python(checkpoint.history, mode="json"),
+        "stage": checkpoint.stage,
+        "counters": checkpoint.counters,
     }
     content = io.BytesIO()
     arrays = {f"leaf{number}": leaf for number, leaf in enumerate(checkpoint.leaves)}
@@ -48,7 +52,8 @@ def read(file: Path, identity: str) -> Checkpoint | None:
             told = json.loads(content["told"].tobytes())
             leaves = [content[f"leaf{number}"] for number in range(len(content.files) - 1)]
         rows = ROWS.validate_python(tuple(told["history"]))
+        reached = told["stage"], told["counters"]
     except (OSError, BadZipFile, ValueError, KeyError, EOFError, ValidationError):
         return None
-    found = Checkpoint(leaves, told["resumed"], told["steps"], told["seconds"], rows)
+    found = Checkpoint(leaves, told["resumed"], told["steps"], told["seconds"], rows, *reached)
     return found if told["identity"] == identity else None

@@ -58,7 +58,8 @@ def keys(model: type[BaseModel]) -> set[str]:
 
 
 def _dotted(where: Where) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+    return dotted.replace(".stages[", "[")  # a list of stages is usually written without this key
 
 
 def _toml(value: Any) -> str:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from typing import Any
 
 from pydantic import ValidationError
 
 import implementations
 import problems
-from harness import sources
-from harness.campaign import Campaign, Case, OptimizerTable, Table
+from harness import presets, sources
+from harness.campaign import Campaign, Case, OptimizerTable, StageTable, Table
 from harness.errors import CampaignError, Where, explain, keys
-from harness.record import Labels, Mode, Points, Request
+from harness.record import Labels, Mode, Points, Precision, Request, Stage
 from implementations import named
 from problems import networks
 from problems.names import UnknownName
@@ -19,6 +20,12 @@ from problems.own import bare, is_own
 from problems.problem import Problem
 
 MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
+
+PRECISIONS: dict[Precision, dict[str, Any]] = {
+    "float64": {"dtype": "float64"},
+    "float32": {"dtype": "float32"},
+    "tf32": {"dtype": "float32", "tf32": True},
+}
 
 
 def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
@@ -64,7 +71,7 @@ class Expansion:
         runs = []
         for label, table in tables.items():
             run = self._optimizer((*inside, label), label, problem, case, table)
-            runs.append((run, self._written_for((*inside, label), run["optimizer"], table, frameworks)))
+            runs.append((run, self._written_for((*inside, label), _optimizers(label, table), table, frameworks)))
         for seed in _first(case.seeds, self.campaign.seeds):
             for run, its_frameworks in runs:
                 for framework in its_frameworks:
@@ -75,8 +82,6 @@ class Expansion:
         self, where: Where, label: str, problem: Problem, case: Case, table: OptimizerTable
     ) -> dict[str, Any]:
         """The part of a request that its seed and framework do not change."""
-        name = table.name or label
-        optimizer = self._made(where, name, table)
         self._budget(where, table)
         levels = (table, case, self.campaign)
         budget = next((level for level in levels if level.steps or level.seconds), None)
@@ -88,31 +93,73 @@ class Expansion:
             "network": case.network,
             "points": _first(*(level.points for level in levels), _default_points(problem)),
             "resample_every": _first(*(level.resample_every for level in levels), problem.resample_every),
-            "optimizer": name,
-            "optimizer_version": optimizer.version,
-            "hyperparameters": asdict(optimizer),
-            "files": self._checked(where, name, lambda name: sources.digests(case.problem, name)),
-            "dtype": _first(case.dtype, self.campaign.dtype),
+            **(self._stages(where, table, table.stages) if table.stages else self._whole(where, label, table)),
+            "files": self._files(where, case.problem, _optimizers(label, table)),
+            **PRECISIONS[_first(case.precision, self.campaign.precision)],
             "steps": budget.steps,
             "seconds": budget.seconds,
             "labels": self._labels(label, case, table),
         }
 
-    def _made(self, where: Where, name: str, table: OptimizerTable) -> Any:
-        """The optimizer with its hyperparameters."""
-        key = "name" if table.name else None
+    def _whole(self, where: Where, label: str, table: OptimizerTable) -> dict[str, Any]:
+        """One optimizer from the start to the end."""
+        made = self._made(where, (*where, "name") if table.name else where, table.name or label, table)
+        told = {"optimizer_version": made.optimizer_version, "hyperparameters": made.hyperparameters}
+        return {"optimizer": made.optimizer, **told}
+
+    def _stages(self, where: Where, table: OptimizerTable, stages: list[StageTable]) -> dict[str, Any]:
+        """Several, one after the other."""
+        for key, value in ({"name": table.name} if table.name else {} | (table.model_extra or {})).items():
+            message = "is not for a table with stages: each of them has a name and hyperparameters of its own"
+            raise CampaignError(self.source, (*where, key), message, value=value)
+        if len(stages) < 2:
+            raise CampaignError(self.source, where, "has one stage alone: give at least two, or a table without stages")
+        self._shares(where, stages)
+        made = [
+            self._made((*where, number), (*where, number, "name"), stage.name, stage)
+            for number, stage in enumerate(stages)
+        ]
+        name = presets.named([bare(stage.name) for stage in stages])
+        whole = {"optimizer": name, "optimizer_version": presets.VERSION, "hyperparameters": {}}
+        return whole | {"stages": tuple(made)}
+
+    def _shares(self, where: Where, stages: list[StageTable]) -> None:
+        """All stages but the last have a share, and leave something to the last."""
+        last = len(stages) - 1
+        if (share := stages[last].share) is not None:
+            message = "is one too many: the last stage takes what is left"
+            raise CampaignError(self.source, (*where, last, "share"), message, value=share)
+        for number, stage in enumerate(stages[:last]):
+            if stage.share is None:
+                raise CampaignError(self.source, (*where, number, "share"), "is missing: only the last stage has none")
+        sums = accumulate(stage.share or 0 for stage in stages[:last])
+        for number, total in enumerate(sums):
+            if round(total, 12) >= 1:
+                message = f"the shares add up to {total:g}: must be < 1, the last stage takes what is left"
+                raise CampaignError(self.source, (*where, number, "share"), message, value=stages[number].share)
+
+    def _made(self, where: Where, naming: Where, name: str, table: OptimizerTable | StageTable) -> Stage:
+        """The optimizer with its hyperparameters; `naming` is where its name is."""
         classes = self.framework.OPTIMIZERS
         if is_own(name):
             classes = {name: self._checked(where, name, named.from_file)}
         if name not in classes:
             message = str(UnknownName("optimizer", name, classes))
-            raise CampaignError(self.source, (*where, key) if key else where, message)
-        optimizer = classes[name]
+            raise CampaignError(self.source, naming, message)
+        optimizer, share = classes[name], table.share if isinstance(table, StageTable) else None
         try:
-            return optimizer(**(table.model_extra or {}))
+            made = optimizer(**(table.model_extra or {}))
         except ValidationError as error:
-            known = keys(OptimizerTable) | {field.name for field in fields(optimizer)}
+            known = keys(type(table)) | {field.name for field in fields(optimizer)}
             raise explain(self.source, error, known, above=where) from error
+        return Stage(optimizer=name, optimizer_version=made.version, hyperparameters=asdict(made), share=share)
+
+    def _files(self, where: Where, problem: str, optimizers: list[str]) -> dict[str, str]:
+        """The user's own files that the run needs."""
+        try:
+            return sources.digests(problem, *optimizers)
+        except ValueError as error:
+            raise CampaignError(self.source, where, str(error), value=" ".join(map(bare, optimizers))) from error
 
     def _labels(self, label: str, case: Case, table: OptimizerTable) -> Labels:
         return Labels(
@@ -120,7 +167,7 @@ class Expansion:
             campaign_version=self.campaign.version,
             case=case.name or "",
             optimizer=label,
-            hyperparameters_from=table.origin or ("ours" if table.model_extra else "default"),
+            hyperparameters_from=table.origin or ("ours" if _has_hyperparameters(table) else "default"),
             experiment=table.experiment,
         )
 
@@ -135,13 +182,14 @@ class Expansion:
                 raise CampaignError(self.source, (*where, "frameworks", number), message)
         return frameworks
 
-    def _written_for(self, where: Where, name: str, table: OptimizerTable, given: list[str]) -> list[str]:
+    def _written_for(self, where: Where, optimizers: list[str], table: OptimizerTable, given: list[str]) -> list[str]:
         """The frameworks that an optimizer runs in: its table's, or those given; one of the user's own has one."""
         frameworks = self._frameworks(where, _first(table.frameworks, given))
-        written_for = named.from_file(name).framework if is_own(name) else None
-        if written_for and (others := [framework for framework in frameworks if framework != written_for]):
-            message = f'is written in {written_for}, not in {others[0]}: ask for frameworks = ["{written_for}"]'
-            raise CampaignError(self.source, where, message)
+        for name in filter(is_own, optimizers):
+            written_for = named.from_file(name).framework
+            if others := [framework for framework in frameworks if framework != written_for]:
+                message = f'is written in {written_for}, not in {others[0]}: ask for frameworks = ["{written_for}"]'
+                raise CampaignError(self.source, where, message)
         return frameworks
 
     def _budget(self, where: Where, table: Table) -> None:
@@ -154,6 +202,16 @@ class Expansion:
             return get(name)
         except ValueError as error:
             raise CampaignError(self.source, where, str(error), value=bare(name)) from error
+
+
+def _optimizers(label: str, table: OptimizerTable) -> list[str]:
+    """The names of the optimizers that a table asks for."""
+    return [stage.name for stage in table.stages] if table.stages else [table.name or label]
+
+
+def _has_hyperparameters(table: OptimizerTable) -> bool:
+    """Whether a table or one of its stages has any."""
+    return any(part.model_extra for part in (table, *(table.stages or ())))
 
 
 def _default_points(problem: Problem) -> Points:

@@ -8,8 +8,11 @@ import pandas as pd
 
 from harness import store
 from harness.clock import SECTIONS
-from harness.record import Record, Row
+from harness.record import Record, Request, Row
 from problems import own
+
+# of a request: what a row tells in columns of other names
+ELSEWHERE = {"labels", "points", "hyperparameters", "stages", "steps", "seconds", "files", "dtype", "tf32"}
 
 
 class Frames(NamedTuple):
@@ -39,8 +42,10 @@ def _run(record: Record) -> dict[str, object]:
         "campaign": request.labels.campaign,
         "campaign_version": request.labels.campaign_version,
         "machine": record.provenance.machine,
-        "case": request.labels.case or f"{own.bare(request.problem)}, {request.network}",
-        **request.model_dump(exclude={"labels", "points", "hyperparameters", "steps", "seconds", "files"}),
+        "case": _case(request),
+        **request.model_dump(exclude=ELSEWHERE),
+        "precision": request.precision,
+        "optimizer_version": _version(request),
         "files": ", ".join(f"{name} {digest[:16]}" for name, digest in request.files.items()),
         "budget_steps": request.steps,
         "budget_seconds": request.seconds,
@@ -49,7 +54,7 @@ def _run(record: Record) -> dict[str, object]:
         "parameters": record.parameters,
         "floor": record.floor,
         "label": request.labels.optimizer,
-        "hyperparameters": ", ".join(f"{name}={value}" for name, value in request.hyperparameters.items()),
+        "hyperparameters": ", ".join(f"{name}={value}" for name, value in request.settings.items()),
         "hyperparameters_from": request.labels.hyperparameters_from,
         "experiment": request.labels.experiment,
         "status": record.status,
@@ -65,3 +70,15 @@ def _run(record: Record) -> dict[str, object]:
         "commit": record.provenance.commit,
         **{name: record.counters.get(name) for name in ("stalls", "evaluations")},
     }
+
+
+def _case(request: Request) -> str:
+    """What a table or a panel is made for; no case has two precisions."""
+    case = request.labels.case or f"{own.bare(request.problem)}, {request.network}"
+    return case if request.precision == "float64" else f"{case}, {request.precision}"
+
+
+def _version(request: Request) -> int | str:
+    """The optimizer's version; where there are stages, all of theirs with it."""
+    versions = "+".join(str(stage.optimizer_version) for stage in request.stages)
+    return f"{request.optimizer_version}: {versions}" if versions else request.optimizer_version

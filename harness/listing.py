@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import implementations
 import problems
 from harness import campaign
+from harness.presets import PRESETS, described
 from harness.record import batches
 from problems import networks
 
@@ -21,11 +22,13 @@ def published_problems() -> Iterator[str]:
 
 
 def optimizers() -> Iterator[str]:
-    """Every optimizer with its hyperparameters' defaults, from one framework: the twins have the same."""
+    """Every optimizer with its hyperparameters' defaults, from one framework: the twins have the same; presets."""
     installed = implementations.installed() or implementations.FRAMEWORKS
     for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
         defaults = dataclasses.asdict(optimizer())
         yield f"{name}: {', '.join(f'{field}={value!r}' for field, value in defaults.items())}"
+    for name, stages in PRESETS.items():
+        yield f"{name}: {described(stages)}"
 
 
 def paper_networks() -> Iterator[str]:

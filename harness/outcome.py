@@ -1,10 +1,13 @@
 """What an exception makes of a run: a status and a text."""
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from harness.record import Status
+from harness.record import Request, Status
 from implementations.failures import FactorisationFailed
+from problems.own import bare
 
 LACK_OF_MEMORY = (  # in JAX's, PyTorch's and CUDA's words
     *("RESOURCE_EXHAUSTED", "can't allocate memory", "not enough memory", "out of memory"),
@@ -20,15 +23,35 @@ class TimedOut(RuntimeError):
     """The run is past its limit of wall-clock seconds."""
 
 
+class Refused(RuntimeError):
+    """The device cannot do what the run asks for."""
+
+
+@contextmanager
+def stage(request: Request, number: int) -> Iterator[None]:
+    """What goes wrong in the body went wrong in this stage, from 0 on; a run without stages has nothing to name."""
+    try:
+        yield
+    except Exception as error:
+        if request.stages:
+            error.add_note(f"stage {number + 1}, {bare(request.stages[number].optimizer)}")
+        raise
+
+
 def classify(error: BaseException) -> tuple[Status, str]:
-    """The status that an exception gives a run, and its text; an unforeseen one with the line that raised it."""
+    """The status that an exception gives a run, and its text with the stage; an unforeseen one with its line."""
+    status, text = _classify(error)
+    return status, ": ".join([*getattr(error, "__notes__", ()), text])
+
+
+def _classify(error: BaseException) -> tuple[Status, str]:
     if _lacks_memory(error):
         return "out-of-memory", _described(error)
     if isinstance(error, Diverged):
         return "diverged", str(error)
     if isinstance(error, TimedOut):
         return "timed-out", str(error)
-    if isinstance(error, FactorisationFailed | ImportError):
+    if isinstance(error, FactorisationFailed | ImportError | Refused):
         return "failed", str(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     return "failed", _described(error) + "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)

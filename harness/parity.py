@@ -23,6 +23,7 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "lbfgs_wolfe": {"learning_rate": 0.01, "inner_iterations": 1},
     "engd": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "engd_woodbury": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "spring": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "engd_per_layer": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "engd_diagonal": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "kfac": {"damping": 1e-2, "line_search": "grid_exhaustive"},

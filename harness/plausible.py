@@ -34,6 +34,10 @@ def history(record: Record) -> Iterator[str]:
     for before, after in pairwise(rows):
         if not (before.step < after.step and before.seconds <= after.seconds):
             yield f"the history goes back, from step {before.step} to step {after.step}"
+    if any(before.stage > after.stage for before, after in pairwise(rows)):
+        yield "the history goes back to an earlier stage"
+    if rows and not rows[0].stage == 1 <= rows[-1].stage <= len(record.request.parts):
+        yield f"the history goes from stage {rows[0].stage} to {rows[-1].stage} of {len(record.request.parts)}"
     if rows and rows[-1].step > record.steps:
         yield f"the history goes to step {rows[-1].step} of {record.steps}"
     if record.status == "finished":
@@ -57,6 +61,10 @@ def budget(record: Record) -> Iterator[str]:
         yield f"{record.steps} steps on a budget of {steps}"
     if seconds is not None and record.status == "finished" and not spent >= seconds:
         yield f"finished after {spent:g} s of a budget of {seconds:g} s"
+    for before, row in pairwise(record.history):
+        share = before.step / steps if steps is not None else before.seconds / (seconds or math.inf)
+        if row.stage == before.stage < len(record.request.parts) and share >= record.request.ends[row.stage - 1]:
+            yield f"stage {row.stage} went on after step {before.step}, when its share was spent"
     # a step begins within the budget, so that every row but the last is within it
     if seconds is not None and len(record.history) > 1 and record.history[-2].seconds >= seconds:
         yield f"went on at {record.history[-2].seconds:g} s on a budget of {seconds:g} s"

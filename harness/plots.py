@@ -1,6 +1,7 @@
 """Figures: the relative L2 error over optimizer seconds, and what all figures share."""
 
 import io
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from harness.frames import Frames
 mpl.use("agg")  # files alone: no display is needed
 
 # one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer that is not here gets a grey
-COLOURS = dict(
+COLOURS: dict[str, str] = dict(
     zip(
         (
             "sgd",
@@ -37,6 +38,8 @@ COLOURS = dict(
         strict=True,
     )
 )
+COLOURS["adam_lbfgs"] = "#000000"  # a preset of harness/presets.py
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 FLOOR = "accuracy of the reference"
 SHAPES = "oXsPD^vp*h<>"  # one marker an optimizer, in the order of the colours
 DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
@@ -101,14 +104,13 @@ def dashes(data: pd.DataFrame) -> dict[str, Any]:
     return {name: DASHES.get(name, (5, 1)) for name in [*DASHES, *sorted(found - set(DASHES))] if name in found}
 
 
-def save(grid: sns.FacetGrid, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and SVG; their paths."""
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-    with mpl.rc_context({"svg.hashsalt": name}):  # the same file for the same numbers
-        png, svg = io.BytesIO(), io.BytesIO()
-        grid.savefig(png, format="png", dpi=150)
-        grid.savefig(svg, format="svg", metadata={"Date": None})
-    for path, content in zip(paths, (png, svg), strict=True):
+def save(grid: sns.FacetGrid, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure in the formats asked for; their paths. The same numbers give the same bytes."""
+    paths = [folder / f"{name}.{suffix}" for suffix in formats]
+    for path, suffix in zip(paths, formats, strict=True):
+        content = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": name}):
+            grid.savefig(content, format=suffix, dpi=150, metadata=UNDATED.get(suffix))
         store.replace(path, content.getvalue())
     plt.close(grid.figure)
     return paths

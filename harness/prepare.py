@@ -12,6 +12,8 @@ import problems
 from harness import sources, trees
 from harness.clock import Clock
 from harness.foresee import foresee
+from harness.outcome import Refused, stage
+from harness.precision import NO_TF32
 from harness.record import Request
 from implementations import named
 from problems import networks, seeds
@@ -20,67 +22,89 @@ from problems.problem import Batch, Problem
 
 
 @dataclass(frozen=True)
+class Part:
+    """An optimizer that is ready for its first step."""
+
+    optimizer: Any
+    init: Callable  # params -> state
+    step: Callable  # (params, state, batch) -> (params, state, losses); may overwrite the state
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A run that is ready for its first step; arrays are the framework's own."""
 
     problem: Problem
     backend: Any
-    optimizer: Any
-    step: Callable  # (params, state, batch) -> (params, state, losses); may overwrite the state
+    parts: tuple[Part, ...]  # an optimizer a stage
     losses: Callable  # (params, batch) -> losses
     predict: Callable  # (params, x) -> u
     points: Any  # x of the evaluation points [n, d]
     solution: np.ndarray  # u* there [n, m]
     params: Any  # initial ones
-    state: Any  # the optimizer's, initial
     batch: Any  # the first one
     sample: Callable[[int], Batch]  # from the number of a redraw to its points and targets, in NumPy
 
 
 def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf) -> Prepared:
-    """Set a run up; every second of it goes to a section of its own.
+    """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
-    InvalidFile where a file of the user's own is not what it was when the run was asked for.
+    InvalidFile where a file of the user's own is not what it was when the run was asked for; Refused where it asks for
+    TF32 without a GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)
     problem, backend = problems.get(request.problem), framework.backend
+    if request.tf32 and backend.device_name() == "cpu":
+        raise Refused(f"precision tf32 {NO_TF32}")
+    backend.allow_tf32(request.tf32)
     backend.reset_peak_memory()
     objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
-    optimizer = named.optimizer(framework, request.optimizer)(**request.hyperparameters)
     params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
     params = copied(params, request.dtype, backend, clock)
     sample = functools.partial(_sample, request, problem)
     with clock.section("draw"):
         first = sample(0)
         points, solution = seeds.evaluation_points(problem, request.evaluation)
-    foresee(optimizer, objective, params, first, backend, memory)
+    parts = []
+    for number, asked in enumerate(request.parts):
+        with stage(request, number):
+            optimizer = named.optimizer(framework, asked.optimizer)(**asked.hyperparameters)
+            foresee(optimizer, objective, params, first, backend, memory)
+            step = backend.compile(functools.partial(optimizer.step, objective), donate=(1,))  # the old state
+            parts.append(Part(optimizer, functools.partial(optimizer.init, objective), step))
     prepared = Prepared(
         problem,
         backend,
-        optimizer,
-        backend.compile(functools.partial(optimizer.step, objective), donate=(1,)),  # the old state
+        tuple(parts),
         backend.compile(objective.losses),
         backend.compile(objective.predict),
         copied(points, request.dtype, backend, clock),
         solution,
         params,
-        optimizer.init(objective, params),
         copied(first, request.dtype, backend, clock),
         sample,
     )
-    with clock.section("compile"):
-        params, state = _call_once(prepared, params, optimizer.init(objective, params))
-    with clock.section("warm_up"):
-        # with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
-        _call_once(prepared, params, state)
+    for number, part in enumerate(parts):
+        with stage(request, number):
+            params = _warmed(prepared, part, params, clock)
     return prepared
 
 
-def _call_once(run: Prepared, params: Any, state: Any) -> tuple[Any, Any]:
+def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> Any:
+    """Compile and warm up a part; the parameters after its steps, which the next one is warmed up with."""
+    with clock.section("compile"):
+        params, state = _call_once(run, part, params, part.init(params))
+    with clock.section("warm_up"):
+        # with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
+        params, _ = _call_once(run, part, params, state)
+    return params
+
+
+def _call_once(run: Prepared, part: Part, params: Any, state: Any) -> tuple[Any, Any]:
     """Call all that the loop calls; what comes of it is not part of the run."""
-    results = run.step(params, state, run.batch), run.losses(params, run.batch), run.predict(params, run.points)
+    results = part.step(params, state, run.batch), run.losses(params, run.batch), run.predict(params, run.points)
     run.backend.wait(results)
     return results[0][:2]
 

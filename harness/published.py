@@ -53,7 +53,9 @@ def load(folder: Path) -> Results:
 
 def question(request: Request) -> str:
     """What a run is the answer to, whichever version of optimizer and problem gave it: an identity without them."""
-    return request.model_copy(update={"optimizer_version": 0, "problem_version": 0, "files": {}}).identity
+    none = {"optimizer_version": 0}
+    stages = tuple(stage.model_copy(update=none) for stage in request.stages)
+    return request.model_copy(update={**none, "problem_version": 0, "files": {}, "stages": stages}).identity
 
 
 def _campaign(folder: Path) -> campaign.Campaign:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from itertools import accumulate
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -25,7 +26,9 @@ SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
 Origin = Literal["paper", "ours", "tuned", "default"]
+Precision = Literal["float64", "float32", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Number = Annotated[float, Field(strict=False)]  # JSON has no NaN and no infinity: they are kept as strings
 
 
@@ -55,6 +58,19 @@ class Labels(_Strict):
     experiment: str | None = None
 
 
+class Stage(_Strict):
+    """A part of a run: an optimizer that starts anew where the one before it stopped."""
+
+    optimizer: str
+    optimizer_version: int
+    hyperparameters: dict[str, JsonValue]
+    share: Share | None = None  # of the run's budget; None, the last stage alone: what is left
+
+    @field_serializer("optimizer")
+    def _bare(self, name: str) -> str:
+        return own.bare(name)
+
+
 class Request(_Strict):
     """One run, fully spelled out: every default filled in, exactly one budget."""
 
@@ -63,13 +79,15 @@ class Request(_Strict):
     network: str
     points: Points
     resample_every: NonNegativeInt  # steps between new points; 0: one fixed batch
-    optimizer: str
-    optimizer_version: int
-    hyperparameters: dict[str, JsonValue]
+    optimizer: str  # where there are stages: what their sequence is called
+    optimizer_version: int  # where there are stages: of how they follow each other
+    hyperparameters: dict[str, JsonValue]  # where there are stages: none, each has its own
+    stages: tuple[Stage, ...] = ()  # none: one optimizer from the start to the end
     framework: str
     threads: PositiveInt  # cores that the run may use
     mode: Mode
     dtype: Literal["float64", "float32"]
+    tf32: bool = False  # whether products of float32 matrices may be TF32, on a GPU
     steps: PositiveInt | None = None
     seconds: Positive | None = None  # of optimizer steps
     seed: NonNegativeInt
@@ -92,15 +110,54 @@ class Request(_Strict):
     @property
     def identity(self) -> str:
         """The SHA-256 of what was asked, without the labels, in canonical JSON."""
-        asked = self.model_dump(mode="json", exclude={"labels"} if self.files else {"labels", "files"})
+        # what came later is left out where it says nothing: older runs keep their identity
+        silent = {name for name in ("files", "stages", "tf32") if not getattr(self, name)}
+        asked = self.model_dump(mode="json", exclude={"labels", *silent})
         return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def precision(self) -> Precision:
+        """What a campaign calls the two."""
+        return "tf32" if self.tf32 else self.dtype
+
+    @property
+    def parts(self) -> tuple[Stage, ...]:
+        """The stages; a run without any is one."""
+        whole = {"optimizer_version": self.optimizer_version, "hyperparameters": self.hyperparameters}
+        return self.stages or (Stage(optimizer=self.optimizer, **whole),)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions of the problem, of every optimizer, and of a sequence of them, by name."""
+        optimizers = {part.optimizer: part.optimizer_version for part in self.parts}
+        return {self.problem: self.problem_version, **optimizers, self.optimizer: self.optimizer_version}
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The share of the budget that is spent at the end of each part."""
+        # 0.1 + 0.2 is 0.30000000000000004, which three steps of ten would not reach
+        shares = accumulate(part.share or 0 for part in self.parts[:-1])
+        return (*(round(share, 12) for share in shares), 1.0)
+
+    @property
+    def settings(self) -> dict[str, JsonValue]:
+        """All hyperparameters; where there are stages, those of the first as "1.learning_rate", and its "1.share"."""
+        if not self.stages:
+            return self.hyperparameters
+        return {
+            f"{number}.{name}": value
+            for number, stage in enumerate(self.stages, 1)
+            for name, value in (({"share": stage.share} if stage.share else {}) | stage.hyperparameters).items()
+        }
 
     @property
     def title(self) -> str:
         """The run in a few words."""
         problem = problems.get(self.problem)
         network = networks.describe(self.network, problem.dim, problem.outputs)
-        return f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}, {self.framework}, seed {self.seed}"
+        precision = "" if self.precision == "float64" else f", {self.precision}"
+        words = f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}, {self.framework}{precision}"
+        return f"{words}, seed {self.seed}"
 
 
 class Row(_Strict):
@@ -113,6 +170,7 @@ class Row(_Strict):
     relative_l2: Number  # ‖u − u*‖ / ‖u*‖ over the evaluation points
     rms: Number  # root mean square of |u − u*|
     evaluations: NonNegativeInt = 0  # of the loss by the line search so far
+    stage: PositiveInt = 1  # the one that made these parameters
 
 
 class Record(_Strict):

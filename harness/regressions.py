@@ -94,9 +94,9 @@ def judge(every: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
 
 
 def settings() -> dict[str, dict[str, Any]]:
-    """Hyperparameters by optimizer: those of the first case of `quick.toml`."""
+    """Hyperparameters by optimizer: those of the first case of `quick.toml`, sequences of optimizers left out."""
     tables = read(find("quick")).case[0].optimizers or {}
-    return {label: dict(table.model_extra or {}) for label, table in tables.items()}
+    return {label: dict(table.model_extra or {}) for label, table in tables.items() if not table.stages}
 
 
 def write(folder: Path, base: str, head: str, every: Sequence[Times], verdicts: Sequence[Verdict]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 import implementations
 import problems
-from harness import executors, sources
+from harness import executors, presets, sources
 from harness.limits import Limits
 from harness.provenance import machine_class
 from harness.record import Record, Row
@@ -76,15 +76,14 @@ def _changed(record: Record) -> str | None:
     request = record.request
     if changed := sources.changed(request):
         return f"cannot be repeated: {changed}"
-    problem = problems.get(request.problem)
+    framework, now = implementations.load(request.framework), {request.problem: problems.get(request.problem).version}
     try:
-        optimizer = named.optimizer(implementations.load(request.framework), request.optimizer)
+        now |= {part.optimizer: named.optimizer(framework, part.optimizer).version for part in request.parts}
     except InvalidName as error:
         return f"cannot be repeated: {error}"
-    for name, then, now in (
-        (request.problem, request.problem_version, problem.version),
-        (request.optimizer, request.optimizer_version, optimizer.version),
-    ):
-        if then != now:
-            return f"cannot be repeated: made by version {then} of {name}, this clone has {now}"
+    if request.stages:
+        now[request.optimizer] = presets.VERSION
+    for name, then in request.versions.items():
+        if then != now[name]:
+            return f"cannot be repeated: made by version {then} of {name}, this clone has {now[name]}"
     return None

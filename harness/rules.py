@@ -67,7 +67,7 @@ def once(results: Results) -> Iterator[str]:
 
 def as_recorded(results: Results) -> Iterator[str]:
     """The tables are those that the records give."""
-    if results.unreadable or not (found := _in_order(results)):
+    if results.unreadable or not (found := in_order(results)):
         yield f"{results.folder}: no tables without records and their campaign"
         return
     summary = tables.summarise(from_records(found))
@@ -82,7 +82,7 @@ def as_recorded(results: Results) -> Iterator[str]:
             yield f"{file}: line {number} is not what the records give"
 
 
-def _in_order(results: Results) -> list[Record]:
+def in_order(results: Results) -> list[Record]:
     """The records in the campaign's order, with the campaign's labels."""
     found = {question(record.request): record for record in results.records.values()}
     pairs = [(request, found[question(request)]) for request in results.asked if question(request) in found]
@@ -97,8 +97,8 @@ def of_one_version(results: Results) -> Iterator[str]:
     versions = defaultdict(lambda: defaultdict(list))
     for file, record in results.records.items():
         request = record.request
-        versions[request.optimizer][request.optimizer_version].append(file.name)
-        versions[request.problem][request.problem_version].append(file.name)
+        for name, version in request.versions.items():
+            versions[name][version].append(file.name)
         for name, digest in request.files.items():
             versions[name][f"SHA-256 {digest[:16]}…"].append(file.name)
     for name, files in versions.items():

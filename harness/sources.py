@@ -13,13 +13,13 @@ from problems.own import InvalidFile, Source
 FOLDER = "sources"  # in a folder of results
 
 
-def of(problem: str, optimizer: str) -> dict[str, Source]:
-    """The files of a problem and an optimizer, by their paths from the Python file's folder; none for names of ours.
+def of(problem: str, *optimizers: str) -> dict[str, Source]:
+    """The files of a problem and its optimizers, by their paths from the Python file's folder; none for names of ours.
 
     Raises InvalidFile, also for a data file that does not lie beside the Python file or below it.
     """
     found: dict[str, Source] = {}
-    for name, data in ((problem, problems.get(problem).data), (optimizer, ())):
+    for name, data in ((problem, problems.get(problem).data), *((optimizer, ()) for optimizer in optimizers)):
         if not own.is_own(name):
             continue
         path, _ = own.split(name)
@@ -33,14 +33,14 @@ def of(problem: str, optimizer: str) -> dict[str, Source]:
     return found
 
 
-def digests(problem: str, optimizer: str) -> dict[str, str]:
+def digests(problem: str, *optimizers: str) -> dict[str, str]:
     """The SHA-256 of each, as a request has them."""
-    return {key: source.digest for key, source in of(problem, optimizer).items()}
+    return {key: source.digest for key, source in of(problem, *optimizers).items()}
 
 
 def changed(request: Request) -> str | None:
     """What is not in the files that a request names as it says; runs none of them."""
-    for name in (request.problem, request.optimizer):
+    for name in (request.problem, *(part.optimizer for part in request.parts)):
         if own.is_own(name) and own.split(name)[0].name not in request.files:
             return f"the SHA-256 of {own.split(name)[0].name} is not in it"
     for key, digest in request.files.items():
@@ -84,13 +84,16 @@ def kept(name: str, folder: Path) -> str:
 def relocated(record: Record, folder: Path) -> Record:
     """A record of a folder of results whose files are the copies there."""
     request = record.request
-    names = {"problem": kept(request.problem, folder), "optimizer": kept(request.optimizer, folder)}
+    stages = tuple(stage.model_copy(update={"optimizer": kept(stage.optimizer, folder)}) for stage in request.stages)
+    optimizer = request.optimizer if stages else kept(request.optimizer, folder)
+    names = {"problem": kept(request.problem, folder), "optimizer": optimizer, "stages": stages}
     return record.model_copy(update={"request": request.model_copy(update=names)})
 
 
 def _file(request: Request, key: str) -> Path:
     """Where a request's file is: with the optimizer's name beside the optimizer, else beside the problem."""
-    names = [name for name in (request.optimizer, request.problem) if own.is_own(name)]
+    names = [part.optimizer for part in request.parts] + [request.problem]
+    names = [name for name in names if own.is_own(name)]
     for name in names:
         path, _ = own.split(name)
         if path.name == key:

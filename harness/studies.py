@@ -62,7 +62,7 @@ class Study:
     def requests(self, hyperparameters: dict[str, Any]) -> list[Request]:
         """A trial's runs, one a seed: as a campaign's would be, but measured at the selection points."""
         case = self.tables["case"][0]
-        table = case["optimizers"][self.label] | hyperparameters
+        table = with_values(case["optimizers"][self.label], hyperparameters)
         plan = parse(self.tables | {"case": [case | {"optimizers": {self.label: table}}]}, self.source)
         runs = expansion.requests(plan, self.name_of_runs, self.source)
         return [run.model_copy(update={"evaluation": "selection"}) for run in runs]
@@ -75,7 +75,7 @@ class Study:
     @property
     def defaults(self) -> dict[str, Any]:
         """The default of every hyperparameter that is looked for."""
-        return {key: self.first.hyperparameters[key] for key in self.space}
+        return {key: self.first.settings[key] for key in self.space}
 
     @property
     def title(self) -> str:
@@ -105,11 +105,11 @@ def studies(campaign: Campaign, name: str, source: str, file: Path, protocol: Pr
     if taken := {run.seed for run in runs} & set(protocol.run_seeds):
         raise CampaignError(source, ("seeds",), f"must not hold {min(taken)}, which is a seed of tuning's")
     found = spaces.read(file, implementations.load(implementations.installed()[-1]).OPTIMIZERS)
-    if missing := {run.optimizer for run in runs} - set(found):
+    if missing := {part.optimizer for run in runs for part in run.parts} - set(found):
         raise CampaignError(file.name, (min(missing),), "is missing: an optimizer needs a search space to be tuned")
     every = [
-        Study(case, label, framework, found[optimizer], part, f"{name}-tuning", source, protocol.seed)
-        for case, label, framework, optimizer, part in _parts(tables, protocol, found)
+        Study(case, label, framework, space, part, f"{name}-tuning", source, protocol.seed)
+        for case, label, framework, space, part in _parts(tables, protocol, found)
     ]
     once: dict[str, Study] = {}
     for study in every:  # the first of equal ones
@@ -127,6 +127,35 @@ def without(table: Tables, *keys: str) -> Tables:
     return {key: value for key, value in table.items() if key not in keys}
 
 
+def with_values(table: Tables, hyperparameters: Tables) -> Tables:
+    """An optimizer's table with other hyperparameters; those of its first stage are called "1.learning_rate"."""
+    if "stages" not in table:
+        return table | hyperparameters
+    numbered = enumerate(table["stages"], 1)
+    return table | {"stages": [stage | _of_stage(number, hyperparameters) for number, stage in numbered]}
+
+
+def _of_stage(number: int, hyperparameters: Tables) -> Tables:
+    prefix = f"{number}."
+    return {key.removeprefix(prefix): value for key, value in hyperparameters.items() if key.startswith(prefix)}
+
+
+def _space(label: str, table: Tables, found: dict[str, Space]) -> Space:
+    """Where the hyperparameters of a table are looked for, those of stages by their numbers."""
+    if "stages" not in table:
+        return found[table.get("name", label)]
+    numbered = enumerate(table["stages"], 1)
+    return {f"{number}.{key}": entry for number, stage in numbered for key, entry in found[stage["name"]].items()}
+
+
+def _fixed(table: Tables, space: Space) -> Tables:
+    """A table without what is looked for."""
+    if "stages" not in table:
+        return without(table, *space)
+    numbered = enumerate(table["stages"], 1)
+    return table | {"stages": [without(stage, *_of_stage(number, space)) for number, stage in numbered]}
+
+
 def _tunable(tables: Tables, budget: Tables) -> Tables:
     """One budget for all optimizers of a case: the given one, or the case's."""
     given = BUDGETS if budget else ()
@@ -142,17 +171,17 @@ def _alike(level: Tables) -> Tables:
     return level | {"optimizers": made} if "optimizers" in level else level
 
 
-def _parts(tables: Tables, protocol: Protocol, found: dict[str, Space]) -> Iterator[tuple[int, str, str, str, Tables]]:
-    """Case, label, framework and optimizer, and the campaign of them alone, without what is looked for."""
+def _parts(
+    tables: Tables, protocol: Protocol, found: dict[str, Space]
+) -> Iterator[tuple[int, str, str, Space, Tables]]:
+    """Case, label, framework, where is looked, and the campaign of them alone, without what is looked for."""
     for number, case in enumerate(tables["case"]):
         for framework in protocol.frameworks or _first(case.get("frameworks", tables["frameworks"])):
             for label, table in case.get("optimizers", tables["optimizers"]).items():
-                optimizer = table.get("name", label)
-                alone = without(case, "seeds", "frameworks") | {
-                    "optimizers": {label: without(table, *found[optimizer])}
-                }
+                space = _space(label, table, found)
+                alone = without(case, "seeds", "frameworks") | {"optimizers": {label: _fixed(table, space)}}
                 part = {"seeds": protocol.run_seeds, "frameworks": [framework], "optimizers": {}, "case": [alone]}
-                yield number, label, framework, optimizer, tables | part
+                yield number, label, framework, space, tables | part
 
 
 def _first(frameworks: list[str]) -> list[str]:

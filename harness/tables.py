@@ -14,7 +14,7 @@ from problems import own
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
 
-CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "dtype", "floor"]
+CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "precision", "floor"]
 BATCHES = ["interior_points", "boundary_points", "resample_every"]
 BUDGETS = ["budget_steps", "budget_seconds"]
 ENTRY = [
@@ -39,7 +39,7 @@ HERE = {"paper": "the paper's", "ours": "ours", "tuned": "tuned", "default": "de
 
 
 def summarise(frames: Frames) -> pd.DataFrame:
-    """A row for each case, optimizer and framework: medians and ranges over seeds, and how many runs ended how.
+    """A row for each case, optimizer and framework: medians and quartiles over seeds, and how many runs ended how.
 
     No row mixes campaigns, machines or versions. An error below the accuracy of a reference, the floor, is the floor.
     The final error is that of finished runs alone; best, steps and
@@ -71,7 +71,7 @@ def _entry(runs: Any) -> dict[str, Any]:
 
 
 def _spread(values: Any) -> tuple[tuple[str, float], ...]:
-    return ("", values.median()), ("_min", values.min()), ("_max", values.max())
+    return ("", values.median()), ("_q25", values.quantile(0.25)), ("_q75", values.quantile(0.75))
 
 
 def render(table: pd.DataFrame, style: str) -> str:
@@ -107,12 +107,13 @@ def _labels(rows: Any) -> list[str]:
 def _header(rows: Any) -> str:
     first = rows.iloc[0]
     network = f"{first['network']} (D = {first['parameters']:,})"
-    named = "" if first["case"] == f"{first['problem']}, {first['network']}" else f"{first['case']}: "
+    unnamed = f"{first['problem']}, {first['network']}"
+    named = "" if first["case"] in (unnamed, f"{unnamed}, {first['precision']}") else f"{first['case']}: "
     kinds = rows[BATCHES].drop_duplicates()
     points = _batch(first) if len(kinds) == 1 else "points differ by optimizer"
     budgets = rows[BUDGETS].drop_duplicates()
     budget = _budget(first) if len(budgets) == 1 else "budgets differ by optimizer"
-    return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['dtype']}"
+    return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['precision']}"
 
 
 def _batch(row: Any) -> str:
@@ -127,8 +128,8 @@ def _cells(row: dict[Any, Any]) -> list[str]:
     return [
         row["label"],
         row["framework"],
-        _with_range(row, "relative_l2"),
-        _with_range(row, "best_relative_l2"),
+        _with_quartiles(row, "relative_l2"),
+        _with_quartiles(row, "best_relative_l2"),
         _number(row["steps"], ",.0f"),
         _number(row["train_seconds"], ".2f"),
         _number(row["ms_per_step"], ".3g"),
@@ -139,13 +140,13 @@ def _cells(row: dict[Any, Any]) -> list[str]:
     ]
 
 
-def _with_range(row: dict[Any, Any], name: str) -> str:
+def _with_quartiles(row: dict[Any, Any], name: str) -> str:
     def shown(suffix: str, form: str) -> str:
         value = row[name + suffix]
         return ("≤" if 0 < value <= row["floor"] else "") + _number(value, form)
 
     several = row["runs"] > 1 and pd.notna(row[name])
-    return shown("", ".2e") + (f" [{shown('_min', '.1e')}, {shown('_max', '.1e')}]" if several else "")
+    return shown("", ".2e") + (f" [{shown('_q25', '.1e')}, {shown('_q75', '.1e')}]" if several else "")
 
 
 def _number(value: float, form: str) -> str:
@@ -168,5 +169,5 @@ def _notes(rows: Any) -> Iterator[str]:
         yield f"Files of the user's own{which} (SHA-256): {files}."
         yield ""
     if rows["runs"].max() > 1:
-        yield f"Medians over {rows['runs'].max()} seeds, ranges in brackets; the final error is that of finished runs."
+        yield f"Medians over {rows['runs'].max()} seeds, quartiles in brackets; final errors are of finished runs."
         yield ""

@@ -1,4 +1,4 @@
-"""The one loop: step, watch, save, to the end of the budget."""
+"""The one loop: step, watch, save, to the end of the budget, one stage after the other."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from harness import checkpoint, trees
 from harness.ahead import Ahead
 from harness.checkpoint import Checkpoint
 from harness.clock import Clock
-from harness.outcome import Diverged, TimedOut
+from harness.outcome import Diverged, TimedOut, stage
 from harness.prepare import Prepared, copied
 from harness.record import Request, Row
 
@@ -48,9 +48,11 @@ class Training:
 
     def __init__(self, request: Request, run: Prepared, clock: Clock, terms: Terms) -> None:
         self.request, self.run, self.clock, self.terms = request, run, clock, terms
-        self.params, self.state, self.batch = run.params, run.state, run.batch
+        self.params, self.batch = run.params, run.batch
         self.steps = self.resumed = 0
         self.history: list[Row] = []
+        self._saved = 0.0  # wall-clock seconds at the last checkpoint
+        self._begin(0, {})
         on_accelerator = run.backend.device_name() != "cpu"
         self._ahead = Ahead(run.sample) if on_accelerator and request.resample_every else None
         self._draw = self._ahead or run.sample
@@ -59,21 +61,41 @@ class Training:
         """Step to the end of the budget; raises what ends a run early."""
         self.clock.enter("log")
         self._restore()
-        saved, due = self.clock.wall, next_row(self.history[-1].step if self.history else self.observe())
-        while (share := self._share()) < 1:
-            self.terms.report(share, self.history[-1])
-            self.clock.enter("log")
-            if self.terms.stop():
-                self._save()
-                raise Stopped
-            if self.clock.wall > self.terms.limit:
-                raise TimedOut(f"past the limit of {self.terms.limit:g} wall-clock seconds")
-            if self.clock.wall - saved >= self.terms.interval:
-                self._save()
-                saved = self.clock.wall
+        self._saved = self.clock.wall
+        for number in range(self.stage, len(self.run.parts)):
+            with stage(self.request, number):
+                if number > self.stage:
+                    self._begin(number, self.counters())
+                self._step_to_its_end()
+
+    def _begin(self, number: int, counters: dict[str, int]) -> None:
+        """Take a stage's optimizer with a new state; `counters` are those of the stages before it."""
+        self.stage, self._part, self._counted = number, self.run.parts[number], counters
+        with self.clock.section("setup"):
+            self.state = self._part.init(self.params)
+            self.run.backend.wait(self.state)
+
+    def _step_to_its_end(self) -> None:
+        """Step as long as something is left of the stage's budget."""
+        due = next_row(self.history[-1].step if self.history else self.observe())
+        while self._share() < 1:
+            self.terms.report(self._spent(), self.history[-1])
+            self._pause()
             self._advance()
             if self.steps >= due or self._share() >= 1:
                 due = next_row(self.observe())
+
+    def _pause(self) -> None:
+        """Between two steps: save where it is time, raise where the run must end."""
+        self.clock.enter("log")
+        if self.terms.stop():
+            self._save()
+            raise Stopped
+        if self.clock.wall > self.terms.limit:
+            raise TimedOut(f"past the limit of {self.terms.limit:g} wall-clock seconds")
+        if self.clock.wall - self._saved >= self.terms.interval:
+            self._save()
+            self._saved = self.clock.wall
 
     def close(self) -> None:
         """End what runs in the background."""
@@ -81,7 +103,12 @@ class Training:
             self._ahead.close()
 
     def _share(self) -> float:
-        """The share of the budget that is spent."""
+        """The share of the stage's budget that is spent."""
+        begin, end = (0.0, *self.request.ends)[self.stage : self.stage + 2]
+        return (self._spent() - begin) / (end - begin)
+
+    def _spent(self) -> float:
+        """The share of the run's budget that is spent."""
         if self.request.steps is not None:
             return self.steps / self.request.steps
         return self.clock.seconds["train"] / (self.request.seconds or math.inf)
@@ -90,11 +117,13 @@ class Training:
         every = self.request.resample_every
         if every and self.steps and self.steps % every == 0:
             self._redraw(self.steps // every)
+        if hasattr(self._part.optimizer, "progress"):
+            self.state = self._part.optimizer.progress(self.state, self._share())
         with self.clock.section("train"):
-            params, state, losses = self.run.step(self.params, self.state, self.batch)
+            params, state, losses = self._part.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
         self._check([float(self.run.backend.to_numpy(loss)) for loss in losses])
-        self.run.optimizer.check(state)
+        self._part.optimizer.check(state)
         self.params, self.state, self.steps = params, state, self.steps + 1
 
     def _redraw(self, number: int) -> None:
@@ -126,6 +155,7 @@ class Training:
             relative_l2=rms / reference,
             rms=rms,
             evaluations=self.counters().get("evaluations", 0),
+            stage=self.stage + 1,
         )
         self.history.append(row)
         if not np.isfinite([interior, boundary, rms]).all():
@@ -141,15 +171,16 @@ class Training:
                 return
 
     def counters(self) -> dict[str, int]:
-        """What the optimizer's line search counts."""
+        """What the optimizers' line searches have counted."""
         search = getattr(self.state, "search", None)
-        return {name: int(self.run.backend.to_numpy(getattr(search, name))) for name in COUNTERS if search}
+        now = {name: int(self.run.backend.to_numpy(getattr(search, name))) for name in COUNTERS if search}
+        return self._counted | {name: self._counted.get(name, 0) + count for name, count in now.items()}
 
     def _save(self) -> None:
         if self.terms.checkpoint:
             leaves = trees.leaves((self.params, self.state))
             arrays = [self.run.backend.to_numpy(leaf) for leaf in leaves]
-            told = self.steps, dict(self.clock.seconds), tuple(self.history)
+            told = self.steps, dict(self.clock.seconds), tuple(self.history), self.stage, self._counted
             with suppress(OSError):  # a full disk must not end a run; its record will say so
                 checkpoint.write(self.terms.checkpoint, self.request.identity, Checkpoint(arrays, self.resumed, *told))
 
@@ -157,6 +188,7 @@ class Training:
         """Go on from the checkpoint, if there is one."""
         found = checkpoint.read(self.terms.checkpoint, self.request.identity) if self.terms.checkpoint else None
         if found:
+            self._begin(found.stage, found.counters)  # for the shape of its state
             arrays = self.run.backend.from_numpy_tree(found.leaves)
             self.params, self.state = trees.like((self.params, self.state), arrays)
             self.steps, self.history, self.resumed = found.steps, list(found.history), found.resumed + 1

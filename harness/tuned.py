@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.campaign import Campaign
 from harness.store import replace
-from harness.studies import Protocol, Study, Tables, as_tables, without
+from harness.studies import Protocol, Study, Tables, as_tables, with_values, without
 
 COLUMNS = ("case", "problem", "network", "label", "optimizer", "framework", "trial", "counted", "relative_l2", "status",
            "hyperparameters", "seeds", "budget_steps", "budget_seconds", "records", "study")  # fmt: skip
@@ -87,7 +87,7 @@ def _tuned(tables: Tables, protocol: Protocol, results: Sequence[Result]) -> Tab
                  if result.study.case == number and _error(result) < math.inf}  # fmt: skip
         given = case.get("optimizers", tables["optimizers"])
         optimizers = {
-            label: without(table, "experiment") | {"from": "tuned"} | found[label].best.hyperparameters
+            label: with_values(without(table, "experiment") | {"from": "tuned"}, found[label].best.hyperparameters)
             for label, table in given.items()
             if label in found
         }

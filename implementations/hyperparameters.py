@@ -12,6 +12,7 @@ T = TypeVar("T")
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]  # momentum, and the share of the past in a moving average
+Share = Annotated[float, Field(gt=0, le=1)]  # what is left of something
 Count = Annotated[int, Field(ge=1)]
 
 CONFIGURATION = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)

@@ -69,6 +69,20 @@ class Term:
         """r, the number of residual components."""
         return self.sample(np.random.default_rng(0), 1)[1].shape[1]
 
+    def is_affine(self, outputs: int) -> bool:
+        """Whether F(u + v) + F(0) = F(u) + F(v), asked at a few points with made-up jets of m outputs."""
+        random = np.random.default_rng(0)
+        x, y = self.sample(random, 8)
+        n, d = x.shape
+        shapes = [(n, outputs)] if self.operator.diffusion is None else [(n, outputs), (n, d, outputs), (n, outputs)]
+        u, v = ([random.standard_normal(shape) for shape in shapes] for _ in "uv")
+
+        def residual(jet: list[np.ndarray]) -> np.ndarray:
+            return self.operator.residual(Jet(*jet, *[None] * (3 - len(jet))), x, y)
+
+        together, nothing = ([a + b for a, b in zip(u, v, strict=True)], [0 * a for a in u])
+        return np.allclose(residual(together) + residual(nothing), residual(u) + residual(v), rtol=1e-9, atol=1e-9)
+
     @classmethod
     def of(cls, operator: Operator, points: Callable[[Generator, int], np.ndarray], target: Field) -> "Term":
         """The term whose `points(generator, n)` [n, d] have the targets `target(x)` [n, r]."""
@@ -115,6 +129,11 @@ class Problem:
     def floor(self) -> float:
         """The relative L2 accuracy of the solution, below which an error says nothing: a Reference's, else 0."""
         return self.solution.accuracy if isinstance(self.solution, Reference) else 0.0
+
+    @cached_property
+    def affine(self) -> bool:
+        """Whether both terms' residuals are affine in u."""
+        return all(term.is_affine(self.outputs) for term in (self.interior, self.boundary))
 
     @property
     def data(self) -> tuple[Source, ...]:

@@ -98,6 +98,9 @@ class Fake:
     def from_numpy_tree(self, tree):
         return tree
 
+    def allow_tf32(self, allowed):
+        self.tf32 = allowed
+
     def reset_peak_memory(self):
         pass
 

@@ -4,6 +4,7 @@ import pytest
 
 from harness import campaign, expansion, single
 from harness.errors import CampaignError
+from harness.presets import PRESETS
 from problems.names import UnknownName
 
 GOOD = """
@@ -61,7 +62,7 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
     changes = {
         "problem": "heat_sine_1d", "problem_version": 2, "network": "tanh_8", "resample_every": 1, "seed": 9,
         "optimizer_version": 99, "hyperparameters": {}, "framework": "torch", "threads": 2, "mode": "eager",
-        "dtype": "float32",
+        "dtype": "float32", "tf32": True,
         "seconds": 3.0, "points": run.points.model_copy(update={"interior": 8}), "optimizer": "adam",
     }  # fmt: skip
     identities = {run.model_copy(update={key: value}).identity for key, value in changes.items()}
@@ -117,7 +118,7 @@ def test_shipped_campaigns_are_read():
 def test_quick_has_every_optimizer_in_both_frameworks_with_hyperparameters_of_its_own():
     file = campaign.find("quick")
     runs = expansion.requests(campaign.read(file), "quick", file.name)
-    optimizers = set(expansion.implementations.load(expansion.implementations.installed()[0]).OPTIMIZERS)
+    optimizers = {*expansion.implementations.load(expansion.implementations.installed()[0]).OPTIMIZERS, *PRESETS}
     for problem in ("poisson_sine_2d", "heat_sine_1d"):
         asked = {(run.optimizer, run.framework) for run in runs if run.problem == problem}
         assert asked == {(optimizer, framework) for optimizer in optimizers for framework in ("torch", "jax")}

@@ -103,6 +103,10 @@ def test_single_precision_stays_single(framework, optimizer):
     case = small(framework, SINE, dtype=np.float32)
     _, state, step = case.prepare(optimizer)
     params, state, losses = step(case.params, state, case.batch)
+    if hasattr(state, "preconditioner"):  # curvature alone is in float64, whatever the parameters are
+        kept = state.preconditioner
+        assert {leaf.dtype for leaf in leaves(case.numpy((kept.factors, kept.inverses)))} == {np.dtype(np.float64)}
+        state = state._replace(preconditioner=kept._replace(factors=[], inverses=[]))
     floats = [leaf for leaf in leaves(case.numpy((params, state, losses))) if leaf.dtype.kind == "f"]
     assert {leaf.dtype for leaf in floats} == {np.dtype(np.float32)}
 
@@ -136,12 +140,14 @@ def test_a_wrong_shape_is_named(framework, optimizer, which):
 
 WRONG = [
     ("sgd", {"learning_rate": -1.0}, "greater than 0"),
+    ("sgd", {"schedule_end": 0.0}, "greater than 0"),
     ("adam", {"beta1": 1.0}, "less than 1"),
     ("adam", {"beta1": float("nan")}, "finite"),
     ("lbfgs", {"history_size": 0}, "greater than or equal to 1"),
     ("lbfgs_wolfe", {"inner_iterations": 2.5}, "valid integer"),
     ("engd", {"damping": -1e-8}, "greater than or equal to 0"),
     ("engd_per_layer", {"identity_init": "yes"}, "valid boolean"),
+    ("spring", {"norm_constraint": 0.0}, "greater than 0"),
     ("kfac", {"approximation": "shrink"}, "'expand' or 'reduce'"),
     ("kfac", {"learning_rate": "auto"}, "valid number"),
     ("kfac_star", {"momentum": 0.5}, "Unexpected keyword"),
@@ -275,7 +281,9 @@ def test_a_candidate_that_is_not_a_number_loses(framework, kind):
     case = small(framework, SINE)
     put = case.framework.backend.from_numpy
     # decreasing up to α = 2⁻⁵, not a number beyond
-    falling = SimpleNamespace(loss=lambda params, batch: 0 * (2.0**-5 - params[0][0, 0]) ** 0.5 - params[0][0, 0])
+    falling = SimpleNamespace(
+        problem=SINE, loss=lambda params, batch: 0 * (2.0**-5 - params[0][0, 0]) ** 0.5 - params[0][0, 0]
+    )
     losses = case.part("objective").Losses(*(put(np.array(0.0)) for _ in range(2)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
     params, moved, _ = searched(case, kind, falling, start, directions, losses)
@@ -288,7 +296,7 @@ def test_a_candidate_that_is_not_a_number_loses(framework, kind):
 def test_the_lazy_search_walks_to_the_minimum_from_anywhere(framework, valley, choice):
     case = small(framework, SINE)
     put = case.framework.backend.from_numpy
-    bowl = SimpleNamespace(loss=lambda params, batch: (params[0][0, 0] / 2.0 ** (valley - 30) - 1) ** 2)
+    bowl = SimpleNamespace(problem=SINE, loss=lambda params, batch: (params[0][0, 0] / 2.0 ** (valley - 30) - 1) ** 2)
     losses = case.part("objective").Losses(put(np.array(1.0)), put(np.array(0.0)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
     params, moved, found = searched(case, "grid", bowl, start, directions, losses, choice)
@@ -303,7 +311,7 @@ def test_the_smallest_step_wins_ties(framework, kind):
     case = small(framework, SINE)
     search = case.part("line_search")
     losses, gradient = case.objective.gradient(case.params, case.batch)
-    flat = SimpleNamespace(loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses))
+    flat = SimpleNamespace(problem=SINE, loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses))
     params, moved, _ = searched(case, kind, flat, case.params, gradient, losses)
     smallest = case.part("parameters").advance(case.params, gradient, search.GRID[0])
     assert moved

@@ -20,7 +20,7 @@ needs = {
     for name in implementations.FRAMEWORKS
 }
 # what each optimizer asks the device in a step without a line search: whether the Gramian is to be solved by Cholesky
-SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3}
+SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3, "spring": 1}
 
 
 def searches(optimizer):
@@ -102,7 +102,7 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
     called = set(re.findall(r"custom_call @(\w+)", text))
     assert "callback" not in text
     assert all(name.startswith(("cusolver_", "cublas")) for name in called), called
-    factorises = optimizer.startswith(("kfac", "engd")) and optimizer != "engd_diagonal"
+    factorises = optimizer.startswith(("kfac", "engd", "spring")) and optimizer != "engd_diagonal"
     assert bool(called) == factorises
 
 
@@ -136,3 +136,11 @@ def test_the_lazy_search_chooses_as_the_whole_grid(framework, optimizer):
         params, state, _ = step(params, state, case.batch)
         agreed += int(expected.search.choice) == int(state.search.choice)
     assert agreed >= 99
+
+
+@frameworks
+def test_the_whole_grid_is_looked_at_where_the_residual_is_not_affine(framework):
+    case = small(framework, problems.get("log_fokker_planck_1d"))
+    _, state, step = case.prepare("engd", damping=1e-2)
+    _, state, _ = step(case.params, state, case.batch)
+    assert int(state.search.evaluations) == len(case.part("line_search").GRID)

@@ -100,3 +100,13 @@ def test_an_optimizer_beside_ours(page, capfd):
     (table,) = folder.rglob("table.txt")
     assert re.search(r"^lion.py:lion +torch .* 1/1 +finished +ours$", table.read_text(), re.MULTILINE)
     assert (folder / "figures" / "error_over_seconds.svg").exists()
+
+
+@needs_both
+def test_stages_and_precision(page, capfd):
+    folder = page("stages_and_precision.md", capfd)
+    said = {file.parent.parent.name: file.read_text() for file in folder.rglob("table.txt")}
+    for label in ("adam_lbfgs", "patient", "three"):
+        assert re.search(rf"^{label} +torch .* 1/1 +finished", said["staged"], re.MULTILINE)
+    assert re.findall(r"3 steps, (\w+)$", said["fast"], re.MULTILINE) == ["float64", "float32"]
+    assert said["fast"].count(" 1/1 ") == 4

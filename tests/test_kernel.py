@@ -1,4 +1,6 @@
-"""The kernel JJᵀ against dense Jacobians, and its direction against the Gramian's."""
+"""The kernel JJᵀ against dense Jacobians, its direction against the Gramian's, its memory against what is counted."""
+
+import weakref
 
 import numpy as np
 import pytest
@@ -68,3 +70,52 @@ def test_engd_takes_the_smaller_matrix(framework, interior, fields, smaller):
     assert made._has_smaller_kernel(case.params, case.batch) is smaller
     _, state, _ = step(case.params, state, case.batch)
     assert len(state.gramian) == (fields.get("decay", 0) > 0)
+
+
+def held_by_xla(case, solve):
+    """Numbers of the compiled solve's temporary arrays; LAPACK's workspace comes on top."""
+    import jax
+
+    return jax.jit(solve).lower(case.params, case.batch).compile().memory_analysis().temp_size_in_bytes / 8
+
+
+def held_by_torch(case, solve):
+    """Numbers of all tensors that are alive together at most; LAPACK's workspace comes on top."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counted(TorchDispatchMode):
+        held, peak, alive = 0, 0, set()
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            for tensor in result if isinstance(result, tuple | list) else [result]:
+                if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self.alive:
+                    self.count(tensor.untyped_storage())
+            self.peak = max(self.peak, self.held)
+            return result
+
+        def count(self, storage):
+            self.alive.add(storage._cdata)
+            self.held += storage.nbytes()
+            weakref.finalize(storage, self.freed, storage._cdata, storage.nbytes())
+
+        def freed(self, key, size):
+            self.alive.discard(key)
+            self.held -= size
+
+    with torch.no_grad(), Counted() as counted:
+        solve(case.params, case.batch)
+    return counted.peak / 8
+
+
+@frameworks
+@pytest.mark.parametrize(("problem", "network"), [("poisson_sine_2d", "tanh_8"), ("poisson_cosine_5d", "tanh_32_32")])
+def test_a_solve_holds_what_is_foreseen(framework, problem, network):
+    """By eigenvectors, whose solver's own workspace of two matrices neither count sees."""
+    case = small(framework, problems.get(problem), network, interior=420, boundary=80)
+    solve, working = case.part("kernel").solve, case.part("kernel").working(case.params, case.batch)
+    held = {"torch": held_by_torch, "jax": held_by_xla}[framework](
+        case, lambda params, batch: solve(case.objective, params, batch, 1e-15, params)
+    )
+    assert held <= working <= 2 * held

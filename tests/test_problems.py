@@ -70,6 +70,11 @@ def test_curvature_is_that_of_space_alone(name):
     np.testing.assert_array_equal(problem.interior.operator.diffusion, np.diag([0.0] * time + [1.0] * space))
 
 
+@pytest.mark.parametrize("name", PUBLISHED + OTHERS)
+def test_log_fokker_planck_alone_is_not_affine(name):
+    assert problems.get(name).affine is not name.startswith("log_fokker_planck")
+
+
 def test_initial_density_is_the_standard_gaussian():
     x, y = problems.get("log_fokker_planck_3d").boundary.sample(np.random.default_rng(5), 9)
     np.testing.assert_allclose(y[:, 0], norm.logpdf(x[:, 1:]).sum(1), rtol=1e-13)

@@ -97,7 +97,7 @@ EDITS = [lambda b: b[:100], lambda b: b"", lambda b: b[:-3], lambda b: b.replace
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_torn_checkpoint_is_none(edit, tmp_path):
     file = tmp_path / "run.npz"
-    checkpoint.write(file, "me", Checkpoint([np.arange(3.0)], 0, 2, {"train": 1.0}, ()))
+    checkpoint.write(file, "me", Checkpoint([np.arange(3.0)], 0, 2, {"train": 1.0}, (), 0, {}))
     assert checkpoint.read(file, "me").steps == 2
     assert checkpoint.read(file, "another") is None
     file.write_bytes(edit(file.read_bytes()))
@@ -106,4 +106,4 @@ def test_a_torn_checkpoint_is_none(edit, tmp_path):
 
 def test_nothing_is_pickled(tmp_path):
     with pytest.raises(ValueError, match=r"[Oo]bject"):
-        checkpoint.write(tmp_path / "run.npz", "me", Checkpoint([np.array([object()])], 0, 0, {}, ()))
+        checkpoint.write(tmp_path / "run.npz", "me", Checkpoint([np.array([object()])], 0, 0, {}, (), 0, {}))

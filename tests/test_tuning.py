@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 import math
 import os
 import subprocess
@@ -62,7 +63,8 @@ class Crew:
 
 
 def made_up(request):
-    distance = abs(math.log10(request.hyperparameters["learning_rate"]) + 3)
+    rate = next(value for name, value in request.settings.items() if name.endswith("learning_rate"))
+    distance = abs(math.log10(rate) + 3)
     diverged = distance > 1.5
     row = Row(step=3, seconds=1.0, interior=1.0, boundary=1.0, relative_l2=0.0 if diverged else distance, rms=1.0)
     return Record(
@@ -191,6 +193,23 @@ def test_the_best_trial_that_ended_well_wins(done):
         assert made_up(run).history[-1].relative_l2 == best > 0  # that of a diverged run is 0
         assert run.labels.hyperparameters_from == "tuned"
     assert {(run.optimizer, run.steps) for run in tuned(folder)} == {("sgd", 3), ("lbfgs", 7)}
+
+
+def test_stages_are_tuned_together_and_keep_their_shares(tmp_path):
+    table = 'two = [{ name = "sgd", share = 0.5 }, { name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
+    crew = Crew()
+    trials = tune(tmp_path, crew, text=TINY.replace("[[case]]", table, 1), trials=6)
+    found = [json.loads(trial["hyperparameters"]) for trial in trials if trial["label"] == "two"]
+    shipped = spaces.read(spaces.SHIPPED, OPTIMIZERS)
+    keys = {f"1.{key}" for key in shipped["sgd"]} | {f"2.{key}" for key in shipped["lbfgs"]}
+    assert [set(one) for one in found] == 6 * [keys]
+    first = next(run for run in crew.requests if run.labels.optimizer == "two")
+    assert OPTIMIZERS["sgd"](**first.stages[0].hyperparameters) == OPTIMIZERS["sgd"]()
+    assert OPTIMIZERS["lbfgs"](**first.stages[1].hyperparameters) == OPTIMIZERS["lbfgs"](inner_iterations=2)
+    best = min(found, key=lambda one: abs(math.log10(one["1.learning_rate"]) + 3))
+    run = next(run for run in tuned(tmp_path) if run.labels.optimizer == "two")
+    assert best.items() <= run.settings.items()
+    assert (run.stages[0].share, run.labels.hyperparameters_from) == (0.5, "tuned")
 
 
 def test_the_result_says_how_it_came_about(done):

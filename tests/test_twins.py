@@ -25,6 +25,7 @@ LBFGS = {"lbfgs": 10, "lbfgs_wolfe": 10}
 STIFF = {
     "engd": 1.0,
     "engd_woodbury": 1.0,
+    "spring": 1.0,
     "engd_per_layer": 1.0,
     "engd_diagonal": 1e-2,
     "kfac": 1e-2,

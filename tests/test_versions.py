@@ -21,6 +21,9 @@ FRAMEWORK = implementations.installed()[0]
 
 # beyond parity's one case each: what else changes a trajectory
 OPTIMIZERS = {name: (name, fields) for name, fields in parity.CONDITIONED.items()} | {
+    "sgd cosine": ("sgd", {"schedule": "cosine", "schedule_steps": 4, "warm_up": 0.25}),
+    "adam exponential": ("adam", {"schedule": "exponential", "schedule_steps": 4}),
+    "spring constrained": ("spring", {"damping": 1e-2, "learning_rate": 0.1, "bias_correction": True}),
     "kfac reduce": ("kfac", {"damping": 1e-2, "approximation": "reduce"}),
     "kfac empirical": ("kfac", {"damping": 1e-2, "curvature": "empirical"}),
     "kfac trace-norm": ("kfac", {"damping": 1e-2, "damping_rule": "trace-norm"}),

@@ -17,7 +17,14 @@ from implementations.memory import available_bytes, keep_freed_memory, peak_resi
 keep_freed_memory()
 reads = 0  # what a step decides is compiled into it: it never asks the host
 jax.config.update("jax_enable_x64", True)  # float64 is the default of every case; a float32 case passes float32 arrays
-jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 in float32 products, as in PyTorch
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether a GPU may round the factors of float32 products to TF32's 10 bits; until it is asked again."""
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if allowed else "highest")
+
+
+allow_tf32(False)  # in both frameworks, which have defaults of their own
 
 
 @cache

@@ -15,10 +15,10 @@ from implementations.hyperparameters import Fraction, NonNegative, Positive, opt
 from implementations.jax import kernel
 from implementations.jax.backend import to_numpy
 from implementations.jax.line_search import Search, follow, never
-from implementations.jax.linear_algebra import damped_solve, first_failure
+from implementations.jax.linear_algebra import damped_solve, double, first_failure
 from implementations.jax.linearization import jacobian_blocks
 from implementations.jax.objective import Losses, Objective, half_mean_square
-from implementations.jax.parameters import Params, select, split_like
+from implementations.jax.parameters import Params, select, split_like, typed_like
 from problems.problem import Batch
 
 
@@ -87,7 +87,7 @@ class ENGD:
 
     def init(self, objective: Objective, params: Params) -> State:
         """A Gramian of zeros or the identity."""
-        blocks = self.structure.merge([p.flatten() for p in params]) if self.decay else []
+        blocks = self.structure.merge([double(p.flatten()) for p in params]) if self.decay else []
         start = self.structure.identity if self.identity_init else lambda block: 0 * self.structure.identity(block)
         return State([start(block) for block in blocks], never(), jnp.full((), -1, int))
 
@@ -105,7 +105,7 @@ class ENGD:
             blocks = zip(gramian, rows, strict=True)
             solutions = [-self.structure.solve(G, self.damping, block.T @ residual) for G, block in blocks]
             failure = first_failure(solutions)
-            directions = split_like(params, jnp.concatenate(solutions, axis=0))
+            directions = typed_like(params, split_like(params, jnp.concatenate(solutions, axis=0)))
         moved, search = follow(self, objective, params, directions, batch, losses, state.search)
         return select(failure < 0, moved, params), State(average, search, failure), losses
 
@@ -120,7 +120,7 @@ class ENGD:
         """Numbers that the matrices of a step hold at least: known before anything is allocated."""
         rows, layers = kernel.rows(batch), [matrix.size for matrix in params]
         if self._has_smaller_kernel(params, batch):
-            return kernel.working(batch)
+            return kernel.working(params, batch)
         blocks = {FULL: [sum(layers)], PER_LAYER: layers}.get(self.structure, [])
         return rows * sum(layers) + sum(block**2 for block in blocks) + max(blocks, default=0) ** 2
 
@@ -131,7 +131,7 @@ class ENGD:
 
     def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], Array]:
         """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
-        terms = objective.joined(lambda term: (term.residual, jacobian_blocks(term)), params, batch)
+        terms = objective.joined(lambda term: (term.residual, jacobian_blocks(double(term))), params, batch)
         scales = [len(residual) ** -0.5 for residual, _ in terms]
         layers = zip(*(blocks for _, blocks in terms), strict=True)
         rows = [
@@ -139,7 +139,7 @@ class ENGD:
             for pair in layers
         ]
         residual = jnp.concatenate(
-            [scale * residual.flatten() for scale, (residual, _) in zip(scales, terms, strict=True)], axis=0
+            [scale * residual.flatten() for scale, (residual, _) in zip(scales, double(terms), strict=True)], axis=0
         )
         return Losses(*(half_mean_square(residual) for residual, _ in terms)), self.structure.merge(rows), residual
 

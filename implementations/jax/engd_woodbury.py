@@ -47,7 +47,7 @@ class ENGDWoodbury:
 
     def working(self, params: Params, batch: Batch) -> int:
         """Numbers that the matrices of a step hold at least: known before anything is allocated."""
-        return kernel.working(batch)
+        return kernel.working(params, batch)
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""

@@ -12,24 +12,33 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from implementations.jax.linear_algebra import damped_solve, first_failure
-from implementations.jax.linearization import full_rows, jacobian_rows, transposed_products
+from implementations.jax.linear_algebra import damped_solve, double, first_failure
+from implementations.jax.linearization import full_rows, jacobian_rows, products, transposed_products
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
-from implementations.jax.parameters import Params, add
+from implementations.jax.parameters import Params, add, typed_like
 from implementations.jax.pieces import mean, split
 from problems.problem import Batch
 
 LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
 
 
-def solve(objective: Objective, params: Params, batch: Batch, damping: float) -> tuple[Losses, Params, Array]:
-    """The losses, the direction −Jᵀ (JJᵀ + λI)⁺ r, and 0 where it is not finite, else −1."""
-    terms = objective.linearize(params, batch)
-    scales = [len(term.residual) ** -0.5 for term in terms]
-    residual = jnp.concatenate([scale * term.residual.flatten() for scale, term in zip(scales, terms, strict=True)])
+def solve(
+    objective: Objective, params: Params, batch: Batch, damping: float, prior: Params | None = None
+) -> tuple[Losses, Params, Array]:
+    """The losses, the direction, and 0 where it is not finite, else −1.
+
+    The direction is φ − Jᵀ (JJᵀ + λI)⁺ (r + J φ), which minimises ‖r + J v‖² + λ ‖v − φ‖²; a prior φ of None is zero.
+    """
+    linearized = objective.linearize(params, batch)
+    terms = double(linearized)
+    residual = scaled([term.residual for term in terms])
+    before = None if prior is None else double(prior)
+    if before is not None:
+        residual = residual + scaled([products(term, before) for term in terms])
     weights = damped_solve(scaled_kernel(terms), damping, residual)
-    directions = transposed(terms, -weights)
-    return Losses(*(half_mean_square(term.residual) for term in terms)), directions, first_failure([weights])
+    step = transposed(terms, -weights)
+    directions = typed_like(params, step if before is None else add(before, step))
+    return Losses(*(half_mean_square(term.residual) for term in linearized)), directions, first_failure([weights])
 
 
 def rows(batch: Batch) -> int:
@@ -37,9 +46,24 @@ def rows(batch: Batch) -> int:
     return sum(math.prod(y.shape) for _, y in batch)
 
 
-def working(batch: Batch) -> int:
-    """Numbers in the kernel and its factor."""
-    return 2 * rows(batch) ** 2
+def working(params: Params, batch: Batch) -> int:
+    """Numbers that a solve holds at its peak, as measured in both frameworks within about a third.
+
+    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs and cotangents of all jets
+    (d + 2 rows in the interior, one on the boundary); or where it is assembled, if that is more, three matrices,
+    three times the inputs and cotangents, and twice the Jacobian of a layer that is made.
+    """
+    (x, y), (x_b, y_b) = batch
+    S, layers, matrix = x.shape[1] + 2, [matrix.shape for matrix in params], rows(batch) ** 2
+    terms = (S * len(x), y.shape[1]), (len(x_b), y_b.shape[1])
+    passed = sum(jets * (columns + r * out) for jets, r in terms for out, columns in layers)
+    made = [len(x) * out * columns for out, columns in layers if not by_rows(S, S, out, columns)]
+    return max(6 * matrix + passed, 3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST))
+
+
+def scaled(parts: list[Array]) -> Array:
+    """Both terms' numbers a row, [N, r] and [M, r_b], side by side [N·r + M·r_b], divided by √N and √M."""
+    return jnp.concatenate([len(part) ** -0.5 * part.flatten() for part in parts], axis=0)
 
 
 def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Array:
@@ -64,15 +88,19 @@ def transposed(terms: tuple[Linearization, Linearization], weights: Array) -> Pa
 def kernel(one: Linearization, other: Linearization) -> Array:
     """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
-    return reduce(operator.add, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.size, -1)
+    return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.size, -1)
 
 
 def layer_kernel(q: Array, a: Array, q2: Array, a2: Array) -> Array:
     """A layer's part [n, r, n', r'], by products of rows or of the layer's Jacobian, whichever are fewer."""
     a, a2 = full_rows(a, q.shape[1]), full_rows(a2, q2.shape[1])
-    out, columns = q.shape[-1], a.shape[-1]
-    by_rows = len(a) * len(a2) * (out + columns) < out * columns
-    return rows_pairwise(q, a, q2, a2) if by_rows else neurons_together(q, a, q2, a2)
+    way = rows_pairwise if by_rows(len(a), len(a2), q.shape[-1], a.shape[-1]) else neurons_together
+    return way(q, a, q2, a2)
+
+
+def by_rows(S: int, S2: int, out: int, columns: int) -> bool:
+    """Whether the products of rows of two points' jets are fewer than those of their Jacobians of a layer."""
+    return S * S2 * (out + columns) < out * columns
 
 
 def rows_pairwise(q: Array, a: Array, q2: Array, a2: Array) -> Array:

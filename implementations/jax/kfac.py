@@ -14,10 +14,10 @@ from implementations.hyperparameters import Count, Fraction, NonNegative, Positi
 from implementations.jax.backend import to_numpy
 from implementations.jax.control import when
 from implementations.jax.line_search import Search, follow, never
-from implementations.jax.linear_algebra import KroneckerSum, first_failure, kronecker_sum
+from implementations.jax.linear_algebra import KroneckerSum, double, first_failure, kronecker_sum
 from implementations.jax.linearization import gradient, kronecker_factors
 from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
-from implementations.jax.parameters import Params, add, select
+from implementations.jax.parameters import Params, add, select, typed_like
 from problems.problem import Batch
 
 
@@ -42,7 +42,7 @@ class Preconditioner(NamedTuple):
     """The part of the state that KFAC and KFAC* share."""
 
     step: Array  # steps done
-    factors: list[Factors]  # moving averages, a layer each
+    factors: list[Factors]  # moving averages in float64, a layer each
     inverses: list[KroneckerSum]  # of the damped factors, as old as `inverse_interval` lets them be
     failure: Array  # the layer without a finite direction, -1 for none
 
@@ -98,12 +98,11 @@ class KFAC:
 
 def initial(options: Any, params: Params) -> Preconditioner:
     """Factors before the first step: zeros, or identities."""
-    dtype = params[0].dtype
     factors, inverses = [], []
     for out, columns in (matrix.shape for matrix in params):
-        A, B = jnp.eye(columns, dtype=dtype), jnp.eye(out, dtype=dtype)
+        A, B = jnp.eye(columns, dtype=float), jnp.eye(out, dtype=float)
         factors.append(Factors(*(options.identity_init * factor for factor in (A, B, A, B))))
-        inverses.append(KroneckerSum(0 * B, 0 * A, jnp.zeros((out, columns), dtype=dtype)))
+        inverses.append(KroneckerSum(0 * B, 0 * A, jnp.zeros((out, columns), float)))
     return Preconditioner(jnp.zeros((), int), factors, inverses, jnp.full((), -1, int))
 
 
@@ -111,7 +110,7 @@ def summarize(options: Any, state: Preconditioner, term: Linearization) -> Summa
     """What a step needs of a term's linearization; where its factors are not due, zeros for them."""
     factors = when(
         is_due(state.step, options.factor_interval),
-        lambda: kronecker_factors(term, options.approximation, options.curvature),
+        lambda: kronecker_factors(double(term), options.approximation, options.curvature),
         lambda: [(jnp.zeros_like(layer.A), jnp.zeros_like(layer.B)) for layer in state.factors],
     )
     return Summary(half_mean_square(term.residual), gradient(term), factors)
@@ -129,7 +128,8 @@ def precondition(
     factors_due, inverses_due = (is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval))
     factors = when(factors_due, lambda: average(options, state.factors, terms), lambda: state.factors)
     inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
-    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)]
+    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, double(slopes), strict=True)]
+    directions = typed_like(slopes, directions)
     return directions, Preconditioner(state.step + 1, factors, inverses, first_failure(directions))
 
 

@@ -57,7 +57,8 @@ def follow(
     def loss(index: int | Array) -> Array:
         return finite(objective.loss(advance(params, directions, grid[index]), batch))
 
-    search = {"grid": lazy, "grid_exhaustive": exhaustive}[options.line_search]
+    # where a residual is not affine in u, even a linear model's loss has several minima along a line
+    search = lazy if options.line_search == "grid" and objective.problem.affine else exhaustive
     choice, lowest, evaluations = search(loss, start, last.choice)
     moved = (lowest <= start) & jnp.isfinite(lowest)
     chosen = advance(params, directions, grid[choice])

@@ -18,6 +18,11 @@ def add(params: Params, others: Params) -> Params:
     return [matrix + other for matrix, other in zip(params, others, strict=True)]
 
 
+def typed_like(params: Params, matrices: Params) -> Params:
+    """Matrices in the parameters' type."""
+    return [matrix.astype(like.dtype) for matrix, like in zip(matrices, params, strict=True)]
+
+
 def select(condition: Array, params: Params, otherwise: Params) -> Params:
     """`params` where the condition holds, else `otherwise`, without asking the device which."""
     return [jnp.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)]

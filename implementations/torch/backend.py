@@ -14,6 +14,15 @@ reads = 0  # how often `read` asked, in this process
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Whether a GPU may round the factors of float32 products to TF32's 10 bits; until it is asked again."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+allow_tf32(False)  # in both frameworks, which have defaults of their own
+
+
 def from_numpy(array: np.ndarray) -> torch.Tensor:
     """A tensor on the device with the array's numbers and dtype."""
     return torch.from_numpy(np.array(array)).to(device)

@@ -15,10 +15,10 @@ from implementations.hyperparameters import Fraction, NonNegative, Positive, opt
 from implementations.torch import kernel
 from implementations.torch.backend import to_numpy
 from implementations.torch.line_search import Search, follow, never
-from implementations.torch.linear_algebra import damped_solve, first_failure
+from implementations.torch.linear_algebra import damped_solve, double, first_failure
 from implementations.torch.linearization import jacobian_blocks
 from implementations.torch.objective import Losses, Objective, half_mean_square
-from implementations.torch.parameters import Params, select, split_like
+from implementations.torch.parameters import Params, select, split_like, typed_like
 from problems.problem import Batch
 
 
@@ -87,7 +87,7 @@ class ENGD:
 
     def init(self, objective: Objective, params: Params) -> State:
         """A Gramian of zeros or the identity."""
-        blocks = self.structure.merge([p.flatten() for p in params]) if self.decay else []
+        blocks = self.structure.merge([double(p.flatten()) for p in params]) if self.decay else []
         start = self.structure.identity if self.identity_init else lambda block: 0 * self.structure.identity(block)
         return State([start(block) for block in blocks], never(), torch.full((), -1, device=params[0].device))
 
@@ -105,7 +105,7 @@ class ENGD:
             blocks = zip(gramian, rows, strict=True)
             solutions = [-self.structure.solve(G, self.damping, block.T @ residual) for G, block in blocks]
             failure = first_failure(solutions)
-            directions = split_like(params, torch.cat(solutions, dim=0))
+            directions = typed_like(params, split_like(params, torch.cat(solutions, dim=0)))
         moved, search = follow(self, objective, params, directions, batch, losses, state.search)
         return select(failure < 0, moved, params), State(average, search, failure), losses
 
@@ -120,7 +120,7 @@ class ENGD:
         """Numbers that the matrices of a step hold at least: known before anything is allocated."""
         rows, layers = kernel.rows(batch), [matrix.numel() for matrix in params]
         if self._has_smaller_kernel(params, batch):
-            return kernel.working(batch)
+            return kernel.working(params, batch)
         blocks = {FULL: [sum(layers)], PER_LAYER: layers}.get(self.structure, [])
         return rows * sum(layers) + sum(block**2 for block in blocks) + max(blocks, default=0) ** 2
 
@@ -131,12 +131,12 @@ class ENGD:
 
     def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], Tensor]:
         """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
-        terms = objective.joined(lambda term: (term.residual, jacobian_blocks(term)), params, batch)
+        terms = objective.joined(lambda term: (term.residual, jacobian_blocks(double(term))), params, batch)
         scales = [len(residual) ** -0.5 for residual, _ in terms]
         layers = zip(*(blocks for _, blocks in terms), strict=True)
         rows = [torch.cat([scale * block for scale, block in zip(scales, pair, strict=True)], dim=0) for pair in layers]
         residual = torch.cat(
-            [scale * residual.flatten() for scale, (residual, _) in zip(scales, terms, strict=True)], dim=0
+            [scale * residual.flatten() for scale, (residual, _) in zip(scales, double(terms), strict=True)], dim=0
         )
         return Losses(*(half_mean_square(residual) for residual, _ in terms)), self.structure.merge(rows), residual
 

@@ -14,10 +14,10 @@ from implementations.hyperparameters import Count, Fraction, NonNegative, Positi
 from implementations.torch.backend import read, to_numpy
 from implementations.torch.control import when
 from implementations.torch.line_search import Search, follow, never
-from implementations.torch.linear_algebra import KroneckerSum, first_failure, kronecker_sum
+from implementations.torch.linear_algebra import KroneckerSum, double, first_failure, kronecker_sum
 from implementations.torch.linearization import gradient, kronecker_factors
 from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
-from implementations.torch.parameters import Params, add, select
+from implementations.torch.parameters import Params, add, select, typed_like
 from problems.problem import Batch
 
 
@@ -42,7 +42,7 @@ class Preconditioner(NamedTuple):
     """The part of the state that KFAC and KFAC* share."""
 
     step: int | Tensor  # steps done
-    factors: list[Factors]  # moving averages, a layer each
+    factors: list[Factors]  # moving averages in float64, a layer each
     inverses: list[KroneckerSum]  # of the damped factors, as old as `inverse_interval` lets them be
     failure: Tensor  # the layer without a finite direction, -1 for none
 
@@ -98,7 +98,7 @@ class KFAC:
 
 def initial(options: Any, params: Params) -> Preconditioner:
     """Factors before the first step: zeros, or identities."""
-    like = {"dtype": params[0].dtype, "device": params[0].device}
+    like = {"dtype": torch.float64, "device": params[0].device}
     factors, inverses = [], []
     for out, columns in (matrix.shape for matrix in params):
         A, B = torch.eye(columns, **like), torch.eye(out, **like)
@@ -111,7 +111,7 @@ def summarize(options: Any, state: Preconditioner, term: Linearization) -> Summa
     """What a step needs of a term's linearization; where its factors are not due, zeros for them."""
     factors = when(
         is_due(state.step, options.factor_interval),
-        lambda: kronecker_factors(term, options.approximation, options.curvature),
+        lambda: kronecker_factors(double(term), options.approximation, options.curvature),
         lambda: [(torch.zeros_like(layer.A), torch.zeros_like(layer.B)) for layer in state.factors],
     )
     return Summary(half_mean_square(term.residual), gradient(term), factors)
@@ -129,7 +129,8 @@ def precondition(
     factors_due, inverses_due = (is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval))
     factors = when(factors_due, lambda: average(options, state.factors, terms), lambda: state.factors)
     inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
-    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)]
+    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, double(slopes), strict=True)]
+    directions = typed_like(slopes, directions)
     return directions, Preconditioner(read(state.step) + 1, factors, inverses, first_failure(directions))
 
 

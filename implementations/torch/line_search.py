@@ -57,7 +57,8 @@ def follow(
     def loss(index: int) -> Tensor:
         return objective.loss(advance(params, directions, GRID[index]), batch)
 
-    search = {"grid": lazy, "grid_exhaustive": exhaustive}[options.line_search]
+    # where a residual is not affine in u, even a linear model's loss has several minima along a line
+    search = lazy if options.line_search == "grid" and objective.problem.affine else exhaustive
     choice, lowest, evaluations = search(loss, start, read(last.choice))
     moved = lowest <= start and lowest < math.inf
     search = Search(choice, last.evaluations + evaluations, last.stalls + (not moved))

@@ -1,0 +1,244 @@
+"""Tables to cite: numbers as CSV, text as Markdown and LaTeX, with a caption that says what they were made from."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from harness import scores, store
+from harness.frames import Frames
+from harness.record import Record
+from harness.scores import CASE, SOLVER, TARGETS
+
+TOTAL = ["setup_seconds", "compile_seconds", "warm_up_seconds", "train_seconds"]
+LATEX = {"–": "--", "≤": r"$\le$", "×": r"$\times$"}  # what pdflatex does not know
+NAMES = {"label": "optimizer"}
+
+
+class Source(NamedTuple):
+    """What a folder's tables are made from."""
+
+    campaign: str
+    version: str
+    machine: str
+    date: str  # of the last run that was started
+    commit: str
+    digest: str  # SHA-256 of the raw records
+
+    @property
+    def text(self) -> str:
+        """In one sentence."""
+        return (
+            f"PINN-OptBench, campaign {self.campaign} {self.version} on {self.machine}, {self.date}, "
+            f"commit {self.commit}, raw data SHA-256 {self.digest[:16]}."
+        )
+
+
+class Table(NamedTuple):
+    """One table: its numbers, and how people read them."""
+
+    name: str
+    title: str
+    data: pd.DataFrame
+    shown: pd.DataFrame
+
+
+def source(records: Sequence[Record], folder: Path) -> Source:
+    """Of records and the folder that their files are in."""
+    commits = {
+        (record.provenance.commit or "unknown")[:10] + ("+" if record.provenance.dirty else "") for record in records
+    }
+    digest = hashlib.sha256()
+    for file in sorted((folder / "runs").glob("*.json")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    labels, last = records[0].request.labels, max(record.started for record in records)
+    told = labels.campaign, labels.campaign_version, records[0].provenance.machine
+    return Source(*told, last[:10], ", ".join(sorted(commits)), digest.hexdigest())
+
+
+def make(frames: Frames) -> list[Table]:
+    """All tables of a campaign."""
+    reached = scores.reached(frames)
+    return [
+        errors(frames),
+        targets(reached, "seconds", "optimizer seconds"),
+        targets(reached, "total_seconds", "seconds with set-up, compilation and warm-up"),
+        rankings(reached),
+        frameworks(frames),
+    ]
+
+
+def errors(frames: Frames) -> Table:
+    """What each solver reaches in its budget, and how probably it is first."""
+    runs: Any = frames.runs
+    final = runs["relative_l2"].clip(lower=runs["floor"]).where(runs["status"] == "finished")
+    runs = runs.assign(final=final, total_seconds=runs[TOTAL].sum(axis=1))
+    runs = runs.assign(ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0))
+    parts = []
+    for _, group in runs.groupby(CASE):
+        ranked = scores.ranking(scores.by_task(group, "final"), scores.medians)
+        solvers = group.groupby(SOLVER, sort=False)
+        numbers = pd.DataFrame(
+            {
+                "runs": solvers.size(),
+                "finished": solvers["final"].count(),
+                "relative_l2": solvers["final"].median(),
+                "relative_l2_q25": solvers["final"].quantile(0.25),
+                "relative_l2_q75": solvers["final"].quantile(0.75),
+                **{name: solvers[name].median() for name in ("steps", "ms_per_step", "train_seconds", "total_seconds")},
+                "hyperparameters_from": solvers["hyperparameters_from"].first(),
+            }
+        ).reset_index()
+        numbers = numbers.merge(ranked[[*SOLVER, "first"]], on=SOLVER).sort_values(["relative_l2", *SOLVER])
+        parts.append(group[CASE].iloc[[0] * len(numbers)].reset_index(drop=True).join(numbers.reset_index(drop=True)))
+    data: Any = pd.concat(parts, ignore_index=True)
+    shown = _names(data).assign(
+        **{
+            "relative L2": [
+                f"{_number(row.relative_l2, '.2e')}{_between(row.relative_l2_q25, row.relative_l2_q75, '.1e')}"
+                for row in data.itertuples()
+            ],
+            "first": data["first"].map("{:.2f}".format),
+            "success": [f"{row.finished}/{row.runs}" for row in data.itertuples()],
+            "steps": [_number(value, ",.0f") for value in data["steps"]],
+            "ms/step": [_number(value, ".3g") for value in data["ms_per_step"]],
+            "total s": [_number(value, ".1f") for value in data["total_seconds"]],
+            "hyperparameters": data["hyperparameters_from"],
+        }
+    )
+    title = (
+        "Relative L2 error at the end of the budget: medians over seeds of the finished runs, quartiles in brackets; "
+        "the probability of having the smallest median of the case (a bootstrap in which a failed run is last)."
+    )
+    return Table("errors", title, data, shown)
+
+
+def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
+    """How soon each solver reaches each target."""
+    data: Any = scores.times(reached)
+    cells = [
+        f"{_number(value, '.3g')} ({row.reached}/{row.runs})" if row.reached else "–"
+        for value, row in zip(data[column], data.itertuples(), strict=True)
+    ]
+    shown: Any = data.assign(cell=cells).pivot_table(
+        index=[*CASE, *SOLVER], columns="target", values="cell", aggfunc="first", sort=False
+    )
+    shown.columns = [f"{target:.0e}" for target in shown.columns]
+    title = (
+        f"Median {words} until the relative L2 error was first recorded at or below a target, and in how many runs it "
+        "was; – where none did, a number only where half of them did."
+    )
+    shown = shown.reset_index()
+    return Table(f"targets_{column}", title, data, _names(shown).join(shown.drop(columns=[*CASE, *SOLVER])))
+
+
+def rankings(reached: Any) -> Table:
+    """Areas under the performance profiles of each target, over all cases and seeds."""
+    parts = []
+    for target in TARGETS:
+        table = scores.by_task(reached[np.isclose(reached["target"], target, rtol=1e-6)], "total_seconds")
+        if not np.isfinite(table.to_numpy()).any():
+            continue
+        ranked = scores.ranking(table, _smallest_is_largest_area)
+        ranked = ranked.merge(scores.left_out(table), on=SOLVER)
+        parts.append(ranked.assign(target=target, tasks=len(table)))
+    columns = ["target", *SOLVER, "area", "low", "high", "first", "order_stays", "tasks"]
+    if not parts:
+        return Table("rankings", "No target was reached.", pd.DataFrame(columns=columns), pd.DataFrame())
+    found: Any = pd.concat(parts, ignore_index=True)
+    areas = 0 - found[["value", "high", "low"]].replace(np.inf, 0)
+    data = found.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
+    shown = pd.DataFrame(
+        {
+            "target": data["target"].map("{:.0e}".format),
+            **{NAMES.get(name, name): data[name] for name in SOLVER},
+            "area": [f"{row.area:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in data.itertuples()],
+            "first": data["first"].map("{:.2f}".format),
+            "order without it": data["order_stays"].map({True: "stays", False: "changes"}),
+        }
+    )
+    title = (
+        "Area under the performance profile over the logarithm of the ratio to the fastest, up to "
+        f"{scores.FAR:g} times its seconds (set-up, compilation and warm-up included), over all cases and seeds, "
+        "with a 95 % interval; the probability of being first; whether the others' order stays without the solver."
+    )
+    return Table("rankings", title, data, shown)
+
+
+def _smallest_is_largest_area(values: np.ndarray) -> np.ndarray:
+    """Negative areas; infinite where there is none: such a solver is never first."""
+    found = scores.areas(values)
+    return np.where(found > 0, -found, np.inf)
+
+
+def frameworks(frames: Frames) -> Table:
+    """PyTorch over JAX on equal seeds."""
+    runs: Any = frames.runs
+    runs = runs.assign(
+        final=runs["relative_l2"].clip(lower=runs["floor"]).where(runs["status"] == "finished"),
+        ms_per_step=runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0),
+        overhead=runs[TOTAL[:-1]].sum(axis=1),
+    )
+    what = {"ms_per_step": "seconds a step", "overhead": "set-up, compilation, warm-up", "final": "final error"}
+    data: Any = pd.concat(
+        [scores.paired(runs, column).assign(what=words) for column, words in what.items()], ignore_index=True
+    )
+    cells = [f"{row.ratio:.3g} [{row.low:.3g}, {row.high:.3g}]" for row in data.itertuples()]
+    keys = [*CASE, "label"]
+    shown: Any = data.assign(cell=cells).pivot_table(
+        index=keys, columns="what", values="cell", aggfunc="first", sort=False
+    )
+    shown = (
+        shown.reindex(columns=[words for words in what.values() if words in shown.columns]).fillna("–").reset_index()
+    )
+    title = "PyTorch over JAX: the median ratio on equal seeds with its 95 % interval (bootstrap over seeds)."
+    names = shown[["case", "label"]].rename(columns=NAMES)
+    return Table("frameworks", title, data, names.join(shown.drop(columns=keys)))
+
+
+def write(table: Table, source: Source, folder: Path) -> Iterator[Path]:
+    """The table's three files."""
+    caption = f"{table.title} {source.text}"
+    rows = _without_repeats(table.shown)
+    markdown = tabulate(rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
+    texts = {
+        "csv": f"# {caption}\n{table.data.to_csv(index=False)}",
+        "md": f"{markdown}\n\n{caption}\n",
+        "tex": latex(rows, caption, table.name),
+    }
+    for suffix, text in texts.items():
+        store.replace(folder / f"{table.name}.{suffix}", text)
+        yield folder / f"{table.name}.{suffix}"
+
+
+def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
+    """A table over as many pages as it needs, for the packages booktabs and longtable."""
+    escaped = caption.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
+    text = rows.to_latex(index=False, escape=True, longtable=True, caption=escaped, label=f"tab:{name}")
+    for character, command in LATEX.items():
+        text = text.replace(character, command)
+    return text
+
+
+def _names(data: Any) -> pd.DataFrame:
+    return data[["case", *SOLVER]].rename(columns=NAMES)
+
+
+def _without_repeats(shown: Any) -> pd.DataFrame:
+    """A case's or target's name on its first row alone."""
+    if shown.empty:
+        return shown
+    column = shown.columns[0]
+    return shown.assign(**{column: shown[column].where(shown[column] != shown[column].shift(), "")})
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if np.isfinite(value) else "–"
+
+
+def _between(low: float, high: float, form: str) -> str:
+    return f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) and low != high else ""

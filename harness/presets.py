@@ -1,0 +1,32 @@
+"""Sequences of optimizers that have a name: a campaign that says no more than `adam_lbfgs = {}` gets these stages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+Tables = list[dict[str, Any]]  # stages as a campaign's file has them
+
+PRESETS: dict[str, Tables] = {
+    # what PINNs are usually trained with: Adam far from a minimum, then L-BFGS (Rathore et al. 2024, arXiv 2402.01868)
+    "adam_lbfgs": [
+        {"name": "adam", "learning_rate": 1e-2, "share": 0.33},
+        {"name": "lbfgs_wolfe", "history_size": 50},
+    ],
+}
+VERSION = 1  # of how stages follow each other
+
+
+def named(optimizers: Sequence[str]) -> str:
+    """What a sequence of optimizers is called: as a preset of these, or by all their names."""
+    found = (name for name, stages in PRESETS.items() if [stage["name"] for stage in stages] == list(optimizers))
+    return next(found, "+".join(optimizers))
+
+
+def described(stages: Tables) -> str:
+    """Stages in words."""
+    return ", then ".join(map(_stage, stages))
+
+
+def _stage(table: dict[str, Any]) -> str:
+    share = f" for {table['share']:.0%} of the budget" if "share" in table else ""
+    given = ", ".join(f"{key}={value!r}" for key, value in table.items() if key not in ("name", "share"))
+    return f"{table['name']}{share}{f' ({given})' if given else ''}"

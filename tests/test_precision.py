@@ -1,0 +1,121 @@
+"""What a run computes with: float64, float32, TF32; what of float32 is not in float32, and why that matters."""
+
+import numpy as np
+import oracle_steps
+import pytest
+from fakes import Fake, request
+from small import frameworks, relative, small, vector
+from test_campaigns import GOOD, read
+
+import implementations
+import problems
+from harness import campaign, precision, provenance, single, tables, train
+from harness.__main__ import main
+from harness.errors import CampaignError
+from harness.frames import from_records
+
+SINE = problems.get("poisson_sine_2d")
+STEPS = {
+    "engd": (oracle_steps.engd_steps, {}, {"kind": "engd"}),
+    "engd_woodbury": (oracle_steps.engd_steps, {}, {"kind": "engd"}),
+    "engd_per_layer": (oracle_steps.engd_steps, {}, {"kind": "engd_per_layer"}),
+    "kfac": (oracle_steps.kfac_steps, {"decay": 0.0}, {}),
+}
+
+
+@frameworks
+@pytest.mark.parametrize("optimizer", STEPS)
+def test_a_direction_in_float32_is_that_of_dense_float64(framework, optimizer):
+    """With a damping far below what float32 resolves of the curvature: all in float32, ENGD's is off by all of it."""
+    case = small(framework, SINE, "tanh_8", interior=60, boundary=20, dtype=np.float32)
+    start = [matrix.astype(float) for matrix in case.start]
+    batch = [tuple(array.astype(float) for array in term) for term in case.numpy(case.batch)]
+    oracle, fields, kind = STEPS[optimizer]
+    given = {"damping": 1e-7, "learning_rate": 1.0, **fields}
+    (expected,) = oracle(SINE, start, batch, 1, **given, **kind)
+    _, state, step = case.prepare(optimizer, **given)
+    params, *_ = step(case.params, state, case.batch)
+    assert relative(vector(case.numpy(params)) - vector(start), vector(expected) - vector(start)) <= 3e-4
+
+
+def test_what_a_campaign_asks_for(tmp_path):
+    for asked, dtype, tf32 in (("float64", "float64", False), ("float32", "float32", False), ("tf32", "float32", True)):
+        case = GOOD.replace('"tanh_64"', f'"tanh_64"\nprecision = "{asked}"')
+        whole = f'precision = "{asked}"\n' + GOOD
+        for text in (case, whole):
+            (run,) = read(text, tmp_path)
+            assert (run.dtype, run.tf32, run.precision) == (dtype, tf32, asked)
+    with pytest.raises(
+        CampaignError, match=r"mine\.toml: precision = \"half\": must be 'float64', 'float32' or 'tf32'"
+    ):
+        read('precision = "half"\n' + GOOD, tmp_path)
+
+
+def test_a_new_precision_makes_a_new_identity_and_the_old_ones_are_what_they_were():
+    runs = [request(), request(dtype="float32"), request(dtype="float32", tf32=True)]
+    # the first two computed before there was TF32
+    assert [run.identity[:8] for run in runs[:2]] == ["dd280706", "eecdb772"]
+    assert len({run.identity for run in runs}) == 3
+
+
+def test_no_table_and_no_case_has_two_precisions():
+    runs = [request(), request(dtype="float32"), request(dtype="float32", tf32=True)]
+    frames = from_records([Fake().perform(run) for run in runs])
+    text = tables.render(tables.summarise(frames), "text")
+    headers = [line for line in text.splitlines() if line.startswith("poisson_sine_2d")]
+    assert [header.rpartition(", ")[2] for header in headers] == ["float64", "float32", "tf32"]
+    assert [header.partition(" (")[0] for header in headers] == 3 * ["poisson_sine_2d, tanh_4"]
+    assert list(tables.summarise(frames)["precision"]) == ["float64", "float32", "tf32"]
+
+
+def test_a_run_sets_the_flag_and_the_next_one_sets_it_back():
+    fake = Fake()
+    for tf32 in (True, False):
+        fake.perform(request(dtype="float32", tf32=tf32))
+        assert fake.tf32 is tf32
+
+
+FLAGS = {
+    "torch": ("torch_matmul_tf32", True, False),
+    "jax": ("jax_default_matmul_precision", "tensorfloat32", "highest"),
+}
+
+
+@frameworks
+def test_the_flag_is_the_frameworks_and_in_the_provenance(framework):
+    backend, (name, on, off) = implementations.load(framework).backend, FLAGS[framework]
+    try:
+        assert provenance.collect().precision[name] == off
+        backend.allow_tf32(True)
+        assert provenance.collect().precision[name] == on
+    finally:
+        backend.allow_tf32(False)
+    assert provenance.collect().precision[name] == off
+
+
+@frameworks
+def test_tf32_on_a_cpu_is_a_failed_run_that_says_so(framework):
+    if implementations.load(framework).backend.device_name() != "cpu":
+        pytest.skip("there is a GPU")
+    mode = {"torch": "eager", "jax": "jit"}[framework]
+    record = train.perform(request(dtype="float32", tf32=True, framework=framework, mode=mode))
+    assert (record.status, record.error) == ("failed", "precision tf32 needs an NVIDIA GPU, and there is none")
+
+
+def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(precision, "gpus", tuple)
+    file = tmp_path / "mine.toml"
+    file.write_text(GOOD.replace('"tanh_64"', '"tanh_64"\nprecision = "tf32"'))
+    monkeypatch.chdir(tmp_path)
+    for command in (["run"], ["tune"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "mine.toml"])
+        said = 'optbench: mine.toml: case[0].precision = "tf32": needs an NVIDIA GPU, and there is none\n'
+        assert (ended.value.code, capsys.readouterr().err) == (2, said)
+    monkeypatch.setattr(precision, "gpus", lambda: ("NVIDIA H100, 1",))
+    precision.possible(campaign.read(file), "mine.toml")
+
+
+def test_a_precision_from_the_command_line():
+    case = {"problem": "heat_sine_1d", "network": "tanh_4", "steps": 9, "precision": "float32"}
+    assert single.campaign("adam", "jax", 0, [], None, None, **case).case[0].precision == "float32"

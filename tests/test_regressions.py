@@ -1,0 +1,195 @@
+"""Two commits compared: what is worse is named, what is equal is not."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from harness import measured, regressions
+from harness.__main__ import app
+from harness.measured import Asked, Measured
+from harness.verdicts import TREES, Times, counted, table, timed, unsteady
+
+ASKED = Asked("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
+
+
+def process(seed=0, calibration=1e-3, **factors):
+    """What a process found: steps of a millisecond, times a factor by optimizer, with noise that only slows."""
+    noise = 1 + np.abs(np.random.default_rng(seed).normal(0, 0.01, size=50))
+    return Measured(
+        samples={name: list(1e-3 * factors.get(name, 1) * noise) for name in ("kfac", "sgd")},
+        work={name: {"flops": 1000.0, "host_reads": 2.0} for name in ("kfac", "sgd")},
+        error={"kfac": 1e-2, "sgd": 1e-1},
+        calibration=[calibration],
+    )
+
+
+def trees(again=None, head=None, count=4):
+    """The processes of all three trees."""
+    fields = {"base": {}, "again": again or {}, "head": head or {}}
+    return Times(
+        "torch",
+        {tree: [process(10 * number + i, **fields[tree]) for i in range(count)] for number, tree in enumerate(TREES)},
+    )
+
+
+def worse(verdicts):
+    return [(verdict.kind, verdict.optimizer, verdict.what) for verdict in verdicts if verdict.worse]
+
+
+def test_equal_commits_are_equal():
+    assert worse(counted("torch", process(), process())) == []
+    assert worse(timed(trees())) == []
+
+
+@pytest.mark.parametrize(("flops", "named"), [(1009.0, False), (1011.0, True), (500.0, False)])
+def test_more_work_than_a_hundredth_is_named(flops, named):
+    head = process()
+    head.work["kfac"]["flops"] = flops
+    assert worse(counted("torch", process(), head)) == [("work", "kfac", "flops")] * named
+
+
+@pytest.mark.parametrize(("error", "named"), [(1.0009e-2, False), (0.9e-2, True), (1.1e-2, True), (np.nan, True)])
+def test_another_accuracy_is_named_better_or_worse(error, named):
+    head = process()
+    head.error["kfac"] = error
+    assert worse(counted("torch", process(), head)) == [("accuracy", "kfac", "relative L2")] * named
+
+
+def test_what_the_head_has_lost_is_named():
+    head = process()
+    del head.work["kfac"], head.work["sgd"]["host_reads"]
+    head.failed["kfac"] = "Diverged: planted"
+    found = worse(counted("torch", process(), head))
+    assert found == [("lost", "kfac", "Diverged: planted"), ("lost", "sgd", "host_reads")]
+
+
+def test_what_the_base_did_not_have_is_no_regression():
+    base = process()
+    del base.work["kfac"]
+    assert worse(counted("torch", base, process())) == []
+
+
+@pytest.mark.parametrize(("factor", "named"), [(1.03, False), (1.2, True), (0.8, False)])
+def test_slower_is_named_beyond_the_least_share(factor, named):
+    assert worse(timed(trees(head={"kfac": factor}))) == [("time", "kfac", "seconds a step")] * named
+
+
+def test_slower_must_be_more_than_what_the_base_differs_from_itself_by():
+    assert worse(timed(trees(again={"sgd": 1.3}, head={"kfac": 1.2}))) == []
+    assert worse(timed(trees(again={"sgd": 1.3}, head={"kfac": 1.5}))) == [("time", "kfac", "seconds a step")]
+
+
+def test_a_ratio_has_an_interval_around_it():
+    (kfac, _) = timed(trees(head={"kfac": 1.2}))
+    low, high = kfac.interval
+    assert low <= kfac.ratio <= high
+    assert (low, high) == pytest.approx((1.2, 1.2), rel=0.02)
+    assert timed(trees(count=1))[0].interval == (pytest.approx(1, rel=0.02),) * 2
+
+
+@pytest.mark.parametrize(("milliseconds", "moved"), [(1.1, False), (1.2, True), (0.8, True)])
+def test_times_are_not_judged_where_the_machine_changed_its_speed(milliseconds, moved):
+    times = trees(head={"calibration": 1e-3 * milliseconds, "kfac": 2})
+    assert (unsteady(times) is not None) == moved
+    verdicts, unjudged = regressions.judge([times])
+    assert len(unjudged) == moved
+    assert ("time" in {verdict.kind for verdict in verdicts}) is not moved
+
+
+def test_the_worse_come_first():
+    head = process()
+    head.work["sgd"]["flops"] = 2000.0
+    rows = table(list(counted("torch", process(), head)))
+    assert list(rows[""])[:2] == ["worse", ""]
+    assert rows.loc[0, ["by", "optimizer", "base", "head", "head / base"]].tolist() == [
+        "work",
+        "sgd",
+        "1000",
+        "2000",
+        "2.000",
+    ]
+
+
+def test_a_tree_has_the_commits_code_and_this_clones_harness():
+    with regressions.trees("HEAD", "HEAD") as folders:
+        assert set(folders) == set(TREES)
+        assert folders["again"] == folders["base"] != folders["head"]
+        for folder in folders.values():
+            harness = (folder / "harness" / "measured.py").read_bytes()
+            assert harness == (regressions.CODE / "harness" / "measured.py").read_bytes()
+            assert (folder / "implementations" / "torch" / "kfac.py").is_file()
+    assert not folders["head"].exists()
+
+
+def test_a_commit_that_is_not_there_is_said():
+    with pytest.raises(regressions.NotMeasured, match="nowhere"), regressions.trees("nowhere", "HEAD"):
+        pass
+
+
+def test_trees_take_turns_and_work_is_counted_once(monkeypatch):
+    asked = []
+
+    def answer(folder, wanted):
+        asked.append((wanted["framework"], folder.name, wanted["counted"]))
+        return process()
+
+    monkeypatch.setattr(regressions, "_measure", answer)
+    other = Asked(**{**ASKED.__dict__, "framework": "jax"})
+    regressions.run("HEAD", "HEAD", [ASKED, other], 2, Console(quiet=True))
+    turn = [("base", True), ("base", False), ("head", True)]
+    later = [(name, False) for name, _ in turn]
+    expected = [(framework, *one) for turn in (turn, later) for framework in ("torch", "jax") for one in turn]
+    assert asked == expected
+
+
+def test_a_process_that_fails_is_said(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nImportError: planted")
+    monkeypatch.setattr(regressions.subprocess, "run", lambda *words, **options: failed)
+    with pytest.raises(regressions.NotMeasured, match="a process of torch failed: ImportError: planted"):
+        regressions._measure(Path(), {"framework": "torch"})
+
+
+def test_an_optimizer_that_fails_fails_alone(monkeypatch):
+    def warm(asked, optimizer):
+        if optimizer == "kfac":
+            raise ArithmeticError("planted\nmore")
+        return lambda: None
+
+    monkeypatch.setattr(measured, "_warm", warm)
+    monkeypatch.setattr(measured, "_counted", lambda *_: ({"flops": 1.0}, 0.5))
+    monkeypatch.setattr(measured, "_product", lambda _: lambda: None)
+    found = measured.measure(ASKED)
+    assert found.failed == {"kfac": "ArithmeticError: planted"}
+    assert (found.work, found.error) == ({"sgd": {"flops": 1.0}}, {"sgd": 0.5})
+    assert list(found.samples) == ["sgd"]
+    assert len(found.samples["sgd"]) == len(found.calibration) == measured.ROUNDS  # at least a call a round
+
+
+@pytest.mark.parametrize(
+    ("head", "code", "said"),
+    [
+        ({}, 0, "no worse"),
+        ({"kfac": 2}, 1, "is worse than HEAD by 1 of"),
+        ({"calibration": 2e-3}, 2, "could not be judged"),
+    ],
+)
+def test_the_command_says_what_it_found_by_its_exit_code(monkeypatch, tmp_path, head, code, said):
+    monkeypatch.setattr(regressions, "run", lambda *_: [trees(head=head)])
+    words = ["regressions", "HEAD", "HEAD", "--framework", "torch", "--output", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == code
+    assert said in done.output
+    (samples,) = tmp_path.glob("*/samples.json")
+    assert len(json.loads(samples.read_text())["torch"]["head"]) == 4
+    assert len(list(tmp_path.glob("*/verdicts.csv"))) == 1
+
+
+def test_a_wrong_optimizer_is_answered():
+    done = CliRunner().invoke(app, ["regressions", "HEAD", "--optimizer", "kfacc", "--framework", "torch"])
+    assert done.exit_code == 2
+    assert "kfac" in done.output

@@ -1,0 +1,200 @@
+"""What is published is made from raw records alone, the same each time, and can be used in a browser."""
+
+import re
+import shutil
+
+import pandas as pd
+import pytest
+from fakes import Fake, request
+from made_up_results import folder_of
+from typer.testing import CliRunner
+
+from harness import citable, page, store
+from harness.__main__ import app
+from harness.frames import from_records
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TABLES = ["errors", "frameworks", "rankings", "targets_seconds", "targets_total_seconds"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of results with its products."""
+    made = folder_of(tmp_path_factory.mktemp("results"))
+    assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
+    return made
+
+
+def products(folder):
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "c" / "m" / "runs")
+    shutil.copy(folder / "campaign.toml", tmp_path / "c" / "m")
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    again = products(tmp_path / "c" / "m")
+    assert again == products(folder)
+    assert sorted(name for name in again if name.startswith("tables/")) == sorted(
+        f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
+    )
+    assert {name for name in again if name.startswith("figures/")} >= {
+        f"figures/{name}.{suffix}" for name in ("error_over_seconds", "error_over_steps") for suffix in ("pdf", "svg")
+    }
+
+
+def test_every_table_says_what_it_was_made_from(folder):
+    records = [record for _, record in store.records(folder)]
+    source = citable.source(records, folder)
+    assert re.fullmatch(r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit .+, raw data .+\.", source.text)
+    assert source.text.count(source.digest[:16]) == 1
+    for file in (folder / "tables").iterdir():
+        text = file.read_text().replace(r"\_", "_")
+        assert source.text in text, file.name
+
+
+def test_the_digest_is_of_the_raw_records(folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    records = [record for _, record in store.records(folder)]
+    assert citable.source(records, tmp_path).digest == citable.source(records, folder).digest
+    next((tmp_path / "runs").iterdir()).write_text("{}")
+    assert citable.source(records, tmp_path).digest != citable.source(records, folder).digest
+
+
+def test_numbers_are_those_of_the_records(folder):
+    data = pd.read_csv(folder / "tables" / "errors.csv", comment="#").set_index(["label", "framework"])
+    runs = from_records(record for _, record in store.records(folder)).runs
+    for (label, framework), group in runs.groupby(["label", "framework"]):
+        finished = group[group["status"] == "finished"]
+        row = data.loc[label, framework]
+        assert (row["runs"], row["finished"]) == (len(group), len(finished))
+        assert row["relative_l2"] == pytest.approx(finished["relative_l2"].median(), nan_ok=True)
+    assert data["first"].sum() == pytest.approx(1)
+    assert data.loc["broken", "first"].tolist() == [0]
+
+
+def test_latex_has_no_character_that_pdflatex_does_not_know(folder):
+    for file in (folder / "tables").glob("*.tex"):
+        text = file.read_text()
+        assert text.isascii(), file.name
+        assert r"\toprule" in text
+        assert r"\begin{longtable}" in text
+
+
+def test_the_page_names_no_outside_address(folder):
+    text = (folder / "report.html").read_text()
+    assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", text)
+    assert not re.findall(r"(?:import|fetch|url)\s*\(\s*[\"']?https?:", text)
+
+
+def test_a_command_repeats_the_run():
+    (record,) = [Fake().perform(request())]
+    words = page.command(record.request).split()
+    assert words[:4] == ["optbench", "run", "--problem", "poisson_sine_2d"]
+    assert "learning_rate=0.5" in words
+    assert words[words.index("--steps") + 1] == "10"
+
+
+def test_a_place_without_results_is_said(tmp_path):
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code != 0
+
+
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium: make browser installs it")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[400, 1600])
+def shown(request, browser, folder):
+    """The page from disk, without a network; anything it complains of fails the test."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900}, offline=True)
+    tab, complaints = context.new_page(), []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    tab.goto((folder / "report.html").as_uri())
+    yield tab
+    assert complaints == []
+    context.close()
+
+
+def visible(tab, column):
+    """A column's texts in the rows that are there to be seen."""
+    cells = f"#entries tbody tr:not([hidden]) td:nth-child({column})"
+    return [text.strip() for text in tab.locator(cells).all_inner_texts()]
+
+
+@needs_browser
+def test_the_page_filters_sorts_and_opens_runs(shown, folder):
+    data = pd.read_csv(folder / "tables" / "errors.csv", comment="#")
+    assert len(visible(shown, 2)) == len(data)
+    assert shown.inner_text("#count") == f"{len(data)} of {len(data)} rows"
+    shown.select_option("select[name=framework]", "jax")
+    assert set(visible(shown, 3)) == {"jax"}
+    assert shown.inner_text("#count").startswith(f"{(data['framework'] == 'jax').sum()} of {len(data)}")
+    shown.select_option("select[name=framework]", "")
+    shown.select_option("select[name=status]", "diverged")
+    assert set(visible(shown, 2)) == {"broken"}
+    shown.select_option("select[name=status]", "")
+    header = shown.locator("#entries th", has_text="relative L2")
+    for direction, order in (("ascending", 1), ("descending", -1)):
+        header.locator("button").click()
+        assert header.get_attribute("aria-sort") == direction
+        values = [float(text.split()[0]) for text in visible(shown, 5) if text != "–"]
+        assert values == sorted(values, reverse=order < 0)
+        assert visible(shown, 5)[-1] == "–"  # what is no number is last in both
+    expected = data["relative_l2"].dropna().map("{:.2e}".format)
+    assert sorted(text.split()[0] for text in visible(shown, 5) if text != "–") == sorted(expected)
+    shown.locator("#entries tbody tr", has_text="slow").first.locator("td").nth(4).click()
+    body = shown.inner_text("#runs-body")
+    assert "seed 0: finished" in body
+    assert "seed 2: finished" in body
+    assert "optbench run --problem poisson_sine_2d" in body
+    assert "learning_rate=0.5" in body
+    shown.keyboard.press("Escape")
+    assert not shown.locator("#runs").is_visible()
+
+
+@needs_browser
+def test_the_page_works_by_keyboard_and_fits(shown):
+    shown.locator("#entries tbody button").first.focus()
+    shown.keyboard.press("Enter")
+    assert shown.locator("#runs").is_visible()
+    shown.keyboard.press("Escape")
+    shown.locator("#entries th button").nth(1).focus()
+    shown.keyboard.press("Space")
+    assert visible(shown, 2) == sorted(visible(shown, 2))
+    assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@needs_browser
+def test_curves_are_those_picked(shown, folder):
+    def drawn():
+        return int(shown.locator("#chart").get_attribute("data-curves"))
+
+    every = drawn()
+    assert every == sum(len(record.history) > 2 and record.status == "finished" for _, record in store.records(folder))
+    shown.locator("#picked input[value=slow]").uncheck()
+    assert 0 < drawn() < every
+    shown.locator("#picked input[value=quick]").uncheck()
+    shown.locator("#picked input[value=broken]").uncheck()
+    assert drawn() == 0
+    assert "pick an optimizer" in shown.inner_text("#chart")
+
+
+@needs_browser
+def test_the_citation_can_be_copied(shown, folder):
+    shown.click("#copy")
+    assert shown.inner_text("#copied") == "copied"
+    told = shown.input_value("#cite textarea")
+    records = [record for _, record in store.records(folder)]
+    assert citable.source(records, folder).text in told
+    assert "@misc{pinn_optbench_c_" in told

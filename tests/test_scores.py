@@ -1,0 +1,180 @@
+"""Scores against a slow independent version on made-up logs, and their properties."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import scores
+from harness.frames import Frames
+
+CASES, SOLVERS, SEEDS = ("one", "two"), (("kfac", "torch"), ("kfac", "jax"), ("sgd", "jax")), range(3)
+
+
+def logs(random, cases=CASES, solvers=SOLVERS, seeds=SEEDS):
+    """Runs whose errors fall, rise and end as they like; some never have a row, some are not a number."""
+    runs, history = [], []
+    for number, (case, (label, framework), seed) in enumerate(product(cases, solvers, seeds)):
+        runs.append({"identity": str(number), "campaign": "c", "machine": "m", "case": case, "label": label,
+                     "framework": framework, "seed": seed, "floor": float(random.choice([0, 0, 3e-3])),
+                     "setup_seconds": 1.0, "compile_seconds": random.uniform(), "warm_up_seconds": np.nan})  # fmt: skip
+        for step in range(random.integers(0, 7)):
+            error = float(random.choice([np.nan, *10.0 ** random.uniform(-7, 0, 5)]))
+            history.append({"identity": str(number), "step": step, "seconds": 0.1 * step, "relative_l2": error})
+    columns = ["identity", "step", "seconds", "relative_l2"]
+    return Frames(pd.DataFrame(runs), pd.DataFrame(history, columns=columns).astype({"step": int, "seconds": float}))
+
+
+def slow_reached(frames, target):
+    """(steps, seconds, total) of each run, by loops."""
+    found = {}
+    for run in frames.runs.to_dict("records"):
+        found[run["identity"]] = (math.nan,) * 3
+        for row in frames.history.to_dict("records"):
+            if row["identity"] == run["identity"] and max(row["relative_l2"], run["floor"]) <= target:
+                found[run["identity"]] = row["step"], row["seconds"], row["seconds"] + 1.0 + run["compile_seconds"]
+                break
+    return found
+
+
+random_logs = st.integers(0, 10**6).map(lambda seed: logs(np.random.default_rng(seed)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(random_logs)
+def test_reached_is_what_loops_find(frames):
+    rows = scores.reached(frames)
+    assert len(rows) == len(frames.runs) * len(scores.TARGETS)
+    for target, group in rows.groupby("target"):
+        slow = slow_reached(frames, target)
+        for row in group.to_dict("records"):
+            found = [row[column] for column in ("steps", "seconds", "total_seconds")]
+            np.testing.assert_allclose(found, slow[row["identity"]], rtol=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(random_logs, st.randoms())
+def test_the_order_of_rows_does_not_matter(frames, random):
+    shuffled = Frames(*(frame.sample(frac=1, random_state=random.randrange(10**6)) for frame in frames))
+    pd.testing.assert_frame_equal(scores.reached(shuffled), scores.reached(frames))
+    table, other = (scores.by_task(scores.reached(each), "seconds") for each in (frames, shuffled))
+    if table.size:
+        pd.testing.assert_frame_equal(scores.ranking(table, scores.medians), scores.ranking(other, scores.medians))
+
+
+@settings(max_examples=10, deadline=None)
+@given(random_logs, st.sampled_from([0.25, 2.0, 1024.0]))
+def test_scaling_all_times_scales_the_result(frames, scale):
+    slower = Frames(frames.runs, frames.history.assign(seconds=scale * frames.history["seconds"]))
+    one, other = (scores.times(scores.reached(each)) for each in (frames, slower))
+    for column in ("seconds_q25", "seconds", "seconds_q75"):
+        np.testing.assert_array_equal(other[column], scale * one[column])
+    np.testing.assert_array_equal(other["steps"], one["steps"])
+
+
+def test_not_a_number_reaches_nothing():
+    frames = logs(np.random.default_rng(0))
+    nothing = Frames(frames.runs, frames.history.assign(relative_l2=np.nan))
+    rows = scores.reached(nothing)
+    assert rows[["steps", "seconds", "total_seconds"]].isna().all(axis=None)
+    assert (scores.times(rows)["reached"] == 0).all()
+
+
+@given(st.lists(st.one_of(st.floats(0.1, 100), st.just(math.nan)), min_size=1, max_size=9), st.floats(100, 1000))
+@settings(max_examples=50, deadline=None)
+def test_quartiles_are_values_and_a_slower_run_never_improves_them(values, slower):
+    before, after = scores.quartiles(np.array(values)), scores.quartiles(np.array([*values, slower]))
+    last = sorted(math.inf if math.isnan(value) else value for value in values)
+    for share, found in zip((0.25, 0.5, 0.75), before, strict=True):
+        expected = last[math.ceil(share * len(last)) - 1]
+        assert found == expected or (math.isnan(found) and math.isinf(expected))
+    if not any(map(math.isnan, values)):
+        assert all(one <= other for one, other in zip(before, after, strict=True))
+
+
+def test_who_never_reached_a_target_stays_in_the_table():
+    frames = logs(np.random.default_rng(1))
+    never = frames.history["identity"].isin(frames.runs.query("label == 'sgd'")["identity"])
+    rows = scores.reached(Frames(frames.runs, frames.history[~never]))
+    table = scores.by_task(rows[rows["target"] == 0.1], "seconds")
+    assert list(table.columns) == sorted(SOLVERS)
+    assert len(table) == len(CASES) * len(SEEDS)
+    assert (table["sgd", "jax"] == INF).all()
+
+
+def test_what_is_reached_at_once_is_fastest():
+    assert scores.ratios(np.array([[0.0, 0.0, 1.0]])).tolist() == [[1, 1, INF]]
+
+
+def tasks(values, solvers=("a", "b", "c"), seeds=2):
+    index = [("c", "m", f"case {number // seeds}", number % seeds) for number in range(len(values))]
+    columns = pd.MultiIndex.from_tuples([(name, "jax") for name in solvers], names=scores.SOLVER)
+    return pd.DataFrame(values, pd.MultiIndex.from_tuples(index, names=[*scores.CASE, "seed"]), columns, dtype=float)
+
+
+INF = math.inf
+MADE_UP = tasks([[1, 2, INF], [4, 2, INF], [1, 5, INF], [INF, INF, INF]])
+
+
+def test_a_profile_counts_every_task():
+    found = scores.profile(MADE_UP).groupby("label")[["ratio", "share"]].apply(lambda rows: rows.to_numpy().tolist())
+    assert found.to_dict() == {"a": [[1, 0.5], [2, 0.75]], "b": [[1, 0.25], [2, 0.5], [5, 0.75]]}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_an_area_is_that_under_the_profile(seed):
+    random = np.random.default_rng(seed)
+    table = tasks(np.where(random.uniform(size=(6, 3)) < 0.2, INF, 10 ** random.uniform(-1, 1.5, (6, 3))))
+    grid = np.linspace(0, np.log(scores.FAR), 20001)
+    fastest = table.min(axis=1).to_numpy()[:, None]
+    shares = [((table.to_numpy()[:, [i]] <= fastest * np.exp(grid)) & (fastest < INF)).mean(0) for i in range(3)]
+    slow = [np.trapezoid(share, grid) / np.log(scores.FAR) for share in shares]
+    np.testing.assert_allclose(scores.areas(table.to_numpy()), slow, atol=1e-4)
+
+
+def test_a_faster_solver_alone_changes_others_order():
+    table = tasks([[1, 4, INF], [1, 4, INF], [30, 4, 1], [30, 4, 1]])
+    assert [name for name, _ in scores.order(table)] == ["a", "c", "b"]
+    found = scores.left_out(table)
+    assert list(found.columns) == ["label", "framework", "order_stays"]
+    assert dict(zip(found["label"], found["order_stays"], strict=True)) == {"a": False, "b": True, "c": False}
+
+
+def test_being_first_has_a_probability():
+    # in the only case, a has the smaller median unless seed 2 is drawn twice or more of three: (1/3)³ + 3 (1/3)² (2/3)
+    table = tasks([[1, 2], [1, 2], [3, 2]], solvers=("a", "b"), seeds=3)
+    found = scores.ranking(table, scores.medians)
+    assert list(found["label"]) == ["a", "b"]
+    assert found["first"].sum() == pytest.approx(1)
+    assert found.loc[0, "first"] == pytest.approx(20 / 27, abs=0.04)
+    assert found.loc[0, ["value", "low", "high"]].tolist() == [1, 1, 3]
+    pd.testing.assert_frame_equal(found, scores.ranking(table, scores.medians))  # the same draws
+
+
+def test_cases_are_drawn_apart():
+    # a case with two equal seeds stays as it is, whatever is drawn of it
+    table = tasks([[1, 2], [1, 2], [8, 4], [8, 4]], solvers=("a", "b"))
+    assert len(np.unique(scores.bootstrap(table, lambda values: values.mean(axis=0)), axis=0)) == 1
+
+
+def test_nobody_is_first_where_nothing_was_reached():
+    assert scores.ranking(tasks([[INF, INF]] * 2, solvers=("a", "b")), scores.medians)["first"].tolist() == [0, 0]
+
+
+def test_frameworks_are_compared_on_equal_seeds():
+    values = {("torch", 0): 2.0, ("jax", 0): 1.0, ("torch", 1): 8.0, ("jax", 1): 2.0, ("torch", 2): np.nan,
+              ("jax", 2): 5.0, ("torch", 3): 9.0}  # fmt: skip
+    case = {"campaign": "c", "machine": "m", "case": "one", "label": "kfac"}
+    rows = pd.DataFrame(
+        [case | {"framework": name, "seed": seed, "value": value} for (name, seed), value in values.items()]
+    )
+    (found,) = scores.paired(rows, "value").to_dict("records")
+    assert found["pairs"] == 2
+    assert found["ratio"] == pytest.approx(8**0.5)
+    assert (found["low"], found["high"]) == (pytest.approx(2), pytest.approx(4))
+    assert scores.paired(rows[rows["framework"] == "torch"], "value").empty
