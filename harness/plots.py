@@ -10,6 +10,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure
 
 from harness import store
 from harness.frames import Frames
@@ -105,12 +106,17 @@ def dashes(data: pd.DataFrame) -> dict[str, Any]:
 
 
 def save(grid: sns.FacetGrid, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write a figure in the formats asked for; their paths. The same numbers give the same bytes."""
+    """Write a grid of panels in the formats asked for; their paths."""
+    return write(grid.figure, folder, name, formats)
+
+
+def write(figure: Figure, folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
+    """Write a figure and forget it. The same numbers give the same bytes."""
     paths = [folder / f"{name}.{suffix}" for suffix in formats]
     for path, suffix in zip(paths, formats, strict=True):
         content = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": name}):
-            grid.savefig(content, format=suffix, dpi=150, metadata=UNDATED.get(suffix))
+            figure.savefig(content, format=suffix, dpi=150, bbox_inches="tight", metadata=UNDATED.get(suffix))
         store.replace(path, content.getvalue())
-    plt.close(grid.figure)
+    plt.close(figure)
     return paths

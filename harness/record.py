@@ -190,6 +190,7 @@ class Record(_Strict):
     wall_seconds: Number
     peak_memory: int | None = None  # bytes
     history: tuple[Row, ...] = ()
+    surface: tuple[Number, ...] | None = None  # u at the end on the grid of harness/surface.py, where there is one
     resumed: NonNegativeInt = 0  # times that the run went on from a checkpoint
     provenance: Provenance
     before: Conditions | None = None  # what the machine was like

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import checksums, citable, page, published, score_figures, store
+from harness import checksums, citable, page, published, score_figures, store, surface_figures
 from harness.frames import from_records
 from harness.rules import in_order
 
@@ -28,6 +28,7 @@ def _of(results: published.Results) -> Iterator[Path]:
     for table in tables:
         yield from citable.write(table, source, results.folder / "tables")
     yield from score_figures.make(frames, results.folder / "figures")
+    yield from surface_figures.make(records, results.folder / "figures")
     store.replace(results.folder / "report.html", page.render(frames, records, tables, source))
     yield results.folder / "report.html"
     yield checksums.write(results.folder)

@@ -106,7 +106,7 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
         errorbar=("pi", 50),
         linestyle="none",
         markers=list("os^")[: len(dashes(data))],
-        dodge=0.4,
+        dodge=0.4 if len(dashes(data)) > 1 else False,
         height=4,
     )
     grid.set(xscale="log").set_axis_labels("seconds a step", "").set_titles("{col_name}")

@@ -39,6 +39,7 @@ def reached(frames: Frames, targets: tuple[float, ...] = TARGETS) -> pd.DataFram
         first = history[errors <= target].drop_duplicates("identity")[["identity", "step", "seconds"]]
         found.append(runs.merge(first, on="identity", how="left").assign(target=target))
     rows = pd.concat(found, ignore_index=True).rename(columns={"step": "steps"})
+    rows = rows.astype({"steps": float, "seconds": float})  # where nobody reaches anything they are objects
     rows = rows.assign(total_seconds=rows["seconds"] + rows["before"]).drop(columns=["before", "floor"])
     return rows.sort_values([*CASE, *SOLVER, "seed", "target"], ascending=[True] * 6 + [False], ignore_index=True)
 

@@ -51,6 +51,7 @@ def perform(
 
 def _record(request: Request, training: "Training | None", clock: Clock, **outcome: Any) -> Record:
     backend = training.run.backend if training else None
+    surface = training.surface() if training and outcome["status"] == "finished" else None
     return Record(
         identity=request.identity,
         request=request,
@@ -63,6 +64,7 @@ def _record(request: Request, training: "Training | None", clock: Clock, **outco
         wall_seconds=clock.wall,
         peak_memory=backend.peak_memory() if backend else None,
         history=tuple(training.history) if training else (),
+        surface=surface,
         provenance=provenance.collect(backend.device_name() if backend else None),
         **outcome,
     )

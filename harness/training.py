@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import checkpoint, trees
+from harness import checkpoint, surface, trees
 from harness.ahead import Ahead
 from harness.checkpoint import Checkpoint
 from harness.clock import Clock
@@ -169,6 +169,18 @@ class Training:
                 self.observe()
             except Exception:  # the first error is what the record tells
                 return
+
+    def surface(self) -> tuple[float, ...] | None:
+        """What the network has learned on a grid, to five digits; None where there is no grid or no memory for it."""
+        x = surface.grid(self.run.problem)
+        if x is None:
+            return None
+        with self.clock.section("evaluate"), suppress(Exception):  # the run has its results already
+            u = self.run.backend.to_numpy(
+                self.run.predict(self.params, copied(x, self.request.dtype, self.run.backend, self.clock))
+            )
+            return tuple(float(f"{value:.5g}") for value in u[:, 0])
+        return None
 
     def counters(self) -> dict[str, int]:
         """What the optimizers' line searches have counted."""

@@ -36,6 +36,10 @@ class Descent:
     name: ClassVar[str] = "sgd"
     learning_rate: float = 0.5
     momentum: float = 0.9
+    schedule: str = "constant"  # as a campaign spells SGD out
+    schedule_steps: int | None = None
+    schedule_end: float = 0.01
+    warm_up: float = 0.0
 
     def init(self, objective, params):
         return State(Search(np.array(0), np.array(0)))

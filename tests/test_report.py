@@ -40,7 +40,9 @@ def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(folde
         f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
     )
     assert {name for name in again if name.startswith("figures/")} >= {
-        f"figures/{name}.{suffix}" for name in ("error_over_seconds", "error_over_steps") for suffix in ("pdf", "svg")
+        f"figures/{name}.{suffix}"
+        for name in ("error_over_seconds", "error_over_steps", "solution_poisson_sine_2d_tanh_4", "step_cost")
+        for suffix in ("pdf", "svg")
     }
 
 
