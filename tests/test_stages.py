@@ -13,7 +13,7 @@ from test_verify import complaints, on_cpu, put, seal
 
 import implementations
 import problems
-from harness import campaign, expansion, plausible, presets, rerun, single, sources, store, tables, train
+from harness import campaign, checkpoint, expansion, plausible, presets, rerun, single, sources, store, tables, train
 from harness.campaign import parse
 from harness.errors import CampaignError
 from harness.frames import from_records
@@ -192,6 +192,7 @@ def test_a_stopped_run_goes_on_in_its_stage(steps, tmp_path):
     run, file = stages(0.3), tmp_path / "run.npz"
     with pytest.raises(Stopped):
         Fake().perform(run, checkpoint=file, stop=StopAfter(steps))
+    assert checkpoint.read(file, run.identity).stage == (steps >= 3)
     record, whole = Fake().perform(run, checkpoint=file), Fake().perform(run)
     assert bits(record) == bits(whole)
     assert record.counters == whole.counters
