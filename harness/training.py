@@ -122,9 +122,10 @@ class Training:
         with self.clock.section("train"):
             params, state, losses = self._part.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
+        self.state = state  # at once: the step may have written over the old one, and what it counted is asked for
         self._check([float(self.run.backend.to_numpy(loss)) for loss in losses])
         self._part.optimizer.check(state)
-        self.params, self.state, self.steps = params, state, self.steps + 1
+        self.params, self.steps = params, self.steps + 1
 
     def _redraw(self, number: int) -> None:
         """Take the batch after redraw `number`."""

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from fakes import COMPILE, EVALUATE, STEP, Fake, request
 from own_files import OPTIMIZER
+from small import frameworks
 from test_campaigns import GOOD, read
 from test_resume import StopAfter, bits
 from test_verify import complaints, on_cpu, put, seal
 
 import implementations
 import problems
-from harness import campaign, expansion, plausible, presets, rerun, single, sources, store, tables, train
+from harness import campaign, checkpoint, expansion, plausible, presets, rerun, single, sources, store, tables, train
 from harness.campaign import parse
 from harness.errors import CampaignError
 from harness.frames import from_records
@@ -192,6 +193,7 @@ def test_a_stopped_run_goes_on_in_its_stage(steps, tmp_path):
     run, file = stages(0.3), tmp_path / "run.npz"
     with pytest.raises(Stopped):
         Fake().perform(run, checkpoint=file, stop=StopAfter(steps))
+    assert checkpoint.read(file, run.identity).stage == (steps >= 3)
     record, whole = Fake().perform(run, checkpoint=file), Fake().perform(run)
     assert bits(record) == bits(whole)
     assert record.counters == whole.counters
@@ -246,6 +248,20 @@ def test_ours_end_with_the_same_bits_wherever_they_are_stopped(run, steps, tmp_p
     assert resumed.resumed == 1
     assert bits(resumed) == bits(whole)
     assert resumed.counters == whole.counters
+
+
+@frameworks
+def test_a_factorisation_that_fails_keeps_history_and_counters(framework):
+    """JAX's step has written over the state before it."""
+    singular = {"name": "kfac", "damping": 0.0, "identity_init": False}
+    tables = [{"name": "sgd", "share": 0.5}, singular]
+    case = {"problem": "poisson_sine_2d", "network": "tanh_9_9", "optimizers": {"mine": tables}}
+    given = {"version": "1.0", "steps": 4, "frameworks": [framework], "points": {"interior": 1, "boundary": 1}}
+    (run,) = expansion.requests(parse(given | {"case": [case]}, "mine"), "mine", "mine")
+    record = train.perform(run)
+    assert (record.status, record.steps, record.history[-1].step) == ("failed", 2, 2)
+    assert record.error.startswith("stage 2, kfac: no inverse with damping 0: layer 0 ")
+    assert set(record.counters) == {"stalls", "evaluations"}
 
 
 def test_a_table_tells_stages_and_their_versions_apart():

@@ -196,7 +196,9 @@ def test_the_best_trial_that_ended_well_wins(done):
 
 
 def test_stages_are_tuned_together_and_keep_their_shares(tmp_path):
-    table = 'two = [{ name = "sgd", share = 0.5 }, { name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
+    table = (
+        'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, { name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
+    )
     crew = Crew()
     trials = tune(tmp_path, crew, text=TINY.replace("[[case]]", table, 1), trials=6)
     found = [json.loads(trial["hyperparameters"]) for trial in trials if trial["label"] == "two"]
