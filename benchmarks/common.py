@@ -14,13 +14,9 @@ from typing import Any
 import implementations
 import problems
 from harness.outcome import classify
+from harness.presets import PRESETS
 from harness.timed import Timed, Work
 from harness.widths import WIDTHS as LADDER
-
-try:
-    from harness.presets import PRESETS
-except ModuleNotFoundError:  # asv times commits too that have none
-    PRESETS = ()
 
 FULL = os.environ.get("OPTBENCH_ASV") == "full"  # the bigger grid
 CASES = tomllib.loads((Path(__file__).parent / "quick.toml").read_text(encoding="utf-8"))["case"]
