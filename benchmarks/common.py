@@ -13,7 +13,7 @@ from typing import Any
 
 import implementations
 import problems
-from harness.outcome import classify
+from harness.lack import lacks_memory
 from harness.presets import PRESETS
 from harness.timed import Timed, Work
 from harness.widths import WIDTHS as LADDER
@@ -68,7 +68,7 @@ def served(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Exception as error:
-        if isinstance(error, implementations.FrameworkMissing) or classify(error)[0] == "out-of-memory":
+        if isinstance(error, implementations.FrameworkMissing) or lacks_memory(error):
             raise NotImplementedError(str(error)) from error
         raise
 

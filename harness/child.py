@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from harness.limits import Limits
+from harness.pinning import pin
 from harness.record import Record, Request, Row, Status
 from harness.store import checkpoint
 
@@ -105,12 +106,6 @@ def kernel_kills() -> int:
         counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
         return int(counters.get("oom_kill", 0))
     return 0
-
-
-def pin(threads: int) -> None:
-    """Leave this process so many cores, where the system can; before anything of a framework is imported."""
-    if hasattr(os, "sched_setaffinity"):  # JAX's thread pool has as many threads as the process may use cores
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
 
 
 def _start(reports: Any, threads: int) -> None:

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.child import pin
+from harness.pinning import pin
 
 CALIBRATION = 512  # rows of the square matrices whose product tells what the machine does meanwhile
 

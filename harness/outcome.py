@@ -5,14 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.lack import lacks_memory
 from harness.record import Request, Status
 from implementations.failures import FactorisationFailed
 from problems.own import bare
-
-LACK_OF_MEMORY = (  # in JAX's, PyTorch's and CUDA's words
-    *("RESOURCE_EXHAUSTED", "can't allocate memory", "not enough memory", "out of memory"),
-    *("CUBLAS_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED"),
-)
 
 
 class Diverged(ArithmeticError):
@@ -45,7 +41,7 @@ def classify(error: BaseException) -> tuple[Status, str]:
 
 
 def _classify(error: BaseException) -> tuple[Status, str]:
-    if _lacks_memory(error):
+    if lacks_memory(error):
         return "out-of-memory", _described(error)
     if isinstance(error, Diverged):
         return "diverged", str(error)
@@ -55,11 +51,6 @@ def _classify(error: BaseException) -> tuple[Status, str]:
         return "failed", str(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     return "failed", _described(error) + "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    by_name = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return by_name or any(words in str(error) for words in LACK_OF_MEMORY)
 
 
 def _described(error: BaseException) -> str:

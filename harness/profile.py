@@ -10,7 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 import implementations
-from harness import child, flops
+from harness import flops, pinning
 from harness.timed import Timed, Work, medians
 from implementations.memory import peak_resident_bytes, reset_peak, resident_bytes
 from problems import networks
@@ -54,7 +54,7 @@ class Profile:
 def alone(work: Work, threads: int, seconds: float) -> Profile:
     """The profile in a process of its own: two frameworks' thread pools would share the cores."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=child.pin, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(1, context, initializer=pinning.pin, initargs=(threads,)) as pool:
         return pool.submit(measure, work, seconds).result()
 
 

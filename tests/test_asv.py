@@ -530,3 +530,18 @@ def test_carried_files_are_those_that_asv_names(page):
     assert len(tags) == 10
     # flot is not minified here, stupidtable is a newer version
     assert len(same) == 5
+
+
+# what times another commit must import nothing that this clone's records need: old commits' `problems` do not have it
+NEEDED_BY_A_TIMED_STEP = {
+    *("harness", "harness.accuracy", "harness.foresee", "harness.lack", "harness.measured", "harness.parity"),
+    *("harness.pinning", "harness.presets", "harness.timed", "harness.widths", "harness.work"),
+}
+
+
+def test_what_times_a_commit_imports_little_of_the_harness():
+    modules = "accuracy, calibration, compile, memory, step, width, work"
+    code = f"import sys; from benchmarks import {modules}; from harness import measured, timed, work, accuracy\n"
+    code += "print(*(name for name in sys.modules if name.partition('.')[0] == 'harness'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == NEEDED_BY_A_TIMED_STEP

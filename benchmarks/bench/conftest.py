@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import campaign, child, provenance
+from harness import campaign, pinning, provenance
 from harness.timed import Timed, Work
 from implementations import NAMES, FrameworkMissing
 
@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Before a framework is imported."""
     threads: Any = config.getoption("threads")
-    child.pin(threads)
+    pinning.pin(threads)
     # PyTorch's own forward mode and Inductor call what it deprecates
     config.addinivalue_line("filterwarnings", "default")
 
