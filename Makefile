@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment in .venv with the versions of requirements.lock.
 #   make run    every optimizer in both frameworks on two small problems, about four minutes after the install
-#   make test   the test suite; `make browser` before it installs Chromium (Debian, as root) for the tests of the page
+#   make test   the test suite, `make test-all` with the slow ones; `make browser` before it installs Chromium (Debian, as root) for the tests of the page
 #   make bench  frameworks side by side: steps and their parts, a table a problem and optimizer: docs/benchmarking.md
 #   make lint   formatting, style, imports, types
 #   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
@@ -24,12 +24,15 @@ SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
 THREADS ?= 1
 JSON ?= results/local/bench.json
 
-.PHONY: run test browser lint bench asv asv-publish asv-regressions asv-selftest
+.PHONY: run test test-all browser lint bench asv asv-publish asv-regressions asv-selftest
 
 run: $(INSTALLED)
 	$(BIN)/optbench run quick
 
 test: $(INSTALLED)
+	$(PINNED) $(BIN)/pytest -n 2 -q -m "not slow"
+
+test-all: $(INSTALLED)
 	$(PINNED) $(BIN)/pytest -n 2 -q
 
 bench: $(INSTALLED)

@@ -51,9 +51,10 @@ def uninterrupted(tmp_path_factory):
     return results(folder)
 
 
-def test_fifty_kills_lose_nothing_and_double_nothing(uninterrupted, tmp_path):
+@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
+def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN)
-    instants = np.random.default_rng(7).uniform(0.2, 3.2, size=50)
+    instants = np.random.default_rng(7).uniform(0.2, 3.2, size=kills)
     for seconds in instants:
         campaign = start(tmp_path)
         time.sleep(seconds)
