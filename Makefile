@@ -1,5 +1,5 @@
 # Every target does all its own set-up: a virtual environment in .venv with the versions of requirements.lock.
-#   make run    every optimizer in both frameworks on two small problems, about four minutes after the install
+#   make run    every optimizer in both frameworks on two small problems, about five minutes after the install
 #   make test   the test suite, `make test-all` with the slow ones; `make browser` before it installs Chromium (Debian, as root) for the tests of the page
 #   make bench  frameworks side by side: steps and their parts, a table a problem and optimizer: docs/benchmarking.md
 #   make lint   formatting, style, imports, types
