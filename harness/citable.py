@@ -12,9 +12,8 @@ from tabulate import tabulate
 from harness import scores, store
 from harness.frames import Frames
 from harness.record import Record
-from harness.scores import CASE, SOLVER, TARGETS
+from harness.scores import BEFORE, CASE, SOLVER, TARGETS
 
-TOTAL = ["setup_seconds", "compile_seconds", "warm_up_seconds", "train_seconds"]
 LATEX = {"–": "--", "≤": r"$\le$", "×": r"$\times$"}  # what pdflatex does not know
 NAMES = {"label": "optimizer"}
 
@@ -74,11 +73,7 @@ def make(frames: Frames) -> list[Table]:
 
 def errors(frames: Frames) -> Table:
     """What each solver reaches in its budget, and how probably it is first."""
-    runs: Any = frames.runs
-    final = runs["relative_l2"].clip(lower=runs["floor"]).where(runs["status"] == "finished")
-    runs = runs.assign(final=final, total_seconds=runs[TOTAL].sum(axis=1))
-    runs = runs.assign(ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0))
-    parts = []
+    parts, runs = [], _measured(frames)
     for _, group in runs.groupby(CASE):
         ranked = scores.ranking(scores.by_task(group, "final"), scores.medians)
         solvers = group.groupby(SOLVER, sort=False)
@@ -117,6 +112,17 @@ def errors(frames: Frames) -> Table:
     return Table("errors", title, data, shown)
 
 
+def _measured(frames: Frames) -> Any:
+    """Runs with their final error, where they finished, and their seconds; no error is below the reference's."""
+    runs: Any = frames.runs
+    return runs.assign(
+        final=runs["relative_l2"].clip(lower=runs["floor"]).where(runs["status"] == "finished"),
+        ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0),
+        overhead=runs[BEFORE].sum(axis=1),
+        total_seconds=runs[[*BEFORE, "train_seconds"]].sum(axis=1),
+    )
+
+
 def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
     """How soon each solver reaches each target."""
     data: Any = scores.times(reached)
@@ -140,7 +146,7 @@ def rankings(reached: Any) -> Table:
     """Areas under the performance profiles of each target, over all cases and seeds."""
     parts = []
     for target in TARGETS:
-        table = scores.by_task(reached[np.isclose(reached["target"], target, rtol=1e-6)], "total_seconds")
+        table = scores.to_target(reached, target)
         if not np.isfinite(table.to_numpy()).any():
             continue
         ranked = scores.ranking(table, _smallest_is_largest_area)
@@ -177,12 +183,7 @@ def _smallest_is_largest_area(values: np.ndarray) -> np.ndarray:
 
 def frameworks(frames: Frames) -> Table:
     """PyTorch over JAX on equal seeds."""
-    runs: Any = frames.runs
-    runs = runs.assign(
-        final=runs["relative_l2"].clip(lower=runs["floor"]).where(runs["status"] == "finished"),
-        ms_per_step=runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0),
-        overhead=runs[TOTAL[:-1]].sum(axis=1),
-    )
+    runs = _measured(frames)
     what = {"ms_per_step": "seconds a step", "overhead": "set-up, compilation, warm-up", "final": "final error"}
     data: Any = pd.concat(
         [scores.paired(runs, column).assign(what=words) for column, words in what.items()], ignore_index=True

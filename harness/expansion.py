@@ -109,7 +109,7 @@ class Expansion:
 
     def _stages(self, where: Where, table: OptimizerTable, stages: list[StageTable]) -> dict[str, Any]:
         """Several, one after the other."""
-        for key, value in ({"name": table.name} if table.name else {} | (table.model_extra or {})).items():
+        for key, value in (({"name": table.name} if table.name else {}) | (table.model_extra or {})).items():
             message = "is not for a table with stages: each of them has a name and hyperparameters of its own"
             raise CampaignError(self.source, (*where, key), message, value=value)
         if len(stages) < 2:

@@ -13,9 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import plots
-from harness.citable import TOTAL, Source, Table
+from harness.citable import Source, Table
 from harness.frames import Frames
 from harness.record import Record, Request
+from harness.scores import BEFORE
 
 TEMPLATE = Path(str(files("harness"))) / "template"
 POINTS = 120  # rows of a run's history that the page has at most
@@ -91,12 +92,14 @@ def citation(source: Source) -> str:
 
 
 def command(request: Request) -> str:
-    """What repeats a run."""
+    """What repeats a run; one of stages is in no single command, but its campaign has it."""
+    if request.stages:
+        return "optbench run campaign.toml"
     budget = f"--steps {request.steps}" if request.steps else f"--seconds {request.seconds:g}"
     words = ["optbench", "run", "--problem", request.problem, "--network", request.network]
     words += ["--optimizer", request.optimizer, "--framework", request.framework, "--seed", str(request.seed)]
     words += [*budget.split(), "--interior", str(request.points.interior), "--boundary", str(request.points.boundary)]
-    words += ["--resample-every", str(request.resample_every), "--dtype", request.dtype]
+    words += ["--resample-every", str(request.resample_every), "--precision", request.precision]
     for name, value in request.hyperparameters.items():
         words += ["--set", f"{name}={json.dumps(value)}"] if value is not None else []
     return shlex.join(words)
@@ -135,7 +138,7 @@ def _run(record: Record, row: dict[str, Any]) -> dict[str, Any]:
         "status": record.status,
         "facts": facts,
         "command": command(record.request),
-        "history": _history(record, sum(row[name] for name in TOTAL[:-1] if np.isfinite(row[name]))),
+        "history": _history(record, sum(row[name] for name in BEFORE if np.isfinite(row[name]))),
     }
 
 

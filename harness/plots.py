@@ -53,27 +53,20 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
 
     Without a step that took time there is nothing to draw and no path.
     """
-    panels = frames.runs["case"] + frames.runs["parameters"].map(" (D = {:,})".format)
-    described = frames.runs.assign(panel=panels)[["identity", "panel", "optimizer", "framework", "floor"]]
+    described = frames.runs.assign(panel=panels(frames.runs))[["identity", "panel", "optimizer", "framework", "floor"]]
     data: Any = frames.history.merge(described, on="identity").query("seconds > 0")
     data = data.assign(relative_l2=data["relative_l2"].clip(lower=data["floor"]))
     if data.empty:
         return []
-    palette = colours(data)
     grid = sns.relplot(
         data,
         x="seconds",
         y="relative_l2",
-        hue="optimizer",
-        hue_order=list(palette),
-        palette=palette,
-        style="framework",
-        style_order=list(dashes(data)),
-        dashes=dashes(data),
+        **styles(data),
         units="identity",
         estimator=None,
         col="panel",
-        col_wrap=min(3, len(set(panels))),
+        col_wrap=min(3, len(set(described["panel"]))),
         kind="line",
         height=4,
     )
@@ -85,6 +78,24 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
             FLOOR, (0.02, floor), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
         )
     return save(grid, folder, "error_over_seconds")
+
+
+def panels(runs: Any) -> Any:
+    """What a run's panel is called: its case and D."""
+    return runs["case"] + runs["parameters"].map(" (D = {:,})".format)
+
+
+def styles(data: pd.DataFrame) -> dict[str, Any]:
+    """A colour an optimizer, a dash a framework, the same in every figure."""
+    palette, styles = colours(data), dashes(data)
+    return {
+        "hue": "optimizer",
+        "hue_order": list(palette),
+        "palette": palette,
+        "style": "framework",
+        "style_order": list(styles),
+        "dashes": styles,
+    }
 
 
 def colours(data: pd.DataFrame) -> dict[str, str]:

@@ -9,7 +9,7 @@ import seaborn as sns
 
 from harness import scores
 from harness.frames import Frames
-from harness.plots import colours, dashes, save
+from harness.plots import dashes, panels, save, styles
 
 FORMATS = ("pdf", "svg")
 GRID = 60  # places on the horizontal axis at which runs are compared
@@ -32,7 +32,7 @@ def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
         data,
         x=axis,
         y="relative_l2",
-        **_styles(data),
+        **styles(data),
         estimator="median",
         errorbar=("pi", 50),
         col="panel",
@@ -47,7 +47,7 @@ def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
 def on_grid(frames: Frames, axis: str) -> pd.DataFrame:
     """What each run had last recorded at common places, while it went on: medians need all seeds at one place."""
     runs: Any = frames.runs
-    runs = runs.assign(panel=runs["case"] + runs["parameters"].map(" (D = {:,})".format))
+    runs = runs.assign(panel=panels(runs))
     named = runs[["identity", "panel", "label", "framework", "seed", "floor"]].rename(columns={"label": "optimizer"})
     parts = []
     history: Any = frames.history[frames.history[axis] > 0].merge(named, on="identity")
@@ -69,14 +69,14 @@ def profiles(frames: Frames, folder: Path) -> list[Path]:
     if met.empty:
         return []
     target = max(PROFILED, met.min())
-    table = scores.by_task(reached[np.isclose(reached["target"], target, rtol=1e-6)], "total_seconds")
+    table = scores.to_target(reached, target)
     data = scores.profile(table).rename(columns={"label": "optimizer"})
     if data.empty:
         return []
     last = data.sort_values("ratio").groupby(["optimizer", "framework"], sort=False).tail(1)
     data = pd.concat([data, last.assign(ratio=max(scores.FAR, data["ratio"].max()))])  # a share stays to the right
     grid = sns.relplot(
-        data, x="ratio", y="share", **_styles(data), kind="line", drawstyle="steps-post", errorbar=None, height=4.5
+        data, x="ratio", y="share", **styles(data), kind="line", drawstyle="steps-post", errorbar=None, height=4.5
     )
     grid.set(xscale="log", ylim=(0, 1.02))
     grid.set_axis_labels("seconds with compilation, over the fastest's", f"share of runs at {target:.0e}")
@@ -88,7 +88,7 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
     runs: Any = frames.runs
     data = runs[runs["steps"] > 0].assign(
         seconds=lambda rows: rows["train_seconds"] / rows["steps"],
-        panel=lambda rows: rows["case"] + rows["parameters"].map(" (D = {:,})".format),
+        panel=panels,
     )
     if data.empty:
         return []
@@ -111,16 +111,3 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
     )
     grid.set(xscale="log").set_axis_labels("seconds a step", "").set_titles("{col_name}")
     return save(grid, folder, "step_cost", FORMATS)
-
-
-def _styles(data: pd.DataFrame) -> dict[str, Any]:
-    """A colour an optimizer, a dash a framework, the same in every figure."""
-    palette, styles = colours(data), dashes(data)
-    return {
-        "hue": "optimizer",
-        "hue_order": list(palette),
-        "palette": palette,
-        "style": "framework",
-        "style_order": list(styles),
-        "dashes": styles,
-    }

@@ -16,6 +16,7 @@ from harness.frames import Frames
 TARGETS = tuple(10.0**-power for power in range(1, 7))  # of the relative L2 error
 CASE = ["campaign", "machine", "case"]
 SOLVER = ["label", "framework"]
+BEFORE = ["setup_seconds", "compile_seconds", "warm_up_seconds"]  # a run's first step
 FAR = 10.0  # times the fastest: where a performance profile's area ends
 RESAMPLES = 1000
 LEVEL = 0.95  # of every interval
@@ -30,7 +31,7 @@ def reached(frames: Frames, targets: tuple[float, ...] = TARGETS) -> pd.DataFram
     below the accuracy of the problem's reference, and one that is not a number reaches nothing.
     """
     runs: Any = frames.runs
-    before = runs[["setup_seconds", "compile_seconds", "warm_up_seconds"]].fillna(0).sum(axis=1)
+    before = runs[BEFORE].fillna(0).sum(axis=1)
     runs = runs[["identity", *CASE, *SOLVER, "seed", "floor"]].assign(before=before)
     history: Any = frames.history.merge(runs[["identity", "floor"]], on="identity").sort_values("step", kind="stable")
     errors = history["relative_l2"].clip(lower=history["floor"])
@@ -67,6 +68,11 @@ def by_task(rows: Any, column: str) -> pd.DataFrame:
     """A column's values, a row a task and a column a solver; infinite where it is not a number or was not run."""
     table = rows.groupby([*CASE, "seed", *SOLVER])[column].min().unstack(SOLVER)
     return table.sort_index(axis=1).fillna(np.inf)
+
+
+def to_target(reached: Any, target: float, column: str = "total_seconds") -> pd.DataFrame:
+    """The same of the rows of one target."""
+    return by_task(reached[np.isclose(reached["target"], target, rtol=1e-6)], column)
 
 
 def profile(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from fakes import Fake, request
 from made_up_results import folder_of
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from harness import citable, page, store
@@ -96,6 +97,8 @@ def test_a_command_repeats_the_run():
     assert words[:4] == ["optbench", "run", "--problem", "poisson_sine_2d"]
     assert "learning_rate=0.5" in words
     assert words[words.index("--steps") + 1] == "10"
+    options = {option for command in get_command(app).commands["run"].params for option in command.opts}
+    assert {word for word in words if word.startswith("--")} <= options
 
 
 def test_a_place_without_results_is_said(tmp_path):
