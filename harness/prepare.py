@@ -12,7 +12,7 @@ import problems
 from harness import sources, trees
 from harness.clock import Clock
 from harness.foresee import foresee
-from harness.outcome import Refused, stage
+from harness.outcome import Refused, TimedOut, stage
 from harness.precision import NO_TF32
 from harness.record import Request
 from implementations import named
@@ -46,12 +46,14 @@ class Prepared:
     sample: Callable[[int], Batch]  # from the number of a redraw to its points and targets, in NumPy
 
 
-def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf) -> Prepared:
+def prepare(
+    request: Request, framework: Any, clock: Clock, memory: float = math.inf, least_steps: int = 0
+) -> Prepared:
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
-    InvalidFile where a file of the user's own is not what it was when the run was asked for; Refused where it asks for
-    TF32 without a GPU.
+    TimedOut where a warm step shows that its seconds have no room for `least_steps`; InvalidFile where a file of the
+    user's own is not what it was when the run was asked for; Refused where it asks for TF32 without a GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)
@@ -88,7 +90,9 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
     )
     for number, part in enumerate(parts):
         with stage(request, number):
+            before = clock.seconds["warm_up"]
             params = _warmed(prepared, part, params, clock)
+            _has_room(request, clock.seconds["warm_up"] - before, least_steps)
     return prepared
 
 
@@ -100,6 +104,12 @@ def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> Any:
         # with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
         params, _ = _call_once(run, part, params, state)
     return params
+
+
+def _has_room(request: Request, step: float, least: int) -> None:
+    """Raise TimedOut where a budget of seconds is over before so many steps."""
+    if request.seconds and least * step > request.seconds:
+        raise TimedOut(f"a step takes {step:.3g} s, and {request.seconds:g} s have no room for {least} of them")
 
 
 def _call_once(run: Prepared, part: Part, params: Any, state: Any) -> tuple[Any, Any]:
