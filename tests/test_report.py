@@ -15,7 +15,7 @@ from harness.__main__ import app
 from harness.frames import from_records
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TABLES = ["errors", "frameworks", "rankings", "targets_seconds", "targets_total_seconds"]
+TABLES = ["errors", "frameworks", "headline", "rankings", "targets_seconds", "targets_total_seconds"]
 
 
 @pytest.fixture(scope="module")
