@@ -339,6 +339,7 @@ def scale(
     frameworks = framework or implementations.installed()
     plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, **limits)
     folder, console = store.folder(results, "scale"), Console()
+    scales.keep(plan, folder)
     runner.run(expansion.requests(plan, "scale", "scale"), _crew(plan, folder, None, None, console), folder, console)
     scales.report(folder, console)
 

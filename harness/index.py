@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from harness import asv, published, reports, store
 from harness.errors import CampaignError
 from harness.published import Results
+from harness.tuned import CHOSEN, TRIALS
 
 HEAD = """# Results
 
@@ -39,7 +42,17 @@ def _campaigns(place: Path) -> Iterator[str]:
         return
     for results in found:
         if OURS not in results.folder.relative_to(place).parts:
-            yield _campaign(results, place)
+            kind = next((part for mark, part in OTHERS.items() if (results.folder / mark).is_file()), _campaign)
+            yield kind(results, place)
+
+
+def _tuning(results: Results, place: Path) -> str:
+    folder, name = results.folder, results.folder.parent.parent.name
+    there = folder.relative_to(place).as_posix()
+    return (
+        f"## {name}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), [what was chosen]({there}/{CHOSEN}); "
+        f"[docs/tuning.md](../docs/tuning.md).\n"
+    )
 
 
 def _campaign(results: Results, place: Path) -> str:
@@ -56,6 +69,23 @@ def _campaign(results: Results, place: Path) -> str:
         f"{headline.read_text(encoding='utf-8')}\n"
         f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
     )
+
+
+def _scale(results: Results, place: Path) -> str:
+    folder = results.folder
+    there = folder.relative_to(place).as_posix()
+    measured = pd.read_csv(folder / "scale.csv")
+    statuses = Counter(measured["status"])
+    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    return (
+        f"## How a step's cost grows with D on {folder.name}\n\n"
+        f"{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. [Every measurement]({there}/scale.csv), "
+        f"[exponents]({there}/exponents.csv), [crossovers]({there}/crossovers.csv); `optbench scale`, "
+        f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
+    )
+
+
+OTHERS = {TRIALS: _tuning, "scale.csv": _scale}  # what is no report of a campaign, by a file that it leaves
 
 
 def _links(folder: Path, place: Path) -> str:
