@@ -130,8 +130,8 @@ def headline(frames: Frames) -> Table:
             row[case] = " / ".join(map(_cell, cells)) or "not run"
         rows.append(row)
     title = (
-        f"Relative L2 error at the end of the budget, {' / '.join(frameworks)}: medians over seeds of the finished runs, "
-        "the smallest of a case in bold; in brackets how many finished where not all did."
+        f"Relative L2 error at the end of the budget, {' / '.join(frameworks)}: medians over seeds of the finished "
+        "runs, the smallest of a case in bold; in brackets how many finished where not all did."
     )
     data = medians.drop(columns="rank").rename(columns={"median": "relative_l2", "count": "finished", "size": "runs"})
     return Table("headline", title, data.reset_index(), pd.DataFrame(rows))
@@ -147,8 +147,9 @@ def beside_the_paper(data: pd.DataFrame) -> Table:
     """The paper's recorded run and ours."""
     title = (
         "The paper's recorded run | ours, on the same problem, network and optimizer: absolute L2 error (root mean "
-        "square) at the end, seconds and steps of the budget, seconds until the absolute error was first recorded at or "
-        "below a target; theirs on an NVIDIA RTX 6000 with evaluation and logging in the clock, ours medians over seeds."
+        "square) at the end, seconds and steps of the budget, seconds until the absolute error was first recorded at "
+        "or below a target; theirs on an NVIDIA RTX 6000 with evaluation and logging in the clock, ours medians over "
+        "seeds."
     )
     return Table("against_the_paper", title, data, against.shown(data))
 

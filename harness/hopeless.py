@@ -24,7 +24,9 @@ class Hopeless:
         """The requests that are worth doing; the records of the others are kept in `skipped`."""
         for request in requests:
             if shown := self._shown.get(_without_seed(request)):
-                self.skipped.append(lost(request, "timed-out", f"not done, as seed {shown.request.seed}: {shown.error}"))
+                self.skipped.append(
+                    lost(request, "timed-out", f"not done, as seed {shown.request.seed}: {shown.error}")
+                )
             else:
                 yield request
 

@@ -15,10 +15,10 @@ from harness.tuned import CHOSEN, TRIALS
 HEAD = """# Results
 
 Written by `optbench index {place}`. `<campaign>/<machine>/` holds what is published: raw records in `runs/`, and what
-`optbench report` makes of them: `tables/` (CSV, Markdown, LaTeX), `figures/` (PDF, SVG) and `report.html`, in which tables can be
-sorted and filtered and every run is found with the command that repeats it. `optbench verify {place}` checks all of it.
-To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it is never
-published.
+`optbench report` makes of them: `tables/` (CSV, Markdown, LaTeX), `figures/` (PDF, SVG) and `report.html`, in which
+tables can be sorted and filtered and every run is found with the command that repeats it. `optbench verify` checks all
+of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it is
+never published.
 """
 OURS = "local"  # never published
 
@@ -79,8 +79,8 @@ def _scale(results: Results, place: Path) -> str:
     told = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
     return (
         f"## How a step's cost grows with D on {folder.name}\n\n"
-        f"{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. [Every measurement]({there}/scale.csv), "
-        f"[exponents]({there}/exponents.csv), [crossovers]({there}/crossovers.csv); `optbench scale`, "
+        f"{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
+        f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), [crossovers]({there}/crossovers.csv); `optbench scale`, "
         f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
     )
 
@@ -102,9 +102,8 @@ def _costs(place: Path) -> Iterator[str]:
         figures = [f"![{name}](asv/{folder.name}/{name}.png)" for name in _figures(folder)]
         yield (
             f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by asv: `make asv`, "
-            f"[docs/asv.md](../docs/asv.md); tables and figures by `optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n"
-            + "\n".join(figures)
-            + "\n"
+            "[docs/asv.md](../docs/asv.md); tables and figures by "
+            f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n" + "\n".join(figures) + "\n"
         )
 
 
@@ -123,6 +122,6 @@ def _benchmarks(place: Path) -> Iterator[str]:
     if files:
         links = ", ".join(f"[{file.stem}](bench/{file.name})" for file in files)
         yield (
-            f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, `make bench JSON={place}/bench/<machine>.json`; "
-            "[docs/benchmarking.md](../docs/benchmarking.md).\n"
+            f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, "
+            f"`make bench JSON={place}/bench/<machine>.json`; [docs/benchmarking.md](../docs/benchmarking.md).\n"
         )

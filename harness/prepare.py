@@ -46,9 +46,7 @@ class Prepared:
     sample: Callable[[int], Batch]  # from the number of a redraw to its points and targets, in NumPy
 
 
-def prepare(
-    request: Request, framework: Any, clock: Clock, memory: float = math.inf, least_steps: int = 0
-) -> Prepared:
+def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf, least_steps: int = 0) -> Prepared:
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
