@@ -100,7 +100,8 @@ def run(
         precisions.possible(plan, source)
     # the machines of a cluster may differ from this one
     folder = store.folder(results, name) if scheduler is None else results / name / "cluster"
-    runner.run(requests, _crew(plan, folder, scheduler, workers, console), folder, console, rerun, file)
+    crew = _crew(plan, folder, scheduler, workers, console)
+    runner.run(requests, crew, folder, console, rerun, file, plan.least_steps or 0)
 
 
 @app.command()
@@ -182,6 +183,16 @@ def report(
 
     for written in reports.make(path):
         typer.echo(f"written: {written}")
+
+
+@app.command()
+def index(
+    path: Annotated[Path, typer.Argument(help="The folder of all results.")] = Path("results"),
+) -> None:
+    """Write the README of a folder of results: what is published in it, the headline tables, how each was made."""
+    from harness import index
+
+    typer.echo(f"written: {index.write(path)}")
 
 
 @app.command()
@@ -328,6 +339,7 @@ def scale(
     frameworks = framework or implementations.installed()
     plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, **limits)
     folder, console = store.folder(results, "scale"), Console()
+    scales.keep(plan, folder)
     runner.run(expansion.requests(plan, "scale", "scale"), _crew(plan, folder, None, None, console), folder, console)
     scales.report(folder, console)
 

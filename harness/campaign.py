@@ -120,6 +120,7 @@ class Campaign(Table):
     threads: PositiveInt = 1  # cores a run
     limit: Positive | None = None  # wall-clock seconds a run
     memory: Positive | None = None  # GB a run
+    least_steps: PositiveInt | None = None  # a run whose seconds have no room for so many is timed out at once
     checkpoint: Positive = 60.0  # seconds between two checkpoints of a run
     precision: Precision = "float64"
     seeds: Seeds = [0]

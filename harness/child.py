@@ -122,7 +122,8 @@ def _perform(request: Request, limits: Limits) -> Record:
     from harness.training import Terms
 
     file = checkpoint(limits.checkpoints, request.identity) if limits.checkpoints else None
-    terms = Terms(limits.seconds, limits.memory, file, limits.interval, report=_Reporter(), stop=_stop.is_set)
+    given = limits.seconds, limits.memory, limits.least_steps, file, limits.interval
+    terms = Terms(*given, report=_Reporter(), stop=_stop.is_set)
     return perform(request, terms)
 
 

@@ -1,7 +1,8 @@
 """Tables to cite: numbers as CSV, text as Markdown and LaTeX, with a caption that says what they were made from."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,12 +10,13 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from harness import scores, store
+from harness import against, scores
 from harness.frames import Frames
 from harness.record import Record
 from harness.scores import BEFORE, CASE, SOLVER, TARGETS
 
 LATEX = {"–": "--", "≤": r"$\le$", "×": r"$\times$"}  # what pdflatex does not know
+BOLD = re.compile(r"\*\*(.+?)\*\*")  # as Markdown has it
 NAMES = {"label": "optimizer"}
 
 
@@ -61,13 +63,15 @@ def source(records: Sequence[Record], folder: Path) -> Source:
 
 def make(frames: Frames) -> list[Table]:
     """All tables of a campaign."""
-    reached = scores.reached(frames)
+    reached, paper = scores.reached(frames), against.compare(frames)
     return [
         errors(frames),
+        headline(frames),
         targets(reached, "seconds", "optimizer seconds"),
         targets(reached, "total_seconds", "seconds with set-up, compilation and warm-up"),
         rankings(reached),
         frameworks(frames),
+        *([beside_the_paper(paper)] if len(paper) else []),
     ]
 
 
@@ -110,6 +114,44 @@ def errors(frames: Frames) -> Table:
         "the probability of having the smallest median of the case (a bootstrap in which a failed run is last)."
     )
     return Table("errors", title, data, shown)
+
+
+def headline(frames: Frames) -> Table:
+    """Every optimizer on every case in a line."""
+    runs = _measured(frames)
+    frameworks = sorted(set(runs["framework"]), reverse=True)
+    medians = runs.groupby(["case", "label", "framework"], sort=False)["final"].agg(["median", "count", "size"])
+    medians["rank"] = medians["median"].groupby("case").rank()
+    rows = []
+    for label in dict.fromkeys(runs["label"]):
+        row = {"optimizer": label}
+        for case in dict.fromkeys(runs["case"]):
+            cells = [medians.loc[(case, label, name)] for name in frameworks if (case, label, name) in medians.index]
+            row[case] = " / ".join(map(_cell, cells)) or "not run"
+        rows.append(row)
+    title = (
+        f"Relative L2 error at the end of the budget, {' / '.join(frameworks)}: medians over seeds of the finished "
+        "runs, the smallest of a case in bold; in brackets how many finished where not all did."
+    )
+    data = medians.drop(columns="rank").rename(columns={"median": "relative_l2", "count": "finished", "size": "runs"})
+    return Table("headline", title, data.reset_index(), pd.DataFrame(rows))
+
+
+def _cell(found: Any) -> str:
+    text = _number(found["median"], ".1e")
+    text = f"**{text}**" if found["rank"] == 1 else text
+    return text if found["count"] == found["size"] else f"{text} ({found['count']:.0f}/{found['size']:.0f})"
+
+
+def beside_the_paper(data: pd.DataFrame) -> Table:
+    """The paper's recorded run and ours."""
+    title = (
+        "The paper's recorded run | ours, on the same problem, network and optimizer: absolute L2 error (root mean "
+        "square) at the end, seconds and steps of the budget, seconds until the absolute error was first recorded at "
+        "or below a target; theirs on an NVIDIA RTX 6000 with evaluation and logging in the clock, ours medians over "
+        "seeds."
+    )
+    return Table("against_the_paper", title, data, against.shown(data))
 
 
 def _measured(frames: Frames) -> Any:
@@ -201,19 +243,16 @@ def frameworks(frames: Frames) -> Table:
     return Table("frameworks", title, data, names.join(shown.drop(columns=keys)))
 
 
-def write(table: Table, source: Source, folder: Path) -> Iterator[Path]:
-    """The table's three files."""
+def texts(table: Table, source: Source) -> dict[str, str]:
+    """What the table's three files hold, by their names; numbers to eight digits."""
     caption = f"{table.title} {source.text}"
     rows = _without_repeats(table.shown)
     markdown = tabulate(rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
-    texts = {
-        "csv": f"# {caption}\n{table.data.to_csv(index=False)}",
-        "md": f"{markdown}\n\n{caption}\n",
-        "tex": latex(rows, caption, table.name),
+    return {
+        f"{table.name}.csv": f"# {caption}\n{table.data.to_csv(index=False, float_format='%.8g')}",
+        f"{table.name}.md": f"{markdown}\n\n{caption}\n",
+        f"{table.name}.tex": latex(rows, caption, table.name),
     }
-    for suffix, text in texts.items():
-        store.replace(folder / f"{table.name}.{suffix}", text)
-        yield folder / f"{table.name}.{suffix}"
 
 
 def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
@@ -222,7 +261,7 @@ def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
     text = rows.to_latex(index=False, escape=True, longtable=True, caption=escaped, label=f"tab:{name}")
     for character, command in LATEX.items():
         text = text.replace(character, command)
-    return text
+    return BOLD.sub(r"\\textbf{\1}", text)
 
 
 def _names(data: Any) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Figures of what a step costs: over the parameters, over the commits."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def cost_over_parameters(
     folder: Path,
     memory: float = np.nan,
     crossed: pd.DataFrame = NONE,
+    name: str = "cost_over_parameters",
+    formats: Sequence[str] = ("png", "svg"),
 ) -> list[Path]:
     """Draw seconds a step over D, a panel a framework, a line an optimizer; the paths, none where no step was done.
 
@@ -57,10 +60,10 @@ def cost_over_parameters(
         crosses = ends(axes, measured[measured["framework"] == framework], colours)
         references(axes, fitted, memory)
         handles = [*_lines(data, fitted, framework), *crosses, *rings(axes, crossed, framework)]
-        title = "exponent of D with its 95 % interval"
+        title = "exponent of D with its 95 % interval" if len(fitted) else None
         below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.13), "frameon": False}
         axes.legend(handles=handles, title=title, ncols=2, fontsize="small", alignment="left", **below)
-    return plots.save(grid, folder, "cost_over_parameters")
+    return plots.save(grid, folder, name, formats)
 
 
 def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:

@@ -19,6 +19,7 @@ class Limits:
     memory: float = math.inf  # bytes
     checkpoints: Path | None = None  # their folder
     interval: float = math.inf  # seconds between two of a run's checkpoints
+    least_steps: int = 0  # that a budget of seconds must have room for
 
 
 def of(campaign: Campaign, folder: Path) -> Limits:
@@ -30,4 +31,5 @@ def of(campaign: Campaign, folder: Path) -> Limits:
         1e9 * (campaign.memory or math.inf),
         checkpoints(folder),
         campaign.checkpoint,
+        campaign.least_steps or 0,
     )

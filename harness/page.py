@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import plots
-from harness.citable import Source, Table
+from harness.citable import BOLD, Source, Table
 from harness.frames import Frames
 from harness.record import Record, Request
 from harness.scores import BEFORE
@@ -170,7 +170,7 @@ def _sort(value: float) -> float | str:
 
 def _plain(table: Table) -> dict[str, Any]:
     heading = table.name.replace("_", " ").capitalize()
-    rows = table.shown.astype(str).to_numpy().tolist()
+    rows = [[BOLD.sub(r"\1", str(cell)) for cell in row] for row in table.shown.to_numpy().tolist()]
     return {"name": table.name, "heading": heading, "title": table.title, "columns": list(table.shown), "rows": rows}
 
 

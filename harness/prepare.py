@@ -12,7 +12,7 @@ import problems
 from harness import sources, trees
 from harness.clock import Clock
 from harness.foresee import foresee
-from harness.outcome import Refused, stage
+from harness.outcome import Refused, TimedOut, stage
 from harness.precision import NO_TF32
 from harness.record import Request
 from implementations import named
@@ -46,12 +46,12 @@ class Prepared:
     sample: Callable[[int], Batch]  # from the number of a redraw to its points and targets, in NumPy
 
 
-def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf) -> Prepared:
+def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf, least_steps: int = 0) -> Prepared:
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
-    InvalidFile where a file of the user's own is not what it was when the run was asked for; Refused where it asks for
-    TF32 without a GPU.
+    TimedOut where a warm step shows that its seconds have no room for `least_steps`; InvalidFile where a file of the
+    user's own is not what it was when the run was asked for; Refused where it asks for TF32 without a GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)
@@ -88,25 +88,35 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
     )
     for number, part in enumerate(parts):
         with stage(request, number):
-            params = _warmed(prepared, part, params, clock)
+            params, seconds = _warmed(prepared, part, params, clock)
+            _has_room(request, seconds, least_steps)
     return prepared
 
 
-def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> Any:
-    """Compile and warm up a part; the parameters after its steps, which the next one is warmed up with."""
+def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, float]:
+    """Compile and warm up a part by calling all that the loop calls; what comes of it is not part of the run.
+
+    Returns the parameters after its steps, which the next part is warmed up with, and a warm step's seconds.
+    """
     with clock.section("compile"):
-        params, state = _call_once(run, part, params, part.init(params))
-    with clock.section("warm_up"):
-        # with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
-        params, _ = _call_once(run, part, params, state)
-    return params
+        state = part.init(params)
+    taken = 0.0
+    # twice, with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
+    for section in ("compile", "warm_up"):
+        before = clock.seconds[section]
+        with clock.section(section):
+            params, state, losses = part.step(params, state, run.batch)
+            run.backend.wait((params, state, losses))
+        taken = clock.seconds[section] - before
+        with clock.section(section):
+            run.backend.wait((run.losses(params, run.batch), run.predict(params, run.points)))
+    return params, taken
 
 
-def _call_once(run: Prepared, part: Part, params: Any, state: Any) -> tuple[Any, Any]:
-    """Call all that the loop calls; what comes of it is not part of the run."""
-    results = part.step(params, state, run.batch), run.losses(params, run.batch), run.predict(params, run.points)
-    run.backend.wait(results)
-    return results[0][:2]
+def _has_room(request: Request, step: float, least: int) -> None:
+    """Raise TimedOut where a budget of seconds is over before so many steps."""
+    if request.seconds and least * step > request.seconds:
+        raise TimedOut(f"a step takes {step:.3g} s, and {request.seconds:g} s have no room for {least} of them")
 
 
 def _sample(request: Request, problem: Problem, index: int) -> Batch:

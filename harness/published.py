@@ -58,6 +58,16 @@ def question(request: Request) -> str:
     return request.model_copy(update={**none, "problem_version": 0, "files": {}, "stages": stages}).identity
 
 
+def in_order(results: Results) -> list[Record]:
+    """The records in the campaign's order, with the campaign's labels."""
+    found = {question(record.request): record for record in results.records.values()}
+    pairs = [(request, found[question(request)]) for request in results.asked if question(request) in found]
+    return [
+        record.model_copy(update={"request": record.request.model_copy(update={"labels": request.labels})})
+        for request, record in pairs
+    ]
+
+
 def _campaign(folder: Path) -> campaign.Campaign:
     return campaign.read(folder / CAMPAIGN, partial(sources.kept, folder=folder))
 

@@ -30,6 +30,8 @@ from harness.verdicts import TREES, Times, Verdict, counted, table, timed, unste
 CODE = Path(__file__).parent.parent  # this clone
 OF_THE_COMMIT, OF_THIS_CLONE = ("implementations", "problems"), ("harness", "benchmarks")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# whatever JAX compiles: a process takes a third of the time, and equal programs are the same machine code
+CACHED = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 
 
 class NotMeasured(RuntimeError):
@@ -59,20 +61,28 @@ def _export(commit: str, folder: Path) -> Path:
 def run(base: str, head: str, asked: Sequence[Asked], rounds: int, console: Console) -> list[Times]:
     """Measure both commits: for each of `asked` (a framework each) `rounds` processes a tree, in turn.
 
+    Before them a process for each commit counts work and accuracy, which are exact: once is enough. It fills the cache
+    of compiled programs too: those that are timed all load theirs.
+
     Raises NotMeasured where a commit is unknown or a process ends without an answer.
     """
-    every = [Times(one.framework, {tree: [] for tree in TREES}) for one in asked]
+    every = [Times(one.framework, {tree: [] for tree in TREES}, {}) for one in asked]
+    pairs = list(zip(asked, every, strict=True))
+    turns = [*product([True], pairs, ("base", "head")), *product([False] * rounds, pairs, TREES)]
     with trees(base, head) as folders:
-        turns = list(product(range(rounds), zip(asked, every, strict=True), TREES))
-        for turn, (one, times), tree in track(turns, "processes", console=console, transient=True):
-            # work and accuracy are exact: once is enough
-            wanted = {**asdict(one), "counted": turn == 0 and tree != "again"}
-            times.processes[tree].append(_measure(folders[tree], wanted))
+        for counts, (one, times), tree in track(turns, "processes", console=console, transient=True):
+            wanted = asdict(one) | ({"counted": True, "seconds": 0.0} if counts else {"counted": False})
+            found = _measure(folders[tree], wanted)
+            if counts:
+                times.counts[tree] = found
+            else:
+                times.processes[tree].append(found)
     return every
 
 
 def _measure(folder: Path, wanted: dict) -> Measured:
     environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {**CACHED, "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled")}
     command = [sys.executable, "-m", "harness.measured", json.dumps(wanted)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -84,8 +94,7 @@ def judge(every: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
     """All verdicts, and why some times cannot be judged."""
     verdicts, unjudged = [], []
     for times in every:
-        base, head = (times.processes[tree][0] for tree in ("base", "head"))
-        verdicts += counted(times.framework, base, head)
+        verdicts += counted(times.framework, times.counts["base"], times.counts["head"])
         if moved := unsteady(times):
             unjudged.append(moved)
         else:

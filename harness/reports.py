@@ -1,11 +1,13 @@
 """`optbench report`: everything that is published of a campaign, made again from its raw records alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness import checksums, citable, page, published, score_figures, store, surface_figures
 from harness.frames import from_records
-from harness.rules import in_order
+from harness.record import Record
+
+TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
 
 
 def make(place: Path) -> Iterator[Path]:
@@ -18,17 +20,22 @@ def make(place: Path) -> Iterator[Path]:
 
 
 def _of(results: published.Results) -> Iterator[Path]:
-    records = in_order(results)
+    records = published.in_order(results)
     if not records:
         raise FileNotFoundError(f"{results.folder}: {results.unreadable or 'no records that its campaign asks for'}")
-    for name in ("tables", "figures"):
+    for name in (TABLES, FIGURES):
         (results.folder / name).mkdir(exist_ok=True)
-    frames, source = from_records(records), citable.source(records, results.folder)
-    tables = citable.make(frames)
-    for table in tables:
-        yield from citable.write(table, source, results.folder / "tables")
-    yield from score_figures.make(frames, results.folder / "figures")
-    yield from surface_figures.make(records, results.folder / "figures")
-    store.replace(results.folder / "report.html", page.render(frames, records, tables, source))
-    yield results.folder / "report.html"
+    for name, text in texts(records, results.folder).items():
+        store.replace(results.folder / name, text)
+        yield results.folder / name
+    yield from score_figures.make(from_records(records), results.folder / FIGURES)
+    yield from surface_figures.make(records, results.folder / FIGURES)
     yield checksums.write(results.folder)
+
+
+def texts(records: Sequence[Record], folder: Path) -> dict[str, str]:
+    """The tables and the page, by their names in the folder that has the records' files."""
+    frames, source = from_records(records), citable.source(records, folder)
+    tables = citable.make(frames)
+    found = {f"{TABLES}/{name}": text for table in tables for name, text in citable.texts(table, source).items()}
+    return found | {PAGE: page.render(frames, records, tables, source)}

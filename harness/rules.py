@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from harness import checksums, plausible, store, tables
+from harness import checksums, plausible, reports, store, tables
 from harness.frames import from_records
-from harness.published import Results, question
+from harness.published import Results, in_order, question
 from harness.record import Record
 
 
@@ -66,30 +66,23 @@ def once(results: Results) -> Iterator[str]:
 
 
 def as_recorded(results: Results) -> Iterator[str]:
-    """The tables are those that the records give."""
+    """The tables and the page are those that the records give; those of `optbench report` where any of it is there."""
     if results.unreadable or not (found := in_order(results)):
         yield f"{results.folder}: no tables without records and their campaign"
         return
     summary = tables.summarise(from_records(found))
-    for style, suffix in tables.FORMATS.items():
-        file, expected = results.folder / f"table.{suffix}", tables.render(summary, style)
+    expected = {f"table.{suffix}": tables.render(summary, style) for style, suffix in tables.FORMATS.items()}
+    if any((results.folder / name).exists() for name in (reports.TABLES, reports.PAGE)):
+        expected |= reports.texts(found, results.folder)
+    for name, text in expected.items():
+        file = results.folder / name
         written = file.read_bytes().decode(errors="replace") if file.is_file() else None
         if written is None:
             yield f"{file} is missing"
-        elif written != expected:
-            lines = zip_longest(written.split("\n"), expected.split("\n"))
+        elif written != text:
+            lines = zip_longest(written.split("\n"), text.split("\n"))
             number = next(number for number, (is_, should) in enumerate(lines, 1) if is_ != should)
             yield f"{file}: line {number} is not what the records give"
-
-
-def in_order(results: Results) -> list[Record]:
-    """The records in the campaign's order, with the campaign's labels."""
-    found = {question(record.request): record for record in results.records.values()}
-    pairs = [(request, found[question(request)]) for request in results.asked if question(request) in found]
-    return [
-        record.model_copy(update={"request": record.request.model_copy(update={"labels": request.labels})})
-        for request, record in pairs
-    ]
 
 
 def of_one_version(results: Results) -> Iterator[str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 import implementations
 from harness import sources, store
 from harness.claims import Claims
+from harness.hopeless import Hopeless
 from harness.progress import Display, line
 from harness.record import Record, Request
 from harness.store import Store
@@ -34,10 +35,12 @@ def run(
     console: Console,
     rerun: str | None = None,
     file: Path | None = None,
+    least_steps: int = 0,
 ) -> None:
     """Do what is left of a campaign, then write its tables, its figure and checksums into `folder`.
 
-    `file` is the campaign's, copied beside them; `rerun` names the runs that are done again.
+    `file` is the campaign's, copied beside them; `rerun` names the runs that are done again. What times out before
+    `least_steps` steps is not repeated over seeds.
 
     Raises:
         FrameworkMissing: none of its frameworks is installed.
@@ -47,13 +50,20 @@ def run(
     done = {record.identity: record for request in requests if (record := kept.find(request))}
     left = [request for request in requests if request.identity not in done]
     line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
-    claims = Claims(kept, left)
+    claims, hopeless = Claims(kept, left), Hopeless(least_steps, done.values())
     try:
         with Display("runs", len(left), console) as display, crew as workers:
-            for record in workers.records(claims, display):
+
+            def keep(record: Record) -> None:
                 kept.write(record)
                 claims.release(record)
                 display.end(record)
+
+            for record in workers.records(hopeless.sift(claims), display):
+                hopeless.learn(record)
+                keep(record)
+            for record in hopeless.skipped:
+                keep(record)
     finally:
         claims.release_all()
     report([record for request in requests if (record := kept.find(request))], folder, console, file)

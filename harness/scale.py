@@ -1,6 +1,7 @@
 """How a step's cost grows with the network's width: `optbench scale`, a campaign whose records are fitted."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from scipy import stats
 from tabulate import tabulate
 
 from harness import campaign as campaigns
-from harness import cost_figures, crossovers, store
+from harness import checksums, cost_figures, crossovers, store
 from harness.campaign import Campaign
 from harness.frames import Frames, frames
 from harness.progress import line
+from harness.published import CAMPAIGN
 from harness.widths import network
 from problems.names import UnknownName
 
@@ -42,6 +44,15 @@ def campaign(
     return campaigns.parse(given, "scale")
 
 
+def keep(plan: Campaign, folder: Path) -> None:
+    """Write the campaign beside its records, for `optbench verify`; not where nothing that writes TOML is installed."""
+    with suppress(ModuleNotFoundError):
+        import tomli_w  # of the extra "tune"
+
+        folder.mkdir(parents=True, exist_ok=True)
+        store.replace(folder / CAMPAIGN, tomli_w.dumps(plan.model_dump(by_alias=True, exclude_none=True)))
+
+
 def report(folder: Path, console: Console) -> None:
     """Print exponents and crossovers; write them, the measurements and their figure, and say where."""
     measured = measurements(frames(folder))
@@ -55,6 +66,7 @@ def report(folder: Path, console: Console) -> None:
         line(console, f"written: {folder / name}")
     for path in cost_figures.cost_over_parameters(measured, fitted, folder, crossed=crossed):
         line(console, f"written: {path}")
+    checksums.write(folder)
 
 
 def render(fitted: pd.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """Figures over seeds: errors over seconds and steps with bands, performance profiles, what a step costs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from harness import scores
+from harness import cost_figures, scores
+from harness.cost_figures import cost_over_parameters
 from harness.frames import Frames
 from harness.plots import dashes, panels, save, styles
+from problems.own import slug
 
 FORMATS = ("pdf", "svg")
 GRID = 60  # places on the horizontal axis at which runs are compared
@@ -20,7 +23,8 @@ AXES = {"seconds": "optimizer seconds", "step": "steps"}
 def make(frames: Frames, folder: Path) -> list[Path]:
     """All figures that the runs allow; their paths."""
     figures = [errors(frames, axis, folder) for axis in AXES]
-    return [path for paths in [*figures, profiles(frames, folder), step_cost(frames, folder)] for path in paths]
+    figures += [profiles(frames, folder), step_cost(frames, folder), *cost_over_width(frames, folder)]
+    return [path for paths in figures for path in paths]
 
 
 def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
@@ -111,3 +115,16 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
     )
     grid.set(xscale="log").set_axis_labels("seconds a step", "").set_titles("{col_name}")
     return save(grid, folder, "step_cost", FORMATS)
+
+
+def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
+    """Seconds a step over D, medians over seeds, a figure a problem that has several networks."""
+    runs: Any = frames.runs[frames.runs["steps"] > 0]
+    runs = runs.assign(step_seconds=runs["train_seconds"] / runs["steps"]).drop(columns="optimizer")
+    runs = runs.rename(columns={"label": "optimizer"})
+    for problem, rows in runs.groupby("problem"):
+        if rows["parameters"].nunique() > 1:
+            cells = ["optimizer", "framework", "parameters"]
+            measured = rows.groupby(cells, sort=False)["step_seconds"].median().reset_index()
+            name = f"cost_over_width_{slug(str(problem))}"
+            yield cost_over_parameters(measured, cost_figures.NONE, folder, name=name, formats=FORMATS)

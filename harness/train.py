@@ -33,7 +33,8 @@ def perform(
     status: Status = "finished"
     error: str | None = None
     try:
-        training = Training(request, prepare(request, load(request.framework), clock, terms.memory), clock, terms)
+        run = prepare(request, load(request.framework), clock, terms.memory, terms.least_steps)
+        training = Training(request, run, clock, terms)
         training.train()
     except Stopped:
         raise

@@ -31,6 +31,7 @@ class Terms:
 
     limit: float = math.inf  # wall-clock seconds
     memory: float = math.inf  # bytes
+    least_steps: int = 0  # that a budget of seconds must have room for
     checkpoint: Path | None = None  # its file
     interval: float = math.inf  # wall-clock seconds between checkpoints
     report: Report = lambda share, row: None  # called before every step

@@ -13,6 +13,7 @@ from harness.campaign import Campaign
 from harness.store import replace
 from harness.studies import Protocol, Study, Tables, as_tables, with_values, without
 
+TRIALS, CHOSEN = "trials.csv", "tuned.toml"
 COLUMNS = ("case", "problem", "network", "label", "optimizer", "framework", "trial", "counted", "relative_l2", "status",
            "hyperparameters", "seeds", "budget_steps", "budget_seconds", "records", "study")  # fmt: skip
 
@@ -68,7 +69,7 @@ def describe(trials: Sequence[Trial], number: int) -> str:
 def write(campaign: Campaign, name: str, protocol: Protocol, results: Sequence[Result], folder: Path) -> list[Path]:
     """Write `tuned.toml` and `trials.csv` into a folder; gives their paths, the first only where a trial ended well."""
     folder.mkdir(parents=True, exist_ok=True)
-    table, plan = folder / "trials.csv", folder / "tuned.toml"
+    table, plan = folder / TRIALS, folder / CHOSEN
     replace(table, _csv(results))
     tables = _tuned(as_tables(campaign), protocol, results)
     if not tables["case"]:

@@ -44,6 +44,7 @@ class Times:
 
     framework: str
     processes: dict[str, list[Measured]]
+    counts: dict[str, Measured]  # work and accuracy of base and head
 
     def minima(self, tree: str, optimizer: str) -> np.ndarray:
         """Each process's fastest call, in seconds."""

@@ -61,9 +61,10 @@ def counts(work: Work) -> dict[str, float]:
     """
     timed = Timed(small(work), implementations.load)
     search = getattr(timed.state, "search", None)
+    searches = search is not None or getattr(timed.optimizer, "learning_rate", 0.0) is None
     counted = {
         "host_reads": hasattr(timed.framework.backend, "reads"),
-        "line_search_evaluations": search is None or hasattr(search, "evaluations"),
+        "line_search_evaluations": hasattr(search, "evaluations") or not searches,
     }
     return {name: count(timed) for name, count in QUANTITIES.items() if counted.get(name, True)}
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -389,7 +390,6 @@ def test_asv_installs_what_the_lock_says(configuration):
     ],
 )
 def test_asv_reads_our_thresholds(configuration, entry, expected):
-    from types import SimpleNamespace
 
     from asv.config import Config
     from asv.plugins.regressions import _GraphDataFilter
@@ -545,3 +545,24 @@ def test_what_times_a_commit_imports_little_of_the_harness():
     code += "print(*(name for name in sys.modules if name.partition('.')[0] == 'harness'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == NEEDED_BY_A_TIMED_STEP
+
+
+@pytest.mark.parametrize(
+    ("search", "learning_rate", "told"),
+    [
+        (None, 0.1, True),  # no line search: none is what it evaluates
+        (SimpleNamespace(evaluations=3), None, True),
+        (SimpleNamespace(), None, False),
+        (None, None, False),  # a search, by an old commit that keeps nothing of it
+    ],
+)
+def test_a_search_that_a_commit_does_not_count_is_no_zero(monkeypatch, search, learning_rate, told):
+    timed = SimpleNamespace(
+        state=SimpleNamespace(search=search),
+        optimizer=SimpleNamespace(learning_rate=learning_rate),
+        framework=SimpleNamespace(backend=SimpleNamespace()),
+    )
+    monkeypatch.setattr(works, "small", lambda work: work)
+    monkeypatch.setattr(works, "Timed", lambda *_: timed)
+    monkeypatch.setattr(works, "QUANTITIES", {"line_search_evaluations": lambda timed: 0})
+    assert ("line_search_evaluations" in works.counts(None)) is told

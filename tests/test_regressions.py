@@ -34,6 +34,7 @@ def trees(again=None, head=None, count=4):
     return Times(
         "torch",
         {tree: [process(10 * number + i, **fields[tree]) for i in range(count)] for number, tree in enumerate(TREES)},
+        {tree: process() for tree in ("base", "head")},
     )
 
 
@@ -131,20 +132,24 @@ def test_a_commit_that_is_not_there_is_said():
         pass
 
 
-def test_trees_take_turns_and_work_is_counted_once(monkeypatch):
+def test_work_is_counted_first_and_trees_take_turns(monkeypatch):
     asked = []
 
     def answer(folder, wanted):
         asked.append((wanted["framework"], folder.name, wanted["counted"]))
+        assert (wanted["seconds"] == 0) == wanted["counted"]
         return process()
 
     monkeypatch.setattr(regressions, "_measure", answer)
     other = Asked(**{**ASKED.__dict__, "framework": "jax"})
-    regressions.run("HEAD", "HEAD", [ASKED, other], 2, Console(quiet=True))
-    turn = [("base", True), ("base", False), ("head", True)]
-    later = [(name, False) for name, _ in turn]
-    expected = [(framework, *one) for turn in (turn, later) for framework in ("torch", "jax") for one in turn]
+    asked_of = [Asked(**{**one.__dict__, "seconds": 0.5}) for one in (ASKED, other)]
+    every = regressions.run("HEAD", "HEAD", asked_of, 2, Console(quiet=True))
+    first = [("base", True), ("head", True)]
+    later = [("base", False), ("base", False), ("head", False)]
+    expected = [(framework, *one) for turn in (first, later, later) for framework in ("torch", "jax") for one in turn]
     assert asked == expected
+    assert [len(times.processes[tree]) for times in every for tree in TREES] == [2] * 6
+    assert [set(times.counts) for times in every] == [{"base", "head"}] * 2
 
 
 def test_a_process_that_fails_is_said(monkeypatch):

@@ -10,7 +10,7 @@ from fakes import Fake
 from typer.testing import CliRunner
 
 import implementations
-from harness import campaign, checksums, executors, expansion, flops, published, rerun, store, tables
+from harness import campaign, checksums, executors, expansion, flops, published, reports, rerun, store, tables
 from harness import verify as check
 from harness.__main__ import app
 from harness.conditions import SIZE, Conditions
@@ -254,6 +254,20 @@ def test_an_edited_table_is_found(suffix, folder):
     table.unlink()
     checksums.write(folder)
     assert complaints(folder) == {"tables": [f"{table} is missing"]}
+
+
+@pytest.mark.parametrize("name", ["tables/errors.md", "tables/headline.csv", "tables/frameworks.tex", "report.html"])
+def test_an_edited_product_of_the_report_is_found(name, folder):
+    list(reports.make(folder))
+    assert complaints(folder) == {}
+    product = folder / name
+    product.write_text(product.read_text().replace(" ", "  ", 1))
+    checksums.write(folder)
+    (problem,) = complaints(folder)["tables"]
+    assert problem.startswith(f"{product}: line ")
+    product.unlink()
+    checksums.write(folder)
+    assert complaints(folder) == {"tables": [f"{product} is missing"]}
 
 
 def test_checksums_that_are_torn_or_gone_are_found(folder):

@@ -1,0 +1,72 @@
+"""Ours beside the paper's recorded runs: the same problem, network and optimizer, their machine and ours.
+
+The paper's error is absolute, a root mean square, so everything here is: no number is a relative one.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import scores
+from harness.frames import Frames
+from harness.scores import CASE, SOLVER
+
+RECORDED = Path(str(files("benchmarks"))) / "paper_results.csv"
+TARGETS = (1e-2, 1e-3, 1e-4)  # of the absolute error
+SAME = ["problem", "network", "optimizer"]
+
+
+def compare(frames: Frames) -> pd.DataFrame:
+    """A row a case, solver and recorded run of the same problem, network and optimizer; empty where none is.
+
+    Ours are medians over seeds, `reached_…` of `runs` reached a target; NaN is later than the budget, theirs too.
+    """
+    recorded = pd.read_csv(RECORDED, keep_default_na=True, dtype={"fault": str}).fillna({"fault": ""})
+    recorded = recorded.rename(columns={name: f"paper_{name}" for name in recorded.columns if name not in SAME})
+    return ours(frames).merge(recorded, on=SAME, how="inner")
+
+
+def ours(frames: Frames) -> pd.DataFrame:
+    """A row a case and solver: medians over seeds of the finished runs, and when the targets were reached."""
+    rows = []
+    runs: Any = frames.runs
+    history: Any = frames.history[["identity", "step", "seconds", "rms"]].sort_values("step", kind="stable")
+    for names, group in runs.groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False):
+        finished = group[group["status"] == "finished"]
+        row = dict(zip([*CASE, *SAME, *SOLVER, "hyperparameters_from"], names, strict=True))
+        row |= {"runs": len(group), "rms": finished["rms"].median()}
+        row |= {"seconds": finished["train_seconds"].median(), "steps": finished["steps"].median()}
+        for target in TARGETS:
+            first = history[history["rms"] <= target].drop_duplicates("identity").set_index("identity")["seconds"]
+            when = group["identity"].map(first)
+            row |= {_at("seconds_to", target): scores.quartiles(when)[1], _at("reached", target): when.notna().sum()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def shown(data: pd.DataFrame) -> pd.DataFrame:
+    """The same for people: theirs | ours."""
+    text = data[["case", "paper_experiment", *SOLVER]].rename(
+        columns={"label": "optimizer", "paper_experiment": "experiment"}
+    )
+    text["experiment"] = text["experiment"].str.partition("_")[0]
+    columns = {"absolute error": ("rms", ".1e"), "seconds": ("seconds", ",.0f"), "steps": ("steps", ",.0f")}
+    for title, (name, form) in columns.items():
+        text[title] = [_both(*pair, form) for pair in zip(data[f"paper_{name}"], data[name], strict=True)]
+    for target in TARGETS:
+        name = _at("seconds_to", target)
+        pairs = zip(data[f"paper_{name}"], data[name], data[_at("reached", target)], data["runs"], strict=True)
+        text[f"s to {target:.0e}"] = [
+            f"{_both(theirs, ours, '.3g')} ({reached}/{runs})" for theirs, ours, reached, runs in pairs
+        ]
+    return text.assign(hyperparameters=data["hyperparameters_from"], **{"the paper's run": data["paper_fault"]})
+
+
+def _at(name: str, target: float) -> str:
+    return f"{name}_{target:.0e}".replace("e-0", "e-")
+
+
+def _both(theirs: float, ours: float, form: str) -> str:
+    return " | ".join("–" if pd.isna(value) else format(value, form) for value in (theirs, ours))

@@ -1,0 +1,127 @@
+"""results/README.md: what is published, each campaign's headline table, and the commands that made it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness import asv, published, reports, store
+from harness.errors import CampaignError
+from harness.published import Results
+from harness.tuned import CHOSEN, TRIALS
+
+HEAD = """# Results
+
+Written by `optbench index {place}`. `<campaign>/<machine>/` holds what is published: raw records in `runs/`, and what
+`optbench report` makes of them: `tables/` (CSV, Markdown, LaTeX), `figures/` (PDF, SVG) and `report.html`, in which
+tables can be sorted and filtered and every run is found with the command that repeats it. `optbench verify` checks all
+of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it is
+never published.
+"""
+OURS = "local"  # never published
+
+
+def write(place: Path) -> Path:
+    """Write the index of a folder of results, and give its path.
+
+    Raises CampaignError where a campaign has runs but no report: `optbench report` makes it.
+    """
+    parts = [HEAD.format(place=place), *_campaigns(place), *_costs(place), *_benchmarks(place)]
+    if len(parts) == 1:
+        parts.append("Nothing is published yet.\n")
+    store.replace(place / "README.md", "\n".join(parts))
+    return place / "README.md"
+
+
+def _campaigns(place: Path) -> Iterator[str]:
+    try:
+        found = published.find(place)
+    except FileNotFoundError:
+        return
+    for results in found:
+        if OURS not in results.folder.relative_to(place).parts:
+            kind = next((part for mark, part in OTHERS.items() if (results.folder / mark).is_file()), _campaign)
+            yield kind(results, place)
+
+
+def _tuning(results: Results, place: Path) -> str:
+    folder, name = results.folder, results.folder.parent.parent.name
+    there = folder.relative_to(place).as_posix()
+    return (
+        f"## {name}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), [what was chosen]({there}/{CHOSEN}); "
+        f"[docs/tuning.md](../docs/tuning.md).\n"
+    )
+
+
+def _campaign(results: Results, place: Path) -> str:
+    folder, records = results.folder, published.in_order(results)
+    name, machine = folder.parent.name, folder.name
+    headline = folder / reports.TABLES / "headline.md"
+    if not headline.is_file():
+        raise CampaignError(str(folder), (), f"has no {reports.TABLES}/headline.md: optbench report {folder} makes it")
+    statuses = Counter(record.status for record in records)
+    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    return (
+        f"## {name} on {machine}\n\n"
+        f"{len(records)} runs: {told}. {_links(folder, place)}.\n\n"
+        f"{headline.read_text(encoding='utf-8')}\n"
+        f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
+    )
+
+
+def _scale(results: Results, place: Path) -> str:
+    folder = results.folder
+    there = folder.relative_to(place).as_posix()
+    measured = pd.read_csv(folder / "scale.csv")
+    statuses = Counter(measured["status"])
+    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    return (
+        f"## How a step's cost grows with D on {folder.name}\n\n"
+        f"{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
+        f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), [crossovers]({there}/crossovers.csv); `optbench scale`, "
+        f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
+    )
+
+
+OTHERS = {TRIALS: _tuning, "scale.csv": _scale}  # what is no report of a campaign, by a file that it leaves
+
+
+def _links(folder: Path, place: Path) -> str:
+    names = {"report.html": "the page", "tables": "tables", "figures": "figures", "campaign.toml": "the campaign"}
+    there = folder.relative_to(place).as_posix()
+    return ", ".join(f"[{words}]({there}/{name})" for name, words in names.items() if (folder / name).exists())
+
+
+def _costs(place: Path) -> Iterator[str]:
+    for folder in asv.machines(place / "asv"):
+        files = asv.results(folder)
+        table = folder / "step_cost.md"
+        text = _demoted(table.read_text(encoding="utf-8")) if table.is_file() else ""
+        figures = [f"![{name}](asv/{folder.name}/{name}.png)" for name in _figures(folder)]
+        yield (
+            f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by asv: `make asv`, "
+            "[docs/asv.md](../docs/asv.md); tables and figures by "
+            f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n" + "\n".join(figures) + "\n"
+        )
+
+
+def _figures(folder: Path) -> Sequence[str]:
+    names = ("cost_over_parameters", "time_over_commits", "work_over_commits")
+    return [name for name in names if (folder / f"{name}.png").is_file()]
+
+
+def _demoted(text: str) -> str:
+    """Its headings as plain lines: the section has one."""
+    return re.sub(r"^#+ (.*)$", r"\1:", text, flags=re.MULTILINE)
+
+
+def _benchmarks(place: Path) -> Iterator[str]:
+    files = sorted((place / "bench").glob("*.json"))
+    if files:
+        links = ", ".join(f"[{file.stem}](bench/{file.name})" for file in files)
+        yield (
+            f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, "
+            f"`make bench JSON={place}/bench/<machine>.json`; [docs/benchmarking.md](../docs/benchmarking.md).\n"
+        )

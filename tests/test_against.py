@@ -1,0 +1,91 @@
+"""The paper's recorded runs beside ours: absolute errors alone, joined on what is the same, faults kept."""
+
+import pandas as pd
+import pytest
+from fakes import Fake, request
+from test_paper_campaign import MISTAKEN, recorded_runs
+
+import problems
+from harness import against, campaign, citable, expansion
+from harness.frames import from_records
+from problems import networks
+
+RESULTS = pd.read_csv(against.RECORDED)
+NETWORK = "tanh_64"
+
+
+def test_the_recorded_results_are_of_the_recorded_hyperparameters():
+    runs = set(zip(RESULTS["experiment"], RESULTS["optimizer"], strict=True))
+    assert len(runs) == len(RESULTS)
+    assert runs == recorded_runs()
+
+
+def test_networks_norms_and_faults_are_those_of_their_problems():
+    for row in RESULTS.itertuples():
+        problem = problems.get(row.problem)
+        assert networks.parameter_count(row.network, problem.dim, problem.outputs) == row.parameters
+        assert problem.solution_norm == pytest.approx(row.solution_norm, rel=0.02)  # theirs are rounded here and there
+    faulty = RESULTS[RESULTS["fault"].fillna("").str.startswith("DIFFERENT")]
+    assert set(zip(faulty["experiment"], faulty["optimizer"], strict=True)) == MISTAKEN
+
+
+def frames_of(**fields):
+    return from_records(Fake().perform(request(network=NETWORK, seed=seed, **fields)) for seed in range(3))
+
+
+def test_ours_are_joined_on_problem_network_and_optimizer():
+    frames = frames_of(steps=20)
+    data = against.compare(frames)
+    assert set(data["paper_experiment"]) == {"exp09_reproduce_poisson2d"}
+    (row,) = data.to_dict("records")
+    (theirs,) = RESULTS.query("experiment == 'exp09_reproduce_poisson2d' and optimizer == 'sgd'").to_dict("records")
+    assert row["paper_rms"] == theirs["rms"]
+    assert row["rms"] == frames.runs["rms"].median()
+    assert row["rms"] != pytest.approx(frames.runs["relative_l2"].median())  # absolute errors alone
+    assert (row["runs"], row["steps"]) == (3, 20)
+
+
+def test_a_target_is_an_absolute_error_and_one_that_nobody_reaches_has_no_number():
+    frames = frames_of(steps=7)
+    history = frames.history[frames.history["identity"] == frames.runs["identity"][0]]
+    (row,) = against.compare(frames).to_dict("records")
+    reached = history[history["rms"] <= 1e-2]
+    assert row["reached_1e-2"] == (3 if len(reached) else 0)
+    assert row["reached_1e-4"] == 0
+    assert pd.isna(row["seconds_to_1e-4"])
+    assert "– " not in against.shown(against.compare(frames))["s to 1e-04"][0].split(" | ")[0]  # theirs was reached
+
+
+def test_another_network_has_no_row_and_no_table():
+    frames = from_records([Fake().perform(request())])  # tanh_4
+    assert against.compare(frames).empty
+    assert "against_the_paper" not in {table.name for table in citable.make(frames)}
+    assert "against_the_paper" in {table.name for table in citable.make(frames_of(steps=3))}
+
+
+@pytest.mark.parametrize("name", ["gpu"])
+def test_a_campaign_on_the_papers_cases_has_the_papers_tables(name):
+    """A shorter budget is all that differs."""
+    papers = {run.labels.experiment: {} for run in _requests("paper")}
+    for run in _requests("paper"):
+        papers[run.labels.experiment][run.optimizer, run.framework] = run
+    ours = _requests(name)
+    assert ours
+    for run in ours:
+        theirs = papers[run.labels.experiment][run.optimizer, run.framework]
+        same = {"seconds": theirs.seconds, "seed": theirs.seed, "labels": theirs.labels}
+        assert run.model_copy(update=same) == theirs
+        assert run.labels.optimizer == theirs.labels.optimizer
+        assert run.seconds == 20
+
+
+def _requests(name):
+    file = campaign.shipped()[name]
+    return expansion.requests(campaign.read(file), name, file.name)
+
+
+def test_the_table_names_the_fault_of_a_recorded_run():
+    frames = frames_of(steps=3)
+    same = {"network": "tanh_64_64_48_48", "optimizer": "lbfgs"}
+    shown = against.shown(against.compare(frames._replace(runs=frames.runs.assign(**same))))
+    assert shown["the paper's run"].tolist() == ["history ends before the time budget"]

@@ -1,0 +1,79 @@
+"""A run whose seconds have no room for a few steps is foreseen from a warm one, and not repeated over seeds."""
+
+from contextlib import nullcontext
+
+import pytest
+from fakes import STEP, Fake, request
+from rich.console import Console
+
+from harness import published, runner, store
+from harness import verify as check
+
+LEAST = 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "steps"), [(LEAST * STEP, "finished", LEAST), (LEAST * STEP - 0.1, "timed-out", 0)]
+)
+def test_a_budget_without_room_is_foreseen_from_one_warm_step(seconds, status, steps):
+    record = Fake().perform(request(seconds=seconds), least_steps=LEAST)
+    assert (record.status, record.steps) == (status, steps)
+    assert record.error is None or record.error == "a step takes 1 s, and 4.9 s have no room for 5 of them"
+    assert not record.clock["train"] or steps
+
+
+def test_a_budget_of_steps_and_a_campaign_without_the_key_foresee_nothing():
+    assert Fake().perform(request(steps=2), least_steps=LEAST).status == "finished"
+    assert Fake().perform(request(seconds=1.5)).status == "finished"
+
+
+class Crew:
+    """Does runs with the fake framework and keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def records(self, requests, display):
+        for asked in requests:
+            self.asked.append(asked)
+            yield Fake().perform(asked, least_steps=LEAST)
+
+
+def seeds_of(**fields):
+    return [request(seed=seed, **fields) for seed in range(3)]
+
+
+def run(folder, asked, least_steps=LEAST):
+    crew = Crew()
+    with open("/dev/null", "w") as nowhere:
+        runner.run(asked, nullcontext(crew), folder, Console(file=nowhere), least_steps=least_steps)
+    return crew.asked
+
+
+def test_what_is_hopeless_is_recorded_for_every_seed_and_done_for_one(tmp_path):
+    short, long = seeds_of(seconds=3.0), seeds_of(seconds=20.0)
+    asked = [one for pair in zip(short, long, strict=True) for one in pair]
+    assert run(tmp_path, asked) == [short[0], *long]
+    records = {record.identity: record for _, record in store.records(tmp_path)}
+    assert [records[one.identity].status for one in short] == ["timed-out"] * 3
+    assert [records[one.identity].status for one in long] == ["finished"] * 3
+    assert records[short[2].identity].error.startswith("not done, as seed 0: a step takes 1 s")
+    assert not list(tmp_path.glob(".locks/*.lock")) or run(tmp_path, asked) == []  # nothing is claimed any more
+
+
+def test_a_later_seed_knows_what_an_earlier_session_found(tmp_path):
+    short = seeds_of(seconds=3.0)
+    run(tmp_path, short[:1])
+    assert run(tmp_path, short) == []
+
+
+def test_every_seed_is_done_where_the_campaign_does_not_ask_for_steps(tmp_path):
+    assert len(run(tmp_path, seeds_of(seconds=3.0), least_steps=0)) == 3
+
+
+def test_such_records_are_whole(tmp_path):
+    folder = tmp_path / "c" / "m"
+    run(folder, seeds_of(seconds=3.0))
+    (found,) = published.find(tmp_path)
+    complaints = {finding.rule: finding.problems for finding in check.findings([found]) if finding.problems}
+    assert set(complaints) <= {"campaign", "tables"}  # no campaign file was given

@@ -1,0 +1,35 @@
+"""What `results/` publishes passes `verify`, and its report is made again from its raw records, byte for byte."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import index, published, reports
+from harness import verify as check
+
+RESULTS = Path(__file__).parent.parent / "results"
+FOLDERS = sorted(file.parent for file in RESULTS.glob("*/*/report.html") if file.parts[-3] != index.OURS)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+def test_nothing_is_wrong_with_what_is_published(folder):
+    assert [problem for finding in check.findings(published.find(folder)) for problem in finding.problems] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+def test_a_published_report_is_made_again_from_its_raw_records(folder, tmp_path):
+    again = tmp_path / folder.parent.name / folder.name
+    again.mkdir(parents=True)
+    shutil.copytree(folder / "runs", again / "runs")
+    shutil.copy(folder / published.CAMPAIGN, again)
+    made = [path.relative_to(again) for path in reports.make(tmp_path) if path.name != "SHA256SUMS"]
+    assert made
+    assert [name for name in made if (folder / name).read_bytes() != (again / name).read_bytes()] == []
+
+
+def test_the_index_is_what_its_command_writes(tmp_path, monkeypatch):
+    shutil.copytree(RESULTS, tmp_path / "results", ignore=shutil.ignore_patterns(index.OURS))
+    monkeypatch.chdir(tmp_path)
+    index.write(Path("results"))
+    assert (tmp_path / "results" / "README.md").read_text() == (RESULTS / "README.md").read_text()
