@@ -17,8 +17,8 @@ HEAD = """# Results
 Written by `optbench index {place}`. `<campaign>/<machine>/` holds what is published: raw records in `runs/`, and what
 `optbench report` makes of them: `tables/` (CSV, Markdown, LaTeX), `figures/` (PDF, SVG) and `report.html`, in which
 tables can be sorted and filtered and every run is found with the command that repeats it. `optbench verify` checks all
-of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it is
-never published.
+of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it
+is never published.
 """
 OURS = "local"  # never published
 
@@ -80,7 +80,8 @@ def _scale(results: Results, place: Path) -> str:
     return (
         f"## How a step's cost grows with D on {folder.name}\n\n"
         f"{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
-        f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), [crossovers]({there}/crossovers.csv); `optbench scale`, "
+        f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), "
+        f"[crossovers]({there}/crossovers.csv); `optbench scale`, "
         f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
     )
 
