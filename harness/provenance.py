@@ -22,7 +22,7 @@ class Provenance(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     commit: str | None  # of the clone that ran
-    dirty: bool | None  # whether the clone held uncommitted changes
+    dirty: bool | None  # whether the clone held uncommitted changes outside of results/
     python: str
     system: str
     packages: dict[str, str | None]
@@ -97,7 +97,8 @@ def _commit() -> tuple[str | None, bool | None]:
     if not (clone / ".git").exists():  # an installed copy may lie inside some other repository
         return None, None
     commit = _said("git", "-C", str(clone), "rev-parse", "HEAD")
-    changes = _said("git", "-C", str(clone), "status", "--porcelain")
+    # what runs write is no change of what runs
+    changes = _said("git", "-C", str(clone), "status", "--porcelain", "--", ".", ":(exclude)results")
     return commit, None if changes is None else bool(changes)
 
 

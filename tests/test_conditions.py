@@ -1,12 +1,13 @@
 """What the machine was like: told where it can be, None where it cannot."""
 
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pydantic
 import pytest
 
-from harness import conditions
+from harness import conditions, provenance
 from harness.conditions import SIZE, Conditions, observe
 
 
@@ -116,3 +117,17 @@ def test_conditions_come_back_as_they_were_and_are_strict(monkeypatch):
 def observed(**changes):
     told = {"cpu_clocks": (), "load_average": None, "gpus": None, "calibration_seconds": 1.0}
     return Conditions(**told | changes)
+
+
+def test_what_runs_write_is_no_change_of_the_code(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@localhost"]
+    code, written = tmp_path / "harness" / "provenance.py", tmp_path / "results" / "local.json"
+    for file in (code, written):
+        file.parent.mkdir()
+        file.write_text("1")
+    for words in (["init", "--quiet"], ["add", "harness"], ["commit", "--quiet", "--message", "first"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(provenance, "__file__", str(code))
+    assert provenance._commit()[1] is False
+    code.write_text("2")
+    assert provenance._commit()[1] is True
