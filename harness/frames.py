@@ -68,7 +68,7 @@ def _run(record: Record) -> dict[str, object]:
         "peak_memory": record.peak_memory,
         "device": record.provenance.device,
         "commit": record.provenance.commit,
-        **{name: record.counters.get(name) for name in ("stalls", "evaluations")},
+        **{name: record.counters.get(name) for name in ("stalls", "evaluations", "iterations")},
     }
 
 

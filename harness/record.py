@@ -185,7 +185,7 @@ class Record(_Strict):
     steps: NonNegativeInt = 0
     parameters: NonNegativeInt  # D, the number of the network's parameters
     floor: Number = 0.0  # relative L2 accuracy of the solution, where it is a reference: no error counts as smaller
-    counters: dict[str, int] = {}  # what the optimizer's state counts: stalls, evaluations
+    counters: dict[str, int] = {}  # what the optimizer's state counts: stalls, evaluations, iterations of CG
     clock: dict[str, Number]  # seconds by section; they add up to wall_seconds
     wall_seconds: Number
     peak_memory: int | None = None  # bytes

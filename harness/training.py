@@ -16,7 +16,7 @@ from harness.outcome import Diverged, TimedOut, stage
 from harness.prepare import Prepared, copied
 from harness.record import Request, Row
 
-COUNTERS = ("stalls", "evaluations")  # of a line search, kept in the optimizer's state
+COUNTERS = ("stalls", "evaluations", "iterations")  # of a line search and of CG, kept in the optimizer's state
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
 Report = Callable[[float, Row], None]  # the share of the budget that is spent, the newest row of the history
 
@@ -185,9 +185,10 @@ class Training:
         return None
 
     def counters(self) -> dict[str, int]:
-        """What the optimizers' line searches have counted."""
+        """What the optimizers' searches have counted."""
         search = getattr(self.state, "search", None)
-        now = {name: int(self.run.backend.to_numpy(getattr(search, name))) for name in COUNTERS if search}
+        counted = [name for name in COUNTERS if hasattr(search, name)]
+        now = {name: int(self.run.backend.to_numpy(getattr(search, name))) for name in counted}
         return self._counted | {name: self._counted.get(name, 0) + count for name, count in now.items()}
 
     def _save(self) -> None:
