@@ -28,6 +28,13 @@ class Planted:
     old: str
     new: str
     found_by: str = ""  # the kind of verdict that must name it; none for a commit that changes nothing
+    where: str = ""  # the framework and optimizer that it changes
+
+    def is_found(self, named: list[str]) -> bool:
+        """Whether it is named by what it must be, and nothing that it does not change is named at all."""
+        if not self.found_by:
+            return not named
+        return all(self.where in line for line in named) and any(line.startswith(self.found_by) for line in named)
 
 
 JUDGED = (
@@ -38,6 +45,7 @@ JUDGED = (
         "        summary = partial(summarize, self, state.preconditioner)\n",
         "        objective.losses(params, batch)\n        summary = partial(summarize, self, state.preconditioner)\n",
         found_by="work",
+        where="torch kfac",
     ),
     Planted("neutral", "implementations/jax/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
     Planted(
@@ -46,6 +54,7 @@ JUDGED = (
         "zip(factors, terms[0].factors, terms[1].factors, strict=True)",
         "zip(factors, terms[0].factors, terms[0].factors, strict=True)",
         found_by="accuracy",
+        where="jax kfac",
     ),
 )
 SOUGHT = (
@@ -118,9 +127,7 @@ def main(runs: int) -> int:
         for run in range(1, runs + 1):
             for planted, base, head in zip(JUDGED, commits, commits[1:], strict=False):
                 found = judge(clone, base, head)
-                right = all(line.startswith(planted.found_by or "nothing") for line in found) and bool(
-                    found or not planted.found_by
-                )
+                right = planted.is_found(found)
                 wrong += not right
                 rows.append([run, planted.name, planted.found_by or "nothing", "; ".join(found) or "nothing", right])
                 print(f"run {run}, {planted.name}: {rows[-1][3]}", flush=True)

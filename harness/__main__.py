@@ -446,7 +446,9 @@ def regressions(
     network: Annotated[str, typer.Option(help="With which network.")] = "tanh_64",
     rounds: Annotated[int, typer.Option(min=1, help="Processes for each commit and framework.")] = 5,
     seconds: Annotated[float, typer.Option(min=0, help="Of samples for each optimizer in a process.")] = 0.6,
-    output: Annotated[Path, typer.Option(help="Folder for the samples and the table.")] = Path("results/local/regressions"),
+    output: Annotated[Path, typer.Option(help="Folder for the samples and the table.")] = Path(
+        "results/local/regressions"
+    ),
 ) -> None:
     """Measure two commits in turn and say whether the second is worse: by its work, its accuracy, its time.
 

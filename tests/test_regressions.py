@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from benchmarks import selftest
 from harness import measured, regressions
 from harness.__main__ import app
 from harness.measured import Asked, Measured
@@ -198,3 +199,18 @@ def test_a_wrong_optimizer_is_answered():
     done = CliRunner().invoke(app, ["regressions", "HEAD", "--optimizer", "kfacc", "--framework", "torch"])
     assert done.exit_code == 2
     assert "kfac" in done.output
+
+
+@pytest.mark.parametrize(
+    ("found_by", "named", "right"),
+    [
+        ("", [], True),
+        ("", ["time: seconds a step, jax kfac (1.2)"], False),
+        ("work", [], False),
+        ("work", ["work: flops, torch kfac (1.09)", "time: seconds a step, torch kfac (1.1)"], True),
+        ("work", ["time: seconds a step, torch kfac (1.1)"], False),
+        ("work", ["work: flops, torch kfac (1.09)", "time: seconds a step, jax kfac (1.1)"], False),
+    ],
+)
+def test_what_is_planted_is_found_by_its_kind_and_nothing_else_is_named(found_by, named, right):
+    assert selftest.Planted("", "", "", "", found_by, "torch kfac").is_found(named) is right
