@@ -111,7 +111,7 @@ def find(clone: Path, base: str, head: str) -> str:
     )
     benchmark = r"step\.Step\.time_step\('torch', 'sgd', 'poisson_sine_2d'\)"
     words = ["find", "--machine", machine.stdout.strip(), "--skip-save", f"{base}..{head}", benchmark]
-    done = subprocess.run(["asv", *words], cwd=clone, check=False, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "asv", *words], cwd=clone, check=False, capture_output=True, text=True)
     (commit,) = re.findall(r"Greatest regression found: ([0-9a-f]+)", done.stdout) or [f"none: {done.stdout[-200:]}"]
     return commit
 
