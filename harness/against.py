@@ -32,7 +32,8 @@ def ours(frames: Frames) -> pd.DataFrame:
     """A row a case and solver: medians over seeds of the finished runs, and when the targets were reached."""
     rows = []
     runs: Any = frames.runs
-    history: Any = frames.history[["identity", "step", "seconds", "rms"]].sort_values("step", kind="stable")
+    history: Any = frames.history[["identity", "step", "seconds", "rms"]]
+    history = history.sort_values("step", kind="stable")
     for names, group in runs.groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False):
         finished = group[group["status"] == "finished"]
         row = dict(zip([*CASE, *SAME, *SOLVER, "hyperparameters_from"], names, strict=True))
@@ -46,7 +47,7 @@ def ours(frames: Frames) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def shown(data: pd.DataFrame) -> pd.DataFrame:
+def shown(data: Any) -> pd.DataFrame:
     """The same for people: theirs | ours."""
     text = data[["case", "paper_experiment", *SOLVER]].rename(
         columns={"label": "optimizer", "paper_experiment": "experiment"}

@@ -1,5 +1,6 @@
 """What a step costs, from asv's results: `optbench asv`, its tables and figures, a folder a machine."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,11 @@ def interval(samples: list[float] | None, reference: list[float] | None) -> tupl
 def heading(cells: pd.DataFrame) -> str:
     """Where and when cells of one commit were measured."""
     first = cells.iloc[0]
+    # asv's names of environments have every package in them
+    named = re.findall(r"-(py3\.\d+|(?:jax|torch)[\d.]*\d)", first["environment"]) or [first["environment"]]
     return (
         f"{first['benchmark']} on {first['machine']}, commit {first['commit'][:8]} of {first['date']:%Y-%m-%d} "
-        f"({first['environment']})"
+        f"({', '.join(named)})"
     )
 
 
@@ -165,10 +168,15 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def history(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
-    """A benchmark's values at every commit in its newest version, `relative` to the first one of the same cell."""
+    """A benchmark's values at every commit in its newest version, `relative` to the first one of the same cell.
+
+    Of the problems that an optimizer's first commit has: a mean over others would jump where one begins.
+    """
     rows = of(frame, benchmark)
     rows = rows[rows["status"] == "measured"]
     if rows.empty:
         return rows
     rows = rows[rows["version"] == rows["version"].iloc[-1]]
+    begins, of_all = (rows.groupby(cells)["date"].transform("min") for cells in (CELL, CELL[:2]))
+    rows = rows[begins == of_all]
     return rows.assign(relative=rows["median"] / rows.groupby(CELL)["median"].transform("first"))

@@ -190,6 +190,14 @@ def test_engd_and_kfac_cross_where_they_do(frame):
     assert crossovers.in_words(never).endswith("at every D measured, 693 to 609,409")
 
 
+def test_history_has_no_problem_that_begins_later(frame):
+    rows = costs.of(frame, costs.STEP)
+    late = rows[rows["commit"] == rows["commit"].iloc[-1]].assign(problem="heat_sum_4d", median=9.0)
+    found = costs.history(pd.concat([frame, late], ignore_index=True), costs.STEP)
+    assert len(found) == len(costs.history(frame, costs.STEP)) > 0
+    assert "heat_sum_4d" not in set(found["problem"])
+
+
 def test_history_is_relative_to_the_first_commit_of_the_same_version(frame):
     rows = costs.history(frame, costs.STEP)
     kfac = rows[rows["optimizer"] == "kfac"].groupby("commit", sort=False)["relative"].mean()
