@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -61,8 +61,7 @@ def _campaign(results: Results, place: Path) -> str:
     headline = folder / reports.TABLES / "headline.md"
     if not headline.is_file():
         raise CampaignError(str(folder), (), f"has no {reports.TABLES}/headline.md: optbench report {folder} makes it")
-    statuses = Counter(record.status for record in records)
-    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    told = _counted(record.status for record in records)
     return (
         f"## {name} on {machine}\n\n"
         f"{len(records)} runs: {told}. {_links(folder, place)}.\n\n"
@@ -75,8 +74,7 @@ def _scale(results: Results, place: Path) -> str:
     folder = results.folder
     there = folder.relative_to(place).as_posix()
     measured = pd.read_csv(folder / "scale.csv")
-    statuses = Counter(measured["status"])
-    told = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    told = _counted(measured["status"])
     return (
         f"## How a step's cost grows with D on {folder.name}\n\n"
         f"{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
@@ -84,6 +82,10 @@ def _scale(results: Results, place: Path) -> str:
         f"[crossovers]({there}/crossovers.csv); `optbench scale`, "
         f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
     )
+
+
+def _counted(statuses: Iterable[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in Counter(statuses).most_common())
 
 
 OTHERS = {TRIALS: _tuning, "scale.csv": _scale}  # what is no report of a campaign, by a file that it leaves
