@@ -23,7 +23,7 @@ def compare(frames: Frames) -> pd.DataFrame:
 
     Ours are medians over seeds, `reached_…` of `runs` reached a target; NaN is later than the budget, theirs too.
     """
-    recorded = pd.read_csv(RECORDED, keep_default_na=True, dtype={"fault": str}).fillna({"fault": ""})
+    recorded = pd.read_csv(RECORDED, dtype={"fault": str}).fillna({"fault": ""})
     recorded = recorded.rename(columns={name: f"paper_{name}" for name in recorded.columns if name not in SAME})
     return ours(frames).merge(recorded, on=SAME, how="inner")
 
@@ -32,15 +32,17 @@ def ours(frames: Frames) -> pd.DataFrame:
     """A row a case and solver: medians over seeds of the finished runs, and when the targets were reached."""
     rows = []
     runs: Any = frames.runs
-    history: Any = frames.history[["identity", "step", "seconds", "rms"]]
-    history = history.sort_values("step", kind="stable")
+    history: Any = frames.history.sort_values("step", kind="stable")
+    reached = {
+        target: history[history["rms"] <= target].drop_duplicates("identity").set_index("identity")["seconds"]
+        for target in TARGETS
+    }
     for names, group in runs.groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False):
         finished = group[group["status"] == "finished"]
         row = dict(zip([*CASE, *SAME, *SOLVER, "hyperparameters_from"], names, strict=True))
         row |= {"runs": len(group), "rms": finished["rms"].median()}
         row |= {"seconds": finished["train_seconds"].median(), "steps": finished["steps"].median()}
-        for target in TARGETS:
-            first = history[history["rms"] <= target].drop_duplicates("identity").set_index("identity")["seconds"]
+        for target, first in reached.items():
             when = group["identity"].map(first)
             row |= {_at("seconds_to", target): scores.quartiles(when)[1], _at("reached", target): when.notna().sum()}
         rows.append(row)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness import store
 from harness.clock import SECTIONS
-from harness.record import Record, Request, Row
+from harness.record import COUNTERS, Record, Request, Row
 from problems import own
 
 # of a request: what a row tells in columns of other names
@@ -68,7 +68,7 @@ def _run(record: Record) -> dict[str, object]:
         "peak_memory": record.peak_memory,
         "device": record.provenance.device,
         "commit": record.provenance.commit,
-        **{name: record.counters.get(name) for name in ("stalls", "evaluations", "iterations")},
+        **{name: record.counters.get(name) for name in COUNTERS},
     }
 
 

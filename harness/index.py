@@ -92,7 +92,8 @@ OTHERS = {TRIALS: _tuning, "scale.csv": _scale}  # what is no report of a campai
 
 
 def _links(folder: Path, place: Path) -> str:
-    names = {"report.html": "the page", "tables": "tables", "figures": "figures", "campaign.toml": "the campaign"}
+    names = {reports.PAGE: "the page", reports.TABLES: "tables", reports.FIGURES: "figures"}
+    names[published.CAMPAIGN] = "the campaign"
     there = folder.relative_to(place).as_posix()
     return ", ".join(f"[{words}]({there}/{name})" for name, words in names.items() if (folder / name).exists())
 

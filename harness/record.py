@@ -24,6 +24,8 @@ from problems import networks, own
 
 SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
+COUNTERS = ("stalls", "evaluations", "iterations")  # of a line search and of CG, kept in the optimizer's state
+
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
 Origin = Literal["paper", "ours", "tuned", "default"]
 Precision = Literal["float64", "float32", "tf32"]
@@ -185,7 +187,7 @@ class Record(_Strict):
     steps: NonNegativeInt = 0
     parameters: NonNegativeInt  # D, the number of the network's parameters
     floor: Number = 0.0  # relative L2 accuracy of the solution, where it is a reference: no error counts as smaller
-    counters: dict[str, int] = {}  # what the optimizer's state counts: stalls, evaluations, iterations of CG
+    counters: dict[str, int] = {}  # `COUNTERS` that the optimizer's state has
     clock: dict[str, Number]  # seconds by section; they add up to wall_seconds
     wall_seconds: Number
     peak_memory: int | None = None  # bytes

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness import checksums, citable, page, published, score_figures, store, surface_figures
-from harness.frames import from_records
+from harness.frames import Frames, from_records
 from harness.record import Record
 
 TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
@@ -25,17 +25,17 @@ def _of(results: published.Results) -> Iterator[Path]:
         raise FileNotFoundError(f"{results.folder}: {results.unreadable or 'no records that its campaign asks for'}")
     for name in (TABLES, FIGURES):
         (results.folder / name).mkdir(exist_ok=True)
-    for name, text in texts(records, results.folder).items():
+    frames = from_records(records)
+    for name, text in texts(frames, records, results.folder).items():
         store.replace(results.folder / name, text)
         yield results.folder / name
-    yield from score_figures.make(from_records(records), results.folder / FIGURES)
+    yield from score_figures.make(frames, results.folder / FIGURES)
     yield from surface_figures.make(records, results.folder / FIGURES)
     yield checksums.write(results.folder)
 
 
-def texts(records: Sequence[Record], folder: Path) -> dict[str, str]:
-    """The tables and the page, by their names in the folder that has the records' files."""
-    frames, source = from_records(records), citable.source(records, folder)
-    tables = citable.make(frames)
+def texts(frames: Frames, records: Sequence[Record], folder: Path) -> dict[str, str]:
+    """The tables and the page, by their names in the folder that has the records' files; `frames` are the records'."""
+    tables, source = citable.make(frames), citable.source(records, folder)
     found = {f"{TABLES}/{name}": text for table in tables for name, text in citable.texts(table, source).items()}
     return found | {PAGE: page.render(frames, records, tables, source)}

@@ -70,10 +70,11 @@ def as_recorded(results: Results) -> Iterator[str]:
     if results.unreadable or not (found := in_order(results)):
         yield f"{results.folder}: no tables without records and their campaign"
         return
-    summary = tables.summarise(from_records(found))
+    frames = from_records(found)
+    summary = tables.summarise(frames)
     expected = {f"table.{suffix}": tables.render(summary, style) for style, suffix in tables.FORMATS.items()}
     if any((results.folder / name).exists() for name in (reports.TABLES, reports.PAGE)):
-        expected |= reports.texts(found, results.folder)
+        expected |= reports.texts(frames, found, results.folder)
     for name, text in expected.items():
         file = results.folder / name
         written = file.read_bytes().decode(errors="replace") if file.is_file() else None

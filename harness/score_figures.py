@@ -9,7 +9,6 @@ import pandas as pd
 import seaborn as sns
 
 from harness import cost_figures, scores
-from harness.cost_figures import cost_over_parameters
 from harness.frames import Frames
 from harness.plots import dashes, panels, save, styles
 from problems.own import slug
@@ -127,4 +126,4 @@ def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
             cells = ["optimizer", "framework", "parameters"]
             measured = rows.groupby(cells, sort=False)["step_seconds"].median().reset_index()
             name = f"cost_over_width_{slug(str(problem))}"
-            yield cost_over_parameters(measured, cost_figures.NONE, folder, name=name, formats=FORMATS)
+            yield cost_figures.cost_over_parameters(measured, cost_figures.NONE, folder, name=name, formats=FORMATS)

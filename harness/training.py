@@ -14,9 +14,8 @@ from harness.checkpoint import Checkpoint
 from harness.clock import Clock
 from harness.outcome import Diverged, TimedOut, stage
 from harness.prepare import Prepared, copied
-from harness.record import Request, Row
+from harness.record import COUNTERS, Request, Row
 
-COUNTERS = ("stalls", "evaluations", "iterations")  # of a line search and of CG, kept in the optimizer's state
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
 Report = Callable[[float, Row], None]  # the share of the budget that is spent, the newest row of the history
 

@@ -390,7 +390,6 @@ def test_asv_installs_what_the_lock_says(configuration):
     ],
 )
 def test_asv_reads_our_thresholds(configuration, entry, expected):
-
     from asv.config import Config
     from asv.plugins.regressions import _GraphDataFilter
 
