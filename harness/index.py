@@ -55,7 +55,9 @@ def _campaign(results: Results, place: Path) -> str:
     folder, records = results.folder, published.in_order(results)
     name, machine = folder.parent.name, folder.name
     headline = folder / reports.TABLES / "headline.md"
-    table = headline.read_text(encoding="utf-8") if headline.is_file() else "No report yet: the campaign is under way.\n"
+    table = (
+        headline.read_text(encoding="utf-8") if headline.is_file() else "No report yet: the campaign is under way.\n"
+    )
     told = _counted(record.status for record in records)
     return (
         f"## {name} on {machine}\n\n"

@@ -10,7 +10,7 @@ from made_up_results import folder_of
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from harness import citable, page, store
+from harness import captions, page, store
 from harness.__main__ import app
 from harness.frames import from_records
 
@@ -49,7 +49,7 @@ def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(folde
 
 def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
-    source = citable.source(records, folder)
+    source = captions.source(records, folder)
     assert re.fullmatch(r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit .+, raw data .+\.", source.text)
     assert source.text.count(source.digest[:16]) == 1
     for file in (folder / "tables").iterdir():
@@ -60,9 +60,9 @@ def test_every_table_says_what_it_was_made_from(folder):
 def test_the_digest_is_of_the_raw_records(folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
     records = [record for _, record in store.records(folder)]
-    assert citable.source(records, tmp_path).digest == citable.source(records, folder).digest
+    assert captions.source(records, tmp_path).digest == captions.source(records, folder).digest
     next((tmp_path / "runs").iterdir()).write_text("{}")
-    assert citable.source(records, tmp_path).digest != citable.source(records, folder).digest
+    assert captions.source(records, tmp_path).digest != captions.source(records, folder).digest
 
 
 def test_numbers_are_those_of_the_records(folder):
@@ -201,5 +201,5 @@ def test_the_citation_can_be_copied(shown, folder):
     shown.wait_for_selector("#copied:has-text('copied')")  # the clipboard answers later
     told = shown.input_value("#cite textarea")
     records = [record for _, record in store.records(folder)]
-    assert citable.source(records, folder).text in told
+    assert captions.source(records, folder).text in told
     assert "@misc{pinn_optbench_c_" in told
