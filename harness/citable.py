@@ -147,9 +147,7 @@ def rankings(reached: Any) -> Table:
         ranked = ranked.merge(scores.left_out(table), on=SOLVER)
         parts.append(ranked.assign(target=target, tasks=len(table)))
     columns = ["target", *SOLVER, "area", "low", "high", "first", "order_stays", "tasks"]
-    if not parts:
-        return Table("rankings", "No target was reached.", pd.DataFrame(columns=columns), pd.DataFrame())
-    found: Any = pd.concat(parts, ignore_index=True)
+    found: Any = pd.concat(parts or [pd.DataFrame(columns=[*columns, "value"])], ignore_index=True)
     areas = 0 - found[["value", "high", "low"]].replace(np.inf, 0)
     data = found.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
     shown = pd.DataFrame(
@@ -165,6 +163,7 @@ def rankings(reached: Any) -> Table:
         "Area under the performance profile over the logarithm of the ratio to the fastest, up to "
         f"{scores.FAR:g} times its seconds (set-up, compilation and warm-up included), over all cases and seeds, "
         "with a 95 % interval; the probability of being first; whether the others' order stays without the solver."
+        + ("" if parts else " No target was reached.")
     )
     return Table("rankings", title, data, shown)
 

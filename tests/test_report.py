@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -83,6 +84,18 @@ def test_latex_has_no_character_that_pdflatex_does_not_know(folder):
         assert text.isascii(), file.name
         assert r"\toprule" in text
         assert r"\begin{longtable}" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it")
+def test_latex_compiles(folder, tmp_path):
+    tables = sorted((folder / "tables").glob("*.tex"))
+    inputs = "".join(rf"\input{{{file}}}\clearpage" for file in tables)
+    preamble = r"\documentclass{article}\usepackage{booktabs,longtable}\usepackage[landscape,margin=1cm]{geometry}"
+    (tmp_path / "all.tex").write_text(rf"{preamble}\begin{{document}}\small {inputs}\end{{document}}")
+    done = subprocess.run(["pdflatex", "-halt-on-error", "all.tex"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    pages = int(re.findall(r"Output written on all.pdf \((\d+) pages?", done.stdout)[0])
+    assert pages >= len(tables)
 
 
 def test_the_page_names_no_outside_address(folder):
