@@ -36,8 +36,11 @@ def ours(frames: Frames) -> pd.DataFrame:
     finished = {name: runs[column].where(runs["status"] == "finished") for name, column in medians.items()}
     groups = runs.assign(**finished).groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False)
     rows = groups.agg(runs=("identity", "size"), **{name: (name, "median") for name in medians}).reset_index()
-    for target, times in scores.times(scores.reached(frames, TARGETS, "rms")).groupby("target"):
-        named = times.rename(columns={name: _at(column, target) for name, column in COLUMNS.items()})
+    times: Any = scores.times(scores.reached(frames, TARGETS, "rms"))
+    for target in TARGETS:
+        named = times[times["target"] == target].rename(
+            columns={name: _at(column, target) for name, column in COLUMNS.items()}
+        )
         rows = rows.merge(named[[*CASE, *SOLVER, *(_at(column, target) for column in COLUMNS.values())]])
     return rows
 
