@@ -53,15 +53,17 @@ def _tuning(results: Results, place: Path) -> str:
 
 def _campaign(results: Results, place: Path) -> str:
     folder, records = results.folder, published.in_order(results)
-    name, machine = folder.parent.name, folder.name
-    headline = folder / reports.TABLES / "headline.md"
+    name, there = folder.parent.name, folder.relative_to(place).as_posix()
+    told = _counted(record.status for record in records)
+    headline, picture = folder / reports.TABLES / "headline.md", f"{reports.FIGURES}/error_over_seconds.svg"
     table = (
         headline.read_text(encoding="utf-8") if headline.is_file() else "No report yet: the campaign is under way.\n"
     )
-    told = _counted(record.status for record in records)
+    figure = (
+        f"![relative L2 error over optimizer seconds]({there}/{picture})\n\n" if (folder / picture).is_file() else ""
+    )
     return (
-        f"## {name} on {machine}\n\n"
-        f"{len(records)} runs: {told}. {_links(folder, place)}.\n\n{table}\n"
+        f"## {name} on {folder.name}\n\n{len(records)} runs: {told}. {_links(folder, place)}.\n\n{table}\n{figure}"
         f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
     )
 

@@ -26,7 +26,13 @@ def test_a_campaign_has_its_headline_table_its_links_and_the_commands_that_made_
     assert "## c on m" in text
     assert (folder / "tables" / "headline.md").read_text() in text
     assert f"optbench run c --results {tmp_path}\noptbench report {tmp_path / 'c'}" in text
-    for link in ("c/m/report.html", "c/m/tables", "c/m/figures", "c/m/campaign.toml"):
+    for link in (
+        "c/m/report.html",
+        "c/m/tables",
+        "c/m/figures",
+        "c/m/figures/error_over_seconds.svg",
+        "c/m/campaign.toml",
+    ):
         assert f"({link})" in text
         assert (tmp_path / link).exists()
     assert index(tmp_path)[1] == text
