@@ -137,21 +137,22 @@ def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
 
 
 def rankings(reached: Any) -> Table:
-    """Areas under the performance profiles of each target, over all cases and seeds."""
+    """Areas under the performance profiles of each target, over all seeds of the cases that the same solvers ran."""
     parts = []
-    for target in TARGETS:
-        table = scores.to_target(reached, target)
-        if not np.isfinite(table.to_numpy()).any():
-            continue
-        ranked = scores.ranking(table, _smallest_is_largest_area)
-        ranked = ranked.merge(scores.left_out(table), on=SOLVER)
-        parts.append(ranked.assign(target=target, tasks=len(table)))
-    columns = ["target", *SOLVER, "area", "low", "high", "first", "order_stays", "tasks"]
+    for cases in scores.comparable(reached):
+        for target in TARGETS:
+            table = scores.to_target(cases, target)
+            if np.isfinite(table.to_numpy()).any():
+                ranked = scores.ranking(table, _smallest_is_largest_area).merge(scores.left_out(table), on=SOLVER)
+                names = "; ".join(dict.fromkeys(cases["case"]))
+                parts.append(ranked.assign(cases=names, target=target, tasks=len(table)))
+    columns = ["cases", "target", *SOLVER, "area", "low", "high", "first", "order_stays", "tasks"]
     found: Any = pd.concat(parts or [pd.DataFrame(columns=[*columns, "value"])], ignore_index=True)
     areas = 0 - found[["value", "high", "low"]].replace(np.inf, 0)
     data = found.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
     shown = pd.DataFrame(
         {
+            "cases": data["cases"],
             "target": data["target"].map("{:.0e}".format),
             **{NAMES.get(name, name): data[name] for name in SOLVER},
             "area": [f"{row.area:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in data.itertuples()],
@@ -161,9 +162,9 @@ def rankings(reached: Any) -> Table:
     )
     title = (
         "Area under the performance profile over the logarithm of the ratio to the fastest, up to "
-        f"{scores.FAR:g} times its seconds (set-up, compilation and warm-up included), over all cases and seeds, "
-        "with a 95 % interval; the probability of being first; whether the others' order stays without the solver."
-        + ("" if parts else " No target was reached.")
+        f"{scores.FAR:g} times its seconds (set-up, compilation and warm-up included), over all seeds of the cases "
+        "that the same solvers ran, with a 95 % interval; the probability of being first; whether the others' order "
+        "stays without the solver." + ("" if parts else " No target was reached.")
     )
     return Table("rankings", title, data, shown)
 

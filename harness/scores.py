@@ -71,6 +71,13 @@ def by_task(rows: Any, column: str) -> pd.DataFrame:
     return table.sort_index(axis=1).fillna(np.inf)
 
 
+def comparable(rows: Any) -> list[pd.DataFrame]:
+    """The rows in groups of cases that the same solvers ran: who was not there is neither first nor last."""
+    solvers = {case: frozenset(zip(*(of[name] for name in SOLVER), strict=True)) for case, of in rows.groupby(CASE)}
+    group = [solvers[case] for case in zip(*(rows[name] for name in CASE), strict=True)]
+    return [cases for _, cases in rows.groupby(pd.Series(group, index=rows.index), sort=False)]
+
+
 def to_target(reached: Any, target: float, column: str = "total_seconds") -> pd.DataFrame:
     """The same of the rows of one target."""
     return by_task(reached[np.isclose(reached["target"], target, rtol=1e-6)], column)
