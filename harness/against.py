@@ -16,6 +16,7 @@ from harness.scores import CASE, SOLVER
 RECORDED = Path(str(files("benchmarks"))) / "paper_results.csv"
 TARGETS = (1e-2, 1e-3, 1e-4)  # of the absolute error
 SAME = ["problem", "network", "optimizer"]
+COLUMNS = {"seconds": "seconds_to", "reached": "reached"}  # of scores.times, a pair a target
 
 
 def compare(frames: Frames) -> pd.DataFrame:
@@ -30,23 +31,18 @@ def compare(frames: Frames) -> pd.DataFrame:
 
 def ours(frames: Frames) -> pd.DataFrame:
     """A row a case and solver: medians over seeds of the finished runs, and when the targets were reached."""
-    rows = []
     runs: Any = frames.runs
-    history: Any = frames.history.sort_values("step", kind="stable")
-    reached = {
-        target: history[history["rms"] <= target].drop_duplicates("identity").set_index("identity")["seconds"]
-        for target in TARGETS
-    }
-    for names, group in runs.groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False):
-        finished = group[group["status"] == "finished"]
-        row = dict(zip([*CASE, *SAME, *SOLVER, "hyperparameters_from"], names, strict=True))
-        row |= {"runs": len(group), "rms": finished["rms"].median()}
-        row |= {"seconds": finished["train_seconds"].median(), "steps": finished["steps"].median()}
-        for target, first in reached.items():
-            when = group["identity"].map(first)
-            row |= {_at("seconds_to", target): scores.quartiles(when)[1], _at("reached", target): when.notna().sum()}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    medians = {"rms": "rms", "seconds": "train_seconds", "steps": "steps"}
+    finished = {name: runs[column].where(runs["status"] == "finished") for name, column in medians.items()}
+    groups = runs.assign(**finished).groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False)
+    rows = groups.agg(runs=("identity", "size"), **{name: (name, "median") for name in medians}).reset_index()
+    times: Any = scores.times(scores.reached(frames, TARGETS, "rms"))
+    for target in TARGETS:
+        named = times[times["target"] == target].rename(
+            columns={name: _at(column, target) for name, column in COLUMNS.items()}
+        )
+        rows = rows.merge(named[[*CASE, *SOLVER, *(_at(column, target) for column in COLUMNS.values())]])
+    return rows
 
 
 def shown(data: Any) -> pd.DataFrame:

@@ -1,64 +1,16 @@
-"""Tables to cite: numbers as CSV, text as Markdown and LaTeX, with a caption that says what they were made from."""
+"""The tables of a campaign: what each solver reaches, how soon, how surely, in which framework, beside the paper's."""
 
-import hashlib
-import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from harness import against, scores
+from harness.captions import Table
 from harness.frames import Frames
-from harness.record import Record
 from harness.scores import BEFORE, CASE, SOLVER, TARGETS
 
-LATEX = {"–": "--", "≤": r"$\le$", "×": r"$\times$"}  # what pdflatex does not know
-BOLD = re.compile(r"\*\*(.+?)\*\*")  # as Markdown has it
 NAMES = {"label": "optimizer"}
-
-
-class Source(NamedTuple):
-    """What a folder's tables are made from."""
-
-    campaign: str
-    version: str
-    machine: str
-    date: str  # of the last run that was started
-    commit: str
-    digest: str  # SHA-256 of the raw records
-
-    @property
-    def text(self) -> str:
-        """In one sentence."""
-        return (
-            f"PINN-OptBench, campaign {self.campaign} {self.version} on {self.machine}, {self.date}, "
-            f"commit {self.commit}, raw data SHA-256 {self.digest[:16]}."
-        )
-
-
-class Table(NamedTuple):
-    """One table: its numbers, and how people read them."""
-
-    name: str
-    title: str
-    data: pd.DataFrame
-    shown: pd.DataFrame
-
-
-def source(records: Sequence[Record], folder: Path) -> Source:
-    """Of records and the folder that their files are in."""
-    commits = {
-        (record.provenance.commit or "unknown")[:10] + ("+" if record.provenance.dirty else "") for record in records
-    }
-    digest = hashlib.sha256()
-    for file in sorted((folder / "runs").glob("*.json")):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    labels, last = records[0].request.labels, max(record.started for record in records)
-    told = labels.campaign, labels.campaign_version, records[0].provenance.machine
-    return Source(*told, last[:10], ", ".join(sorted(commits)), digest.hexdigest())
 
 
 def make(frames: Frames) -> list[Table]:
@@ -185,23 +137,22 @@ def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
 
 
 def rankings(reached: Any) -> Table:
-    """Areas under the performance profiles of each target, over all cases and seeds."""
+    """Areas under the performance profiles of each target, over all seeds of the cases that the same solvers ran."""
     parts = []
-    for target in TARGETS:
-        table = scores.to_target(reached, target)
-        if not np.isfinite(table.to_numpy()).any():
-            continue
-        ranked = scores.ranking(table, _smallest_is_largest_area)
-        ranked = ranked.merge(scores.left_out(table), on=SOLVER)
-        parts.append(ranked.assign(target=target, tasks=len(table)))
-    columns = ["target", *SOLVER, "area", "low", "high", "first", "order_stays", "tasks"]
-    if not parts:
-        return Table("rankings", "No target was reached.", pd.DataFrame(columns=columns), pd.DataFrame())
-    found: Any = pd.concat(parts, ignore_index=True)
+    for cases in scores.comparable(reached):
+        for target in TARGETS:
+            table = scores.to_target(cases, target)
+            if np.isfinite(table.to_numpy()).any():
+                ranked = scores.ranking(table, _smallest_is_largest_area).merge(scores.left_out(table), on=SOLVER)
+                names = "; ".join(dict.fromkeys(cases["case"]))
+                parts.append(ranked.assign(cases=names, target=target, tasks=len(table)))
+    columns = ["cases", "target", *SOLVER, "area", "low", "high", "first", "order_stays", "tasks"]
+    found: Any = pd.concat(parts or [pd.DataFrame(columns=[*columns, "value"])], ignore_index=True)
     areas = 0 - found[["value", "high", "low"]].replace(np.inf, 0)
     data = found.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
     shown = pd.DataFrame(
         {
+            "cases": data["cases"],
             "target": data["target"].map("{:.0e}".format),
             **{NAMES.get(name, name): data[name] for name in SOLVER},
             "area": [f"{row.area:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in data.itertuples()],
@@ -211,8 +162,9 @@ def rankings(reached: Any) -> Table:
     )
     title = (
         "Area under the performance profile over the logarithm of the ratio to the fastest, up to "
-        f"{scores.FAR:g} times its seconds (set-up, compilation and warm-up included), over all cases and seeds, "
-        "with a 95 % interval; the probability of being first; whether the others' order stays without the solver."
+        f"{scores.FAR:g} times its seconds (set-up, compilation and warm-up included), over all seeds of the cases "
+        "that the same solvers ran, with a 95 % interval; the probability of being first; whether the others' order "
+        "stays without the solver." + ("" if parts else " No target was reached.")
     )
     return Table("rankings", title, data, shown)
 
@@ -243,37 +195,8 @@ def frameworks(frames: Frames) -> Table:
     return Table("frameworks", title, data, names.join(shown.drop(columns=keys)))
 
 
-def texts(table: Table, source: Source) -> dict[str, str]:
-    """What the table's three files hold, by their names; numbers to eight digits."""
-    caption = f"{table.title} {source.text}"
-    rows = _without_repeats(table.shown)
-    markdown = tabulate(rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
-    return {
-        f"{table.name}.csv": f"# {caption}\n{table.data.to_csv(index=False, float_format='%.8g')}",
-        f"{table.name}.md": f"{markdown}\n\n{caption}\n",
-        f"{table.name}.tex": latex(rows, caption, table.name),
-    }
-
-
-def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
-    """A table over as many pages as it needs, for the packages booktabs and longtable."""
-    escaped = caption.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
-    text = rows.to_latex(index=False, escape=True, longtable=True, caption=escaped, label=f"tab:{name}")
-    for character, command in LATEX.items():
-        text = text.replace(character, command)
-    return BOLD.sub(r"\\textbf{\1}", text)
-
-
 def _names(data: Any) -> pd.DataFrame:
     return data[["case", *SOLVER]].rename(columns=NAMES)
-
-
-def _without_repeats(shown: Any) -> pd.DataFrame:
-    """A case's or target's name on its first row alone."""
-    if shown.empty:
-        return shown
-    column = shown.columns[0]
-    return shown.assign(**{column: shown[column].where(shown[column] != shown[column].shift(), "")})
 
 
 def _number(value: float, form: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from harness import asv, published, reports, store
-from harness.errors import CampaignError
 from harness.published import Results
 from harness.tuned import CHOSEN, TRIALS
 
@@ -24,10 +23,7 @@ OURS = "local"  # never published
 
 
 def write(place: Path) -> Path:
-    """Write the index of a folder of results, and give its path.
-
-    Raises CampaignError where a campaign has runs but no report: `optbench report` makes it.
-    """
+    """Write the index of a folder of results, and give its path."""
     parts = [HEAD.format(place=place), *_campaigns(place), *_costs(place), *_benchmarks(place)]
     if len(parts) == 1:
         parts.append("Nothing is published yet.\n")
@@ -57,15 +53,17 @@ def _tuning(results: Results, place: Path) -> str:
 
 def _campaign(results: Results, place: Path) -> str:
     folder, records = results.folder, published.in_order(results)
-    name, machine = folder.parent.name, folder.name
-    headline = folder / reports.TABLES / "headline.md"
-    if not headline.is_file():
-        raise CampaignError(str(folder), (), f"has no {reports.TABLES}/headline.md: optbench report {folder} makes it")
+    name, there = folder.parent.name, folder.relative_to(place).as_posix()
     told = _counted(record.status for record in records)
+    headline, picture = folder / reports.TABLES / "headline.md", f"{reports.FIGURES}/error_over_seconds.svg"
+    table = (
+        headline.read_text(encoding="utf-8") if headline.is_file() else "No report yet: the campaign is under way.\n"
+    )
+    figure = (
+        f"![relative L2 error over optimizer seconds]({there}/{picture})\n\n" if (folder / picture).is_file() else ""
+    )
     return (
-        f"## {name} on {machine}\n\n"
-        f"{len(records)} runs: {told}. {_links(folder, place)}.\n\n"
-        f"{headline.read_text(encoding='utf-8')}\n"
+        f"## {name} on {folder.name}\n\n{len(records)} runs: {told}. {_links(folder, place)}.\n\n{table}\n{figure}"
         f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
     )
 

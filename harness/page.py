@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import plots
-from harness.citable import BOLD, Source, Table
+from harness.captions import BOLD, Source, Table
 from harness.frames import Frames
 from harness.record import Record, Request
 from harness.scores import BEFORE

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import checksums, citable, page, published, score_figures, store, surface_figures
+from harness import captions, checksums, citable, page, published, score_figures, store, surface_figures
 from harness.frames import Frames, from_records
 from harness.record import Record
 
@@ -36,6 +36,6 @@ def _of(results: published.Results) -> Iterator[Path]:
 
 def texts(frames: Frames, records: Sequence[Record], folder: Path) -> dict[str, str]:
     """The tables and the page, by their names in the folder that has the records' files; `frames` are the records'."""
-    tables, source = citable.make(frames), citable.source(records, folder)
-    found = {f"{TABLES}/{name}": text for table in tables for name, text in citable.texts(table, source).items()}
+    tables, source = citable.make(frames), captions.source(records, folder)
+    found = {f"{TABLES}/{name}": text for table in tables for name, text in captions.texts(table, source).items()}
     return found | {PAGE: page.render(frames, records, tables, source)}

@@ -66,24 +66,33 @@ def on_grid(frames: Frames, axis: str) -> pd.DataFrame:
 
 
 def profiles(frames: Frames, folder: Path) -> list[Path]:
-    """The share of all cases and seeds that a solver takes to a target within a ratio of the fastest."""
-    reached: Any = scores.reached(frames)
-    met = reached.dropna(subset=["seconds"])["target"]
-    if met.empty:
-        return []
-    target = max(PROFILED, met.min())
-    table = scores.to_target(reached, target)
-    data = scores.profile(table).rename(columns={"label": "optimizer"})
+    """The share of runs that reach a target within a ratio of the fastest's time; all solvers ran a panel's cases."""
+    data = pd.concat([profile(cases) for cases in scores.comparable(scores.reached(frames))])
     if data.empty:
         return []
+    grid = sns.relplot(
+        data,
+        x="ratio",
+        y="share",
+        **styles(data),
+        col="panel",
+        kind="line",
+        drawstyle="steps-post",
+        errorbar=None,
+        height=4.5,
+    )
+    grid.set(xscale="log", ylim=(0, 1.02)).set_titles("{col_name}")
+    grid.set_axis_labels("seconds with compilation, over the fastest's", "share of runs")
+    return save(grid, folder, "profiles", FORMATS)
+
+
+def profile(reached: Any) -> pd.DataFrame:
+    """A panel's curves: to PROFILED, or to the smallest target above it that anybody reaches."""
+    target = max(PROFILED, reached.dropna(subset=["seconds"])["target"].min())
+    data = scores.profile(scores.to_target(reached, target)).rename(columns={"label": "optimizer"})
     last = data.sort_values("ratio").groupby(["optimizer", "framework"], sort=False).tail(1)
     data = pd.concat([data, last.assign(ratio=max(scores.FAR, data["ratio"].max()))])  # a share stays to the right
-    grid = sns.relplot(
-        data, x="ratio", y="share", **styles(data), kind="line", drawstyle="steps-post", errorbar=None, height=4.5
-    )
-    grid.set(xscale="log", ylim=(0, 1.02))
-    grid.set_axis_labels("seconds with compilation, over the fastest's", f"share of runs at {target:.0e}")
-    return save(grid, folder, "profiles", FORMATS)
+    return data.assign(panel="\n".join([*dict.fromkeys(reached["case"]), f"to {target:.0e}"]))
 
 
 def step_cost(frames: Frames, folder: Path) -> list[Path]:
@@ -117,13 +126,13 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
 
 
 def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
-    """Seconds a step over D, medians over seeds, a figure a problem that has several networks."""
+    """Seconds a step over D, medians over seeds, a figure a problem that has several networks with as good a choice."""
     runs: Any = frames.runs[frames.runs["steps"] > 0]
     runs = runs.assign(step_seconds=runs["train_seconds"] / runs["steps"]).drop(columns="optimizer")
     runs = runs.rename(columns={"label": "optimizer"})
-    for problem, rows in runs.groupby("problem"):
+    for (problem, given), rows in runs.groupby(["problem", "hyperparameters_from"]):
         if rows["parameters"].nunique() > 1:
             cells = ["optimizer", "framework", "parameters"]
             measured = rows.groupby(cells, sort=False)["step_seconds"].median().reset_index()
-            name = f"cost_over_width_{slug(str(problem))}"
+            name = f"cost_over_width_{slug(str(problem))}_{given}"
             yield cost_figures.cost_over_parameters(measured, cost_figures.NONE, folder, name=name, formats=FORMATS)

@@ -13,6 +13,7 @@ from scipy import stats
 
 from harness.frames import Frames
 
+RELATIVE = "relative_l2"
 TARGETS = tuple(10.0**-power for power in range(1, 7))  # of the relative L2 error
 CASE = ["campaign", "machine", "case"]
 SOLVER = ["label", "framework"]
@@ -24,17 +25,17 @@ LEVEL = 0.95  # of every interval
 Statistic = Callable[[np.ndarray], np.ndarray]  # of tasks by solvers, a number a solver: the smallest is first
 
 
-def reached(frames: Frames, targets: tuple[float, ...] = TARGETS) -> pd.DataFrame:
+def reached(frames: Frames, targets: tuple[float, ...] = TARGETS, error: str = RELATIVE) -> pd.DataFrame:
     """A row a run and target: the first recorded step whose error is at or below it; NaN where none is.
 
-    `seconds` are of optimizer steps alone; `total_seconds` count set-up, compilation and warm-up too. No error is
-    below the accuracy of the problem's reference, and one that is not a number reaches nothing.
+    `seconds` are of optimizer steps alone; `total_seconds` count set-up, compilation and warm-up too. No relative
+    error is below the accuracy of the problem's reference, and one that is not a number reaches nothing.
     """
     runs: Any = frames.runs
     before = runs[BEFORE].fillna(0).sum(axis=1)
     runs = runs[["identity", *CASE, *SOLVER, "seed", "floor"]].assign(before=before)
     history: Any = frames.history.merge(runs[["identity", "floor"]], on="identity").sort_values("step", kind="stable")
-    errors = history["relative_l2"].clip(lower=history["floor"])
+    errors = history[error].clip(lower=history["floor"]) if error == RELATIVE else history[error]
     found = []
     for target in targets:
         first = history[errors <= target].drop_duplicates("identity")[["identity", "step", "seconds"]]
@@ -68,6 +69,13 @@ def by_task(rows: Any, column: str) -> pd.DataFrame:
     """A column's values, a row a task and a column a solver; infinite where it is not a number or was not run."""
     table = rows.groupby([*CASE, "seed", *SOLVER])[column].min().unstack(SOLVER)
     return table.sort_index(axis=1).fillna(np.inf)
+
+
+def comparable(rows: Any) -> list[pd.DataFrame]:
+    """The rows in groups of cases that the same solvers ran: who was not there is neither first nor last."""
+    solvers = {case: frozenset(zip(*(of[name] for name in SOLVER), strict=True)) for case, of in rows.groupby(CASE)}
+    group = [solvers[case] for case in zip(*(rows[name] for name in CASE), strict=True)]
+    return [cases for _, cases in rows.groupby(pd.Series(group, index=rows.index), sort=False)]
 
 
 def to_target(reached: Any, target: float, column: str = "total_seconds") -> pd.DataFrame:

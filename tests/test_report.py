@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from made_up_results import folder_of
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from harness import citable, page, store
+from harness import captions, page, store
 from harness.__main__ import app
 from harness.frames import from_records
 
@@ -49,7 +50,7 @@ def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(folde
 
 def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
-    source = citable.source(records, folder)
+    source = captions.source(records, folder)
     assert re.fullmatch(r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit .+, raw data .+\.", source.text)
     assert source.text.count(source.digest[:16]) == 1
     for file in (folder / "tables").iterdir():
@@ -60,9 +61,9 @@ def test_every_table_says_what_it_was_made_from(folder):
 def test_the_digest_is_of_the_raw_records(folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
     records = [record for _, record in store.records(folder)]
-    assert citable.source(records, tmp_path).digest == citable.source(records, folder).digest
+    assert captions.source(records, tmp_path).digest == captions.source(records, folder).digest
     next((tmp_path / "runs").iterdir()).write_text("{}")
-    assert citable.source(records, tmp_path).digest != citable.source(records, folder).digest
+    assert captions.source(records, tmp_path).digest != captions.source(records, folder).digest
 
 
 def test_numbers_are_those_of_the_records(folder):
@@ -83,6 +84,18 @@ def test_latex_has_no_character_that_pdflatex_does_not_know(folder):
         assert text.isascii(), file.name
         assert r"\toprule" in text
         assert r"\begin{longtable}" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it")
+def test_latex_compiles(folder, tmp_path):
+    tables = sorted((folder / "tables").glob("*.tex"))
+    inputs = "".join(rf"\input{{{file}}}\clearpage" for file in tables)
+    preamble = r"\documentclass{article}\usepackage{booktabs,longtable}\usepackage[landscape,margin=1cm]{geometry}"
+    (tmp_path / "all.tex").write_text(rf"{preamble}\begin{{document}}\small {inputs}\end{{document}}")
+    done = subprocess.run(["pdflatex", "-halt-on-error", "all.tex"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    pages = int(re.findall(r"Output written on all.pdf \((\d+) pages?", done.stdout)[0])
+    assert pages >= len(tables)
 
 
 def test_the_page_names_no_outside_address(folder):
@@ -201,5 +214,5 @@ def test_the_citation_can_be_copied(shown, folder):
     shown.wait_for_selector("#copied:has-text('copied')")  # the clipboard answers later
     told = shown.input_value("#cite textarea")
     records = [record for _, record in store.records(folder)]
-    assert citable.source(records, folder).text in told
+    assert captions.source(records, folder).text in told
     assert "@misc{pinn_optbench_c_" in told

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import scores
+from harness import citable, scores
 from harness.frames import Frames
 
 CASES, SOLVERS, SEEDS = ("one", "two"), (("kfac", "torch"), ("kfac", "jax"), ("sgd", "jax")), range(3)
@@ -178,3 +178,15 @@ def test_frameworks_are_compared_on_equal_seeds():
     assert found["ratio"] == pytest.approx(8**0.5)
     assert (found["low"], found["high"]) == (pytest.approx(2), pytest.approx(4))
     assert scores.paired(rows[rows["framework"] == "torch"], "value").empty
+
+
+def test_no_profile_is_over_cases_that_a_solver_did_not_run():
+    frames = logs(np.random.default_rng(1), cases=("one", "two", "three"))
+    runs = frames.runs
+    absent = (runs["case"] == "two") & (runs["label"] == "sgd")
+    groups = scores.comparable(scores.reached(frames._replace(runs=runs[~absent])))
+    assert sorted(sorted(set(group["case"])) for group in groups) == [["one", "three"], ["two"]]
+    assert sum(map(len, groups)) == len(runs[~absent]) * len(scores.TARGETS)
+    table = citable.rankings(scores.reached(frames._replace(runs=runs[~absent]))).data
+    assert set(table["cases"]) <= {"one; three", "two"}
+    assert set(table.loc[table["cases"] == "two", "label"]) == {"kfac"}
