@@ -7,6 +7,8 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+LOCKS = ".locks"
+
 
 @contextmanager
 def owner(folder: Path) -> Iterator[str]:
@@ -17,6 +19,13 @@ def owner(folder: Path) -> Iterator[str]:
     with FileLock(file):
         yield name
     file.unlink(missing_ok=True)
+
+
+def opening(folder: Path) -> FileLock:
+    """Held by one process at a time: two that open a new database at once both make its tables, and one fails."""
+    file = folder / LOCKS / "opening.lock"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(file)
 
 
 def is_dead(folder: Path, name: str) -> bool:
@@ -32,4 +41,4 @@ def is_dead(folder: Path, name: str) -> bool:
 
 
 def _file(folder: Path, name: str) -> Path:
-    return folder / ".locks" / f"owner-{name}.lock"
+    return folder / LOCKS / f"owner-{name}.lock"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.campaign import Campaign, shipped
 from harness.errors import CampaignError
-from harness.owners import is_dead, owner
+from harness.owners import is_dead, opening, owner
 from harness.progress import Display, line
 from harness.record import Record, Request
 from harness.runner import Crew
@@ -94,7 +94,7 @@ def tune(
     """Do what is left of the studies, `trials` each, and give all trials, a list a study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kept = Store(folder, lambda text: line(console, text))
-    with _storage(url) as storage, owner(folder) as name:
+    with owner(folder) as name, _storage(url, folder) as storage:
         logs = [
             optuna.create_study(storage=storage, sampler=Sampler(), study_name=study.name, load_if_exists=True)
             for study in wanted
@@ -160,10 +160,11 @@ def _retire(log: Log, folder: Path) -> None:
 
 
 @contextmanager
-def _storage(url: str) -> Iterator[optuna.storages.RDBStorage]:
+def _storage(url: str, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
     """Optuna's database, closed in the end."""
     try:
-        storage = optuna.storages.RDBStorage(url)
+        with opening(folder):
+            storage = optuna.storages.RDBStorage(url)
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
         # without the address, which may hold a password
         raise CampaignError("--storage", (), f"cannot be opened: {str(error).splitlines()[0]}") from error

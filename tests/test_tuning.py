@@ -7,7 +7,9 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -311,3 +313,15 @@ def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(tmp_pa
     (record,) = (record for _, record in store.records(Path("results/local/tuned")))
     assert (record.status, record.request.evaluation) == ("finished", "report")
     assert record.request.labels.hyperparameters_from == "tuned"
+
+
+def test_many_open_a_new_database_at_once(tmp_path):
+    start = threading.Barrier(6)
+
+    def opens(_):
+        start.wait()
+        with tuning._storage(f"sqlite:///{tmp_path / 'studies.sqlite3'}", tmp_path) as storage:
+            return storage.get_all_studies()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(opens, range(6))) == [[]] * 6

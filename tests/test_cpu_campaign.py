@@ -1,0 +1,54 @@
+"""`cpu.toml` asks for every optimizer, with the paper's hyperparameters or with those that tuning chose."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import implementations
+from harness import campaign, expansion
+from harness.presets import PRESETS
+
+RESULTS = Path(__file__).parent.parent / "results"
+# a case without the paper's hyperparameters: the case on which its own were tuned
+TUNED_ON = {
+    "Poisson 2d, D = 257": "poisson_sine_2d",
+    "Poisson 2d, D = 9,873": "poisson_sine_2d",
+    "Poisson 5d, D = 449": "poisson_sine_2d",
+    "heat 1d, D = 257": "heat_sine_1d",
+    "heat 4d, D = 449": "heat_sine_1d",
+    "log-Fokker-Planck 9d, D = 769": "heat_sine_1d",
+}
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return campaign.read(campaign.shipped()["cpu"])
+
+
+@pytest.fixture(scope="module")
+def requests(plan):
+    return expansion.requests(plan, "cpu", "cpu.toml")
+
+
+def test_every_optimizer_runs_on_every_tuned_case_in_both_frameworks_from_five_seeds(requests):
+    optimizers = {*implementations.load(implementations.installed()[0]).OPTIMIZERS, *PRESETS}
+    for case in TUNED_ON:
+        asked = {(run.optimizer, run.framework, run.seed) for run in requests if run.labels.case == case}
+        assert asked == {(name, fw, seed) for name in optimizers for fw in ("torch", "jax") for seed in range(5)}
+    assert {run.seconds for run in requests} == {20, 30}
+    assert {run.threads for run in requests} == {1}
+
+
+def test_what_is_not_the_papers_is_what_tuning_chose(plan):
+    (file,) = RESULTS.glob("cpu_tuning/tuning/*/tuned.toml")
+    chosen = {case["problem"]: case["optimizers"] for case in tomllib.loads(file.read_text())["case"]}
+    tables = tomllib.loads(campaign.shipped()["cpu"].read_text())["case"]
+    assert {case["name"]: case["optimizers"] for case in tables if case["name"] in TUNED_ON} == {
+        name: chosen[problem] for name, problem in TUNED_ON.items()
+    }
+
+
+def test_the_papers_cases_have_the_papers_hyperparameters_alone(requests):
+    for run in requests:
+        assert (run.labels.hyperparameters_from == "paper") == run.labels.case.endswith("the paper's")
