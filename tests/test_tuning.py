@@ -262,7 +262,7 @@ def test_nobody_waits_for_a_worker_that_is_gone_and_the_first_trials_count(tmp_p
     url = f"sqlite:///{tmp_path}/shared.sqlite3"
     plan = campaign.read(tmp_path / "tiny.toml")
     study = studies(plan, "tiny", "tiny.toml", spaces.SHIPPED, Protocol(trials=3))[0]
-    with tuning._storage(url) as storage:
+    with tuning._storage(url, tmp_path) as storage:
         optuna.create_study(storage=storage, study_name=study.name).ask()  # in hand somewhere else
     trials = tune(tmp_path, Crew(), url=url, trials=3)
     counted = [trial["label"] for trial in trials if trial["counted"] == "True"]
