@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from harness import checksums, plausible, reports, store, tables
+from harness import checksums, plausible, reports, store, tables, trials
 from harness.frames import from_records
 from harness.published import Results, in_order, question
 from harness.record import Record
@@ -34,7 +34,10 @@ def whole(results: Results) -> Iterator[str]:
 
 
 def as_asked(results: Results) -> Iterator[str]:
-    """Every run that the campaign asks for is there, and no other."""
+    """Every run that the campaign asks for is there, and no other; of tuning, every trial."""
+    if trials.are_in(results.folder):
+        yield from trials.complete(results)
+        return
     if results.unreadable:
         yield results.unreadable
         return
@@ -67,6 +70,9 @@ def once(results: Results) -> Iterator[str]:
 
 def as_recorded(results: Results) -> Iterator[str]:
     """The tables and the page are those that the records give; those of `optbench report` where any of it is there."""
+    if trials.are_in(results.folder):
+        yield from trials.as_recorded(results)
+        return
     if results.unreadable or not (found := in_order(results)):
         yield f"{results.folder}: no tables without records and their campaign"
         return

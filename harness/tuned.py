@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.campaign import Campaign
+from harness.record import Record
 from harness.store import replace
 from harness.studies import Protocol, Study, Tables, as_tables, with_values, without
 
@@ -53,6 +54,11 @@ class Result:
     def best(self) -> Trial:
         """The trial with the smallest error, the first of equal ones."""
         return best(self.trials)
+
+
+def final_error(record: Record) -> float:
+    """The final relative L2; infinite for a run that did not end well."""
+    return record.relative_l2 if record.status == "finished" else math.inf
 
 
 def best(trials: Sequence[Trial]) -> Trial:

@@ -1,7 +1,6 @@
 """The search with Optuna: each study gets its trials, one after the other, and an interrupted one goes on."""
 
 import hashlib
-import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from harness import checksums
 from harness.campaign import Campaign, shipped
 from harness.errors import CampaignError
 from harness.owners import is_dead, opening, owner
@@ -18,7 +18,7 @@ from harness.record import Record, Request
 from harness.runner import Crew
 from harness.store import Store
 from harness.studies import Protocol, Study, studies
-from harness.tuned import Result, Trial, describe, write
+from harness.tuned import Result, Trial, describe, final_error, write
 
 try:
     import optuna
@@ -79,7 +79,7 @@ def run(
     trials = tune(wanted, protocol.trials, url or f"sqlite:///{database.resolve()}", folder, crew, console)
     results = [Result(study, found) for study, found in zip(wanted, trials, strict=True)]
     written = write(campaign, file.stem if file == shipped().get(file.stem) else file.name, protocol, results, folder)
-    for path in (folder / "runs", *(() if url else (database,)), *written):
+    for path in (folder / "runs", *(() if url else (database,)), *written, checksums.write(folder)):
         line(console, f"written: {path}")
 
 
@@ -124,7 +124,7 @@ def _attempt(study: Study, log: Log, name: str, kept: Store, crew: Crew, display
         records = sorted(_records(requests, kept, crew, display), key=lambda record: record.request.seed)
         trial.set_user_attr("status", [record.status for record in records])
         trial.set_user_attr("records", [kept.path(record.request).name for record in records])
-        log.tell(trial, statistics.median(map(_error, records)))
+        log.tell(trial, statistics.median(map(final_error, records)))
     except BaseException:
         log.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
@@ -140,11 +140,6 @@ def _records(requests: Sequence[Request], kept: Store, crew: Crew, display: Disp
         kept.write(record)
         display.end(record)
         yield record
-
-
-def _error(record: Record) -> float:
-    """The final relative L2; infinite for a run that did not end well."""
-    return record.relative_l2 if record.status == "finished" else math.inf
 
 
 def _counts(trial: FrozenTrial) -> bool:

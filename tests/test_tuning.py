@@ -5,9 +5,11 @@ import importlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -20,12 +22,14 @@ from small import needs_both
 
 import implementations
 from harness import __main__ as command_line
-from harness import campaign, expansion, provenance, spaces, store
+from harness import campaign, expansion, provenance, published, spaces, store, trials
 from harness.errors import CampaignError
 from harness.record import Record, Row
+from harness.rules import RULES
 from harness.studies import FIRST_SEED, Protocol, studies
 
 tuning = pytest.importorskip("harness.tuning", exc_type=CampaignError)
+tomli_w = pytest.importorskip("tomli_w")
 optuna = tuning.optuna
 
 FRAMEWORK = implementations.installed()[0]
@@ -325,3 +329,46 @@ def test_many_open_a_new_database_at_once(tmp_path):
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(opens, range(6))) == [[]] * 6
+
+
+def found_in(folder):
+    """What `optbench verify` has to say of a tuning folder in particular."""
+    results = published.load(folder)
+    return [*trials.complete(results), *trials.as_recorded(results)]
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    return Path(shutil.copytree(done[0], tmp_path / "tuning" / "m"))
+
+
+def test_nothing_is_wrong_with_what_tuning_left(copy):
+    assert found_in(copy) == []
+    for rule in ("checksums", "campaign", "tables"):
+        assert list(RULES[rule].problems(published.load(copy))) == []
+
+
+def test_a_trial_that_was_taken_out_is_found(copy):
+    lines = (copy / "trials.csv").read_text().splitlines(keepends=True)
+    (copy / "trials.csv").write_text("".join(lines[:3] + lines[4:]))  # trial 2 of the first study
+    assert any("trials 2 are missing" in problem for problem in found_in(copy))
+
+
+def test_a_run_that_was_taken_out_is_found(copy):
+    run = next((copy / "runs").glob("*.json"))
+    run.unlink()
+    assert any(f"{run.name} of trial" in problem for problem in found_in(copy))
+
+
+def test_a_value_that_was_edited_is_found(copy, done):
+    best = min((trial for trial in done[2] if trial["label"] == "sgd"), key=lambda trial: float(trial["relative_l2"]))
+    text = (copy / "trials.csv").read_text()
+    (copy / "trials.csv").write_text(text.replace(f",{best['relative_l2']},", ",0.5,"))
+    assert any(f"trial {best['trial']} of" in problem and "0.5 is not what" in problem for problem in found_in(copy))
+
+
+def test_a_choice_that_is_not_the_best_is_found(copy):
+    plan = tomllib.loads((copy / "tuned.toml").read_text())
+    plan["case"][0]["optimizers"]["sgd"]["learning_rate"] *= 2
+    (copy / "tuned.toml").write_text(tomli_w.dumps(plan))
+    assert any("tuned.toml: sgd on poisson_sine_2d, tanh_4 is not trial" in problem for problem in found_in(copy))
