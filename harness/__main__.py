@@ -319,7 +319,7 @@ def scale(
     width: Annotated[list[int] | None, typer.Option(min=2, help="Once for each; else 16, 32 … 4096.")] = None,
     optimizer: Annotated[list[str] | None, typer.Option(help="Once for each; else all.")] = None,
     framework: Annotated[list[str] | None, typer.Option(help="Once for each; else all installed.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps a run; their median counts.")] = 7,
+    steps: Annotated[int, typer.Option(min=1, help="Steps a run after 5 that warm up; their median counts.")] = 5,
     limit: Annotated[float, typer.Option(min=1, help="Wall-clock seconds a run, compilation included.")] = 120.0,
     memory: Annotated[float | None, typer.Option(help="GB a run.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
@@ -335,9 +335,9 @@ def scale(
     from harness import scale as scales
     from harness.widths import WIDTHS
 
-    limits = {"steps": steps, "limit": limit} | ({"memory": memory} if memory else {})
+    limits = {"limit": limit} | ({"memory": memory} if memory else {})
     frameworks = framework or implementations.installed()
-    plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, **limits)
+    plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, steps, **limits)
     folder, console = store.folder(results, "scale"), Console()
     scales.keep(plan, folder)
     runner.run(expansion.requests(plan, "scale", "scale"), _crew(plan, folder, None, None, console), folder, console)

@@ -14,21 +14,29 @@ from tabulate import tabulate
 from harness import campaign as campaigns
 from harness import checksums, cost_figures, crossovers, store
 from harness.campaign import Campaign
-from harness.frames import Frames, frames
+from harness.frames import Frames, from_records
 from harness.progress import line
 from harness.published import CAMPAIGN
+from harness.timed import WARM_UP
 from harness.widths import network
 from problems.names import UnknownName
 
 LARGE = 10_000  # parameters from which on a power law is fitted
 CONFIDENCE = 0.95
-COLUMNS = ["optimizer", "framework", "width", "parameters", "status", "step_seconds", "compile_seconds", "peak_memory"]
+MEASURED = ("finished", "timed-out")  # how a run ends whose steps are what they should be
+COLUMNS = ["optimizer", "framework", "width", "parameters", "status", "step_seconds", "evaluations", "compile_seconds",
+           "peak_memory"]  # fmt: skip
 
 
 def campaign(
-    problem: str, widths: Sequence[int], optimizers: Sequence[str], frameworks: Sequence[str], **limits: Any
+    problem: str,
+    widths: Sequence[int],
+    optimizers: Sequence[str],
+    frameworks: Sequence[str],
+    steps: int = 1,
+    **limits: float,
 ) -> Campaign:
-    """Some steps of each optimizer at each width, with the hyperparameters of `quick.toml`.
+    """So many steps of each optimizer at each width after WARM_UP, with the hyperparameters of `quick.toml`.
 
     The layers are in the proportions of `tanh_64_64_48_48`. Raises CampaignError and UnknownName.
     """
@@ -40,7 +48,8 @@ def campaign(
     chosen = {name: table for name, table in known.items() if name in optimizers or not optimizers}
     tables = {name: {"from": table.origin, **(table.model_extra or {})} for name, table in chosen.items()}
     cases = [{"name": f"width {width}", "problem": problem, "network": network(width)} for width in widths]
-    given = {"version": "1.0", "frameworks": list(frameworks), "optimizers": tables, "case": cases, **limits}
+    given = {"version": "1.0", "frameworks": list(frameworks), "optimizers": tables, "case": cases}
+    given |= {"steps": WARM_UP + steps, **limits}
     return campaigns.parse(given, "scale")
 
 
@@ -55,7 +64,8 @@ def keep(plan: Campaign, folder: Path) -> None:
 
 def report(folder: Path, console: Console) -> None:
     """Print exponents and crossovers; write them, the measurements and their figure, and say where."""
-    measured = measurements(frames(folder))
+    records = [record for _, record in store.records(folder)]
+    measured, memory = measurements(from_records(records)), max(record.provenance.memory for record in records)
     fitted = pd.DataFrame(fits(measured))
     print(render(fitted), file=console.file)
     crossed = pd.DataFrame(crossovers.find(measured))
@@ -64,7 +74,7 @@ def report(folder: Path, console: Console) -> None:
     for name, table in (("scale.csv", measured), ("exponents.csv", fitted), ("crossovers.csv", crossed)):
         store.replace(folder / name, table.to_csv(index=False))
         line(console, f"written: {folder / name}")
-    for path in cost_figures.cost_over_parameters(measured, fitted, folder, crossed=crossed):
+    for path in cost_figures.cost_over_parameters(measured, fitted, folder, memory, crossed):
         line(console, f"written: {path}")
     checksums.write(folder)
 
@@ -79,11 +89,16 @@ def render(fitted: pd.DataFrame) -> str:
 
 
 def measurements(results: Frames) -> pd.DataFrame:
-    """A row a run: what a step costs, NaN where none was done, and how the run ended."""
+    """A row a run: what a step costs, and how often its line search evaluates the loss, NaN where none was done.
+
+    Medians of the steps after WARM_UP, as `Timed` has it: a line search that has not found its scale is other work.
+    """
     history: Any = results.history.sort_values(["identity", "step"])
-    steps = history.groupby("identity")[["step", "seconds"]].diff()
-    each = (steps["seconds"] / steps["step"]).groupby(history["identity"]).median().rename("step_seconds")
-    runs: Any = results.runs.merge(each, left_on="identity", right_index=True, how="left")
+    steps = history.groupby("identity")[["step", "seconds", "evaluations"]].diff()[history["step"] > WARM_UP]
+    each = steps[["seconds", "evaluations"]].div(steps["step"], axis=0).groupby(history["identity"]).median()
+    each = each.rename(columns={"seconds": "step_seconds"})
+    runs: Any = results.runs.drop(columns="evaluations").merge(each, left_on="identity", right_index=True, how="left")
+    runs["step_seconds"] = runs["step_seconds"].where(runs["status"].isin(MEASURED))
     widths = runs["network"].str.split("_").str[1].astype(int)
     return runs.assign(width=widths)[COLUMNS].sort_values(["optimizer", "framework", "width"]).reset_index(drop=True)
 

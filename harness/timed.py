@@ -1,4 +1,7 @@
-"""The one definition of a timed step: what asv, pytest-benchmark and `optbench profile` measure."""
+"""The one definition of a timed step: what asv, pytest-benchmark and `optbench profile` measure.
+
+`optbench scale` counts the steps of recorded runs after as many that warm up: its runs can lack memory or time.
+"""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""What must hold for what tuning left: every trial and its runs are there, its value is theirs, the choice is the best."""
+"""What must hold for what tuning left: all trials and runs are there, a value is its runs', the choice is the best."""
 
 import csv
 import json

@@ -14,6 +14,7 @@ from small import needs_both, small
 import implementations
 import problems
 from harness import cost_figures, flops, profile, scale
+from harness.frames import Frames
 from harness.timed import WARM_UP, Timed, Work, medians
 from harness.widths import network
 from problems.names import UnknownName
@@ -142,6 +143,25 @@ def test_the_interval_of_a_noisy_exponent_holds_it():
         (fit,) = scale.fits(table)
         held += fit["low"] <= 1 <= fit["high"]
     assert 180 <= held <= 198  # 95 % of 200 is 190
+
+
+def test_a_step_of_the_ladder_is_one_after_the_warm_up():
+    """The first ones search far; a run that diverged has no number."""
+    seconds = np.cumsum([9.0, 9, 9, 9, 9, 1, 2, 3])
+    rows = [
+        {"identity": name, "step": step, "seconds": taken, "evaluations": 4 * step}
+        for name in ("a", "b", "c")
+        for step, taken in enumerate(seconds, 1)
+        if name != "c" or step <= scale.WARM_UP
+    ]
+    runs = [
+        {"identity": name, "optimizer": "kfac", "framework": "jax", "network": f"tanh_{width}_{width}", "parameters": 9,
+         "status": status, "evaluations": 32, "compile_seconds": 1.0, "peak_memory": 1}
+        for name, width, status in (("a", 8, "finished"), ("b", 16, "diverged"), ("c", 32, "timed-out"))
+    ]  # fmt: skip
+    measured = scale.measurements(Frames(pd.DataFrame(runs), pd.DataFrame(rows)))
+    np.testing.assert_array_equal(measured["step_seconds"], [2, np.nan, np.nan])
+    np.testing.assert_array_equal(measured["evaluations"], [4, 4, np.nan])
 
 
 def test_scaling_keeps_the_proportions_and_names_its_optimizers():

@@ -312,7 +312,7 @@ def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(tmp_pa
     said = capsys.readouterr().out
     assert "tiny-tuning: 3 trials, 3 a study, 0 done, 3 left" in said
     written = {path.name: path for path in (Path(x) for x in said.split() if x.startswith("results/local/tiny/tuning"))}
-    assert {"runs", "studies.sqlite3", "tuned.toml", "trials.csv"} == set(written)
+    assert {"SHA256SUMS", "runs", "studies.sqlite3", "tuned.toml", "trials.csv"} == set(written)
     command_line.app(["run", str(written["tuned.toml"])], standalone_mode=False)
     (record,) = (record for _, record in store.records(Path("results/local/tuned")))
     assert (record.status, record.request.evaluation) == ("finished", "report")
