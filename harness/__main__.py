@@ -480,7 +480,7 @@ def regressions(
         typer.echo(table(worse).to_string(index=False))
         _end(f"{head} is worse than {base} by {len(worse)} of {len(verdicts)} numbers", 1)
     if unjudged:
-        _end("times could not be judged", 2)
+        _end("not all could be judged", 2)
     typer.echo(f"{head} is no worse than {base} by any of {len(verdicts)} numbers")
 
 

@@ -18,6 +18,10 @@ WORK = ("work", "track_flops")
 CELL = ["framework", "optimizer", "problem"]
 REFERENCE = "jax"  # the framework whose step the others are divided by
 RESAMPLES = 2000  # of the bootstrap
+CAUTION = (
+    "In brackets the 95 % interval of a bootstrap over samples. Those of one process are alike: with a process a cell, "
+    "asv's default here, the interval is too narrow, and a second process can differ by more."
+)
 
 
 def report(frame: pd.DataFrame, out: Path, say: Callable[[str], None]) -> None:
@@ -41,7 +45,7 @@ def _steps(cells: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Ite
         return
     table = pd.DataFrame(step_cost(cells))
     say(f"{heading(cells)}\n\n{render(table, 'simple')}\n")
-    store.replace(folder / "step_cost.md", f"### {heading(cells)}\n\n{render(table, 'pipe')}\n")
+    store.replace(folder / "step_cost.md", f"### {heading(cells)}\n\n{render(table, 'pipe')}\n\n{CAUTION}\n")
     yield folder / "step_cost.md"
     yield _csv(table, folder / "step_cost.csv")
 

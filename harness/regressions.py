@@ -25,7 +25,7 @@ from rich.progress import track
 from harness.campaign import find, read
 from harness.measured import Asked, Measured
 from harness.provenance import commit_hash
-from harness.verdicts import TREES, Times, Verdict, counted, table, timed, unsteady
+from harness.verdicts import TREES, Times, Verdict, counted, table, timed, unmeasured, unsteady
 
 CODE = Path(__file__).parent.parent  # this clone
 OF_THE_COMMIT, OF_THIS_CLONE = ("implementations", "problems"), ("harness", "benchmarks")
@@ -86,15 +86,17 @@ def _measure(folder: Path, wanted: dict) -> Measured:
     command = [sys.executable, "-m", "harness.measured", json.dumps(wanted)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotMeasured(f"a process of {wanted['framework']} failed: {done.stderr.strip().splitlines()[-1]}")
+        *_, why = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]  # a killed one says nothing
+        raise NotMeasured(f"a process of {wanted['framework']} failed: {why}")
     return Measured(**json.loads(done.stdout))
 
 
 def judge(every: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
-    """All verdicts, and why some times cannot be judged."""
+    """All verdicts, and why some optimizers or times cannot be judged."""
     verdicts, unjudged = [], []
     for times in every:
         verdicts += counted(times.framework, times.counts["base"], times.counts["head"])
+        unjudged += unmeasured(times)
         if moved := unsteady(times):
             unjudged.append(moved)
         else:

@@ -77,6 +77,17 @@ def counted(framework: str, base: Measured, head: Measured) -> Iterator[Verdict]
         yield Verdict("accuracy", framework, optimizer, "relative L2", before, after, changed)
 
 
+def unmeasured(times: Times) -> Iterator[str]:
+    """Why an optimizer was not compared; one that only the head has is new, and nothing to compare."""
+    base, head = times.counts["base"], times.counts["head"]
+    for optimizer, why in base.failed.items():
+        if optimizer not in head.work or not why.startswith(LookupError.__name__):
+            yield f"{times.framework}: {optimizer} was not measured at the base: {why}"
+    failed = {name: why for found in times.processes.values() for one in found for name, why in one.failed.items()}
+    for optimizer in base.work.keys() & head.work.keys() & failed.keys():
+        yield f"{times.framework}: {optimizer} was not timed: {failed[optimizer]}"
+
+
 def timed(times: Times) -> list[Verdict]:
     """The ratio of the fastest calls; worse where all of its interval is past what the base twice differs by."""
     optimizers = times.optimizers()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import index, published, reports
+import harness
+from harness import costs, index, published, reports
 from harness import verify as check
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -26,6 +27,13 @@ def test_a_published_report_is_made_again_from_its_raw_records(folder, tmp_path)
     made = [path.relative_to(again) for path in reports.make(tmp_path) if path.name != "SHA256SUMS"]
     assert made
     assert [name for name in made if (folder / name).read_bytes() != (again / name).read_bytes()] == []
+
+
+def test_asv_s_tables_and_figures_are_made_again_from_its_files(tmp_path):
+    costs.report(harness.load_asv(RESULTS / "asv"), tmp_path, lambda line: None)
+    made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert made
+    assert [name for name in made if (RESULTS / "asv" / name).read_bytes() != (tmp_path / name).read_bytes()] == []
 
 
 def test_the_index_is_what_its_command_writes(tmp_path, monkeypatch):

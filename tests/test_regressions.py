@@ -13,7 +13,7 @@ from benchmarks import selftest
 from harness import measured, regressions
 from harness.__main__ import app
 from harness.measured import Asked, Measured
-from harness.verdicts import TREES, Times, counted, table, timed, unsteady
+from harness.verdicts import TREES, Times, counted, table, timed, unmeasured, unsteady
 
 ASKED = Asked("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
 
@@ -160,6 +160,37 @@ def test_a_process_that_fails_is_said(monkeypatch):
         regressions._measure(Path(), {"framework": "torch"})
 
 
+def test_a_process_that_is_killed_says_nothing_and_is_said(monkeypatch):
+    monkeypatch.setattr(regressions.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""))
+    with pytest.raises(regressions.NotMeasured, match="a process of torch failed: exit status -9"):
+        regressions._measure(Path(), {"framework": "torch"})
+
+
+def test_what_fails_at_the_base_is_not_passed_over(monkeypatch, tmp_path):
+    """A base that fails alone, or with the head, is no "no worse"; an optimizer that only the head has is new."""
+    for why, lost, said in (
+        ("MemoryError: planted", True, ["torch: kfac was not measured at the base: MemoryError: planted"]),
+        ("TypeError: planted", False, ["torch: kfac was not measured at the base: TypeError: planted"]),
+        ("LookupError: there is no kfac in this commit", False, []),
+    ):
+        times = trees()
+        for tree in ("base", "head") if lost else ("base",):
+            del times.counts[tree].work["kfac"]
+            times.counts[tree].failed["kfac"] = why
+        assert list(unmeasured(times)) == said
+        monkeypatch.setattr(regressions, "run", lambda *_, times=times: [times])
+        words = ["regressions", "HEAD", "HEAD", "--framework", "torch", "--output", str(tmp_path)]
+        assert CliRunner().invoke(app, words).exit_code == (2 if said else 0)
+
+
+def test_what_fails_in_a_timed_process_is_not_passed_over():
+    times = trees()
+    failed = times.processes["head"][1]
+    del failed.samples["kfac"]
+    failed.failed["kfac"] = "MemoryError: planted"
+    assert list(unmeasured(times)) == ["torch: kfac was not timed: MemoryError: planted"]
+
+
 def test_an_optimizer_that_fails_fails_alone(monkeypatch):
     def warm(asked, optimizer):
         if optimizer == "kfac":
@@ -181,7 +212,7 @@ def test_an_optimizer_that_fails_fails_alone(monkeypatch):
     [
         ({}, 0, "no worse"),
         ({"kfac": 2}, 1, "is worse than HEAD by 1 of"),
-        ({"calibration": 2e-3}, 2, "could not be judged"),
+        ({"calibration": 2e-3}, 2, "could be judged"),
     ],
 )
 def test_the_command_says_what_it_found_by_its_exit_code(monkeypatch, tmp_path, head, code, said):
