@@ -6,6 +6,7 @@ import subprocess
 
 import pandas as pd
 import pytest
+from browsers import BROWSER, needs_browser
 from fakes import Fake, request
 from made_up_results import folder_of
 from typer.main import get_command
@@ -15,7 +16,6 @@ from harness import captions, page, store
 from harness.__main__ import app
 from harness.frames import from_records
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TABLES = ["errors", "frameworks", "headline", "rankings", "targets_seconds", "targets_total_seconds"]
 
 
@@ -117,9 +117,6 @@ def test_a_command_repeats_the_run():
 def test_a_place_without_results_is_said(tmp_path):
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code != 0
-
-
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium: make browser installs it")
 
 
 @pytest.fixture(scope="module")
