@@ -1,5 +1,6 @@
 """The tables of a campaign: what each solver reaches, how soon, how surely, in which framework, beside the paper's."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -29,70 +30,75 @@ def make(frames: Frames) -> list[Table]:
 
 def errors(frames: Frames) -> Table:
     """What each solver reaches in its budget, and how probably it is first."""
-    parts, runs = [], _measured(frames)
-    for _, group in runs.groupby(CASE):
-        ranked = scores.ranking(scores.by_task(group, "final"), scores.medians)
-        solvers = group.groupby(SOLVER, sort=False)
-        numbers = pd.DataFrame(
-            {
-                "runs": solvers.size(),
-                "finished": solvers["final"].count(),
-                "relative_l2": solvers["final"].median(),
-                "relative_l2_q25": solvers["final"].quantile(0.25),
-                "relative_l2_q75": solvers["final"].quantile(0.75),
-                **{name: solvers[name].median() for name in ("steps", "ms_per_step", "train_seconds", "total_seconds")},
-                "hyperparameters_from": solvers["hyperparameters_from"].first(),
-            }
-        ).reset_index()
-        numbers = numbers.merge(ranked[[*SOLVER, "first"]], on=SOLVER).sort_values(["relative_l2", *SOLVER])
-        parts.append(group[CASE].iloc[[0] * len(numbers)].reset_index(drop=True).join(numbers.reset_index(drop=True)))
-    data: Any = pd.concat(parts, ignore_index=True)
+    runs = _measured(frames)
+    solvers = runs.groupby([*CASE, *SOLVER], sort=False)
+    medians = ("steps", "ms_per_step", "train_seconds", "total_seconds")
+    first = {name: (name, "first") for name in ("problem", "hyperparameters_from")}
+    numbers = solvers.agg(**first, **{name: (name, "median") for name in medians})
+    numbers[["relative_l2_q25", "relative_l2", "relative_l2_q75"]] = solvers["final"].apply(scores.quartiles).tolist()
+    order = {case: number for number, case in enumerate(dict.fromkeys(runs["case"]))}
+    data: Any = numbers.reset_index().merge(_ranked(runs).drop(columns="median"), on=[*CASE, *SOLVER])
+    data = data.assign(place=data["case"].map(order)).sort_values(["place", "relative_l2", *SOLVER], ignore_index=True)
+    data = data.drop(columns="place")
     shown = _names(data).assign(
         **{
             "relative L2": [
                 f"{_number(row.relative_l2, '.2e')}{_between(row.relative_l2_q25, row.relative_l2_q75, '.1e')}"
                 for row in data.itertuples()
             ],
+            "95 % interval": [f"{_number(row.low, '.1e')} to {_number(row.high, '.1e')}" for row in data.itertuples()],
             "first": data["first"].map("{:.2f}".format),
             "success": [f"{row.finished}/{row.runs}" for row in data.itertuples()],
             "steps": [_number(value, ",.0f") for value in data["steps"]],
             "ms/step": [_number(value, ".3g") for value in data["ms_per_step"]],
             "total s": [_number(value, ".1f") for value in data["total_seconds"]],
             "hyperparameters": data["hyperparameters_from"],
+            "problem": data["problem"],
         }
     )
     title = (
-        "Relative L2 error at the end of the budget: medians over seeds of the finished runs, quartiles in brackets; "
-        "the probability of having the smallest median of the case (a bootstrap in which a failed run is last)."
+        "Relative L2 error at the end of the budget: the median over seeds, quartiles in brackets, and the median's "
+        "95 % interval (a bootstrap over seeds; of five seeds it is nearly their range); the probability of having the "
+        "smallest median of the case. A run that did not finish counts as last, and where that is the number it is –."
     )
     return Table("errors", title, data, shown)
 
 
+def _ranked(runs: Any) -> pd.DataFrame:
+    """A row a case and solver: the median of the final error, its interval, who is first, how many finished."""
+    parts = []
+    for names, group in runs.groupby(CASE, sort=False):
+        found = scores.ranking(scores.by_task(group, "final"), scores.medians)
+        counts = group.groupby(SOLVER)["final"].agg(runs="size", finished="count").reset_index()
+        parts.append(found.merge(counts, on=SOLVER).assign(**dict(zip(CASE, names, strict=True))))
+    found: Any = pd.concat(parts, ignore_index=True).rename(columns={"value": "median"})
+    return found.replace(np.inf, np.nan)
+
+
 def headline(frames: Frames) -> Table:
-    """Every optimizer on every case in a line."""
+    """Every solver on every case in a line."""
     runs = _measured(frames)
-    frameworks = sorted(set(runs["framework"]), reverse=True)
-    medians = runs.groupby(["case", "label", "framework"], sort=False)["final"].agg(["median", "count", "size"])
-    medians["rank"] = medians["median"].groupby("case").rank()
-    rows = []
-    for label in dict.fromkeys(runs["label"]):
-        row = {"optimizer": label}
-        for case in dict.fromkeys(runs["case"]):
-            cells = [medians.loc[(case, label, name)] for name in frameworks if (case, label, name) in medians.index]
-            row[case] = " / ".join(map(_cell, cells)) or "not run"
-        rows.append(row)
+    data = _ranked(runs)
+    best = data.groupby(CASE)["median"].transform("min")
+    data = data.assign(bold=(data["median"].notna() & (data["low"] <= best)))
+    data = data.assign(cell=[_cell(row) for row in data.to_dict("records")])
+    table = data.pivot_table(index=SOLVER, columns="case", values="cell", aggfunc="first")
+    labels, frameworks = (dict.fromkeys(runs[name]) for name in SOLVER)
+    solvers = [solver for solver in product(labels, sorted(frameworks, reverse=True)) if solver in table.index]
+    shown = table.loc[solvers, [*dict.fromkeys(runs["case"])]].fillna("not run").reset_index()
+    shown.columns.name = None
     title = (
-        f"Relative L2 error at the end of the budget, {' / '.join(frameworks)}: medians over seeds of the finished "
-        "runs, the smallest of a case in bold; in brackets how many finished where not all did."
+        "Relative L2 error at the end of the budget: medians over seeds, a run that did not finish being the last; in "
+        "brackets how many finished where not all did; in bold the smallest of a case, and those whose 95 % interval "
+        "(a bootstrap over seeds) reaches it."
     )
-    data = medians.drop(columns="rank").rename(columns={"median": "relative_l2", "count": "finished", "size": "runs"})
-    return Table("headline", title, data.reset_index(), pd.DataFrame(rows))
+    return Table("headline", title, data.drop(columns="cell"), shown.rename(columns=NAMES))
 
 
-def _cell(found: Any) -> str:
-    text = _number(found["median"], ".1e")
-    text = f"**{text}**" if found["rank"] == 1 else text
-    return text if found["count"] == found["size"] else f"{text} ({found['count']:.0f}/{found['size']:.0f})"
+def _cell(row: dict[str, Any]) -> str:
+    text = _number(row["median"], ".1e")
+    text = f"**{text}**" if row["bold"] else text
+    return text if row["finished"] == row["runs"] else f"{text} ({row['finished']}/{row['runs']})"
 
 
 def beside_the_paper(data: pd.DataFrame) -> Table:
@@ -143,10 +149,10 @@ def rankings(reached: Any) -> Table:
         for target in TARGETS:
             table = scores.to_target(cases, target)
             if np.isfinite(table.to_numpy()).any():
-                ranked = scores.ranking(table, _smallest_is_largest_area).merge(scores.left_out(table), on=SOLVER)
+                ranked = scores.ranking(table, _smallest_is_largest_area).merge(scores.left_out(table), on="label")
                 names = "; ".join(dict.fromkeys(cases["case"]))
                 parts.append(ranked.assign(cases=names, target=target, tasks=len(table)))
-    columns = ["cases", "target", *SOLVER, "area", "low", "high", "first", "order_stays", "tasks"]
+    columns = ["cases", "target", *SOLVER, "area", "low", "high", "first", "swapped", "tasks"]
     found: Any = pd.concat(parts or [pd.DataFrame(columns=[*columns, "value"])], ignore_index=True)
     areas = 0 - found[["value", "high", "low"]].replace(np.inf, 0)
     data = found.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
@@ -157,14 +163,15 @@ def rankings(reached: Any) -> Table:
             **{NAMES.get(name, name): data[name] for name in SOLVER},
             "area": [f"{row.area:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in data.itertuples()],
             "first": data["first"].map("{:.2f}".format),
-            "order without it": data["order_stays"].map({True: "stays", False: "changes"}),
+            "pairs that swap without it": data["swapped"],
         }
     )
     title = (
         "Area under the performance profile over the logarithm of the ratio to the fastest, up to "
         f"{scores.FAR:g} times its seconds (set-up, compilation and warm-up included), over all seeds of the cases "
-        "that the same solvers ran, with a 95 % interval; the probability of being first; whether the others' order "
-        "stays without the solver." + ("" if parts else " No target was reached.")
+        "that the same solvers ran, with a 95 % interval; the probability of being first; how many pairs of the "
+        "others change their order when the optimizer is left out in both frameworks."
+        + ("" if parts else " No target was reached.")
     )
     return Table("rankings", title, data, shown)
 
@@ -182,7 +189,12 @@ def frameworks(frames: Frames) -> Table:
     data: Any = pd.concat(
         [scores.paired(runs, column).assign(what=words) for column, words in what.items()], ignore_index=True
     )
-    cells = [f"{row.ratio:.3g} [{row.low:.3g}, {row.high:.3g}]" for row in data.itertuples()]
+    cells = [
+        f"{row.ratio:.3g} [{row.low:.3g}, {row.high:.3g}]"
+        if np.isfinite(row.low)
+        else f"{row.ratio:.3g}, {row.pairs} pairs"
+        for row in data.itertuples()
+    ]
     keys = [*CASE, "label"]
     shown: Any = data.assign(cell=cells).pivot_table(
         index=keys, columns="what", values="cell", aggfunc="first", sort=False
@@ -190,7 +202,10 @@ def frameworks(frames: Frames) -> Table:
     shown = (
         shown.reindex(columns=[words for words in what.values() if words in shown.columns]).fillna("–").reset_index()
     )
-    title = "PyTorch over JAX: the median ratio on equal seeds with its 95 % interval (bootstrap over seeds)."
+    title = (
+        "PyTorch over JAX: the median ratio on equal seeds, where both have a number (the final error: where both "
+        f"finished), with the interval of a bootstrap over seeds; none for fewer than {scores.LEAST_PAIRS} pairs."
+    )
     names = shown[["case", "label"]].rename(columns=NAMES)
     return Table("frameworks", title, data, names.join(shown.drop(columns=keys)))
 

@@ -40,6 +40,7 @@ class Filter(NamedTuple):
 NUMBERS = {
     "relative L2": "relative_l2",
     "first": "first",
+    "95 % interval": "low",
     "success": "finished",
     "steps": "steps",
     "ms/step": "ms_per_step",
@@ -65,7 +66,7 @@ def render(frames: Frames, records: Sequence[Record], tables: Sequence[Table], s
         results_title=errors.title,
         filters=[
             Filter(name, sorted(set(", ".join(shown[name]).split(", ") if name == "status" else shown[name])))
-            for name in ("case", "optimizer", "framework", "status")
+            for name in ("problem", "case", "optimizer", "framework", "status")
         ],
         columns=list(shown.columns),
         rows=_rows(errors.data, shown),
