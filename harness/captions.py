@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,15 @@ from tabulate import tabulate
 
 from harness.record import Record
 
-LATEX = {"–": "--", "≤": r"$\le$", "×": r"$\times$"}  # what pdflatex does not know
+LATEX = {
+    "–": "--",
+    "≤": r"$\le$",
+    "×": r"$\times$",
+    "|": r"\textbar{}",
+}  # what pdflatex does not know, or prints as a dash
+# characters of a column: a longer text is broken into lines, in wider ones where it is a sentence
+NARROW, LONG = 16, 60
+EXPONENT = re.compile(r"(?<=\de)-(?=\d)")  # a line must not end in one
 BOLD = re.compile(r"\*\*(.+?)\*\*")  # as Markdown has it
 
 
@@ -69,12 +77,20 @@ def texts(table: Table, source: Source) -> dict[str, str]:
 
 
 def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
-    """A table over as many pages as it needs, for the packages booktabs and longtable."""
+    """A table over as many pages as it needs, each in landscape; it needs the packages booktabs and longtable."""
     escaped = caption.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
-    text = rows.to_latex(index=False, escape=True, longtable=True, caption=escaped, label=f"tab:{name}")
+    columns = "".join(map(_column, rows.columns, rows.astype(str).to_numpy().T)) if len(rows) else "l" * rows.shape[1]
+    given = {"longtable": True, "caption": escaped, "label": f"tab:{name}", "column_format": columns}
+    text = rows.to_latex(index=False, escape=True, **given)
     for character, command in LATEX.items():
         text = text.replace(character, command)
-    return BOLD.sub(r"\\textbf{\1}", text)
+    text = EXPONENT.sub(r"\\mbox{-}", BOLD.sub(r"\\textbf{\1}", text))
+    return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\\setlength{{\\LTcapwidth}}{{\\textwidth}}\n{text}}}\n"
+
+
+def _column(name: str, cells: Iterable[str]) -> str:
+    longest = max(map(len, (name, *cells)))
+    return "l" if longest <= NARROW else f"p{{{7 if longest <= LONG else 12}em}}"
 
 
 def _without_repeats(shown: Any) -> pd.DataFrame:
