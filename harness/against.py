@@ -35,7 +35,9 @@ def ours(frames: Frames) -> pd.DataFrame:
     medians = {"rms": "rms", "seconds": "train_seconds", "steps": "steps"}
     finished = {name: runs[column].where(runs["status"] == "finished") for name, column in medians.items()}
     groups = runs.assign(**finished).groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False)
-    rows = groups.agg(runs=("identity", "size"), **{name: (name, "median") for name in medians}).reset_index()
+    first = {name: (name, "first") for name in ("interior_points", "boundary_points", "resample_every")}
+    counts = {"runs": ("identity", "size"), "finished": ("rms", "count")}
+    rows = groups.agg(**counts, **first, **{name: (name, "median") for name in medians}).reset_index()
     times: Any = scores.times(scores.reached(frames, TARGETS, "rms"))
     for target in TARGETS:
         named = times[times["target"] == target].rename(
@@ -54,6 +56,17 @@ def shown(data: Any) -> pd.DataFrame:
     columns = {"absolute error": ("rms", ".1e"), "seconds": ("seconds", ",.0f"), "steps": ("steps", ",.0f")}
     for title, (name, form) in columns.items():
         text[title] = [_both(*pair, form) for pair in zip(data[f"paper_{name}"], data[name], strict=True)]
+    batches = [
+        data[[f"{of}{name}" for name in ("interior_points", "boundary_points", "resample_every")]].itertuples(
+            index=False
+        )
+        for of in ("paper_", "")
+    ]
+    text["points, redrawn every"] = [
+        " | ".join(f"{interior}+{boundary}, {every or 'never'}" for interior, boundary, every in pair)
+        for pair in zip(*batches, strict=True)
+    ]
+    text["finished"] = [f"{row.finished}/{row.runs}" for row in data.itertuples()]
     for target in TARGETS:
         name = _at("seconds_to", target)
         pairs = zip(data[f"paper_{name}"], data[name], data[_at("reached", target)], data["runs"], strict=True)

@@ -32,13 +32,15 @@ class Source(NamedTuple):
     date: str  # of the last run that was started
     commit: str
     digest: str  # SHA-256 of the raw records
+    missing: int = 0  # runs that the campaign asks for and that are not done yet
 
     @property
     def text(self) -> str:
         """In one sentence."""
         return (
             f"PINN-OptBench, campaign {self.campaign} {self.version} on {self.machine}, {self.date}, "
-            f"commit {self.commit}, raw data SHA-256 {self.digest[:16]}."
+            f"commit {self.commit}, raw data SHA-256 {self.digest[:16]}"
+            f"{f'; not complete: {self.missing} runs are missing' if self.missing else ''}."
         )
 
 
@@ -51,8 +53,8 @@ class Table(NamedTuple):
     shown: pd.DataFrame
 
 
-def source(records: Sequence[Record], folder: Path) -> Source:
-    """Of records and the folder that their files are in."""
+def source(records: Sequence[Record], folder: Path, missing: int = 0) -> Source:
+    """Of records and the folder that their files are in; `missing` of the campaign's runs are not among them."""
     commits = {
         (record.provenance.commit or "unknown")[:10] + ("+" if record.provenance.dirty else "") for record in records
     }
@@ -61,7 +63,7 @@ def source(records: Sequence[Record], folder: Path) -> Source:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     labels, last = records[0].request.labels, max(record.started for record in records)
     told = labels.campaign, labels.campaign_version, records[0].provenance.machine
-    return Source(*told, last[:10], ", ".join(sorted(commits)), digest.hexdigest())
+    return Source(*told, last[:10], ", ".join(sorted(commits)), digest.hexdigest(), missing)
 
 
 def texts(table: Table, source: Source) -> dict[str, str]:

@@ -12,6 +12,7 @@ from harness.train import parameter_count
 from problems.names import InvalidName
 
 CAMPAIGN = "campaign.toml"  # a copy of the campaign's file
+OTHERS = ("trials.csv", "scale.csv")  # which `optbench tune` and `optbench scale` write
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Results:
     torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
     asked: tuple[Request, ...]  # by the campaign
     unreadable: str | None  # why nobody can say what the campaign asks for
+
+    @property
+    def is_campaign(self) -> bool:
+        """Whether it is neither what tuning left nor a ladder of widths, which have no report."""
+        return not any((self.folder / name).is_file() for name in OTHERS)
 
 
 def find(place: Path) -> list[Results]:

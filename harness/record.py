@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 COUNTERS = ("stalls", "evaluations", "iterations")  # of a line search and of CG, kept in the optimizer's state
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
-Origin = Literal["paper", "ours", "tuned", "default"]
+Origin = Literal["paper", "ours", "tuned", "tuned elsewhere", "default"]  # elsewhere: on another case
 Precision = Literal["float64", "float32", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]

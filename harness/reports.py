@@ -1,5 +1,6 @@
 """`optbench report`: everything that is published of a campaign, made again from its raw records alone."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,22 +12,24 @@ TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
 
 
 def make(place: Path) -> Iterator[Path]:
-    """Write tables, figures and the page of every folder of results below a place; the paths.
+    """Write tables, figures and the page of every campaign's folder below a place; the paths.
 
     The same records give the same bytes. Raises FileNotFoundError where there are no results.
     """
     for results in published.find(place):
-        yield from _of(results)
+        if results.is_campaign:
+            yield from _of(results)
 
 
 def _of(results: published.Results) -> Iterator[Path]:
     records = published.in_order(results)
     if not records:
         raise FileNotFoundError(f"{results.folder}: {results.unreadable or 'no records that its campaign asks for'}")
-    for name in (TABLES, FIGURES):
-        (results.folder / name).mkdir(exist_ok=True)
+    for name in (TABLES, FIGURES):  # what another version or another set of cases left must not stay
+        shutil.rmtree(results.folder / name, ignore_errors=True)
+        (results.folder / name).mkdir()
     frames = from_records(records)
-    for name, text in texts(frames, records, results.folder).items():
+    for name, text in texts(frames, records, results).items():
         store.replace(results.folder / name, text)
         yield results.folder / name
     yield from score_figures.make(frames, results.folder / FIGURES)
@@ -34,8 +37,9 @@ def _of(results: published.Results) -> Iterator[Path]:
     yield checksums.write(results.folder)
 
 
-def texts(frames: Frames, records: Sequence[Record], folder: Path) -> dict[str, str]:
-    """The tables and the page, by their names in the folder that has the records' files; `frames` are the records'."""
-    tables, source = citable.make(frames), captions.source(records, folder)
+def texts(frames: Frames, records: Sequence[Record], results: published.Results) -> dict[str, str]:
+    """The tables and the page, by their names in the folder of the results; `frames` are the records'."""
+    tables = citable.make(frames)
+    source = captions.source(records, results.folder, len(results.asked) - len(records))
     found = {f"{TABLES}/{name}": text for table in tables for name, text in captions.texts(table, source).items()}
     return found | {PAGE: page.render(frames, records, tables, source)}

@@ -80,7 +80,7 @@ def as_recorded(results: Results) -> Iterator[str]:
     summary = tables.summarise(frames)
     expected = {f"table.{suffix}": tables.render(summary, style) for style, suffix in tables.FORMATS.items()}
     if any((results.folder / name).exists() for name in (reports.TABLES, reports.PAGE)):
-        expected |= reports.texts(frames, found, results.folder)
+        expected |= reports.texts(frames, found, results)
     for name, text in expected.items():
         file = results.folder / name
         written = file.read_bytes().decode(errors="replace") if file.is_file() else None

@@ -13,6 +13,7 @@ from harness import sources, store
 from harness.claims import Claims
 from harness.hopeless import Hopeless
 from harness.progress import Display, line
+from harness.published import CAMPAIGN
 from harness.record import Record, Request
 from harness.store import Store
 
@@ -50,6 +51,9 @@ def run(
     done = {record.identity: record for request in requests if (record := kept.find(request))}
     left = [request for request in requests if request.identity not in done]
     line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
+    if file:  # before the first run: what is done of a campaign can be reported and verified
+        folder.mkdir(parents=True, exist_ok=True)
+        store.replace(folder / CAMPAIGN, file.read_bytes())
     claims, hopeless = Claims(kept, left), Hopeless(least_steps, done.values())
     try:
         with Display("runs", len(left), console) as display, crew as workers:
@@ -66,12 +70,12 @@ def run(
                 keep(record)
     finally:
         claims.release_all()
-    report([record for request in requests if (record := kept.find(request))], folder, console, file)
+    report([record for request in requests if (record := kept.find(request))], folder, console)
 
 
-def report(records: Sequence[Record], folder: Path, console: Console, file: Path | None = None) -> None:
+def report(records: Sequence[Record], folder: Path, console: Console) -> None:
     """Print the table; write it, the figure and the checksums of all, and say where."""
-    from harness import checksums, plots, published, tables  # pandas and matplotlib: after the runs, not in their way
+    from harness import checksums, plots, tables  # pandas and matplotlib: after the runs, not in their way
     from harness.frames import from_records
 
     frames = from_records(records)
@@ -82,8 +86,6 @@ def report(records: Sequence[Record], folder: Path, console: Console, file: Path
         store.replace(folder / f"table.{suffix}", tables.render(summary, style))
     figures = plots.error_over_seconds(frames, folder)
     copies = sources.keep([record.request for record in records], folder)
-    if file:
-        store.replace(folder / published.CAMPAIGN, file.read_bytes())
     written = [folder / "runs", *(folder / f"table.{suffix}" for suffix in tables.FORMATS.values()), *figures, *copies]
     written.append(checksums.write(folder))
     for path in written:

@@ -126,13 +126,13 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
 
 
 def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
-    """Seconds a step over D, medians over seeds, a figure a problem that has several networks with as good a choice."""
+    """Seconds a step over D, medians over seeds, a figure a problem; a line has the same hyperparameters."""
     runs: Any = frames.runs[frames.runs["steps"] > 0]
     runs = runs.assign(step_seconds=runs["train_seconds"] / runs["steps"]).drop(columns="optimizer")
     runs = runs.rename(columns={"label": "optimizer"})
-    for (problem, given), rows in runs.groupby(["problem", "hyperparameters_from"]):
-        if rows["parameters"].nunique() > 1:
-            cells = ["optimizer", "framework", "parameters"]
-            measured = rows.groupby(cells, sort=False)["step_seconds"].median().reset_index()
-            name = f"cost_over_width_{slug(str(problem))}_{given}"
-            yield cost_figures.cost_over_parameters(measured, cost_figures.NONE, folder, name=name, formats=FORMATS)
+    lines = ["problem", "optimizer", "framework", "hyperparameters"]
+    runs = runs[runs.groupby(lines)["parameters"].transform("nunique") > 1]
+    for problem, rows in runs.groupby("problem"):
+        measured = rows.groupby([*lines, "parameters"], sort=False)["step_seconds"].median().reset_index()
+        name = f"cost_over_width_{slug(str(problem))}"
+        yield cost_figures.cost_over_parameters(measured, cost_figures.NONE, folder, name=name, formats=FORMATS)

@@ -43,11 +43,11 @@ def _figure(case: str, found: dict[str, Record], folder: Path) -> list[Path]:
         row[0].imshow(exact, **look, **scale)
         row[0].set_title("exact", fontsize=9)
         figure.colorbar(row[1].imshow(learned, **look, **scale), ax=row[:2].tolist(), fraction=0.05)
-        row[1].set_title(f"{label}, {record.request.framework}", fontsize=9)
+        row[1].set_title(f"{label}, {record.request.framework}, seed {record.request.seed}", fontsize=9)
         error = row[2].imshow(np.maximum(np.abs(learned - exact), SMALLEST), **look, norm=ERRORS, cmap="magma")
         figure.colorbar(error, ax=row[2], fraction=0.05)
         row[2].set_title(f"|u - u*|, relative L2 {record.relative_l2:.1e}", fontsize=9)
         for axes in row:
             axes.tick_params(labelsize=7)
-    figure.suptitle(f"{case}, seed {chosen[0][1].request.seed}", fontsize=10)
+    figure.suptitle(case, fontsize=10)
     return write(figure, folder, "solution_" + re.sub(r"\W+", "_", case), ("pdf", "svg"))

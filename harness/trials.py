@@ -5,7 +5,7 @@ import json
 import math
 import statistics
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,16 +22,23 @@ def are_in(folder: Path) -> bool:
 
 
 def complete(results: Results) -> Iterator[str]:
-    """No trial is missing, nor a run of one."""
-    numbers, file = defaultdict(set), results.folder / TRIALS
-    for row in _rows(results):
+    """No trial is missing, nor a run of one, every run is a trial's, and as many trials count in every study."""
+    numbers, counted, named = defaultdict(set), Counter(), set()
+    rows, file = _rows(results), results.folder / TRIALS
+    for row in rows:
         numbers[row["study"]].add(int(row["trial"]))
+        counted[row["study"]] += row["counted"] == "True"
         for run in _runs(results, row):
+            named.add(run)
             if run not in results.records:
                 yield f"{file}: {run.name} of {_title(row)} is missing"
     for study, found in numbers.items():
         if gone := sorted(set(range(max(found))) - found):
             yield f"{file}: {study}: trials {', '.join(map(str, gone))} are missing"
+        if counted[study] != max(counted.values()):
+            yield f"{file}: {study}: {counted[study]} trials count, and {max(counted.values())} of others"
+    if all(row["records"] for row in rows):  # an interrupted trial may have left a run
+        yield from (f"{run} is no trial's" for run in results.records if run not in named)
 
 
 def as_recorded(results: Results) -> Iterator[str]:

@@ -10,12 +10,16 @@ from harness import costs, index, published, reports
 from harness import verify as check
 
 RESULTS = Path(__file__).parent.parent / "results"
+FOUND = [results for results in published.find(RESULTS) if index.OURS not in results.folder.relative_to(RESULTS).parts]
 FOLDERS = sorted(file.parent for file in RESULTS.glob("*/*/report.html") if file.parts[-3] != index.OURS)
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
-def test_nothing_is_wrong_with_what_is_published(folder):
-    assert [problem for finding in check.findings(published.find(folder)) for problem in finding.problems] == []
+@pytest.mark.parametrize("results", FOUND, ids=lambda results: results.folder.relative_to(RESULTS).as_posix())
+def test_nothing_is_wrong_with_what_is_published(results):
+    """A campaign under way, which has no report yet, is there in part."""
+    if results.is_campaign and not (results.folder / reports.PAGE).exists():
+        pytest.skip("under way")
+    assert [problem for finding in check.findings([results]) for problem in finding.problems] == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")

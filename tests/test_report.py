@@ -17,7 +17,7 @@ from harness import campaign, captions, page, store
 from harness.__main__ import app
 from harness.frames import from_records
 
-FIGURES = ["cost_over_width_poisson_sine_2d_ours", "error_over_seconds", "error_over_steps", "profiles",
+FIGURES = ["cost_over_width_poisson_sine_2d", "error_over_seconds", "error_over_steps", "profiles",
            "solution_poisson_sine_2d_tanh_4", "solution_poisson_sine_2d_tanh_8", "step_cost"]  # fmt: skip
 TABLES = ["errors", "frameworks", "headline", "rankings", "targets_seconds", "targets_total_seconds"]
 

@@ -372,3 +372,24 @@ def test_a_choice_that_is_not_the_best_is_found(copy):
     plan["case"][0]["optimizers"]["sgd"]["learning_rate"] *= 2
     (copy / "tuned.toml").write_text(tomli_w.dumps(plan))
     assert any("tuned.toml: sgd on poisson_sine_2d, tanh_4 is not trial" in problem for problem in found_in(copy))
+
+
+@pytest.mark.parametrize("study", ["sgd", "lbfgs"])
+def test_the_last_trials_and_a_study_cannot_be_taken_out(copy, study):
+    lines = (copy / "trials.csv").read_text().splitlines(keepends=True)
+    last = max(number for number, line in enumerate(lines) if f",{study}," in line)
+    (copy / "trials.csv").write_text("".join(lines[:last] + lines[last + 1 :]))
+    problems = found_in(copy)
+    assert any("11 trials count, and 12 of others" in problem for problem in problems)
+    assert any("is no trial's" in problem for problem in problems)
+    (copy / "trials.csv").write_text("".join(line for line in lines if f",{study}," not in line))
+    assert any("is no trial's" in problem for problem in found_in(copy))
+
+
+def test_the_best_trial_cannot_be_left_uncounted(copy, done):
+    best = min((trial for trial in done[2] if trial["label"] == "sgd"), key=lambda trial: float(trial["relative_l2"]))
+    text = (copy / "trials.csv").read_text()
+    row = f",{best['trial']},True,{best['relative_l2']},"
+    assert row in text
+    (copy / "trials.csv").write_text(text.replace(row, row.replace("True", "False")))
+    assert any("11 trials count, and 12 of others" in problem for problem in found_in(copy))
