@@ -107,8 +107,8 @@ def beside_the_paper(data: pd.DataFrame) -> Table:
         "The paper's recorded run | ours, on the same problem, network and optimizer: absolute L2 error (root mean "
         "square) at the end, seconds and steps of the budget (they differ), points of a batch and steps between new "
         "ones, seconds until the absolute error was first recorded at or below a target (in brackets: in how many "
-        "runs). Theirs on an NVIDIA RTX 6000 with evaluation and logging in the clock; ours medians over seeds of the runs "
-        "that finished, optimizer steps alone on the machine named here."
+        "runs). Theirs on an NVIDIA RTX 6000 with evaluation and logging in the clock; ours medians over seeds of the "
+        "runs that finished, optimizer steps alone on the machine named here."
     )
     return Table("against_the_paper", title, data, against.shown(data))
 

@@ -10,11 +10,11 @@ import seaborn as sns
 
 from harness import cost_figures, scores
 from harness.frames import Frames
-from harness.plots import dashes, panels, save, styles
+from harness.plots import colours, dashes, markers, panels, save
 from problems.own import slug
 
 FORMATS = ("pdf", "svg")
-GRID = 60  # places on the horizontal axis at which runs are compared
+GRID, EVERY = 60, 6  # places on the horizontal axis at which runs are compared; of them that have a marker
 PROFILED = 1e-3  # the target whose profile is drawn, or the smallest that anybody reaches above it
 AXES = {"seconds": "optimizer seconds", "step": "steps"}
 
@@ -28,60 +28,93 @@ def make(frames: Frames, folder: Path) -> list[Path]:
 
 def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
     """The relative L2 error over seconds or steps: the median over seeds, a band from quartile to quartile."""
-    data = on_grid(frames, axis)
+    data = bands(frames, axis)
     if data.empty:
         return []
     grid = sns.relplot(
         data,
         x=axis,
         y="relative_l2",
-        **styles(data),
-        estimator="median",
-        errorbar=("pi", 50),
-        col="panel",
-        col_wrap=min(3, len(set(data["panel"]))),
-        kind="line",
-        height=4,
+        **lines(data),
+        markevery=EVERY,
+        row="panel",
+        col="framework",
+        col_order=list(dashes(data)),
+        errorbar=None,
+        height=3.6,
+        aspect=1.3,
     )
-    grid.set(xscale="log", yscale="log").set_axis_labels(AXES[axis], "relative L2 error").set_titles("{col_name}")
+    palette = colours(data)
+    for (panel, framework, optimizer), rows in data.groupby(["panel", "framework", "optimizer"]):
+        band: Any = {"color": palette[optimizer], "alpha": 0.2, "linewidth": 0}
+        grid.axes_dict[panel, framework].fill_between(rows[axis], rows["q25"], rows["q75"], **band)
+    grid.set(xscale="log", yscale="log").set_axis_labels(AXES[axis], "relative L2 error")
+    grid.set_titles("{row_name}\n{col_name}")
     return save(grid, folder, f"error_over_{AXES[axis].split()[-1]}", FORMATS)
 
 
-def on_grid(frames: Frames, axis: str) -> pd.DataFrame:
-    """What each run had last recorded at common places, while it went on: medians need all seeds at one place."""
-    runs: Any = frames.runs
-    runs = runs.assign(panel=panels(runs))
-    named = runs[["identity", "panel", "label", "framework", "seed", "floor"]].rename(columns={"label": "optimizer"})
+def lines(data: pd.DataFrame) -> dict[str, Any]:
+    """A line an optimizer in its colour, with its marker: told apart in grey too."""
+    palette = colours(data)
+    order: Any = {"hue_order": list(palette), "style_order": list(palette), "palette": palette}
+    looks: Any = {"markers": markers(data), "dashes": False, "markersize": 5, "linewidth": 1}
+    return {"kind": "line", "hue": "optimizer", "style": "optimizer", **order, **looks}
+
+
+def bands(frames: Frames, axis: str) -> pd.DataFrame:
+    """Quartiles over seeds of what was last recorded at common places, until the solver's first run is at its budget.
+
+    A run that ended otherwise is worse than any number from then on; NaN is where a quartile is that.
+    """
+    runs: Any = frames.runs.assign(panel=panels(frames.runs))
+    history: Any = frames.history[frames.history[axis] > 0].merge(runs[["identity", "panel", "floor"]], on="identity")
+    history = history.assign(error=history["relative_l2"].clip(lower=history["floor"])).sort_values("step")
+    curves = {name: rows[[axis, "error"]].to_numpy().T for name, rows in history.groupby("identity")}
+    extents = history.groupby("panel")[axis].agg(["min", "max"])
     parts = []
-    history: Any = frames.history[frames.history[axis] > 0].merge(named, on="identity")
-    history = history.assign(relative_l2=history["relative_l2"].clip(lower=history["floor"]))
-    for _, panel in history.groupby("panel", sort=False):
-        places = np.geomspace(panel[axis].min(), panel[axis].max(), GRID)
-        for _, run in panel.sort_values("step").groupby("identity", sort=False):
-            x, y = run[axis].to_numpy(), run["relative_l2"].to_numpy()
-            inside = places[(places >= x[0]) & (places <= x[-1] * (1 + 1e-9))]
-            rows = {axis: inside, "relative_l2": y[np.searchsorted(x, inside, side="right") - 1]}
-            parts.append(pd.DataFrame(rows).assign(**run.iloc[0][["panel", "optimizer", "framework", "seed"]]))
+    for (panel, label, framework), solver in runs.groupby(["panel", "label", "framework"], sort=False):
+        drawn = [curves[name] for name in solver["identity"] if name in curves]
+        if not drawn:
+            continue
+        begin = max(x[0] for x, _ in drawn)
+        ends = [curves[run.identity][0][-1] for run in solver.itertuples() if run.status == "finished"]
+        end = min(ends, default=max(x[-1] for x, _ in drawn))
+        places = np.geomspace(*extents.loc[panel], GRID)
+        places = np.unique([*places[(places >= begin) & (places < end)], end])
+        values = [_at(places, curves.get(run.identity), run.status) for run in solver.itertuples()]
+        found = pd.DataFrame(map(scores.quartiles, np.transpose(values)), columns=["q25", "relative_l2", "q75"])
+        parts.append(found.assign(**{axis: places}, panel=panel, optimizer=label, framework=framework))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _at(places: np.ndarray, curve: np.ndarray | None, status: str) -> np.ndarray:
+    """What a run had last recorded at each place; infinite after an early end."""
+    if curve is None:
+        return np.full(len(places), np.inf)
+    x, y = curve
+    last = y[np.maximum(np.searchsorted(x, places, side="right") - 1, 0)]
+    return last if status == "finished" else np.where(places > x[-1], np.inf, last)
 
 
 def profiles(frames: Frames, folder: Path) -> list[Path]:
     """The share of runs that reach a target within a ratio of the fastest's time; all solvers ran a panel's cases."""
-    data = pd.concat([profile(cases) for cases in scores.comparable(scores.reached(frames))])
-    if data.empty:
+    reached = scores.reached(frames)
+    if reached["seconds"].isna().all():
         return []
+    data = pd.concat([profile(cases) for cases in scores.comparable(reached)], ignore_index=True)
     grid = sns.relplot(
         data,
         x="ratio",
         y="share",
-        **styles(data),
+        **lines(data),
+        row="framework",
+        row_order=list(dashes(data)),
         col="panel",
-        kind="line",
         drawstyle="steps-post",
-        errorbar=None,
-        height=4.5,
+        estimator=None,
+        height=4,
     )
-    grid.set(xscale="log", ylim=(0, 1.02)).set_titles("{col_name}")
+    grid.set(xscale="log", ylim=(-0.02, 1.02)).set_titles("{col_name}\n{row_name}")
     grid.set_axis_labels("seconds with compilation, over the fastest's", "share of runs")
     return save(grid, folder, "profiles", FORMATS)
 
@@ -89,10 +122,13 @@ def profiles(frames: Frames, folder: Path) -> list[Path]:
 def profile(reached: Any) -> pd.DataFrame:
     """A panel's curves: to PROFILED, or to the smallest target above it that anybody reaches."""
     target = max(PROFILED, reached.dropna(subset=["seconds"])["target"].min())
-    data = scores.profile(scores.to_target(reached, target)).rename(columns={"label": "optimizer"})
-    last = data.sort_values("ratio").groupby(["optimizer", "framework"], sort=False).tail(1)
+    table = scores.to_target(reached, target)
+    data, everybody = scores.profile(table), table.columns.to_frame(index=False)
+    data = pd.concat([everybody.assign(ratio=1.0, share=0.0), data], ignore_index=True)  # who never gets there too
+    last = data.sort_values("share", kind="stable").groupby(scores.SOLVER, sort=False).tail(1)
     data = pd.concat([data, last.assign(ratio=max(scores.FAR, data["ratio"].max()))])  # a share stays to the right
-    return data.assign(panel="\n".join([*dict.fromkeys(reached["case"]), f"to {target:.0e}"]))
+    panel = "\n".join([*dict.fromkeys(reached["case"]), f"to {target:.0e}"])
+    return data.rename(columns={"label": "optimizer"}).assign(panel=panel)
 
 
 def step_cost(frames: Frames, folder: Path) -> list[Path]:

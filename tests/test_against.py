@@ -53,7 +53,18 @@ def test_a_target_is_an_absolute_error_and_one_that_nobody_reaches_has_no_number
     assert row["reached_1e-2"] == (3 if len(reached) else 0)
     assert row["reached_1e-4"] == 0
     assert pd.isna(row["seconds_to_1e-4"])
-    assert "– " not in against.shown(against.compare(frames))["s to 1e-04"][0].split(" | ")[0]  # theirs was reached
+    assert against.shown(against.compare(frames))["s to 1e-04"][0] == "206 | – (0/3)"  # theirs was reached
+
+
+def test_when_a_target_was_reached_is_the_median_over_runs():
+    """Absolute errors of 0.1, 0.01, 0.001 … at seconds 1, 2, 3 …, a second later for each seed."""
+    frames = frames_of(steps=7)
+    step = frames.history["step"].clip(lower=1)
+    seed = frames.history["identity"].map(frames.runs.set_index("identity")["seed"])
+    history = frames.history.assign(rms=10.0**-step, seconds=1.0 * step + seed, relative_l2=1.0)
+    (row,) = against.compare(frames._replace(history=history)).to_dict("records")
+    assert (row["reached_1e-2"], row["seconds_to_1e-2"]) == (3, 3)
+    assert (row["reached_1e-4"], row["seconds_to_1e-4"]) == (3, 5)
 
 
 def test_another_network_has_no_row_and_no_table():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import citable, scores
+from harness import citable, score_figures, scores
 from harness.frames import Frames
 
 CASES, SOLVERS, SEEDS = ("one", "two"), (("kfac", "torch"), ("kfac", "jax"), ("sgd", "jax")), range(3)
@@ -227,6 +227,29 @@ def test_medians_and_who_is_first_are_what_loops_find(seed):
         for number in among:
             shares[number] += 1 / len(among) / len(values)
     assert scores.first(values).tolist() == pytest.approx(shares)
+
+
+def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
+    """Two of three runs at their budget: the upper quartile has no number after the third one's end."""
+    seconds = np.array([1.0, 2, 4, 8])
+    same = {"case": "one", "parameters": 9, "label": "kfac", "framework": "jax", "floor": 0.0}
+    runs = [same | {"identity": str(seed), "seed": seed, "status": status}
+            for seed, status in enumerate(("finished", "finished", "diverged"))]  # fmt: skip
+    rows = [{"identity": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
+            for seed in range(3) for step, x in enumerate(seconds) if seed < 2 or x <= 2]  # fmt: skip
+    found = score_figures.bands(Frames(pd.DataFrame(runs), pd.DataFrame(rows)), "seconds")
+    assert (found["seconds"].iloc[0], found["seconds"].iloc[-1]) == (1, 8)
+    before, after = found[found["seconds"] <= 2], found[found["seconds"] > 2]
+    assert before["q75"].notna().all()
+    assert after["q75"].isna().all()
+    assert found.iloc[-1][["q25", "relative_l2"]].tolist() == [10.0**-1 / 8, 1 / 8]
+
+
+def test_who_never_reaches_a_target_is_in_the_figure_of_profiles():
+    frames = logs(np.random.default_rng(1))
+    never = frames.history["identity"].isin(frames.runs.query("label == 'sgd'")["identity"])
+    found = score_figures.profile(scores.reached(Frames(frames.runs, frames.history[~never])))
+    assert found.loc[found["optimizer"] == "sgd", "share"].tolist() == [0, 0]
 
 
 def test_no_profile_is_over_cases_that_a_solver_did_not_run():
