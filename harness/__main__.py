@@ -69,6 +69,9 @@ def run(
     precision: Annotated[str, typer.Option(help="float64, float32, or on a GPU tf32.")] = "float64",
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
     rerun: Annotated[str | None, typer.Option(help="Do runs again that ended so: failed, diverged or all.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Of a campaign the run with this identity alone, or its start.")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Send runs to the Dask cluster of this address…")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="…or to so many workers here, on cores of their own.")
@@ -81,10 +84,9 @@ def run(
     from harness import expansion, runner, single, store
     from harness import precision as precisions
 
-    if rerun is not None and rerun not in store.AGAIN:
-        raise UnknownName("--rerun", rerun, store.AGAIN)
+    _known_rerun(rerun)
     if campaign is not None:
-        _only(context, "campaign", "results", "rerun", "scheduler", "workers")
+        _only(context, "campaign", "results", "rerun", "only", "scheduler", "workers")
         file = campaigns.find(campaign)
         name, source, plan = file.stem, file.name, campaigns.read(file)
     elif problem and optimizer and framework:
@@ -96,6 +98,8 @@ def run(
     else:
         raise CampaignError("command line", (), TWO_WAYS)
     requests, console = expansion.requests(plan, name, source), Console()
+    if only is not None and not (requests := [each for each in requests if each.identity.startswith(only)]):
+        raise CampaignError(source, ("--only",), "no run's identity begins so", value=only)
     if scheduler is None:
         precisions.possible(plan, source)
     # the machines of a cluster may differ from this one
@@ -322,6 +326,7 @@ def scale(
     steps: Annotated[int, typer.Option(min=1, help="Steps a run after 5 that warm up; their median counts.")] = 5,
     limit: Annotated[float, typer.Option(min=1, help="Wall-clock seconds a run, compilation included.")] = 120.0,
     memory: Annotated[float | None, typer.Option(help="GB a run.")] = None,
+    rerun: Annotated[str | None, typer.Option(help="Do runs again that ended so: failed, diverged or all.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
 ) -> None:
     """Measure a step at growing widths, and fit how its cost grows with the parameters.
@@ -335,12 +340,14 @@ def scale(
     from harness import scale as scales
     from harness.widths import WIDTHS
 
+    _known_rerun(rerun)
     limits = {"limit": limit} | ({"memory": memory} if memory else {})
     frameworks = framework or implementations.installed()
     plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, steps, **limits)
     folder, console = store.folder(results, "scale"), Console()
     scales.keep(plan, folder)
-    runner.run(expansion.requests(plan, "scale", "scale"), _crew(plan, folder, None, None, console), folder, console)
+    crew = _crew(plan, folder, None, None, console)
+    runner.run(expansion.requests(plan, "scale", "scale"), crew, folder, console, rerun)
     scales.report(folder, console)
 
 
@@ -413,6 +420,13 @@ def _crew(plan: "Campaign", folder: Path, scheduler: str | None, workers: int | 
     if workers is not None and scheduler is None:
         return cluster.local(workers, given, say)
     raise CampaignError("command line", (), "give either --scheduler or --workers")
+
+
+def _known_rerun(rerun: str | None) -> None:
+    from harness import store
+
+    if rerun is not None and rerun not in store.AGAIN:
+        raise UnknownName("--rerun", rerun, store.AGAIN)
 
 
 def _frames(paths: list[Path]):

@@ -1,6 +1,7 @@
 """report.html: a campaign's tables to sort and filter, its curves and every run behind a row, in one file."""
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from importlib.resources import files
@@ -37,6 +38,8 @@ class Filter(NamedTuple):
     choices: list[str]
 
 
+WORDS = ("case", "cases", "optimizer", "framework", "experiment", "hyperparameters", "the paper's run")
+NUMBER = re.compile(r"[\d,]+(\.\d+)?(e[+-]\d+)?")
 NUMBERS = {
     "relative L2": "relative_l2",
     "first": "first",
@@ -95,7 +98,7 @@ def citation(source: Source) -> str:
 def command(request: Request) -> str:
     """What repeats a run; one of stages is in no single command, but its campaign has it."""
     if request.stages:
-        return "optbench run campaign.toml"
+        return f"optbench run campaign.toml --only {request.identity[:16]}"
     budget = f"--steps {request.steps}" if request.steps else f"--seconds {request.seconds:g}"
     words = ["optbench", "run", "--problem", request.problem, "--network", request.network]
     words += ["--optimizer", request.optimizer, "--framework", request.framework, "--seed", str(request.seed)]
@@ -171,8 +174,28 @@ def _sort(value: float) -> float | str:
 
 def _plain(table: Table) -> dict[str, Any]:
     heading = table.name.replace("_", " ").capitalize()
-    rows = [[BOLD.sub(r"\1", str(cell)) for cell in row] for row in table.shown.to_numpy().tolist()]
-    return {"name": table.name, "heading": heading, "title": table.title, "columns": list(table.shown), "rows": rows}
+    columns = list(table.shown)
+    rows = [
+        [_read(BOLD.sub(r"\1", str(cell)), column) for column, cell in zip(columns, row, strict=True)]
+        for row in table.shown.to_numpy().tolist()
+    ]
+    known = {*table.data.get("case", ()), "optimizer"} & set(columns)  # columns whose cells open runs by keyboard
+    return {
+        "name": table.name,
+        "heading": heading,
+        "title": table.title,
+        "columns": columns,
+        "rows": rows,
+        "opens": known,
+    }
+
+
+def _read(text: str, column: str) -> Cell:
+    """A cell that is sorted by the number that it begins with."""
+    if column in WORDS:
+        return Cell(text)
+    number = NUMBER.match(text)
+    return Cell(text, float(number[0].replace(",", "")) if number else "")
 
 
 def _colours(frames: Frames) -> dict[str, str]:

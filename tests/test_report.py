@@ -13,8 +13,9 @@ from made_up_results import folder_of
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from harness import campaign, captions, page, store
+from harness import campaign, captions, expansion, page, store
 from harness.__main__ import app
+from harness.errors import CampaignError
 from harness.frames import from_records
 
 FIGURES = ["cost_over_width_poisson_sine_2d", "error_over_seconds", "error_over_steps", "profiles",
@@ -134,6 +135,22 @@ def test_a_command_repeats_the_run():
     assert {word for word in words if word.startswith("--")} <= options
 
 
+def test_a_run_of_stages_is_repeated_from_its_campaign_by_its_identity(tmp_path):
+    file = tmp_path / "staged.toml"
+    file.write_text(
+        'version = "1.0"\nsteps = 4\n[[case]]\nproblem = "poisson_sine_2d"\nnetwork = "tanh_4"\n'
+        "[case.optimizers]\nadam_lbfgs = {}\nsgd = {}\n"
+    )
+    requests = expansion.requests(campaign.read(file), "staged", file.name)
+    (staged,) = [each for each in requests if each.optimizer == "adam_lbfgs" and each.framework == "jax"]
+    *words, only = page.command(staged).split()
+    assert words == ["optbench", "run", "campaign.toml", "--only"]
+    assert [each for each in requests if each.identity.startswith(only)] == [staged]
+    done = CliRunner().invoke(app, ["run", str(file), "--only", "nobody", "--results", str(tmp_path)])
+    assert isinstance(done.exception, CampaignError)
+    assert str(done.exception) == 'staged.toml: --only = "nobody": no run\'s identity begins so'
+
+
 def test_a_place_without_results_is_said(tmp_path):
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code != 0
@@ -211,6 +228,24 @@ def test_the_page_works_by_keyboard_and_fits(shown):
 
 
 @needs_browser
+def test_every_table_sorts_filters_and_opens_runs(shown):
+    shown.select_option("select[name=framework]", "torch")
+    headline = shown.locator("#headline tbody tr:not([hidden])")
+    assert headline.locator("td:nth-child(2)").all_inner_texts() == ["torch"] * 2  # broken has JAX alone
+    headline.filter(has_text="quick").locator("td").nth(3).locator("button").focus()  # the second case's cell
+    shown.keyboard.press("Enter")
+    body = shown.inner_text("#runs-body")
+    assert body.count("poisson_sine_2d, tanh_8, torch, seed ") == 3
+    assert "tanh_4" not in body
+    shown.keyboard.press("Escape")
+    shown.locator("#targets_seconds th", has_text="1e-01").locator("button").click()
+    cells = shown.locator("#targets_seconds tbody tr:not([hidden]) td:nth-child(4)").all_inner_texts()
+    values = [float(text.split()[0].replace(",", "")) for text in cells]
+    assert values == sorted(values)
+    assert len(set(values)) > 1
+
+
+@needs_browser
 def test_curves_are_those_picked(shown, folder):
     def drawn():
         return int(shown.locator("#chart").get_attribute("data-curves"))
@@ -224,6 +259,10 @@ def test_curves_are_those_picked(shown, folder):
     shown.locator("#picked input[value=broken]").uncheck()
     assert drawn() == 0
     assert "pick an optimizer" in shown.inner_text("#chart")
+    shown.click("#picked button[name=all]")
+    assert drawn() == every
+    shown.click("#picked button[name=none]")
+    assert drawn() == 0
 
 
 @needs_browser

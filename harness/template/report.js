@@ -3,23 +3,24 @@
 const { entries, colours, dashes } = JSON.parse(document.getElementById("data").textContent);
 const one = (query, within = document) => within.querySelector(query);
 const all = (query, within = document) => [...within.querySelectorAll(query)];
-const rows = all("#entries tbody tr");
+// every table: its rows, and the names of its columns
+const tables = all("table").map((table) => ({ table, rows: all("tbody tr", table), names: all("th", table).map((header) => header.textContent) }));
+const text = (row, names, name) => row.cells[names.indexOf(name)].textContent;
 
-// filters: a row stays where every chosen value is its own
+// filters: a row stays where every chosen value is its own; a table without the column keeps its rows
 const filters = all("#filters select");
-const names = all("#entries th").map((header) => header.textContent);
+const shows = (cell, value) => cell === value || cell.split(", ").includes(value);
 function filter() {
-  for (const row of rows) {
-    const cells = [...row.cells].map((cell) => cell.textContent);
-    row.hidden = filters.some(({ name, value }) => value && !cells[names.indexOf(name)].split(", ").includes(value)
-      && cells[names.indexOf(name)] !== value);
-  }
+  for (const { rows, names } of tables)
+    for (const row of rows)
+      row.hidden = filters.some(({ name, value }) => value && names.includes(name) && !shows(text(row, names, name), value));
+  const [{ rows }] = tables;
   one("#count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
 }
 filters.forEach((select) => select.addEventListener("change", filter));
 
 // sorting: numbers by their value, what is no number last in both directions
-function sort(header, column) {
+function sort({ table, rows }, header, column) {
   const descending = header.getAttribute("aria-sort") === "ascending";
   const key = (row) => row.cells[column].dataset.sort;
   const order = (a, b) => {
@@ -28,30 +29,43 @@ function sort(header, column) {
     if (x === "" || y === "") return (x === "") - (y === "");
     return (x - y) * (descending ? -1 : 1);
   };
-  all("#entries th").forEach((other) => other.removeAttribute("aria-sort"));
+  all("th", table).forEach((other) => other.removeAttribute("aria-sort"));
   header.setAttribute("aria-sort", descending ? "descending" : "ascending");
-  one("#entries tbody").append(...[...rows].sort(order));
+  one("tbody", table).append(...[...rows].sort(order));
 }
-all("#entries th button").forEach((button) => button.addEventListener("click", () => sort(button.closest("th"), +button.dataset.column)));
+for (const each of tables)
+  all("th button", each.table).forEach((button) => button.addEventListener("click", () => sort(each, button.closest("th"), +button.dataset.column)));
 
-// a row's runs
+// the runs behind a cell: of its row's case, optimizer and framework, or of the case that its column is
 function element(tag, text) {
   const made = document.createElement(tag);
   made.textContent = text;
   return made;
 }
-function open(entry) {
-  one("#runs-title").textContent = `${entry.case}: ${entry.optimizer}, ${entry.framework}`;
+const cases = new Set(entries.map((entry) => entry.case));
+function behind(row, names, column) {
+  const wanted = Object.fromEntries(["case", "optimizer", "framework"].filter((name) => names.includes(name)).map((name) => [name, text(row, names, name)]));
+  if (cases.has(names[column])) wanted.case = names[column];
+  return wanted.optimizer === undefined ? [] : entries.filter((entry) => Object.entries(wanted).every(([name, value]) => entry[name] === value));
+}
+function open(found) {
+  one("#runs-title").textContent = `${found[0].case}: ${found[0].optimizer}`;
   const body = one("#runs-body");
   body.replaceChildren();
-  for (const run of entry.runs) {
-    const list = document.createElement("dl");
-    for (const [name, value] of Object.entries(run.facts)) list.append(element("dt", name), element("dd", value));
-    body.append(element("h3", `seed ${run.seed}: ${run.status}`), list, element("code", run.command));
-  }
+  for (const { case: name, framework, runs } of found)
+    for (const run of runs) {
+      const list = document.createElement("dl");
+      for (const [fact, value] of Object.entries(run.facts)) list.append(element("dt", fact), element("dd", value));
+      body.append(element("h3", `${name}, ${framework}, seed ${run.seed}: ${run.status}`), list, element("code", run.command));
+    }
   one("#runs").showModal();
 }
-rows.forEach((row) => row.addEventListener("click", () => open(entries[row.dataset.entry])));
+for (const { rows, names } of tables)
+  for (const row of rows)
+    row.addEventListener("click", ({ target }) => {
+      const found = behind(row, names, target.closest("td").cellIndex);
+      if (found.length) open(found);
+    });
 
 // curves
 const form = one("#picked"), chart = one("#chart");
@@ -85,6 +99,11 @@ function draw() {
     series: [{}, ...series.map(({ entry }) => ({ stroke: colours[entry.optimizer], dash: dashes[entry.framework], width: 1.5, spanGaps: true, points: { show: false } }))],
   }, uPlot.join(tables), chart);
 }
+for (const button of all("button", form))
+  button.addEventListener("click", () => {
+    all("input", form).forEach((box) => { box.checked = button.name === "all"; });
+    draw();
+  });
 form.addEventListener("change", draw);
 window.addEventListener("resize", () => plot?.setSize({ width: chart.clientWidth, height: 460 }));
 
