@@ -7,14 +7,25 @@ import pytest
 
 import implementations
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
 @pytest.mark.parametrize("framework", implementations.installed())
 def test_the_example_runs(framework, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    example, _ = EXAMPLES
     assert len(example.strip().splitlines()) <= 13
     exec(compile(example.replace('load("jax")', f'load("{framework}")'), "README.md", "exec"), {})
     interior, boundary = map(float, re.findall(r"\d\.\de[+-]\d\d", capsys.readouterr().out))
     assert interior < 1
     assert boundary < 0.1
+
+
+@pytest.mark.skipif(not list((ROOT / "results").glob("cpu/*/runs")), reason="results/cpu is not published")
+def test_results_are_plotted_in_five_lines(tmp_path, monkeypatch):
+    _, example = EXAMPLES
+    assert len(example.strip().splitlines()) == 5
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
+    assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
