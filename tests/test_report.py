@@ -1,19 +1,22 @@
 """What is published is made from raw records alone, the same each time, and can be used in a browser."""
 
+import io
 import re
 import shutil
 import subprocess
 import tomllib
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
 from browsers import BROWSER, needs_browser
 from fakes import Fake, request
-from made_up_results import folder_of
+from made_up_results import TOML, folder_of
+from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from harness import campaign, captions, expansion, page, store
+from harness import campaign, captions, expansion, page, runner, store
 from harness.__main__ import app
 from harness.errors import CampaignError
 from harness.frames import from_records
@@ -133,6 +136,32 @@ def test_a_command_repeats_the_run():
     assert words[words.index("--steps") + 1] == "10"
     options = {option for command in get_command(app).commands["run"].params for option in command.opts}
     assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
+    class Interrupted:
+        def records(self, requests, display):
+            yield from (Fake().perform(each) for _, each in zip(range(2), requests, strict=False))
+            raise KeyboardInterrupt
+
+    file, folder = tmp_path / "c.toml", tmp_path / "c" / "m"
+    file.write_text(TOML)
+    requests = expansion.requests(campaign.read(file), "c", file.name)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(requests, nullcontext(Interrupted()), folder, Console(file=io.StringIO()), file=file)
+    assert (folder / "campaign.toml").read_text() == TOML
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "c")]).exit_code == 0
+    for name in ("headline.md", "errors.csv", "errors.tex"):
+        assert f"not complete: {len(requests) - 2} runs are missing." in (folder / "tables" / name).read_text(), name
+
+
+def test_a_report_leaves_nothing_of_another(tmp_path):
+    made = folder_of(tmp_path)
+    for stale in ("tables/old.csv", "figures/solution_of_a_case_that_is_gone.pdf"):
+        (made / stale).parent.mkdir(exist_ok=True)
+        (made / stale).write_text("old")
+    assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
+    assert not [file for file in made.rglob("*") if file.is_file() and file.read_bytes() == b"old"]
 
 
 def test_a_run_of_stages_is_repeated_from_its_campaign_by_its_identity(tmp_path):
