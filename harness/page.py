@@ -179,7 +179,8 @@ def _plain(table: Table) -> dict[str, Any]:
         [_read(BOLD.sub(r"\1", str(cell)), column) for column, cell in zip(columns, row, strict=True)]
         for row in table.shown.to_numpy().tolist()
     ]
-    known = {*table.data.get("case", ()), "optimizer"} & set(columns)  # columns whose cells open runs by keyboard
+    cases = set(table.data["case"]) if "case" in table.data else set()
+    known = (cases | {"optimizer"}) & set(columns)  # columns whose cells open runs by keyboard
     return {
         "name": table.name,
         "heading": heading,

@@ -45,7 +45,8 @@ def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
         aspect=1.3,
     )
     palette = colours(data)
-    for (panel, framework, optimizer), rows in data.groupby(["panel", "framework", "optimizer"]):
+    solvers: Any = data.groupby(["panel", "framework", "optimizer"])
+    for (panel, framework, optimizer), rows in solvers:
         band: Any = {"color": palette[optimizer], "alpha": 0.2, "linewidth": 0}
         grid.axes_dict[panel, framework].fill_between(rows[axis], rows["q25"], rows["q75"], **band)
     grid.set(xscale="log", yscale="log").set_axis_labels(AXES[axis], "relative L2 error")
@@ -70,7 +71,7 @@ def bands(frames: Frames, axis: str) -> pd.DataFrame:
     history: Any = frames.history[frames.history[axis] > 0].merge(runs[["identity", "panel", "floor"]], on="identity")
     history = history.assign(error=history["relative_l2"].clip(lower=history["floor"])).sort_values("step")
     curves = {name: rows[[axis, "error"]].to_numpy().T for name, rows in history.groupby("identity")}
-    extents = history.groupby("panel")[axis].agg(["min", "max"])
+    extents: Any = history.groupby("panel")[axis].agg(["min", "max"])
     parts = []
     for (panel, label, framework), solver in runs.groupby(["panel", "label", "framework"], sort=False):
         drawn = [curves[name] for name in solver["identity"] if name in curves]
@@ -79,7 +80,8 @@ def bands(frames: Frames, axis: str) -> pd.DataFrame:
         begin = max(x[0] for x, _ in drawn)
         ends = [curves[run.identity][0][-1] for run in solver.itertuples() if run.status == "finished"]
         end = min(ends, default=max(x[-1] for x, _ in drawn))
-        places = np.geomspace(*extents.loc[panel], GRID)
+        first, last = extents.loc[panel]
+        places = np.geomspace(first, last, GRID)
         places = np.unique([*places[(places >= begin) & (places < end)], end])
         values = [_at(places, curves.get(run.identity), run.status) for run in solver.itertuples()]
         found = pd.DataFrame(map(scores.quartiles, np.transpose(values)), columns=["q25", "relative_l2", "q75"])
@@ -98,7 +100,7 @@ def _at(places: np.ndarray, curve: np.ndarray | None, status: str) -> np.ndarray
 
 def profiles(frames: Frames, folder: Path) -> list[Path]:
     """The share of runs that reach a target within a ratio of the fastest's time; all solvers ran a panel's cases."""
-    reached = scores.reached(frames)
+    reached: Any = scores.reached(frames)
     if reached["seconds"].isna().all():
         return []
     data = pd.concat([profile(cases) for cases in scores.comparable(reached)], ignore_index=True)

@@ -155,7 +155,7 @@ def left_out(table: pd.DataFrame) -> pd.DataFrame:
     rows, everyone = [], order(table)
     for label in dict.fromkeys(name for name, _ in table.columns):
         others = [solver for solver in everyone if solver[0] != label]
-        without = order(table[others]) if others else []
+        without = order(pd.DataFrame(table[others])) if others else []
         place = {solver: number for number, solver in enumerate(without)}
         rows.append((label, sum(place[one] > place[other] for one, other in combinations(others, 2))))
     return pd.DataFrame(rows, columns=["label", "swapped"])
