@@ -55,6 +55,7 @@ def _campaign(results: Results, place: Path) -> str:
     folder, records = results.folder, published.in_order(results)
     name, there = folder.parent.name, folder.relative_to(place).as_posix()
     told = _counted(record.status for record in records)
+    done = f"{len(records)} of {len(results.asked)}" if len(records) < len(results.asked) else str(len(records))
     headline, picture = folder / reports.TABLES / "headline.md", f"{reports.FIGURES}/error_over_seconds.svg"
     table = (
         headline.read_text(encoding="utf-8") if headline.is_file() else "No report yet: the campaign is under way.\n"
@@ -63,7 +64,7 @@ def _campaign(results: Results, place: Path) -> str:
         f"![relative L2 error over optimizer seconds]({there}/{picture})\n\n" if (folder / picture).is_file() else ""
     )
     return (
-        f"## {name} on {folder.name}\n\n{len(records)} runs: {told}. {_links(folder, place)}.\n\n{table}\n{figure}"
+        f"## {name} on {folder.name}\n\n{done} runs: {told}. {_links(folder, place)}.\n\n{table}\n{figure}"
         f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
     )
 
