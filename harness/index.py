@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +19,7 @@ tables can be sorted and filtered and every run is found with the command that r
 of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it
 is never published.
 """
-OURS = "local"  # never published
+OURS, SCALE = "local", "scale"  # folders: what is never published; what `optbench scale` writes
 
 
 def write(place: Path) -> Path:
@@ -38,8 +38,13 @@ def _campaigns(place: Path) -> Iterator[str]:
         return
     for results in found:
         if OURS not in results.folder.relative_to(place).parts:
-            kind = next((part for mark, part in OTHERS.items() if (results.folder / mark).is_file()), _campaign)
-            yield kind(results, place)
+            yield _kind(results)(results, place)
+
+
+def _kind(results: Results) -> Callable[[Results, Path], str]:
+    if (results.folder / TRIALS).is_file():
+        return _tuning
+    return _scale if results.folder.parent.name == SCALE else _campaign
 
 
 def _tuning(results: Results, place: Path) -> str:
@@ -71,12 +76,13 @@ def _campaign(results: Results, place: Path) -> str:
 
 def _scale(results: Results, place: Path) -> str:
     folder = results.folder
-    there = folder.relative_to(place).as_posix()
+    there, heading = folder.relative_to(place).as_posix(), f"## How a step's cost grows with D on {folder.name}\n\n"
+    if not (folder / "scale.csv").is_file():
+        return f"{heading}Under way: {len(results.records)} of {len(results.asked)} runs of `optbench scale`.\n"
     measured = pd.read_csv(folder / "scale.csv")
     told = _counted(measured["status"])
     return (
-        f"## How a step's cost grows with D on {folder.name}\n\n"
-        f"{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
+        f"{heading}{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
         f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), "
         f"[crossovers]({there}/crossovers.csv); `optbench scale`, "
         f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
@@ -85,9 +91,6 @@ def _scale(results: Results, place: Path) -> str:
 
 def _counted(statuses: Iterable[str]) -> str:
     return ", ".join(f"{count} {status}" for status, count in Counter(statuses).most_common())
-
-
-OTHERS = {TRIALS: _tuning, "scale.csv": _scale}  # what is no report of a campaign, by a file that it leaves
 
 
 def _links(folder: Path, place: Path) -> str:

@@ -24,7 +24,7 @@ def test_the_example_runs(framework, capsys):
 @pytest.mark.skipif(not list((ROOT / "results").glob("cpu/*/runs")), reason="results/cpu is not published")
 def test_results_are_plotted_in_five_lines(tmp_path, monkeypatch):
     _, example = EXAMPLES
-    assert len(example.strip().splitlines()) == 5
+    assert len([line for line in example.splitlines() if line]) == 5
     (tmp_path / "results").symlink_to(ROOT / "results")
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})

@@ -8,7 +8,7 @@ import pytest
 from fakes import Fake, request
 from scipy.interpolate import RegularGridInterpolator
 
-from harness import plots, progress, tables, tuning
+from harness import plots, progress, tables, tuned
 from harness.frames import from_records
 from problems.own import InvalidFile, Source, digest
 from problems.reference import Reference
@@ -171,6 +171,6 @@ def test_without_a_reference_there_is_no_floor(runs, tmp_path, monkeypatch):
 
 def test_neither_tuning_nor_the_line_of_a_run_says_less(runs):
     low, high, floor = runs
-    assert tuning._error(low) == floor
-    assert tuning._error(high) == high.history[-1].relative_l2
+    assert tuned.final_error(low) == floor
+    assert tuned.final_error(high) == high.history[-1].relative_l2
     assert f"relative L2 {floor:.1e} after" in progress.summary(low)
