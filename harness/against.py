@@ -15,6 +15,7 @@ from harness.scores import CASE, SOLVER
 
 RECORDED = Path(str(files("benchmarks"))) / "paper_results.csv"
 TARGETS = (1e-2, 1e-3, 1e-4)  # of the absolute error
+BATCH = ("interior_points", "boundary_points", "resample_every")
 SAME = ["problem", "network", "optimizer"]
 COLUMNS = {"seconds": "seconds_to", "reached": "reached"}  # of scores.times, a pair a target
 
@@ -35,7 +36,7 @@ def ours(frames: Frames) -> pd.DataFrame:
     medians = {"rms": "rms", "seconds": "train_seconds", "steps": "steps"}
     finished = {name: runs[column].where(runs["status"] == "finished") for name, column in medians.items()}
     groups = runs.assign(**finished).groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False)
-    first = {name: (name, "first") for name in ("interior_points", "boundary_points", "resample_every")}
+    first = {name: (name, "first") for name in BATCH}
     counts = {"runs": ("identity", "size"), "finished": ("rms", "count")}
     rows = groups.agg(**counts, **first, **{name: (name, "median") for name in medians}).reset_index()
     times: Any = scores.times(scores.reached(frames, TARGETS, "rms"))
@@ -56,12 +57,7 @@ def shown(data: Any) -> pd.DataFrame:
     columns = {"absolute error": ("rms", ".1e"), "seconds": ("seconds", ",.0f"), "steps": ("steps", ",.0f")}
     for title, (name, form) in columns.items():
         text[title] = [_both(*pair, form) for pair in zip(data[f"paper_{name}"], data[name], strict=True)]
-    batches = [
-        data[[f"{of}{name}" for name in ("interior_points", "boundary_points", "resample_every")]].itertuples(
-            index=False
-        )
-        for of in ("paper_", "")
-    ]
+    batches = [data[[f"{of}{name}" for name in BATCH]].itertuples(index=False) for of in ("paper_", "")]
     text["points, redrawn every"] = [
         " | ".join(f"{interior}+{boundary}, {every or 'never'}" for interior, boundary, every in pair)
         for pair in zip(*batches, strict=True)

@@ -16,28 +16,28 @@ NAMES = {"label": "optimizer"}
 
 def make(frames: Frames) -> list[Table]:
     """All tables of a campaign."""
-    reached, paper = scores.reached(frames), against.compare(frames)
+    reached, paper, runs = scores.reached(frames), against.compare(frames), _measured(frames)
+    ranked = _ranked(runs)
     return [
-        errors(frames),
-        headline(frames),
+        errors(runs, ranked),
+        headline(runs, ranked),
         targets(reached, "seconds", "optimizer seconds"),
         targets(reached, "total_seconds", "seconds with set-up, compilation and warm-up"),
         rankings(reached),
-        frameworks(frames),
+        frameworks(runs),
         *([beside_the_paper(paper)] if len(paper) else []),
     ]
 
 
-def errors(frames: Frames) -> Table:
+def errors(runs: Any, ranked: pd.DataFrame) -> Table:
     """What each solver reaches in its budget, and how probably it is first."""
-    runs = _measured(frames)
     solvers = runs.groupby([*CASE, *SOLVER], sort=False)
     medians = ("steps", "ms_per_step", "train_seconds", "total_seconds")
     first = {name: (name, "first") for name in ("problem", "hyperparameters_from")}
     numbers = solvers.agg(**first, **{name: (name, "median") for name in medians})
     numbers[["relative_l2_q25", "relative_l2", "relative_l2_q75"]] = solvers["final"].apply(scores.quartiles).tolist()
     order = {case: number for number, case in enumerate(dict.fromkeys(runs["case"]))}
-    data: Any = numbers.reset_index().merge(_ranked(runs).drop(columns="median"), on=[*CASE, *SOLVER])
+    data: Any = numbers.reset_index().merge(ranked.drop(columns="median"), on=[*CASE, *SOLVER])
     data = data.assign(place=data["case"].map(order)).sort_values(["place", "relative_l2", *SOLVER], ignore_index=True)
     data = data.drop(columns="place")
     shown = _names(data).assign(
@@ -75,12 +75,10 @@ def _ranked(runs: Any) -> pd.DataFrame:
     return found.replace(np.inf, np.nan)
 
 
-def headline(frames: Frames) -> Table:
+def headline(runs: Any, ranked: pd.DataFrame) -> Table:
     """Every solver on every case in a line."""
-    runs = _measured(frames)
-    data = _ranked(runs)
-    best = data.groupby(CASE)["median"].transform("min")
-    data = data.assign(bold=(data["median"].notna() & (data["low"] <= best)))
+    best = ranked.groupby(CASE)["median"].transform("min")
+    data = ranked.assign(bold=(ranked["median"].notna() & (ranked["low"] <= best)))
     data = data.assign(cell=[_cell(row) for row in data.to_dict("records")])
     table = data.pivot_table(index=SOLVER, columns="case", values="cell", aggfunc="first")
     labels, frameworks = (dict.fromkeys(runs[name]) for name in SOLVER)
@@ -183,9 +181,8 @@ def _smallest_is_largest_area(values: np.ndarray) -> np.ndarray:
     return np.where(found > 0, -found, np.inf)
 
 
-def frameworks(frames: Frames) -> Table:
+def frameworks(runs: Any) -> Table:
     """PyTorch over JAX on equal seeds."""
-    runs = _measured(frames)
     what = {"ms_per_step": "seconds a step", "overhead": "set-up, compilation, warm-up", "final": "final error"}
     data: Any = pd.concat(
         [scores.paired(runs, column).assign(what=words) for column, words in what.items()], ignore_index=True

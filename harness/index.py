@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import asv, published, reports, store
+from harness import asv, published, reports, store, trials
 from harness.published import Results
 from harness.tuned import CHOSEN, TRIALS
 
@@ -42,7 +42,7 @@ def _campaigns(place: Path) -> Iterator[str]:
 
 
 def _kind(results: Results) -> Callable[[Results, Path], str]:
-    if (results.folder / TRIALS).is_file():
+    if trials.are_in(results.folder):
         return _tuning
     return _scale if results.folder.parent.name == SCALE else _campaign
 
