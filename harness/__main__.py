@@ -192,11 +192,16 @@ def report(
 @app.command()
 def index(
     path: Annotated[Path, typer.Argument(help="The folder of all results.")] = Path("results"),
+    readme: Annotated[
+        Path | None, typer.Option(help="Also a README with marks: <!-- headline FOLDER --> and <!-- /headline -->.")
+    ] = None,
 ) -> None:
     """Write the README of a folder of results: what is published in it, the headline tables, how each was made."""
     from harness import index
 
     typer.echo(f"written: {index.write(path)}")
+    if readme is not None:
+        typer.echo(f"written: {index.fill(readme)}")
 
 
 @app.command()

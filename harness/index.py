@@ -1,4 +1,8 @@
-"""results/README.md: what is published, each campaign's headline table, and the commands that made it."""
+"""results/README.md: what is published, each campaign's headline table, and the commands that made it.
+
+A README of any folder shows a campaign's headline table and figure between two marks, each on a line of its own:
+`<!-- headline FOLDER -->` and `<!-- /headline -->`.
+"""
 
 import re
 from collections import Counter
@@ -19,6 +23,7 @@ tables can be sorted and filtered and every run is found with the command that r
 of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it
 is never published.
 """
+MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)
 OURS, SCALE = "local", "scale"  # folders: what is never published; what `optbench scale` writes
 
 
@@ -29,6 +34,33 @@ def write(place: Path) -> Path:
         parts.append("Nothing is published yet.\n")
     store.replace(place / "README.md", "\n".join(parts))
     return place / "README.md"
+
+
+def fill(readme: Path) -> Path:
+    """Put the headline tables and figures between a README's marks, and give its path; folders are relative to it.
+
+    Raises FileNotFoundError where a folder has no report.
+    """
+    text = readme.read_text(encoding="utf-8")
+    shown = MARKED.sub(lambda found: f"{found[1]}{_shown(readme.parent, found[2])}{found[3]}", text)
+    store.replace(readme, shown)
+    return readme
+
+
+def _shown(base: Path, there: str) -> str:
+    text = _headline(base / there, there)
+    if not text:
+        raise FileNotFoundError(f"{base / there}: no report; `optbench report` makes it")
+    return text
+
+
+def _headline(folder: Path, there: str) -> str:
+    """A report's headline table and figure, for a file from which `there` is its folder; nothing without a report."""
+    table, picture = folder / reports.TABLES / "headline.md", f"{reports.FIGURES}/error_over_seconds.svg"
+    if not table.is_file():
+        return ""
+    figure = f"![relative L2 error over optimizer seconds]({there}/{picture})\n"
+    return f"{table.read_text(encoding='utf-8')}\n{figure}"
 
 
 def _campaigns(place: Path) -> Iterator[str]:
@@ -61,15 +93,9 @@ def _campaign(results: Results, place: Path) -> str:
     name, there = folder.parent.name, folder.relative_to(place).as_posix()
     told = _counted(record.status for record in records)
     done = f"{len(records)} of {len(results.asked)}" if len(records) < len(results.asked) else str(len(records))
-    headline, picture = folder / reports.TABLES / "headline.md", f"{reports.FIGURES}/error_over_seconds.svg"
-    table = (
-        headline.read_text(encoding="utf-8") if headline.is_file() else "No report yet: the campaign is under way.\n"
-    )
-    figure = (
-        f"![relative L2 error over optimizer seconds]({there}/{picture})\n\n" if (folder / picture).is_file() else ""
-    )
+    headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
     return (
-        f"## {name} on {folder.name}\n\n{done} runs: {told}. {_links(folder, place)}.\n\n{table}\n{figure}"
+        f"## {name} on {folder.name}\n\n{done} runs: {told}. {_links(folder, place)}.\n\n{headline}\n"
         f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
     )
 

@@ -50,3 +50,25 @@ def test_a_campaign_without_a_report_is_under_way(tmp_path):
     assert "## c on m" in text
     assert "No report yet: the campaign is under way." in text
     assert f"optbench run c --results {tmp_path}" in text
+
+
+def test_a_readme_shows_the_headline_between_its_marks(tmp_path):
+    folder = folder_of(tmp_path / "results")
+    list(reports.make(folder))
+    readme, headline = tmp_path / "README.md", (folder / "tables" / "headline.md").read_text()
+    readme.write_text("above\n<!-- headline results/c/m -->\nold\n<!-- /headline -->\nbelow\n")
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["index", str(tmp_path / "results"), "--readme", str(readme)])
+        assert done.exit_code == 0, done.output
+        text = readme.read_text()
+        assert text.startswith(f"above\n<!-- headline results/c/m -->\n{headline}\n![")
+        assert text.endswith("(results/c/m/figures/error_over_seconds.svg)\n<!-- /headline -->\nbelow\n")
+
+
+def test_a_readme_that_marks_a_folder_without_a_report_stays_and_is_told(tmp_path):
+    folder_of(tmp_path / "results")
+    readme = tmp_path / "README.md"
+    readme.write_text(before := "<!-- headline results/c/m -->\n<!-- /headline -->\n")
+    done = CliRunner().invoke(app, ["index", str(tmp_path / "results"), "--readme", str(readme)])
+    assert done.exit_code != 0
+    assert readme.read_text() == before
