@@ -31,6 +31,7 @@ class Measured:
     samples: dict[str, list[float]] = field(default_factory=dict)  # seconds of single calls
     work: dict[str, dict[str, float]] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)  # relative L2 after a short run
+    path: dict[str, list[list[float]]] = field(default_factory=dict)  # of that run: [steps + 1, D] parameters
     failed: dict[str, str] = field(default_factory=dict)  # why there is nothing
     calibration: list[float] = field(default_factory=list)  # seconds of a product of two matrices
 
@@ -42,7 +43,7 @@ def measure(asked: Asked) -> Measured:
         try:
             timed[optimizer] = _warm(asked, optimizer)
             if asked.counted:
-                found.work[optimizer], found.error[optimizer] = _counted(asked, optimizer)
+                found.work[optimizer], found.error[optimizer], found.path[optimizer] = _counted(asked, optimizer)
         except Exception as error:
             found.failed[optimizer] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     multiply = _product(asked.framework)
@@ -76,7 +77,7 @@ def _warm(asked: Asked, optimizer: str) -> Any:
     return Timed(Work(asked.framework, optimizer, asked.problem, asked.network, asked.settings.get(optimizer, {})))
 
 
-def _counted(asked: Asked, optimizer: str) -> tuple[dict[str, float], float]:
+def _counted(asked: Asked, optimizer: str) -> tuple[dict[str, float], float, list[list[float]]]:
     import implementations
     import problems
     from harness import accuracy, parity, work
@@ -85,7 +86,8 @@ def _counted(asked: Asked, optimizer: str) -> tuple[dict[str, float], float]:
     framework = implementations.load(asked.framework)
     step = Work(asked.framework, optimizer, asked.problem, "tanh_16_16", asked.settings.get(optimizer, {}))
     case = accuracy.case(problems.get(asked.problem), optimizer)
-    return work.counts(step), accuracy.relative_l2(framework, case, parity.trajectory(framework, case))
+    path = parity.trajectory(framework, case)
+    return work.counts(step), accuracy.relative_l2(framework, case, path), path.tolist()
 
 
 def _product(framework: str) -> Any:

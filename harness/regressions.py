@@ -25,7 +25,7 @@ from rich.progress import track
 from harness.campaign import find, read
 from harness.measured import Asked, Measured
 from harness.provenance import commit_hash
-from harness.verdicts import TREES, Times, Verdict, counted, table, timed, unmeasured, unsteady
+from harness.verdicts import TREES, Times, Verdict, counted, parted, table, timed, unmeasured, unsteady
 
 CODE = Path(__file__).parent.parent  # this clone
 OF_THE_COMMIT, OF_THIS_CLONE = ("implementations", "problems"), ("harness", "benchmarks")
@@ -93,7 +93,7 @@ def _measure(folder: Path, wanted: dict) -> Measured:
 
 def judge(every: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
     """All verdicts, and why some optimizers or times cannot be judged."""
-    verdicts, unjudged = [], []
+    verdicts, unjudged = list(parted(every)), []
     for times in every:
         verdicts += counted(times.framework, times.counts["base"], times.counts["head"])
         unjudged += unmeasured(times)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -9,9 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from harness.measured import Measured
+from harness.parity import difference
 
 WORK = 0.01  # the share by which a count may rise
 ACCURACY = 1e-3  # the share by which the error of a short run may change
+TWINS = 1e-10  # what the twins' parameters may always differ by in a short run, relatively
 TIME = 0.05  # the least share of the time that is called slower, however quiet the machine
 MOVED = 0.15  # the share by which the calibration kernel's time may differ between the commits
 TREES = ("base", "again", "head")  # the base twice: what equal commits differ by
@@ -75,6 +78,20 @@ def counted(framework: str, base: Measured, head: Measured) -> Iterator[Verdict]
         before, after = base.error[optimizer], head.error[optimizer]
         changed = not abs(after - before) <= ACCURACY * before
         yield Verdict("accuracy", framework, optimizer, "relative L2", before, after, changed)
+
+
+def parted(every: Sequence[Times]) -> Iterator[Verdict]:
+    """How far the twins walk apart; worse where the head's do ten times as far as the base's."""
+    for one, other in combinations(every, 2):
+        paths = {tree: (one.counts[tree].path, other.counts[tree].path) for tree in ("base", "head")}
+        for optimizer in one.counts["base"].path:
+            if all(optimizer in path for pair in paths.values() for path in pair):
+                before, after = (
+                    difference(*(np.array(path[optimizer]) for path in paths[tree])) for tree in ("base", "head")
+                )
+                apart = not after <= 10 * max(TWINS, before)
+                twins = f"{one.framework} and {other.framework}"
+                yield Verdict("accuracy", twins, optimizer, "difference of the twins", before, after, apart)
 
 
 def unmeasured(times: Times) -> Iterator[str]:

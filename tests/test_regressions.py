@@ -13,7 +13,7 @@ from benchmarks import selftest
 from harness import measured, regressions
 from harness.__main__ import app
 from harness.measured import Asked, Measured
-from harness.verdicts import TREES, Times, counted, table, timed, unmeasured, unsteady
+from harness.verdicts import TREES, Times, counted, parted, table, timed, unmeasured, unsteady
 
 ASKED = Asked("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
 
@@ -60,6 +60,19 @@ def test_another_accuracy_is_named_better_or_worse(error, named):
     head = process()
     head.error["kfac"] = error
     assert worse(counted("torch", process(), head)) == [("accuracy", "kfac", "relative L2")] * named
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "named"), [(0, 9e-10, False), (0, 1.1e-9, True), (1e-3, 9e-3, False), (0, np.nan, True)]
+)
+def test_twins_that_part_are_named(base, head, named):
+    torch, jax = trees(), trees()
+    for tree, apart in (("base", base), ("head", head)):
+        torch.counts[tree].path = {"kfac": [[1.0, 0.0], [1.0, 0.0]], "sgd": [[1.0, 0.0]]}
+        jax.counts[tree].path = {"kfac": [[1.0, 0.0], [1.0, apart]]}
+    assert len(list(parted([torch, jax]))) == 1
+    assert worse(parted([torch, jax])) == [("accuracy", "kfac", "difference of the twins")] * named
+    assert list(parted([torch])) == []
 
 
 def test_what_the_head_has_lost_is_named():
@@ -198,7 +211,7 @@ def test_an_optimizer_that_fails_fails_alone(monkeypatch):
         return lambda: None
 
     monkeypatch.setattr(measured, "_warm", warm)
-    monkeypatch.setattr(measured, "_counted", lambda *_: ({"flops": 1.0}, 0.5))
+    monkeypatch.setattr(measured, "_counted", lambda *_: ({"flops": 1.0}, 0.5, [[1.0]]))
     monkeypatch.setattr(measured, "_product", lambda _: lambda: None)
     found = measured.measure(ASKED)
     assert found.failed == {"kfac": "ArithmeticError: planted"}
