@@ -124,9 +124,11 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
 
 
 @frameworks
-def test_engd_s_gramians_equal_automatic_differentiation(framework):
-    """G = (1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, a block a layer, the diagonal of each."""
-    case = small(framework, coupled_2d, interior=6, boundary=3)
+@pytest.mark.parametrize("most", [2**17, 120, 1])
+def test_engd_s_gramians_equal_automatic_differentiation(framework, most, monkeypatch):
+    """(1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, a block a layer, the diagonal of each, some points at a time."""
+    case = small(framework, coupled_2d, interior=7, boundary=3)
+    monkeypatch.setattr(case.part("linearization"), "most_numbers", lambda *_: most)
     whole, a_layer = [], []
     for blocks, (x, _) in zip(exact_jacobians(case), case.batch, strict=True):
         rows = np.concatenate(blocks, axis=1)

@@ -16,9 +16,9 @@ from implementations.jax import kernel
 from implementations.jax.backend import to_numpy
 from implementations.jax.line_search import Search, follow, never
 from implementations.jax.linear_algebra import damped_solve, double, first_failure
-from implementations.jax.linearization import jacobian_blocks
-from implementations.jax.objective import Losses, Objective, half_mean_square
-from implementations.jax.parameters import Params, select, split_like, typed_like
+from implementations.jax.linearization import gradient, jacobian_blocks, squared_columns
+from implementations.jax.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.jax.parameters import Params, add, select, split_like, typed_like
 from problems.problem import Batch
 
 
@@ -26,7 +26,6 @@ class Structure(NamedTuple):
     """Which entries of the Gramian are kept, and how a system with them is solved."""
 
     merge: Callable[[list[Array]], list[Array]]  # from arrays a layer [..., p] to arrays a block of the Gramian
-    gramian: Callable[[Array], Array]  # of a block's Jacobian rows
     identity: Callable[[Array], Array]  # on a block, given an array as long
     solve: Callable[[Array, float, Array], Array]  # (G + λI)⁺ v
 
@@ -36,16 +35,6 @@ def whole(layers: list[Array]) -> list[Array]:
     return [jnp.concatenate(layers, axis=-1)]
 
 
-def products_of_columns(rows: Array) -> Array:
-    """JᵀJ of a block's Jacobian rows."""
-    return rows.T @ rows
-
-
-def squares_of_columns(rows: Array) -> Array:
-    """The diagonal of JᵀJ."""
-    return (rows * rows).sum(0)
-
-
 def divide(diagonal: Array, damping: float, vector: Array) -> Array:
     """The pseudo-inverse of a damped diagonal matrix: an exact zero gives 0."""
     damped = diagonal + damping
@@ -53,14 +42,19 @@ def divide(diagonal: Array, damping: float, vector: Array) -> Array:
     return jnp.where(zero, 0 * vector, vector / jnp.where(zero, 1, damped))
 
 
+def flattened(matrices: Params) -> list[Array]:
+    """Every matrix as a vector, by rows."""
+    return [matrix.flatten() for matrix in matrices]
+
+
 def eye(block: Array) -> Array:
     """The identity on a block's parameters."""
     return jnp.eye(len(block), dtype=block.dtype)
 
 
-FULL = Structure(whole, products_of_columns, eye, damped_solve)
-PER_LAYER = Structure(list, products_of_columns, eye, damped_solve)
-DIAGONAL = Structure(list, squares_of_columns, jnp.ones_like, divide)
+FULL = Structure(whole, eye, damped_solve)
+PER_LAYER = Structure(list, eye, damped_solve)
+DIAGONAL = Structure(list, jnp.ones_like, divide)
 
 
 class State(NamedTuple):
@@ -87,7 +81,7 @@ class ENGD:
 
     def init(self, objective: Objective, params: Params) -> State:
         """A Gramian of zeros or the identity."""
-        blocks = self.structure.merge([double(p.flatten()) for p in params]) if self.decay else []
+        blocks = self.structure.merge(flattened(double(params))) if self.decay else []
         start = self.structure.identity if self.identity_init else lambda block: 0 * self.structure.identity(block)
         return State([start(block) for block in blocks], never(), jnp.full((), -1, int))
 
@@ -97,13 +91,12 @@ class ENGD:
         if self._has_smaller_kernel(params, batch):
             losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
         else:
-            losses, rows, residual = self._rows(objective, params, batch)
-            gramian = [self.structure.gramian(block) for block in rows]
+            losses, gramian, slopes = self._measure(objective, params, batch)
             if self.decay:
                 pairs = zip(average, gramian, strict=True)
                 average = gramian = [self.decay * old + (1 - self.decay) * new for old, new in pairs]
-            blocks = zip(gramian, rows, strict=True)
-            solutions = [-self.structure.solve(G, self.damping, block.T @ residual) for G, block in blocks]
+            blocks = zip(gramian, slopes, strict=True)
+            solutions = [-self.structure.solve(G, self.damping, block) for G, block in blocks]
             failure = first_failure(solutions)
             directions = typed_like(params, split_like(params, jnp.concatenate(solutions, axis=0)))
         moved, search = follow(self, objective, params, directions, batch, losses, state.search)
@@ -121,13 +114,21 @@ class ENGD:
         rows, layers = kernel.rows(batch), [matrix.size for matrix in params]
         if self._has_smaller_kernel(params, batch):
             return kernel.working(params, batch)
-        blocks = {FULL: [sum(layers)], PER_LAYER: layers}.get(self.structure, [])
-        return rows * sum(layers) + sum(block**2 for block in blocks) + max(blocks, default=0) ** 2
+        if self.structure is DIAGONAL:
+            return 6 * sum(layers)  # both terms' squares and slopes, and their sums
+        blocks = [sum(layers)] if self.structure is FULL else layers
+        # a block is solved by its eigenvectors where it is near to singular: as large as six, as measured
+        return rows * sum(layers) + sum(block**2 for block in blocks) + 5 * max(blocks) ** 2
 
     def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
         parameters = sum(matrix.size for matrix in params)
         plain = self.structure is FULL and self.decay == 0 and self.damping > 0
         return plain and kernel.rows(batch) < parameters
+
+    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], list[Array]]:
+        """The losses, the Gramian and the gradient, an array a block."""
+        losses, rows, residual = self._rows(objective, params, batch)
+        return losses, [block.T @ block for block in rows], [block.T @ residual for block in rows]
 
     def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], Array]:
         """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
@@ -158,3 +159,13 @@ class ENGDDiagonal(ENGD):
 
     name: ClassVar[str] = "engd_diagonal"
     structure: ClassVar[Structure] = DIAGONAL
+
+    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], list[Array]]:
+        """The losses, the Gramian's diagonal and the gradient, an array a layer; the Jacobian is never whole."""
+
+        def of(term: Linearization) -> tuple[Array, Params, Params]:
+            exact = double(term)
+            return half_mean_square(term.residual), squared_columns(exact), gradient(exact)
+
+        (loss, squares, slopes), (loss_b, squares_b, slopes_b) = objective.means(of, params, batch)
+        return Losses(loss, loss_b), flattened(add(squares, squares_b)), flattened(add(slopes, slopes_b))

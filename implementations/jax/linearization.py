@@ -9,6 +9,7 @@ from jax import Array
 from implementations.jax.network import linear
 from implementations.jax.objective import Linearization, weigh
 from implementations.jax.parameters import Params
+from implementations.jax.pieces import mean, most_numbers, split
 
 
 def jacobian_blocks(term: Linearization) -> list[Array]:
@@ -21,6 +22,25 @@ def jacobian_blocks(term: Linearization) -> list[Array]:
 def jacobian_rows(cotangents: Array, rows: Array) -> Array:
     """Σ_s q_{n,c,s} a_{n,s}ᵀ of one layer [n, r, out, in + 1], its input rows with the bias's coordinate."""
     return jnp.einsum("csno,sni->ncoi", cotangents, rows)
+
+
+def squared_columns(term: Linearization) -> Params:
+    """The diagonal of JᵀJ / n, a matrix a layer: Σ_n Σ_c (∂r_{n,c}/∂[W | b])² / n, entry by entry."""
+    layers = zip(term.cotangents, term.inputs, strict=True)
+    return [layer_squares(q, full_rows(a, q.shape[1])) for q, a in layers]
+
+
+def layer_squares(cotangents: Array, rows: Array) -> Array:
+    """A layer's part of it [out, in + 1], with the Jacobian rows of some points at a time."""
+
+    def of(part: tuple[Array, Array]) -> Array:
+        q, a = part
+        J = q.mT @ a[:, None]
+        return jnp.square(J).sum((0, 1)) / len(J)
+
+    r, _, _, out = cotangents.shape
+    points = (cotangents.transpose(2, 0, 1, 3), rows.swapaxes(0, 1))
+    return mean(of, split(points, most_numbers() // (r * out * rows.shape[-1])))
 
 
 def full_rows(inputs: Array, rows: int) -> Array:

@@ -16,9 +16,9 @@ from implementations.torch import kernel
 from implementations.torch.backend import to_numpy
 from implementations.torch.line_search import Search, follow, never
 from implementations.torch.linear_algebra import damped_solve, double, first_failure
-from implementations.torch.linearization import jacobian_blocks
-from implementations.torch.objective import Losses, Objective, half_mean_square
-from implementations.torch.parameters import Params, select, split_like, typed_like
+from implementations.torch.linearization import gradient, jacobian_blocks, squared_columns
+from implementations.torch.objective import Linearization, Losses, Objective, half_mean_square
+from implementations.torch.parameters import Params, add, select, split_like, typed_like
 from problems.problem import Batch
 
 
@@ -26,7 +26,6 @@ class Structure(NamedTuple):
     """Which entries of the Gramian are kept, and how a system with them is solved."""
 
     merge: Callable[[list[Tensor]], list[Tensor]]  # from arrays a layer [..., p] to arrays a block of the Gramian
-    gramian: Callable[[Tensor], Tensor]  # of a block's Jacobian rows
     identity: Callable[[Tensor], Tensor]  # on a block, given an array as long
     solve: Callable[[Tensor, float, Tensor], Tensor]  # (G + λI)⁺ v
 
@@ -36,16 +35,6 @@ def whole(layers: list[Tensor]) -> list[Tensor]:
     return [torch.cat(layers, dim=-1)]
 
 
-def products_of_columns(rows: Tensor) -> Tensor:
-    """JᵀJ of a block's Jacobian rows."""
-    return rows.T @ rows
-
-
-def squares_of_columns(rows: Tensor) -> Tensor:
-    """The diagonal of JᵀJ."""
-    return (rows * rows).sum(0)
-
-
 def divide(diagonal: Tensor, damping: float, vector: Tensor) -> Tensor:
     """The pseudo-inverse of a damped diagonal matrix: an exact zero gives 0."""
     damped = diagonal + damping
@@ -53,14 +42,19 @@ def divide(diagonal: Tensor, damping: float, vector: Tensor) -> Tensor:
     return torch.where(zero, 0 * vector, vector / torch.where(zero, 1, damped))
 
 
+def flattened(matrices: Params) -> list[Tensor]:
+    """Every matrix as a vector, by rows."""
+    return [matrix.flatten() for matrix in matrices]
+
+
 def eye(block: Tensor) -> Tensor:
     """The identity on a block's parameters."""
     return torch.eye(len(block), dtype=block.dtype, device=block.device)
 
 
-FULL = Structure(whole, products_of_columns, eye, damped_solve)
-PER_LAYER = Structure(list, products_of_columns, eye, damped_solve)
-DIAGONAL = Structure(list, squares_of_columns, torch.ones_like, divide)
+FULL = Structure(whole, eye, damped_solve)
+PER_LAYER = Structure(list, eye, damped_solve)
+DIAGONAL = Structure(list, torch.ones_like, divide)
 
 
 class State(NamedTuple):
@@ -87,7 +81,7 @@ class ENGD:
 
     def init(self, objective: Objective, params: Params) -> State:
         """A Gramian of zeros or the identity."""
-        blocks = self.structure.merge([double(p.flatten()) for p in params]) if self.decay else []
+        blocks = self.structure.merge(flattened(double(params))) if self.decay else []
         start = self.structure.identity if self.identity_init else lambda block: 0 * self.structure.identity(block)
         return State([start(block) for block in blocks], never(), torch.full((), -1, device=params[0].device))
 
@@ -97,13 +91,12 @@ class ENGD:
         if self._has_smaller_kernel(params, batch):
             losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
         else:
-            losses, rows, residual = self._rows(objective, params, batch)
-            gramian = [self.structure.gramian(block) for block in rows]
+            losses, gramian, slopes = self._measure(objective, params, batch)
             if self.decay:
                 pairs = zip(average, gramian, strict=True)
                 average = gramian = [self.decay * old + (1 - self.decay) * new for old, new in pairs]
-            blocks = zip(gramian, rows, strict=True)
-            solutions = [-self.structure.solve(G, self.damping, block.T @ residual) for G, block in blocks]
+            blocks = zip(gramian, slopes, strict=True)
+            solutions = [-self.structure.solve(G, self.damping, block) for G, block in blocks]
             failure = first_failure(solutions)
             directions = typed_like(params, split_like(params, torch.cat(solutions, dim=0)))
         moved, search = follow(self, objective, params, directions, batch, losses, state.search)
@@ -121,13 +114,21 @@ class ENGD:
         rows, layers = kernel.rows(batch), [matrix.numel() for matrix in params]
         if self._has_smaller_kernel(params, batch):
             return kernel.working(params, batch)
-        blocks = {FULL: [sum(layers)], PER_LAYER: layers}.get(self.structure, [])
-        return rows * sum(layers) + sum(block**2 for block in blocks) + max(blocks, default=0) ** 2
+        if self.structure is DIAGONAL:
+            return 6 * sum(layers)  # both terms' squares and slopes, and their sums
+        blocks = [sum(layers)] if self.structure is FULL else layers
+        # a block is solved by its eigenvectors where it is near to singular: as large as six, as measured
+        return rows * sum(layers) + sum(block**2 for block in blocks) + 5 * max(blocks) ** 2
 
     def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
         parameters = sum(matrix.numel() for matrix in params)
         plain = self.structure is FULL and self.decay == 0 and self.damping > 0
         return plain and kernel.rows(batch) < parameters
+
+    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], list[Tensor]]:
+        """The losses, the Gramian and the gradient, an array a block."""
+        losses, rows, residual = self._rows(objective, params, batch)
+        return losses, [block.T @ block for block in rows], [block.T @ residual for block in rows]
 
     def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], Tensor]:
         """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
@@ -155,3 +156,13 @@ class ENGDDiagonal(ENGD):
 
     name: ClassVar[str] = "engd_diagonal"
     structure: ClassVar[Structure] = DIAGONAL
+
+    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], list[Tensor]]:
+        """The losses, the Gramian's diagonal and the gradient, an array a layer; the Jacobian is never whole."""
+
+        def of(term: Linearization) -> tuple[Tensor, Params, Params]:
+            exact = double(term)
+            return half_mean_square(term.residual), squared_columns(exact), gradient(exact)
+
+        (loss, squares, slopes), (loss_b, squares_b, slopes_b) = objective.means(of, params, batch)
+        return Losses(loss, loss_b), flattened(add(squares, squares_b)), flattened(add(slopes, slopes_b))

@@ -9,6 +9,7 @@ from torch import Tensor
 from implementations.torch.network import linear
 from implementations.torch.objective import Linearization, weigh
 from implementations.torch.parameters import Params
+from implementations.torch.pieces import mean, most_numbers, split
 
 
 def jacobian_blocks(term: Linearization) -> list[Tensor]:
@@ -21,6 +22,25 @@ def jacobian_blocks(term: Linearization) -> list[Tensor]:
 def jacobian_rows(cotangents: Tensor, rows: Tensor) -> Tensor:
     """Σ_s q_{n,c,s} a_{n,s}ᵀ of one layer [n, r, out, in + 1], its input rows with the bias's coordinate."""
     return torch.einsum("csno,sni->ncoi", cotangents, rows)
+
+
+def squared_columns(term: Linearization) -> Params:
+    """The diagonal of JᵀJ / n, a matrix a layer: Σ_n Σ_c (∂r_{n,c}/∂[W | b])² / n, entry by entry."""
+    layers = zip(term.cotangents, term.inputs, strict=True)
+    return [layer_squares(q, full_rows(a, q.shape[1])) for q, a in layers]
+
+
+def layer_squares(cotangents: Tensor, rows: Tensor) -> Tensor:
+    """A layer's part of it [out, in + 1], with the Jacobian rows of some points at a time."""
+
+    def of(part: tuple[Tensor, Tensor]) -> Tensor:
+        q, a = part
+        J = q.mT @ a[:, None]
+        return J.square_().sum((0, 1)) / len(J)
+
+    r, _, _, out = cotangents.shape
+    points = (cotangents.permute(2, 0, 1, 3), rows.transpose(0, 1))
+    return mean(of, split(points, most_numbers(rows.device) // (r * out * rows.shape[-1])))
 
 
 def full_rows(inputs: Tensor, rows: int) -> Tensor:
