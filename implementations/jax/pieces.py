@@ -26,8 +26,8 @@ def most_rows(widest: int) -> int:
 
 def most_numbers() -> int:
     """Numbers of Jacobian rows that should exist together."""
-    # what stays in a CPU's cache: a layer of 512 neurons took 11 times as long with the rows of 64 points
-    return 2**17 if device().platform == "cpu" else 2**25
+    # XLA's CPU code for the rows of two points of 128 neurons takes 5 to 25 times as long as one point at a time
+    return 2**14 if device().platform == "cpu" else 2**25
 
 
 def split(points: tuple[jax.Array, ...], most: int) -> Pieces:
