@@ -114,8 +114,6 @@ class ENGD:
         rows, layers = kernel.rows(batch), [matrix.size for matrix in params]
         if self._has_smaller_kernel(params, batch):
             return kernel.working(params, batch)
-        if self.structure is DIAGONAL:
-            return 6 * sum(layers)  # both terms' squares and slopes, and their sums
         blocks = [sum(layers)] if self.structure is FULL else layers
         # a block is solved by its eigenvectors where it is near to singular: as large as six, as measured
         return rows * sum(layers) + sum(block**2 for block in blocks) + 5 * max(blocks) ** 2
@@ -159,6 +157,10 @@ class ENGDDiagonal(ENGD):
 
     name: ClassVar[str] = "engd_diagonal"
     structure: ClassVar[Structure] = DIAGONAL
+
+    def working(self, params: Params, batch: Batch) -> int:
+        """Numbers that a step holds at least: both terms' squares and slopes, and their sums."""
+        return 6 * sum(matrix.size for matrix in params)
 
     def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], list[Array]]:
         """The losses, the Gramian's diagonal and the gradient, an array a layer; the Jacobian is never whole."""
