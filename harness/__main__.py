@@ -331,6 +331,7 @@ def scale(
     steps: Annotated[int, typer.Option(min=1, help="Steps a run after 5 that warm up; their median counts.")] = 5,
     limit: Annotated[float, typer.Option(min=1, help="Wall-clock seconds a run, compilation included.")] = 120.0,
     memory: Annotated[float | None, typer.Option(help="GB a run.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Cores a run; XLA compiles for a GPU on all of them.")] = 1,
     rerun: Annotated[str | None, typer.Option(help="Do runs again that ended so: failed, diverged or all.")] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/local"),
 ) -> None:
@@ -346,7 +347,7 @@ def scale(
     from harness.widths import WIDTHS
 
     _known_rerun(rerun)
-    limits = {"limit": limit} | ({"memory": memory} if memory else {})
+    limits = {"limit": limit, "threads": threads} | ({"memory": memory} if memory else {})
     frameworks = framework or implementations.installed()
     plan = scales.campaign(problem, width or WIDTHS, optimizer or [], frameworks, steps, **limits)
     folder, console = store.folder(results, "scale"), Console()

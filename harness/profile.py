@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-import implementations
 from harness import flops, pinning
 from harness.timed import Timed, Work, medians
-from implementations.memory import peak_resident_bytes, reset_peak, resident_bytes
+from harness.work import done
 from problems import networks
 
 NEVER = 10**9  # an interval that no run reaches
@@ -22,7 +21,6 @@ WITHOUT = {
     "without inverses": "inverses",
     "without factors": "factors",
 }
-SQUARE = 1024  # rows and columns of the matrices whose product is the machine's rate
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Profile:
     seconds: float  # a step
     gradient: float  # seconds of the loss's gradient alone
     phases: list[Phase]
-    rate: float  # flops a second of a large matrix product in this framework
+    square: int  # rows and columns of a large matrix
+    rate: float  # flops a second of the product of two of them in this framework
     evaluations: int  # of the line search
     products: int  # G v, one an iteration of conjugate gradients
     reads: int  # waits for the device within a step
@@ -60,13 +59,9 @@ def alone(work: Work, threads: int, seconds: float) -> Profile:
 
 def measure(work: Work, seconds: float) -> Profile:
     """The profile of one framework's step; a phase is the difference of two steps, or of a step and its part."""
-    implementations.load(work.framework)
-    before = resident_bytes()
-    timed = Timed(work)
-    reset_peak()
-    timed()
-    memory = peak_resident_bytes() - before
-    parts = medians(functions(timed), seconds)
+    timed, memory = done(work)
+    square = _square(timed)
+    parts = medians(functions(timed, square), seconds)
     evaluations = timed.evaluations()
     products = timed.products()
     counted = flops.phases(work, evaluations, max(products - 1, 0))
@@ -77,7 +72,8 @@ def measure(work: Work, seconds: float) -> Profile:
         seconds=parts["step"],
         gradient=parts["gradient"],
         phases=[Phase(name, taken[name], counted.get(name)) for name in taken],
-        rate=2 * SQUARE**3 / parts["product"],
+        square=square,
+        rate=2 * square**3 / parts["product"],
         evaluations=evaluations,
         products=products,
         reads=timed.reads(),
@@ -86,9 +82,17 @@ def measure(work: Work, seconds: float) -> Profile:
     )
 
 
-def functions(timed: Timed) -> dict[str, Callable[[], None]]:
-    """The step, and what is taken from it: its line search or its products but one, then its inverses, its factors."""
-    square = timed.framework.backend.from_numpy(np.random.default_rng(0).normal(size=(SQUARE, SQUARE)))
+def _square(timed: Timed) -> int:
+    """Rows and columns of the matrices whose product is the machine's rate: a small one does not fill a GPU."""
+    return 1024 if timed.framework.backend.device_name() == "cpu" else 8192
+
+
+def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
+    """The step, and what is taken from it: its line search or its products but one, then its inverses, its factors.
+
+    And a product of two large matrices of so many rows.
+    """
+    square = timed.framework.backend.from_numpy(np.random.default_rng(0).normal(size=(rows, rows)))
     product, wait = timed.framework.backend.compile(lambda matrix: matrix @ matrix), timed.framework.backend.wait
     found: dict[str, Callable[[], None]] = {
         "product": lambda: wait(product(square)),
@@ -139,7 +143,7 @@ def render(profile: Profile) -> str:
         tabulate(rows, ("phase", "ms", "share", "Mflop", "of the product's rate"), colalign=("left", *["right"] * 4)),
         f"a step: {1e3 * profile.seconds:.2f} ms, {profile.seconds / profile.gradient:.2f} times its gradient "
         f"({1e3 * profile.gradient:.2f} ms, {gradient / profile.gradient / profile.rate:.0%} of the product's rate)",
-        f"a product of two {SQUARE} × {SQUARE} matrices: {profile.rate / 1e9:.1f} Gflop/s",
+        f"a product of two {profile.square} × {profile.square} matrices: {profile.rate / 1e9:.1f} Gflop/s",
         f"evaluations of the line search: {profile.evaluations}; waits for the device within a step: {profile.reads}",
         f"first call, compilation included: {profile.compile_seconds:.2f} s; "
         f"memory of a step over the imports: {profile.memory / 1e6:,.0f} MB",

@@ -74,9 +74,9 @@ def test_another_network_has_no_row_and_no_table():
     assert "against_the_paper" in {table.name for table in citable.make(frames_of(steps=3))}
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("gpu", 20), ("cpu", 30)])
+@pytest.mark.parametrize(("name", "seconds"), [("gpu", 20), ("gpu_short", 4), ("cpu", 30)])
 def test_a_campaign_on_the_papers_cases_has_the_papers_tables(name, seconds):
-    """A shorter budget is all that differs."""
+    """A shorter budget and the host's cores are all that differs."""
     papers = {run.labels.experiment: {} for run in _requests("paper")}
     for run in _requests("paper"):
         papers[run.labels.experiment][run.optimizer, run.framework] = run
@@ -84,7 +84,7 @@ def test_a_campaign_on_the_papers_cases_has_the_papers_tables(name, seconds):
     assert ours
     for run in ours:
         theirs = papers[run.labels.experiment][run.optimizer, run.framework]
-        same = {"seconds": theirs.seconds, "seed": theirs.seed, "labels": theirs.labels}
+        same = {"seconds": theirs.seconds, "threads": theirs.threads, "seed": theirs.seed, "labels": theirs.labels}
         assert run.model_copy(update=same) == theirs
         assert run.labels.optimizer == theirs.labels.optimizer
         assert run.seconds == seconds

@@ -102,6 +102,23 @@ def test_tf32_on_a_cpu_is_a_failed_run_that_says_so(framework):
     assert (record.status, record.error) == ("failed", "precision tf32 needs an NVIDIA GPU, and there is none")
 
 
+@frameworks
+def test_tf32_rounds_the_factors_of_float32_products_on_a_gpu(framework):
+    """To 10 bits."""
+    backend = implementations.load(framework).backend
+    if backend.device_name() == "cpu":
+        pytest.skip("there is no GPU")
+    left, right = np.random.default_rng(0).normal(size=(2, 512, 512))
+    exact, errors = left.astype("float32").astype("float64") @ right.astype("float32").astype("float64"), {}
+    for tf32 in (True, False):
+        backend.allow_tf32(tf32)
+        factors = backend.from_numpy_tree([left.astype("float32"), right.astype("float32")])
+        product = backend.to_numpy(backend.compile(lambda left, right: left @ right)(*factors))
+        errors[tf32] = np.linalg.norm(product - exact) / np.linalg.norm(exact)
+    assert errors[False] < 1e-6
+    assert 1e-4 < errors[True] < 1e-3
+
+
 def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(precision, "gpus", tuple)
     file = tmp_path / "mine.toml"

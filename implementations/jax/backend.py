@@ -16,6 +16,7 @@ from implementations.memory import available_bytes, keep_freed_memory, peak_resi
 
 keep_freed_memory()
 reads = 0  # what a step decides is compiled into it: it never asks the host
+_peak_before = 0  # bytes, at the last `reset_peak_memory`
 jax.config.update("jax_enable_x64", True)  # float64 is the default of every case; a float32 case passes float32 arrays
 
 
@@ -68,16 +69,22 @@ def wait(tree: Any) -> None:
 
 
 def reset_peak_memory() -> None:
-    """Begin a new peak for `peak_memory`; JAX cannot on a GPU: there only a process's first run has its own."""
+    """Begin a new peak for `peak_memory`."""
+    global _peak_before
+    _peak_before = (device().memory_stats() or {}).get("peak_bytes_in_use", 0)
     reset_peak()
 
 
-def peak_memory() -> int:
-    """The largest number of bytes held since `reset_peak_memory`: of the GPU's memory, or of this process on a CPU."""
+def peak_memory() -> int | None:
+    """The largest number of bytes held since `reset_peak_memory`: of the GPU's memory, or of this process on a CPU.
+
+    None on a GPU where the process held more before: JAX tells the peak since the process began alone.
+    """
     statistics = device().memory_stats()
-    if statistics is not None:
-        return statistics["peak_bytes_in_use"]
-    return peak_resident_bytes()
+    if statistics is None:
+        return peak_resident_bytes()
+    peak = statistics["peak_bytes_in_use"]
+    return peak if peak > _peak_before else None
 
 
 def device_name() -> str:
