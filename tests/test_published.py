@@ -45,3 +45,10 @@ def test_the_index_is_what_its_command_writes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     index.write(Path("results"))
     assert (tmp_path / "results" / "README.md").read_text() == (RESULTS / "README.md").read_text()
+
+
+def test_the_first_screen_shows_what_is_published(tmp_path):
+    (tmp_path / "results").symlink_to(RESULTS)
+    shutil.copy(RESULTS.parent / "README.md", tmp_path)
+    index.fill(tmp_path / "README.md")
+    assert (tmp_path / "README.md").read_text() == (RESULTS.parent / "README.md").read_text()
