@@ -35,7 +35,6 @@ GROUP = CASE[:3]  # what a table of its own is made for
 COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "success",
            "status", "hyperparameters")  # fmt: skip
 ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "right", "left", "left")
-HERE = {"paper": "the paper's", "ours": "ours", "tuned": "tuned", "default": "default"}
 
 
 def summarise(frames: Frames) -> pd.DataFrame:
@@ -136,7 +135,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         _number(row["compile_seconds"], ".2f"),
         f"{row['finished']}/{row['runs']}",
         row["status"],
-        HERE[row["hyperparameters_from"]],
+        "the paper's" if row["hyperparameters_from"] == "paper" else row["hyperparameters_from"],
     ]
 
 

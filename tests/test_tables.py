@@ -1,6 +1,7 @@
 """Tables: medians over seeds, failures counted, nothing mixed that is not alike."""
 
 import io
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from fakes import Fake, request
 
 from harness import plots, tables
 from harness.frames import from_records
-from harness.record import Points
+from harness.record import Origin, Points
 
 
 def records(rates=(0.5, 0.6, 0.7), **fields):
@@ -38,6 +39,16 @@ def test_a_row_has_the_median_and_the_quartiles_of_its_seeds():
     assert [row["relative_l2_q25"], row["relative_l2_q75"]] == np.quantile(errors, [0.25, 0.75]).tolist()
     assert row["ms_per_step"] == pytest.approx(1000)
     assert row["parameters"] == 17
+
+
+@pytest.mark.parametrize("origin", get_args(Origin))
+def test_a_row_says_where_its_hyperparameters_are_from(origin):
+    found = records()
+    labels = found[0].request.labels.model_copy(update={"hyperparameters_from": origin})
+    found = [r.model_copy(update={"request": r.request.model_copy(update={"labels": labels})}) for r in found]
+    said = {"paper": "the paper's"}.get(origin, origin)
+    text = tables.render(tables.summarise(from_records(found)), "markdown")
+    assert text.splitlines()[-1].split("|")[-2].strip() == said
 
 
 def test_a_diverged_run_is_counted_and_its_final_error_is_not():
