@@ -81,8 +81,10 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
 
 
 def panels(runs: Any) -> Any:
-    """What a run's panel is called: its case and D."""
-    return runs["case"] + runs["parameters"].map(" (D = {:,})".format)
+    """What a run's panel is called: its case, and D where the case's name does not say it."""
+    sizes = runs["parameters"].map("D = {:,}".format)
+    told = [size in case for case, size in zip(runs["case"], sizes, strict=True)]
+    return runs["case"].where(told, runs["case"] + " (" + sizes + ")")
 
 
 def styles(data: pd.DataFrame) -> dict[str, Any]:

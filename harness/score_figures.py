@@ -50,7 +50,7 @@ def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
         band: Any = {"color": palette[optimizer], "alpha": 0.2, "linewidth": 0}
         grid.axes_dict[panel, framework].fill_between(rows[axis], rows["q25"], rows["q75"], **band)
     grid.set(xscale="log", yscale="log").set_axis_labels(AXES[axis], "relative L2 error")
-    grid.set_titles("{row_name}\n{col_name}")
+    grid.set_titles("{row_name}, {col_name}")
     return save(grid, folder, f"error_over_{AXES[axis].split()[-1]}", FORMATS)
 
 

@@ -98,6 +98,11 @@ def test_csv_and_markdown():
     assert "ms/step" in markdown
 
 
+def test_a_panel_says_d_once():
+    runs = pd.DataFrame({"case": ["exp20", "heat, D = 257", "heat, D = 257"], "parameters": [116097, 257, 449]})
+    assert plots.panels(runs).tolist() == ["exp20 (D = 116,097)", "heat, D = 257", "heat, D = 257 (D = 449)"]
+
+
 def test_a_campaign_without_a_step_has_no_figure(tmp_path):
     (record,) = records((0.5,))
     lost = record.model_copy(update={"status": "failed", "history": (), "steps": 0})
