@@ -70,7 +70,10 @@ def counts(work: Work) -> dict[str, float]:
 
 
 def peak_memory(work: Work) -> int:
-    """The bytes of `done`. Raises NotImplementedError in an old commit whose backends do not tell."""
+    """Bytes that a step adds to those held with the framework loaded, as `done` finds them.
+
+    Raises NotImplementedError in an old commit whose backends do not tell.
+    """
     if not hasattr(implementations.load(work.framework).backend, "reset_peak_memory"):
         raise NotImplementedError("this commit does not tell its peak memory")
     return done(work)[1]

@@ -19,11 +19,6 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def resident_bytes() -> int:
-    """Bytes that this process holds."""
-    return psutil.Process().memory_info().rss
-
-
 def available_bytes() -> int:
     """Bytes of the machine's memory that a process can still have without swapping."""
     return psutil.virtual_memory().available

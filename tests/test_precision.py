@@ -108,12 +108,12 @@ def test_tf32_rounds_the_factors_of_float32_products_on_a_gpu(framework):
     backend = implementations.load(framework).backend
     if backend.device_name() == "cpu":
         pytest.skip("there is no GPU")
-    left, right = np.random.default_rng(0).normal(size=(2, 512, 512))
-    exact, errors = left.astype("float32").astype("float64") @ right.astype("float32").astype("float64"), {}
+    factors = np.random.default_rng(0).normal(size=(2, 512, 512)).astype("float32")
+    exact, errors = np.matmul(*factors.astype("float64")), {}
     for tf32 in (True, False):
         backend.allow_tf32(tf32)
-        factors = backend.from_numpy_tree([left.astype("float32"), right.astype("float32")])
-        product = backend.to_numpy(backend.compile(lambda left, right: left @ right)(*factors))
+        product = backend.compile(lambda left, right: left @ right)(*map(backend.from_numpy, factors))
+        product = backend.to_numpy(product)
         errors[tf32] = np.linalg.norm(product - exact) / np.linalg.norm(exact)
     assert errors[False] < 1e-6
     assert 1e-4 < errors[True] < 1e-3
