@@ -51,10 +51,17 @@ latex:
 	@command -v pdflatex >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends texlive-latex-recommended; }
 
-lint: $(INSTALLED)
+# the package as one tree, a link for each file, for tools that find a module by its place; pip maps the folders itself
+.PHONY: tree
+tree: $(INSTALLED)
+	@rm -rf build/tree
+	@find optbench problems implementations benchmarks -name '*.py' | while read -r file; do \
+		link=build/tree/optbench/$${file#optbench/}; mkdir -p $$(dirname $$link); ln -s $(CURDIR)/$$file $$link; done
+
+lint: tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 	$(BIN)/basedpyright
 	$(BIN)/cffconvert --validate
 

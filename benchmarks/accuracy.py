@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-import implementations
-import problems
 from benchmarks import common
-from harness import accuracy, parity
+from optbench import implementations, problems
+from optbench.measure import accuracy, parity
 
 CELLS = (common.OPTIMIZERS, common.COUNTED)
 

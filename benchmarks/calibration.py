@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-import implementations
 from benchmarks import common
+from optbench import implementations
 
 SIZE = 512
 

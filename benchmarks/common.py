@@ -11,12 +11,11 @@ from pathlib import Path
 from timeit import repeat
 from typing import Any
 
-import implementations
-import problems
-from harness.lack import lacks_memory
-from harness.presets import PRESETS
-from harness.timed import Timed, Work
-from harness.widths import WIDTHS as LADDER
+from optbench import implementations, problems
+from optbench.campaign.presets import PRESETS
+from optbench.measure.timed import Timed, Work
+from optbench.measure.widths import WIDTHS as LADDER
+from optbench.training.lack import lacks_memory
 
 FULL = os.environ.get("OPTBENCH_ASV") == "full"  # the bigger grid
 CASES = tomllib.loads((Path(__file__).parent / "quick.toml").read_text(encoding="utf-8"))["case"]

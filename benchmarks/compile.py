@@ -1,7 +1,7 @@
 """asv: what the first step costs."""
 
-import problems
 from benchmarks import common
+from optbench import problems
 
 PROBLEM = "poisson_sine_2d"
 

@@ -7,12 +7,11 @@ import sys
 from functools import partial
 from typing import Any
 
+from optbench.problems import networks, seeds
 from rich.progress import track
 from tabulate import tabulate
 
-import implementations
-import problems
-from problems import networks, seeds
+from optbench import implementations, problems
 
 NETWORK, INTERIOR, BOUNDARY = "tanh_32", 200, 60
 SETTINGS: list[tuple[str, dict[str, Any]]] = [

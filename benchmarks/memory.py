@@ -1,8 +1,8 @@
 """asv: what a step holds over the loaded framework; a cell is a process of its own."""
 
 from benchmarks import common, width
-from harness import work
-from harness.widths import network
+from optbench.measure import work
+from optbench.measure.widths import network
 
 
 class Memory:

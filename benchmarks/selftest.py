@@ -38,19 +38,19 @@ class Planted:
 
 
 JUDGED = (
-    Planted("neutral", "implementations/torch/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
+    Planted("neutral", "implementations/torch/optimizers/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
     Planted(
         "a forward pass too many, torch",
-        "implementations/torch/kfac.py",
+        "implementations/torch/optimizers/kfac.py",
         "        summary = partial(summarize, self, state.preconditioner)\n",
         "        objective.losses(params, batch)\n        summary = partial(summarize, self, state.preconditioner)\n",
         found_by="work",
         where="torch kfac",
     ),
-    Planted("neutral", "implementations/jax/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
+    Planted("neutral", "implementations/jax/optimizers/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
     Planted(
         "the boundary's factors skipped, jax",
-        "implementations/jax/kfac.py",
+        "implementations/jax/optimizers/kfac.py",
         "zip(factors, terms[0].factors, terms[1].factors, strict=True)",
         "zip(factors, terms[0].factors, terms[0].factors, strict=True)",
         found_by="accuracy",
@@ -58,15 +58,15 @@ JUDGED = (
     ),
 )
 SOUGHT = (
-    Planted("neutral", "implementations/torch/sgd.py", '"""One step', '"""A single step'),
+    Planted("neutral", "implementations/torch/optimizers/sgd.py", '"""One step', '"""A single step'),
     Planted(
         "three gradients instead of one, torch",
-        "implementations/torch/sgd.py",
+        "implementations/torch/optimizers/sgd.py",
         "        losses, gradient = objective.gradient(params, batch)\n",
         "        for _ in range(3):\n            losses, gradient = objective.gradient(params, batch)\n",
         found_by="asv find",
     ),
-    Planted("neutral", "implementations/torch/sgd.py", '"""A single step', '"""One step'),
+    Planted("neutral", "implementations/torch/optimizers/sgd.py", '"""A single step', '"""One step'),
 )
 
 
@@ -91,7 +91,7 @@ def judge(clone: Path, base: str, head: str) -> list[str]:
     # two processes a tree: what is planted is found by counts, which are exact
     options = ["--optimizer", "kfac", "--rounds", "2", "--seconds", "0.3", "--output", str(clone / ".asv" / "judged")]
     environment = {**os.environ, "PYTHONPATH": str(clone)}
-    command = [sys.executable, "-m", "harness", "regressions", base, head, *options]
+    command = [sys.executable, "-m", "optbench", "regressions", base, head, *options]
     done = subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)
     (verdicts,) = re.findall(r"written: (.*verdicts\.csv)", done.stdout) or [None]
     if verdicts is None:
@@ -107,7 +107,7 @@ def judge(clone: Path, base: str, head: str) -> list[str]:
 def find(clone: Path, base: str, head: str) -> str:
     """The commit that `asv find` names for the SGD step in PyTorch."""
     machine = subprocess.run(
-        [sys.executable, "-m", "harness", "asv-machine"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "optbench", "asv-machine"], capture_output=True, text=True, check=True
     )
     benchmark = r"step\.Step\.time_step\('torch', 'sgd', 'poisson_sine_2d'\)"
     words = ["find", "--machine", machine.stdout.strip(), "--skip-save", f"{base}..{head}", benchmark]

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from rich.progress import track
 from tabulate import tabulate
 
-import implementations
-from harness.measured import Asked
-from harness.regressions import ONE_THREAD, settings
+from optbench import implementations
+from optbench.measure.commit_process import Asked
+from optbench.measure.regressions import ONE_THREAD, settings
 
 OPTIMIZERS = ("adam", "hessian_free", "engd", "kfac")
 PROBLEM, NETWORKS, SECONDS = "poisson_sine_2d", ("tanh_64", "tanh_64_64_48_48"), 2.0
@@ -23,7 +23,10 @@ PROBLEM, NETWORKS, SECONDS = "poisson_sine_2d", ("tanh_64", "tanh_64_64_48_48"),
 
 def at_once(asked: Asked, cores: list[int]) -> list[dict[str, float]]:
     """A process on each core; their median seconds a step by optimizer."""
-    mine, command = os.sched_getaffinity(0), [sys.executable, "-m", "harness.measured", json.dumps(asdict(asked))]
+    mine, command = (
+        os.sched_getaffinity(0),
+        [sys.executable, "-m", "optbench.measure.commit_process", json.dumps(asdict(asked))],
+    )
     processes = []
     for core in cores:
         os.sched_setaffinity(0, {core})  # which a child inherits

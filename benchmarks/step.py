@@ -1,7 +1,7 @@
 """asv: what a step costs on each problem's small network."""
 
-import problems
 from benchmarks import common
+from optbench import problems
 
 
 class Step(common.Warm):

@@ -1,9 +1,10 @@
 """asv: how a step's cost grows with the network."""
 
-import problems
+from optbench.problems import networks
+
 from benchmarks import common
-from harness.widths import network
-from problems import networks
+from optbench import problems
+from optbench.measure.widths import network
 
 PROBLEM = "poisson_sine_2d"
 

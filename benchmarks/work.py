@@ -1,9 +1,9 @@
-"""asv: the work of a step in exact counts, free of noise (harness/work.py)."""
+"""asv: the work of a step in exact counts, free of noise (optbench/measure/work.py)."""
 
 from itertools import product
 
 from benchmarks import common
-from harness import work
+from optbench.measure import work
 
 NETWORK = "tanh_16_16"
 GRID = (common.FRAMEWORKS, common.OPTIMIZERS, common.COUNTED)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from problems.names import UnknownName
+from optbench.problems.names import UnknownName
 
 FRAMEWORKS = ("torch", "jax")  # the twins
 MODES = {"torch-compiled": "torch"}  # further ways to run one of them
@@ -54,6 +54,6 @@ def load(name: str) -> Framework:
         raise UnknownName("framework", name, NAMES)
     if not is_installed(name):
         raise FrameworkMissing(name)
-    package = import_module(f"implementations.{MODES.get(name, name)}")
+    package = import_module(f"{__name__}.{MODES.get(name, name)}")
     objective = partial(package.Objective, compiled=True) if name in MODES else package.Objective
     return Framework(name, package.OPTIMIZERS, objective, package.backend)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from problems.problem import Batch, Problem
+from optbench.problems.problem import Batch, Problem
 
 
 def check_shapes(problem: Problem, params: list[Any], batch: Batch) -> None:

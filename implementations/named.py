@@ -4,10 +4,10 @@ from dataclasses import is_dataclass
 from types import ModuleType
 from typing import Any
 
-from implementations import FRAMEWORKS, MODES, Framework
-from problems import own
-from problems.names import UnknownName
-from problems.own import InvalidFile
+from optbench.implementations import FRAMEWORKS, MODES, Framework
+from optbench.problems import own
+from optbench.problems.names import UnknownName
+from optbench.problems.own import InvalidFile
 
 NEEDED = ("version", "framework", "init", "check")  # besides the name and the step that make a class an optimizer
 

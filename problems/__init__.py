@@ -7,10 +7,10 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from problems import networks, own, seeds
-from problems.family import Family
-from problems.names import InvalidName, UnknownName
-from problems.problem import Problem
+from optbench.problems import equations, networks, own, seeds
+from optbench.problems.family import Family
+from optbench.problems.names import InvalidName, UnknownName
+from optbench.problems.problem import Problem
 
 __all__ = ["InvalidName", "UnknownName", "defined", "families", "get", "names", "networks", "seeds"]
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?P<family>[a-z][a-z0-9_]*)_(?P<dim>0|[1-9][0-9]{0,9})d")
 @cache
 def families() -> dict[str, Family]:
     """Every family by name, the paper's first, in the paper's order."""
-    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    modules = [import_module(f"{equations.__name__}.{module.name}") for module in iter_modules(equations.__path__)]
     found = {value for module in modules for value in vars(module).values() if isinstance(value, Family)}
     ordered = sorted(found, key=lambda family: (family.order, family.name))
     if len({family.name for family in ordered}) < len(ordered):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from problems.names import InvalidName
-from problems.problem import Problem
+from optbench.problems.names import InvalidName
+from optbench.problems.problem import Problem
 
 LARGEST_DIMENSION = 9999  # an operator's A is a dense matrix of d² numbers
 

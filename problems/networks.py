@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-
-from problems.names import InvalidName
-from problems.seeds import stream
+from optbench.problems.names import InvalidName
+from optbench.problems.seeds import stream
 
 # the three networks of the paper's cases in up to five inputs
 SMALL_MEDIUM_LARGE = ("tanh_64", "tanh_64_64_48_48", "tanh_256_256_128_128")

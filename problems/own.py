@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from problems.names import InvalidName, UnknownName
+from optbench.problems.names import InvalidName, UnknownName
 
 _NAME = re.compile(r"(?P<path>.*\.py)(:(?P<member>.*))?", re.DOTALL)
 

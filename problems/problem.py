@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-
-from problems.own import Source
-from problems.reference import Reference
+from optbench.problems.own import Source
+from optbench.problems.reference import Reference
 
 Array = Any  # a NumPy array here, a framework's own array where an operator is applied to a network
 

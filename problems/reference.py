@@ -7,8 +7,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-
-from problems.own import InvalidFile, Source, digest
+from optbench.problems.own import InvalidFile, Source, digest
 
 NODES = 8  # an axis has at least so many: half of them must still do for a cubic
 ORDER = 4  # of cubic interpolation, by four nodes an axis

@@ -6,9 +6,8 @@ from typing import SupportsIndex
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
-
-from problems.names import UnknownName
-from problems.problem import Batch, Problem
+from optbench.problems.names import UnknownName
+from optbench.problems.problem import Batch, Problem
 
 # a stream's number is part of what a seed means: add new ones at the end, change none
 STREAMS = {"parameters": 0, "points": 1, "report": 2, "selection": 3}

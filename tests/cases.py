@@ -3,7 +3,7 @@
 import pytest
 from made_up import coupled_2d
 
-import problems
+from optbench import problems
 
 PUBLISHED = [
     "poisson_sine_2d",

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-import harness
-import implementations
+import optbench
+from optbench import implementations
 
 FRAMEWORKS = implementations.installed()
 # the command line in a process that does not find the package named first
@@ -17,19 +17,19 @@ class Absent(PathFinder):
     def find_spec(cls, name, *rest):
         return None if name == missing else super().find_spec(name, *rest)
 sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
-from harness.__main__ import main
+from optbench.cli.app import main
 main(sys.argv[1:])
 """
 
 
-def optbench(*arguments, cwd, **options):
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+def cli(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "optbench", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **options)
 
 
 def results(folder):
     """Every run's losses and errors by step, by its identity."""
-    runs, history = harness.load(folder)
+    runs, history = optbench.load(folder)
     assert runs["identity"].is_unique
     assert set(runs["status"]) == {"finished"}
     return {identity: rows.drop(columns=["identity", "seconds"]).values.tolist()

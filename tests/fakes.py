@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from test_clock import Ticks
 
-from harness.clock import Clock
-from harness.record import Labels, Points, Request
-from harness.train import perform
-from harness.training import Terms
+from optbench.records.record import Labels, Points, Request
+from optbench.training.clock import Clock
+from optbench.training.loop import Terms
+from optbench.training.run import perform
 
 STEP, EVALUATE, DRAW, COMPILE = 1.0, 100.0, 1e4, 1e6  # seconds
 

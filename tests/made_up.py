@@ -7,9 +7,8 @@ r_k = tr(A∇²w_k) - (w·∇)w_k - (div w) w_k + x₁ u v - s_k. Its solution i
 from functools import partial
 
 import numpy as np
-
-from problems.domains import box, faces
-from problems.problem import DIRICHLET, Jet, Operator, Problem, Term
+from optbench.problems.domains import box, faces
+from optbench.problems.problem import DIRICHLET, Jet, Operator, Problem, Term
 
 DIFFUSION = np.array([[1.0, 0.3], [0.3, 0.5]])
 WAVES = np.array([[1.0, 2.0], [2.0, -1.0]])  # a wave vector a component

@@ -2,7 +2,8 @@
 
 from fakes import Fake
 
-from harness import campaign, expansion, store
+from optbench.campaign import campaign, expansion
+from optbench.records import store
 
 TOML = """
 version = "1.0"

@@ -7,8 +7,7 @@ Letters: n points, d inputs, m outputs, r residual components, S jet rows (value
 from typing import NamedTuple
 
 import numpy as np
-
-from problems.problem import Jet
+from optbench.problems.problem import Jet
 
 H = 1e-30  # complex step: H² underflows beside 1, so derivatives are exact to rounding
 

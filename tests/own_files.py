@@ -3,8 +3,8 @@
 PDE = """
 from functools import partial
 import numpy as np
-from problems.domains import box, faces
-from problems.problem import DIRICHLET, Operator, Problem, Term
+from optbench.problems.domains import box, faces
+from optbench.problems.problem import DIRICHLET, Operator, Problem, Term
 
 K, LOWER, UPPER = 2.0, np.zeros(2), np.ones(2)
 
@@ -29,8 +29,8 @@ helmholtz = Problem(
 # our SGD under another name
 OPTIMIZER = """
 from typing import ClassVar
-from implementations.hyperparameters import optimizer
-from implementations.FRAMEWORK.sgd import SGD
+from optbench.implementations.hyperparameters import optimizer
+from optbench.implementations.FRAMEWORK.optimizers.sgd import SGD
 
 @optimizer
 class Mine(SGD):
@@ -41,7 +41,7 @@ class Mine(SGD):
 REFERENCE = """
 from pathlib import Path
 from dataclasses import replace
-from problems.reference import Reference
+from optbench.problems.reference import Reference
 
 known = Reference.read(Path(__file__).parent / "data" / "known.npz")
 gridded = replace(helmholtz, name="gridded_2d", solution=known, solution_norm=known.norm)

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from optbench.implementations import Framework
 
-import implementations
-import problems
-from implementations import Framework
+from optbench import implementations, problems
 
 frameworks = pytest.mark.parametrize(
     "framework",

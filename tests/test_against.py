@@ -3,14 +3,15 @@
 import pandas as pd
 import pytest
 from fakes import Fake, request
+from optbench.problems import networks
 from test_paper_campaign import MISTAKEN, recorded_runs
 
-import problems
-from harness import against, campaign, citable, expansion
-from harness.frames import from_records
-from problems import networks
+from optbench import problems
+from optbench.campaign import campaign, expansion
+from optbench.records.frames import from_records
+from optbench.report import paper, tables
 
-RESULTS = pd.read_csv(against.RECORDED)
+RESULTS = pd.read_csv(paper.RECORDED)
 NETWORK = "tanh_64"
 
 
@@ -35,7 +36,7 @@ def frames_of(**fields):
 
 def test_ours_are_joined_on_problem_network_and_optimizer():
     frames = frames_of(steps=20)
-    data = against.compare(frames)
+    data = paper.compare(frames)
     assert set(data["paper_experiment"]) == {"exp09_reproduce_poisson2d"}
     (row,) = data.to_dict("records")
     (theirs,) = RESULTS.query("experiment == 'exp09_reproduce_poisson2d' and optimizer == 'sgd'").to_dict("records")
@@ -48,12 +49,12 @@ def test_ours_are_joined_on_problem_network_and_optimizer():
 def test_a_target_is_an_absolute_error_and_one_that_nobody_reaches_has_no_number():
     frames = frames_of(steps=7)
     history = frames.history[frames.history["identity"] == frames.runs["identity"][0]]
-    (row,) = against.compare(frames).to_dict("records")
+    (row,) = paper.compare(frames).to_dict("records")
     reached = history[history["rms"] <= 1e-2]
     assert row["reached_1e-2"] == (3 if len(reached) else 0)
     assert row["reached_1e-4"] == 0
     assert pd.isna(row["seconds_to_1e-4"])
-    assert against.shown(against.compare(frames))["s to 1e-04"][0] == "206 | – (0/3)"  # theirs was reached
+    assert paper.shown(paper.compare(frames))["s to 1e-04"][0] == "206 | – (0/3)"  # theirs was reached
 
 
 def test_when_a_target_was_reached_is_the_median_over_runs():
@@ -62,16 +63,16 @@ def test_when_a_target_was_reached_is_the_median_over_runs():
     step = frames.history["step"].clip(lower=1)
     seed = frames.history["identity"].map(frames.runs.set_index("identity")["seed"])
     history = frames.history.assign(rms=10.0**-step, seconds=1.0 * step + seed, relative_l2=1.0)
-    (row,) = against.compare(frames._replace(history=history)).to_dict("records")
+    (row,) = paper.compare(frames._replace(history=history)).to_dict("records")
     assert (row["reached_1e-2"], row["seconds_to_1e-2"]) == (3, 3)
     assert (row["reached_1e-4"], row["seconds_to_1e-4"]) == (3, 5)
 
 
 def test_another_network_has_no_row_and_no_table():
     frames = from_records([Fake().perform(request())])  # tanh_4
-    assert against.compare(frames).empty
-    assert "against_the_paper" not in {table.name for table in citable.make(frames)}
-    assert "against_the_paper" in {table.name for table in citable.make(frames_of(steps=3))}
+    assert paper.compare(frames).empty
+    assert "against_the_paper" not in {table.name for table in tables.make(frames)}
+    assert "against_the_paper" in {table.name for table in tables.make(frames_of(steps=3))}
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("gpu", 20), ("gpu_short", 4), ("cpu", 30)])
@@ -98,5 +99,5 @@ def _requests(name):
 def test_the_table_names_the_fault_of_a_recorded_run():
     frames = frames_of(steps=3)
     same = {"network": "tanh_64_64_48_48", "optimizer": "lbfgs"}
-    shown = against.shown(against.compare(frames._replace(runs=frames.runs.assign(**same))))
+    shown = paper.shown(paper.compare(frames._replace(runs=frames.runs.assign(**same))))
     assert shown["the paper's run"].tolist() == ["history ends before the time budget"]

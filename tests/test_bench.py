@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from small import OPTIMIZERS, frameworks, relative
 
-import implementations
 from benchmarks.bench import bench_parts, bench_step
-from harness.timed import Timed, Work
+from optbench import implementations
+from optbench.measure.timed import Timed, Work
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "benchmarks" / "bench").glob("bench_*.py"))
@@ -123,7 +123,7 @@ def test_engd_s_solve_is_that_of_its_step():
     solution = case.framework.backend.to_numpy(bench_parts.gramian_solve(case)())
     step = np.concatenate([(new - old).ravel() for new, old in zip(numbers(case, moved), numbers(case, case.params),
                                                                    strict=True)])  # fmt: skip
-    size = bench_parts.part(case, "line_search").GRID[int(after.search.choice)]
+    size = bench_parts.part(case, "solvers.line_search").GRID[int(after.search.choice)]
     assert relative(-size * solution, step) <= 1e-8
 
 

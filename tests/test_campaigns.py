@@ -1,11 +1,11 @@
 """A campaign's file: what it asks for, and one clear line where it is wrong."""
 
 import pytest
+from optbench.problems.names import UnknownName
 
-from harness import campaign, expansion, single
-from harness.errors import CampaignError
-from harness.presets import PRESETS
-from problems.names import UnknownName
+from optbench.campaign import campaign, expansion, single
+from optbench.campaign.errors import CampaignError
+from optbench.campaign.presets import PRESETS
 
 GOOD = """
 version = "1.0"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.clock import SECTIONS, Clock
+from optbench.training.clock import SECTIONS, Clock
 
 
 class Ticks:

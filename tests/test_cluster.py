@@ -10,20 +10,20 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import pytest
-from commands import WITHOUT, optbench, results
+from commands import WITHOUT, cli, results
 from fakes import request
 
-import implementations
-from harness import store
-from harness.errors import CampaignError
-from harness.executors import lost
-from harness.limits import Limits
+from optbench import implementations
+from optbench.campaign.errors import CampaignError
+from optbench.records import store
+from optbench.schedule.workers import lost
+from optbench.training.limits import Limits
 
 pytest.importorskip("distributed")
 from dask.utils import key_split
 from distributed import Client
 
-from harness import cluster
+from optbench.schedule import cluster
 
 FRAMEWORK = implementations.installed()[-1]  # JAX is the quicker to import
 HEAD = f"""
@@ -97,7 +97,7 @@ def within(seconds, condition):
 def serial(tmp_path_factory):
     folder = tmp_path_factory.mktemp("serial")
     (folder / "tiny.toml").write_text('processes = "per-framework"\n' + CAMPAIGN)
-    said = optbench("run", "tiny.toml", cwd=folder)
+    said = cli("run", "tiny.toml", cwd=folder)
     assert said.returncode == 0, said.stderr
     return results(folder)
 
@@ -112,7 +112,7 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
     (tmp_path / "tiny.toml").write_text(CAMPAIGN)
     with two_workers(tmp_path, "--no-nanny") as address, Client(address, set_as_default=False) as client:
         within(60, lambda: cluster.room(client) == 2)
-        command = [sys.executable, "-m", "harness", "run", "tiny.toml", "--scheduler", address]
+        command = [sys.executable, "-m", "optbench", "run", "tiny.toml", "--scheduler", address]
         campaign = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         (saved,) = within(60, lambda: list(tmp_path.glob("scratch*/**/*.npz")))
         victim = at_work_on(client, "poisson")
@@ -184,7 +184,7 @@ def test_local_workers_have_cores_of_their_own_and_keep_them(tmp_path):
 
 def test_a_campaign_on_a_local_cluster(tmp_path):
     (tmp_path / "tiny.toml").write_text(HEAD + SHORT.replace("[0, 1]", "[1]").replace(", adam = {}", ""))
-    said = optbench("run", "tiny.toml", "--workers", 1, cwd=tmp_path)
+    said = cli("run", "tiny.toml", "--workers", 1, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert len(results(store.folder(tmp_path / "results" / "local", "tiny"))) == 1
 

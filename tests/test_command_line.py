@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import FRAMEWORKS, WITHOUT, optbench
+from commands import FRAMEWORKS, WITHOUT, cli
 
-import harness
+import optbench
 
 TINY = f"""
 version = "1.0"
@@ -37,7 +37,7 @@ def done(tmp_path_factory):
     """A campaign that has run: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("campaign")
     (folder / "tiny.toml").write_text(TINY)
-    return folder, optbench("run", "tiny.toml", cwd=folder)
+    return folder, cli("run", "tiny.toml", cwd=folder)
 
 
 def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
@@ -56,7 +56,7 @@ def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
 
 
 def test_runs_are_finished_and_come_from_both_frameworks(done):
-    runs, history = harness.load(done[0])
+    runs, history = optbench.load(done[0])
     assert set(runs["status"]) == {"finished"}
     assert set(runs["framework"]) == set(FRAMEWORKS)
     for _, errors in runs.groupby("problem")["relative_l2"]:
@@ -65,14 +65,14 @@ def test_runs_are_finished_and_come_from_both_frameworks(done):
 
 
 def test_what_a_campaign_leaves_is_verified(done):
-    said = optbench("verify", done[0], cwd=done[0])
+    said = cli("verify", done[0], cwd=done[0])
     assert said.returncode == 0, said.stdout
 
 
 def test_nothing_is_run_twice(done):
     folder, _ = done
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")}
-    said = optbench("run", "tiny.toml", cwd=folder)
+    said = cli("run", "tiny.toml", cwd=folder)
     assert said.returncode == 0
     assert f"{len(before)} done, 0 left" in said.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")} == before
@@ -80,17 +80,17 @@ def test_nothing_is_run_twice(done):
 
 def test_a_changed_request_is_run(done, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY.replace("sgd = {}", "sgd = { momentum = 0.5 }"))
-    said = optbench("run", "tiny.toml", "--results", done[0] / "results" / "local", cwd=tmp_path)
+    said = cli("run", "tiny.toml", "--results", done[0] / "results" / "local", cwd=tmp_path)
     assert ", 0 done, " in said.stdout
 
 
 def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     folder, _ = done
-    text = optbench("table", folder, cwd=tmp_path).stdout
+    text = cli("table", folder, cwd=tmp_path).stdout
     assert "poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points (one fixed batch), 3 steps" in text
-    csv = optbench("table", folder, "--format", "csv", cwd=tmp_path).stdout
+    csv = cli("table", folder, "--format", "csv", cwd=tmp_path).stdout
     assert len(csv.splitlines()) == 1 + len(list(folder.rglob("runs/*.json"))) or len(FRAMEWORKS) < 2
-    said = optbench("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
+    said = cli("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
     assert said.stdout.count("written: ") == 2
     assert (tmp_path / "figures" / "error_over_seconds.png").exists()
 
@@ -106,10 +106,10 @@ def test_one_run_without_a_file(tmp_path):
         "--network",
         "sin_4_4",
     )
-    said = optbench("run", *asked, "--steps", 2, "--interior", 8, "--boundary", 6, "--set", "beta1=0.5", cwd=tmp_path)
+    said = cli("run", *asked, "--steps", 2, "--interior", 8, "--boundary", 6, "--set", "beta1=0.5", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert "poisson_sine_3d, sin_4_4 (D = 41), adam" in said.stdout
-    assert "beta1=0.5" in harness.load(tmp_path).runs["hyperparameters"][0]
+    assert "beta1=0.5" in optbench.load(tmp_path).runs["hyperparameters"][0]
 
 
 ONE = ("run", "--optimizer", "sgd", "--framework", FRAMEWORKS[0], "--steps", "1", "--problem")
@@ -138,7 +138,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
         'network = "tanh_4"\n[[case]]', 'network = "tanh_4"\noptimizers = { kfac = { damping = -1.0 } }\n[[case]]'
     )
     (tmp_path / "bad.toml").write_text(bad)
-    said = optbench(*arguments, cwd=tmp_path)
+    said = cli(*arguments, cwd=tmp_path)
     assert said.returncode == 2
     assert message in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1
@@ -146,30 +146,30 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
 
 
 def test_lists(tmp_path):
-    problems = optbench("list", "problems", cwd=tmp_path).stdout
+    problems = cli("list", "problems", cwd=tmp_path).stdout
     assert "poisson_norm_100d: 100 inputs" in problems
     assert "tanh_768_768_512_512 (D = 1,325,057)" in problems
-    assert "kfac_star: damping=1e-08" in optbench("list", "optimizers", cwd=tmp_path).stdout
-    assert "tanh_64: D = 257" in optbench("list", "networks", cwd=tmp_path).stdout
-    assert "quick 1.0: " in optbench("list", "campaigns", cwd=tmp_path).stdout
+    assert "kfac_star: damping=1e-08" in cli("list", "optimizers", cwd=tmp_path).stdout
+    assert "tanh_64: D = 257" in cli("list", "networks", cwd=tmp_path).stdout
+    assert "quick 1.0: " in cli("list", "campaigns", cwd=tmp_path).stdout
 
 
 def test_help_is_complete(tmp_path):
-    said = optbench("--help", cwd=tmp_path).stdout
+    said = cli("--help", cwd=tmp_path).stdout
     assert all(command in said for command in ("run", "list", "table", "plot", "parity"))
     for command in ("run", "list", "table", "plot", "parity"):
-        assert optbench(command, "--help", cwd=tmp_path).returncode == 0
+        assert cli(command, "--help", cwd=tmp_path).returncode == 0
 
 
 def test_the_console_script_is_the_same_command_line(tmp_path):
     script = Path(sys.executable).with_name("optbench")
     said = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-    assert said.stdout.splitlines()[2:] == optbench("--help", cwd=tmp_path).stdout.splitlines()[2:]
+    assert said.stdout.splitlines()[2:] == cli("--help", cwd=tmp_path).stdout.splitlines()[2:]
 
 
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
 def test_parity_prints_its_certificate(tmp_path):
-    said = optbench("parity", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--steps", 2, cwd=tmp_path)
+    said = cli("parity", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--steps", 2, cwd=tmp_path)
     assert said.returncode == 0
     assert re.search(r"poisson_sine_2d +tanh_8_8 \(D = 105\) +sgd +defaults +2 +\S+ +\S+ +yes", said.stdout)
 
@@ -184,7 +184,7 @@ def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
     assert said.returncode == 0, said.stderr
     assert f"{missing} is not installed: pip install -e '.[{missing}]'" in said.stdout
     assert "its 2 runs are left out" in said.stdout
-    assert set(harness.load(tmp_path).runs["framework"]) == set(FRAMEWORKS) - {missing}
+    assert set(optbench.load(tmp_path).runs["framework"]) == set(FRAMEWORKS) - {missing}
     asked = ("run", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--framework", missing, "--steps", "2")
     said = subprocess.run([*command, *asked], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert said.returncode == 2
@@ -197,7 +197,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(number, co
         "[[case]]", '[[case]]\nsteps = 2\nnetwork = "tanh_4"\nproblem = "poisson_cosine_2d"\n[[case]]', 1
     )  # fmt: skip
     (tmp_path / "long.toml").write_text(text.replace(json.dumps(FRAMEWORKS), json.dumps(FRAMEWORKS[:1])))
-    command = [sys.executable, "-m", "harness", "run", "long.toml"]
+    command = [sys.executable, "-m", "optbench", "run", "long.toml"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           env=environment, start_new_session=True) as run:  # fmt: skip
@@ -209,4 +209,4 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(number, co
         _, errors = run.communicate(timeout=60)
     assert run.returncode == code
     assert errors.strip() == "optbench: interrupted: what is finished is kept, and the same command does the rest"
-    assert len(harness.load(tmp_path).runs) == 1
+    assert len(optbench.load(tmp_path).runs) == 1

@@ -4,12 +4,11 @@ import shutil
 from functools import partial
 
 import pytest
+from optbench.implementations import FrameworkMissing
 from small import relative, small
 
-import implementations
-import problems
-from harness import campaign, expansion
-from implementations import FrameworkMissing
+from optbench import implementations, problems
+from optbench.campaign import campaign, expansion
 
 HEAT = problems.get("heat_sine_1d")  # a diffusion that is not the identity, and a boundary term of values alone
 needs_compiler = pytest.mark.skipif(
@@ -37,7 +36,9 @@ def one_step(case, optimizer):
 def test_the_programs_are_compiled_ones(monkeypatch):
     case = small("torch-compiled", HEAT)
     asked = []
-    monkeypatch.setattr(case.part("objective"), "compiled", lambda passes: asked.append(passes.__name__) or passes)
+    monkeypatch.setattr(
+        case.part("passes.objective"), "compiled", lambda passes: asked.append(passes.__name__) or passes
+    )
     one_step(case, "sgd"), one_step(case, "kfac"), one_step(case, "engd_woodbury")
     assert set(asked) == {"differentiate", "linearize", "half_squares"}
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pydantic
 import pytest
 
-from harness import conditions, provenance
-from harness.conditions import SIZE, Conditions, observe
+from optbench.records import conditions, provenance
+from optbench.records.conditions import SIZE, Conditions, observe
 
 
 class NVMLError(Exception):
@@ -121,11 +121,11 @@ def observed(**changes):
 
 def test_what_runs_write_is_no_change_of_the_code(tmp_path, monkeypatch):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@localhost"]
-    code, written = tmp_path / "harness" / "provenance.py", tmp_path / "results" / "local.json"
+    code, written = tmp_path / "optbench" / "records" / "provenance.py", tmp_path / "results" / "local.json"
     for file in (code, written):
-        file.parent.mkdir()
+        file.parent.mkdir(parents=True)
         file.write_text("1")
-    for words in (["init", "--quiet"], ["add", "harness"], ["commit", "--quiet", "--message", "first"]):
+    for words in (["init", "--quiet"], ["add", "optbench"], ["commit", "--quiet", "--message", "first"]):
         subprocess.run([*git, *words], check=True)
     monkeypatch.setattr(provenance, "__file__", str(code))
     assert provenance._commit.__wrapped__()[1] is False

@@ -6,13 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from made_up import coupled_2d
+from optbench.implementations.failures import FactorisationFailed, spectrum
+from optbench.problems import UnknownName
 from pydantic import ValidationError
 from small import OPTIMIZERS, arrays, frameworks, relative, small, vector
 
-import implementations
-import problems
-from implementations.failures import FactorisationFailed, spectrum
-from problems import UnknownName
+from optbench import implementations, problems
 
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 SINE = problems.get("poisson_sine_2d")
@@ -219,7 +218,7 @@ both_searches = pytest.mark.parametrize("kind", ["grid", "grid_exhaustive"])
 
 def searched(case, kind, objective, params, directions, losses, choice=None):
     """Where a line search leads, whether it moved and what it remembers; compiled as in a step."""
-    part = case.part("line_search")
+    part = case.part("solvers.line_search")
     options, last = SimpleNamespace(learning_rate=None, line_search=kind), part.never()
     last = last if choice is None else last._replace(choice=case.framework.backend.from_numpy(np.array(choice)))
 
@@ -234,11 +233,11 @@ def searched(case, kind, objective, params, directions, losses, choice=None):
 @both_searches
 def test_the_line_search_decides_as_it_says(framework, kind):
     case = small(framework, SINE)
-    search = case.part("line_search")
+    search = case.part("solvers.line_search")
     losses, gradient = case.objective.gradient(case.params, case.batch)
     downhill = [-g for g in gradient]
     trials = [
-        float(case.objective.loss(case.part("parameters").advance(case.params, downhill, a), case.batch))
+        float(case.objective.loss(case.part("passes.parameters").advance(case.params, downhill, a), case.batch))
         for a in search.GRID
     ]
     moved_to, moved, found = searched(case, kind, case.objective, case.params, downhill, losses)
@@ -284,7 +283,7 @@ def test_a_candidate_that_is_not_a_number_loses(framework, kind):
     falling = SimpleNamespace(
         problem=SINE, loss=lambda params, batch: 0 * (2.0**-5 - params[0][0, 0]) ** 0.5 - params[0][0, 0]
     )
-    losses = case.part("objective").Losses(*(put(np.array(0.0)) for _ in range(2)))
+    losses = case.part("passes.objective").Losses(*(put(np.array(0.0)) for _ in range(2)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
     params, moved, _ = searched(case, kind, falling, start, directions, losses)
     assert moved
@@ -297,7 +296,7 @@ def test_the_lazy_search_walks_to_the_minimum_from_anywhere(framework, valley, c
     case = small(framework, SINE)
     put = case.framework.backend.from_numpy
     bowl = SimpleNamespace(problem=SINE, loss=lambda params, batch: (params[0][0, 0] / 2.0 ** (valley - 30) - 1) ** 2)
-    losses = case.part("objective").Losses(put(np.array(1.0)), put(np.array(0.0)))
+    losses = case.part("passes.objective").Losses(put(np.array(1.0)), put(np.array(0.0)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
     params, moved, found = searched(case, "grid", bowl, start, directions, losses, choice)
     assert moved
@@ -309,11 +308,11 @@ def test_the_lazy_search_walks_to_the_minimum_from_anywhere(framework, valley, c
 @both_searches
 def test_the_smallest_step_wins_ties(framework, kind):
     case = small(framework, SINE)
-    search = case.part("line_search")
+    search = case.part("solvers.line_search")
     losses, gradient = case.objective.gradient(case.params, case.batch)
     flat = SimpleNamespace(problem=SINE, loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses))
     params, moved, _ = searched(case, kind, flat, case.params, gradient, losses)
-    smallest = case.part("parameters").advance(case.params, gradient, search.GRID[0])
+    smallest = case.part("passes.parameters").advance(case.params, gradient, search.GRID[0])
     assert moved
     assert relative(case.numpy(params), case.numpy(smallest)) <= 1e-15
 

@@ -6,17 +6,17 @@ from functools import partial
 
 import numpy as np
 import pytest
+from optbench.problems.domains import box, faces
+from optbench.problems.own import get
+from optbench.problems.problem import DIRICHLET, Operator, Term
 from own_files import PDE
 from test_reference import on_grid
 from typer.testing import CliRunner
 
-import problems
-from harness import contract
-from harness.__main__ import app
-from harness.derivatives import jet_of
-from problems.domains import box, faces
-from problems.own import get
-from problems.problem import DIRICHLET, Operator, Term
+from optbench import problems
+from optbench.campaign import problem_checks as contract
+from optbench.campaign.derivatives import jet_of
+from optbench.cli.app import app
 
 LOWER, UPPER = np.zeros(2), np.ones(2)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import implementations
-from harness import campaign, expansion
-from harness.presets import PRESETS
+from optbench import implementations
+from optbench.campaign import campaign, expansion
+from optbench.campaign.presets import PRESETS
 
 RESULTS = Path(__file__).parent.parent / "results"
 # a case without the paper's hyperparameters: the case on which its own were tuned

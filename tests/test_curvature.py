@@ -9,8 +9,7 @@ import pytest
 from made_up import coupled_2d
 from small import arrays, frameworks, relative, small, vector
 
-import implementations
-import problems
+from optbench import implementations, problems
 
 EPS = np.finfo(np.float64).eps
 GOLDEN = json.loads((Path(__file__).parent / "data" / "golden_poisson.json").read_text())["poisson"]
@@ -46,7 +45,7 @@ def test_golden_residuals_losses_gradient(golden):
 def test_golden_factors(golden, approximation, curvature):
     terms = golden.objective.linearize(golden.params, golden.batch)
     for term, key in zip(terms, ("kfac_interior", "kfac_boundary"), strict=True):
-        factors = golden.numpy(golden.part("linearization").kronecker_factors(term, approximation, curvature))
+        factors = golden.numpy(golden.part("passes.linearization").kronecker_factors(term, approximation, curvature))
         recorded = GOLDEN[key][approximation]
         assert relative([A for A, _ in factors], numbers(recorded["A"])) <= 1e-10
         identities = [np.eye(len(matrix)) for matrix in GOLDEN["W"]]
@@ -57,7 +56,7 @@ def test_golden_factors(golden, approximation, curvature):
 @in_both
 def test_golden_gramian_and_engd(golden):
     terms = golden.objective.linearize(golden.params, golden.batch)
-    part = golden.part("linearization")
+    part = golden.part("passes.linearization")
     rows = [np.concatenate(golden.numpy(part.jacobian_blocks(term)), axis=1) for term in terms]
     gramian = sum(J.T @ J / len(J) for J in rows)
     assert np.trace(gramian) == pytest.approx(GOLDEN["gramian_trace"], rel=1e-10)
@@ -72,15 +71,15 @@ def test_golden_gramian_and_engd(golden):
 @in_both
 def test_golden_kfac_and_the_quadratic_model(golden):
     optimizer, state, _ = golden.prepare("kfac", damping=1e-3, decay=0.5)
-    summary = partial(golden.part("kfac").summarize, optimizer, state.preconditioner)
+    summary = partial(golden.part("optimizers.kfac").summarize, optimizer, state.preconditioner)
     terms = golden.objective.means(summary, golden.params, golden.batch)
-    slopes = golden.part("kfac").total_gradient(terms)
-    directions, _ = golden.part("kfac").precondition(optimizer, state.preconditioner, terms, slopes)
+    slopes = golden.part("optimizers.kfac").total_gradient(terms)
+    directions, _ = golden.part("optimizers.kfac").precondition(optimizer, state.preconditioner, terms, slopes)
     expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
     assert relative(golden.numpy(directions), expected) <= 1e-10
-    recorded, part = GOLDEN["kfac_auto"], golden.part("kfac_star")
+    recorded, part = GOLDEN["kfac_auto"], golden.part("optimizers.kfac_star")
     previous = golden.framework.backend.from_numpy(np.array(recorded["previous_update_flat"]))
-    update = golden.part("parameters").split_like(golden.params, previous)
+    update = golden.part("passes.parameters").split_like(golden.params, previous)
     pieces = golden.objective.linearize_pieces(golden.params, golden.batch)
     matrix, slope = part.quadratic_model(pieces, slopes, directions, update, 1e-3)
     assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
@@ -105,7 +104,7 @@ def test_boundary_factors_are_exact_for_one_linear_layer(framework):
 
 def assert_exact(case, term):
     """B ⊗ A is the block of (1/n) JᵀJ."""
-    part = case.part("linearization")
+    part = case.part("passes.linearization")
     blocks = zip(part.kronecker_factors(term, "expand", "type-2"), part.jacobian_blocks(term), strict=True)
     for (A, B), rows in blocks:
         A, B, rows = case.numpy((A, B, rows))
@@ -121,7 +120,7 @@ def positive(generator, size, smallest=1e-2):
 def test_the_kronecker_sum_solve_equals_the_dense_solve(framework):
     generator = np.random.default_rng(0)
     case = small(framework, coupled_2d)
-    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
     A, A_b, B, B_b = (positive(generator, size) for size in (6, 6, 4, 4))
     right = generator.normal(size=(4, 6))
     ours = algebra.kronecker_sum(*map(put, (A, B, A_b, B_b))).solve(put(right))
@@ -134,7 +133,7 @@ def test_the_kronecker_sum_solve_equals_the_dense_solve(framework):
 def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
     generator = np.random.default_rng(1)
     case = small(framework, coupled_2d)
-    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
     vectors = np.linalg.qr(generator.normal(size=(5, 5)))[0]
     values = np.array([0.0, 1e-17, -1e-3, 2.0, 3.0])
     matrix, right = vectors * values @ vectors.T, generator.normal(size=5)
@@ -144,7 +143,9 @@ def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
     values = np.array([-4.0, 0.5, 1.1 * 20 * EPS, 0.9 * 20 * EPS, 1.0])
     ours = case.numpy(algebra.pseudo_inverse_solve(put(np.diag(values)), put(values)))
     assert ours == pytest.approx([1, 1, 1, 0, 1], rel=1e-12)
-    divided = case.numpy(case.part("engd").divide(put(np.array([-0.5, 1.5])), 0.5, put(np.array([3.0, 3.0]))))
+    divided = case.numpy(
+        case.part("optimizers.engd").divide(put(np.array([-0.5, 1.5])), 0.5, put(np.array([3.0, 3.0])))
+    )
     assert divided.tolist() == [0.0, 1.5]
 
 
@@ -154,7 +155,7 @@ def test_the_damped_solve_is_the_pseudo_inverse(framework, damping, smallest):
     """By Cholesky or not: with a damping that is no more than rounding, and where the matrix is not definite."""
     generator = np.random.default_rng(2)
     case = small(framework, coupled_2d)
-    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
     vectors = np.linalg.qr(generator.normal(size=(5, 5)))[0]
     matrix, right = vectors * [smallest, 2.0, 3.0, 4.0, 50.0] @ vectors.T, generator.normal(size=5)
     damped = matrix + damping * np.eye(5)
@@ -166,7 +167,7 @@ def test_the_damped_solve_is_the_pseudo_inverse(framework, damping, smallest):
 @pytest.mark.parametrize("bad", [-1.0, np.nan])
 def test_factorisations_answer_with_nan(framework, bad):
     case = small(framework, coupled_2d)
-    algebra, put = case.part("linear_algebra"), case.framework.backend.from_numpy
+    algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
     matrix = put(np.diag([1.0, bad, 2.0]))
     assert np.isnan(case.numpy(algebra.cholesky(matrix))).any()
     if np.isnan(bad):
@@ -177,7 +178,7 @@ def test_factorisations_answer_with_nan(framework, bad):
 @frameworks
 def test_the_quadratic_model_s_minimum(framework):
     case = small(framework, coupled_2d)
-    part, put = case.part("kfac_star"), case.framework.backend.from_numpy
+    part, put = case.part("optimizers.kfac_star"), case.framework.backend.from_numpy
     scaled = np.diag([1.0, 1e-6])
     matrix, slope = scaled @ np.array([[2.0, 0.7], [0.7, 1.0]]) @ scaled, scaled @ np.array([1.0, -3.0])
     found = case.numpy(part.minimize_quadratic(put(matrix), put(slope)))
@@ -197,7 +198,7 @@ def test_the_quadratic_model_s_minimum(framework):
 def test_the_quadratic_model_s_cut_off(framework, sign, distance, kept):
     """Directions that are parallel but for 1 − |c|, just above or just below 1e-14 (1 + |c|)."""
     case = small(framework, coupled_2d)
-    part, put = case.part("kfac_star"), case.framework.backend.from_numpy
+    part, put = case.part("optimizers.kfac_star"), case.framework.backend.from_numpy
     c = sign * (1 - distance)
     found = case.numpy(part.minimize_quadratic(put(np.array([[1.0, c], [c, 1.0]])), put(np.array([2.0, sign]))))
     large, small_ = 3 / (1 + abs(c)), kept / (1 - abs(c))

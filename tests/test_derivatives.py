@@ -8,7 +8,7 @@ import pytest
 from made_up import DIFFUSION, coupled_2d
 from small import frameworks, relative, small, vector
 
-import problems
+from optbench import problems
 
 PROBLEMS = [problems.get(name) for name in ("poisson_sine_2d", "heat_sum_2d", "log_fokker_planck_2d")] + [coupled_2d]
 every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
@@ -74,7 +74,7 @@ def plain_jet(case, points):
 @pytest.mark.parametrize("diffusion", [np.eye(2), np.diag([0.0, 1.0]), DIFFUSION], ids=["identity", "space", "full"])
 def test_the_jet_equals_nested_automatic_differentiation(framework, network, diffusion):
     case = small(framework, coupled_2d, network)
-    objective, (x, y) = case.part("objective"), case.batch[0]
+    objective, (x, y) = case.part("passes.objective"), case.batch[0]
     term = replace(coupled_2d.interior, operator=replace(coupled_2d.interior.operator, diffusion=diffusion))
     rows = objective.evaluate(case.objective.equation(term, x), case.params, x, y).done.outputs[-1]
     value, gradient, curvature = case.numpy(objective.as_jet(rows))
@@ -89,7 +89,7 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
 def test_slopes_are_the_activation_s_derivatives(framework, name):
     case = small(framework, coupled_2d)
     z = np.linspace(-3, 3, 41)
-    activation = case.part("network").ACTIVATIONS[name]
+    activation = case.part("passes.network").ACTIVATIONS[name]
     slopes = activation.slopes(case.framework.backend.from_numpy(z))
     slopes = case.numpy([*slopes, activation.third(slopes)])
     angles = 2 * np.pi * np.arange(32) / 32
@@ -107,7 +107,7 @@ def test_slopes_are_the_activation_s_derivatives(framework, name):
 def test_gradient_and_jacobian_equal_automatic_differentiation(framework, problem, network):
     case = small(framework, problem, network)
     jacobian = autodiff(framework).jacobian
-    part, count = case.part("linearization"), len(case.params)
+    part, count = case.part("passes.linearization"), len(case.params)
     terms = case.objective.linearize(case.params, case.batch)
     for term, exact in zip(terms, exact_jacobians(case), strict=True):
         blocks = np.concatenate(exact, axis=1)
@@ -128,7 +128,7 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
 def test_engd_s_gramians_equal_automatic_differentiation(framework, most, monkeypatch):
     """(1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, a block a layer, the diagonal of each, some points at a time."""
     case = small(framework, coupled_2d, interior=7, boundary=3)
-    monkeypatch.setattr(case.part("linearization"), "most_numbers", lambda *_: most)
+    monkeypatch.setattr(case.part("passes.linearization"), "most_numbers", lambda *_: most)
     whole, a_layer = [], []
     for blocks, (x, _) in zip(exact_jacobians(case), case.batch, strict=True):
         rows = np.concatenate(blocks, axis=1)
@@ -150,7 +150,7 @@ def test_engd_s_gramians_equal_automatic_differentiation(framework, most, monkey
 def test_cotangents_equal_automatic_differentiation(framework, problem):
     """q of a layer is the derivative of r with respect to a shift of that layer's output rows."""
     case = small(framework, problem, interior=3, boundary=2)
-    network, objective = case.part("network"), case.part("objective")
+    network, objective = case.part("passes.network"), case.part("passes.objective")
     x, y = case.batch[0]
     equation = case.objective.equation(problem.interior, x)
     term = objective.linearize(equation, case.params, x, y)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from small import OPTIMIZERS, frameworks, small
 
-import implementations
-import problems
-from harness import trees
-from harness.parity import CONDITIONED
+from optbench import implementations, problems
+from optbench.measure.parity import CONDITIONED
+from optbench.training import trees
 
 SINE = problems.get("poisson_sine_2d")
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -143,4 +142,4 @@ def test_the_whole_grid_is_looked_at_where_the_residual_is_not_affine(framework)
     case = small(framework, problems.get("log_fokker_planck_1d"))
     _, state, step = case.prepare("engd", damping=1e-2)
     _, state, _ = step(case.params, state, case.batch)
-    assert int(state.search.evaluations) == len(case.part("line_search").GRID)
+    assert int(state.search.evaluations) == len(case.part("solvers.line_search").GRID)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from small import needs_both
 
-from harness import contract, executors
-from harness.__main__ import main
-from harness.train import perform
+from optbench.campaign import problem_checks
+from optbench.cli.app import main
+from optbench.schedule import workers as executors
+from optbench.training.run import perform
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -88,8 +89,8 @@ def test_a_pde_from_its_equation_to_a_table_and_a_picture(page, capfd, monkeypat
 def test_the_pages_fault_is_explained_as_it_says(page, tmp_path, capfd, monkeypatch):
     (text,) = re.findall(r"```python\n(.*?)```", (DOCS / "your_own_pde.md").read_text(), re.DOTALL)[:1]
     (tmp_path / "helmholtz.py").write_text(text.replace("* solution(x)\n", "* solution(x) / 2\n"))
-    (problem,) = contract.named(str(tmp_path / "helmholtz.py"))
-    (said,) = contract.solution(problem)
+    (problem,) = problem_checks.named(str(tmp_path / "helmholtz.py"))
+    (said,) = problem_checks.solution(problem)
     page_says = " ".join(re.findall(r"^> (.*)$", (DOCS / "your_own_pde.md").read_text(), re.MULTILINE))
     assert page_says == f"solution: {said}"
 

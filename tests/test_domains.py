@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from made_up import coupled_2d
+from optbench.problems import domains
 from scipy.stats import kstest
 
-import problems
-from problems import domains
+from optbench import problems
 
 NAMES = [*problems.names(), "poisson_sine_1d", "poisson_cosine_3d", "heat_sum_2d", "heat_sine_3d"]
 

@@ -9,14 +9,15 @@ import time
 import numpy as np
 import psutil
 import pytest
-from commands import FRAMEWORKS, optbench, results
+from commands import FRAMEWORKS, cli, results
 from fakes import request
 
-import harness
-from harness import child, store
-from harness.executors import workers
-from harness.limits import Limits
-from harness.record import Points
+import optbench
+from optbench.records import store
+from optbench.records.record import Points
+from optbench.schedule import child
+from optbench.schedule.workers import workers
+from optbench.training.limits import Limits
 
 FRAMEWORK = FRAMEWORKS[0]
 CAMPAIGN = f"""
@@ -39,7 +40,7 @@ network = "tanh_5"
 
 
 def start(folder):
-    command = [sys.executable, "-m", "harness", "run", "faults.toml"]
+    command = [sys.executable, "-m", "optbench", "run", "faults.toml"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -47,7 +48,7 @@ def start(folder):
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     (folder / "faults.toml").write_text(CAMPAIGN)
-    assert optbench("run", "faults.toml", cwd=folder).returncode == 0
+    assert cli("run", "faults.toml", cwd=folder).returncode == 0
     return results(folder)
 
 
@@ -64,7 +65,7 @@ def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
         campaign.communicate()
         for _, record in store.records(tmp_path) if list(tmp_path.rglob("runs/*.json")) else ():
             assert record.status == "finished"
-    said = optbench("run", "faults.toml", cwd=tmp_path)
+    said = cli("run", "faults.toml", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert results(tmp_path) == uninterrupted
     assert len(uninterrupted) == 12
@@ -151,7 +152,7 @@ def test_a_gramian_that_cannot_fit_is_foreseen(optimizer, fields):
 
 SMALL_FILES = """
 import resource, signal, sys
-from harness.__main__ import main
+from optbench.cli.app import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 main(sys.argv[1:])
@@ -160,7 +161,7 @@ main(sys.argv[1:])
 
 def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("checkpoint = 0.02", "checkpoint = 1e6"))
-    assert optbench("run", "faults.toml", cwd=tmp_path).returncode == 0
+    assert cli("run", "faults.toml", cwd=tmp_path).returncode == 0
     kept = {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json")}
     (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("seeds = [0", "seeds = [9, 0"))
 
@@ -171,21 +172,21 @@ def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
     assert len(said.stderr.strip().splitlines()) == 1
     assert {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json")} == kept
     assert not list(tmp_path.rglob("*.partial"))
-    assert optbench("run", "faults.toml", cwd=tmp_path).returncode == 0
-    assert len(harness.load(tmp_path).runs) == 15
+    assert cli("run", "faults.toml", cwd=tmp_path).returncode == 0
+    assert len(optbench.load(tmp_path).runs) == 15
 
 
 def test_runs_that_failed_are_done_again_when_asked(tmp_path):
     one_seed = CAMPAIGN.replace("seeds = [0, 1, 2, 3]", "")
     (tmp_path / "faults.toml").write_text(one_seed.replace("[optimizers]", "limit = 1e-6\n[optimizers]"))
-    assert optbench("run", "faults.toml", cwd=tmp_path).returncode == 0
-    assert set(harness.load(tmp_path).runs["status"]) == {"timed-out"}
+    assert cli("run", "faults.toml", cwd=tmp_path).returncode == 0
+    assert set(optbench.load(tmp_path).runs["status"]) == {"timed-out"}
     (tmp_path / "faults.toml").write_text(one_seed)
-    said = optbench("run", "faults.toml", cwd=tmp_path)
+    said = cli("run", "faults.toml", cwd=tmp_path)
     assert "3 done (3 timed-out), 0 left" in said.stdout
-    said = optbench("run", "faults.toml", "--rerun", "failed", cwd=tmp_path)
+    said = cli("run", "faults.toml", "--rerun", "failed", cwd=tmp_path)
     assert "0 done, 3 left" in said.stdout
-    assert set(harness.load(tmp_path).runs["status"]) == {"finished"}
+    assert set(optbench.load(tmp_path).runs["status"]) == {"finished"}
 
 
 def test_an_orphan_ends_by_itself(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small import frameworks, relative, small
 
-import problems
+from optbench import problems
 
 HYPERPARAMETERS = [
     ("sgd", {"learning_rate": 3e-3, "momentum": 0.9}),

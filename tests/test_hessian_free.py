@@ -12,7 +12,7 @@ from scipy.sparse.linalg import cg as scipy_cg
 from small import frameworks, relative, small, vector
 from test_devices import needs
 
-import problems
+from optbench import problems
 
 HEAT = problems.get("heat_sum_2d")
 
@@ -37,7 +37,7 @@ def numpy_case(framework, problem=HEAT):
 def solve(framework, A, b, start, cap):
     """Our conjugate gradients of a dense system, compiled, in NumPy."""
     here = case(framework)
-    part, put = here.part("conjugate_gradients"), here.framework.backend.from_numpy
+    part, put = here.part("solvers.conjugate_gradients"), here.framework.backend.from_numpy
 
     def of(A, b, start):
         return part.conjugate_gradients(lambda v: A @ v, b, start, cap)
@@ -95,7 +95,7 @@ def test_truncation_is_the_plain_one(framework, shift, cap, why, reached):
 
 @frameworks
 def test_memory_is_bounded_and_zero_is_solved(framework):
-    part = case(framework).part("conjugate_gradients")
+    part = case(framework).part("solvers.conjugate_gradients")
     assert part.slots(250) == 21
     assert part.slots(10**6) < 55
     solution = solve(framework, np.eye(4), np.zeros(4), np.zeros(4), 20)
@@ -107,7 +107,7 @@ def test_memory_is_bounded_and_zero_is_solved(framework):
 @pytest.mark.parametrize("problem", [HEAT, coupled_2d], ids=lambda problem: problem.name)
 def test_products_are_those_of_dense_matrices(framework, problem):
     here = case(framework, problem)
-    part, put = here.part("hessian_free"), here.framework.backend.from_numpy
+    part, put = here.part("optimizers.hessian_free"), here.framework.backend.from_numpy
 
     def both(v, params, batch):
         pieces = here.objective.linearize_pieces(params, batch)
@@ -177,7 +177,7 @@ def test_a_converged_step_goes_along_engd_s_direction(framework, damping, shorte
 @frameworks
 def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework):
     here = case(framework)
-    part, put = here.part("hessian_free"), here.framework.backend.from_numpy
+    part, put = here.part("optimizers.hessian_free"), here.framework.backend.from_numpy
     generator = np.random.default_rng(0)
     root = generator.normal(size=(5, 5))
     H, g = root @ root.T + np.eye(5), generator.normal(size=5)
@@ -210,7 +210,7 @@ def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework)
 def test_backtracking_stops_at_the_first_that_is_no_better(framework, losses, slot):
     here = case(framework)
     table = here.framework.backend.from_numpy(np.array(losses, float))
-    walk = here.part("hessian_free").backtrack(lambda at: table[at], 3, table[3])
+    walk = here.part("optimizers.hessian_free").backtrack(lambda at: table[at], 3, table[3])
     assert (int(walk.slot), float(walk.loss)) == (slot, losses[slot])
 
 
@@ -218,7 +218,7 @@ def test_backtracking_stops_at_the_first_that_is_no_better(framework, losses, sl
 def test_a_step_passes_the_network_once_and_never_for_a_product(monkeypatch, framework):
     here = case(framework)
     made, state, _ = prepared(framework, **ONE)
-    objective, cg = here.part("objective"), here.part("conjugate_gradients")
+    objective, cg = here.part("passes.objective"), here.part("solvers.conjugate_gradients")
     passes, within = [], []
     for name in ("forward", "backward", "linearize"):
         right = getattr(objective, name)

@@ -6,8 +6,10 @@ import pytest
 from fakes import STEP, Fake, request
 from rich.console import Console
 
-from harness import published, runner, store
-from harness import verify as check
+from optbench.campaign import results_folder
+from optbench.records import store
+from optbench.schedule import runner
+from optbench.verify import verify as check
 
 LEAST = 5
 
@@ -74,6 +76,6 @@ def test_every_seed_is_done_where_the_campaign_does_not_ask_for_steps(tmp_path):
 def test_such_records_are_whole(tmp_path):
     folder = tmp_path / "c" / "m"
     run(folder, seeds_of(seconds=3.0))
-    (found,) = published.find(tmp_path)
+    (found,) = results_folder.find(tmp_path)
     complaints = {finding.rule: finding.problems for finding in check.findings([found]) if finding.problems}
     assert set(complaints) <= {"campaign", "tables"}  # no campaign file was given

@@ -3,8 +3,8 @@
 from made_up_results import folder_of
 from typer.testing import CliRunner
 
-from harness import reports
-from harness.__main__ import app
+from optbench.cli.app import app
+from optbench.report import report
 
 
 def index(place):
@@ -20,7 +20,7 @@ def test_a_folder_without_results_says_so(tmp_path):
 
 def test_a_campaign_has_its_headline_table_its_links_and_the_commands_that_made_it(tmp_path):
     folder = folder_of(tmp_path)
-    list(reports.make(folder))
+    list(report.make(folder))
     done, text = index(tmp_path)
     assert done.exit_code == 0, done.output
     assert "## c on m" in text
@@ -54,7 +54,7 @@ def test_a_campaign_without_a_report_is_under_way(tmp_path):
 
 def test_a_readme_shows_the_headline_between_its_marks(tmp_path):
     folder = folder_of(tmp_path / "results")
-    list(reports.make(folder))
+    list(report.make(folder))
     readme, headline = tmp_path / "README.md", (folder / "tables" / "headline.md").read_text()
     readme.write_text("above\n<!-- headline results/c/m -->\nold\n<!-- /headline -->\nbelow\n")
     for _ in range(2):

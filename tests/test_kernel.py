@@ -8,7 +8,7 @@ from made_up import coupled_2d
 from small import frameworks, relative, small, vector
 from test_derivatives import exact_jacobians
 
-import problems
+from optbench import problems
 
 PROBLEMS = [problems.get("heat_sum_2d"), coupled_2d]
 every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
@@ -21,9 +21,9 @@ def test_the_kernel_equals_the_product_of_dense_jacobians(framework, problem):
     rows = [np.concatenate(blocks, axis=1) for blocks in exact_jacobians(case)]
     dense = np.concatenate([J / len(x) ** 0.5 for J, (x, _) in zip(rows, case.batch, strict=True)])
     terms = case.objective.linearize(case.params, case.batch)
-    assert relative(case.numpy(case.part("kernel").scaled_kernel(terms)), dense @ dense.T) <= 1e-12
+    assert relative(case.numpy(case.part("passes.kernel").scaled_kernel(terms)), dense @ dense.T) <= 1e-12
     weights = np.random.default_rng(0).normal(size=len(dense))
-    pulled = case.part("kernel").transposed(terms, case.framework.backend.from_numpy(weights))
+    pulled = case.part("passes.kernel").transposed(terms, case.framework.backend.from_numpy(weights))
     assert relative(vector(case.numpy(pulled)), weights @ dense) <= 1e-12
 
 
@@ -32,11 +32,11 @@ def test_the_kernel_equals_the_product_of_dense_jacobians(framework, problem):
 @pytest.mark.parametrize("largest", [1, 10**6], ids=["a neuron at a time", "all together"])
 def test_both_ways_to_a_layer_s_kernel_agree(monkeypatch, framework, problem, largest):
     case = small(framework, problem)
-    kernel = case.part("kernel")
+    kernel = case.part("passes.kernel")
     monkeypatch.setattr(kernel, "LARGEST", largest)
     interior, boundary = case.objective.linearize(case.params, case.batch)
     for q, a, q2, a2 in zip(interior.cotangents, interior.inputs, boundary.cotangents, boundary.inputs, strict=True):
-        full = case.part("linearization").full_rows
+        full = case.part("passes.linearization").full_rows
         layer = q, full(a, q.shape[1]), q2, full(a2, q2.shape[1])
         by_rows, by_neurons = case.numpy((kernel.rows_pairwise(*layer), kernel.neurons_together(*layer)))
         assert by_rows.shape == (7, q.shape[0], 5, q2.shape[0])
@@ -47,7 +47,7 @@ def test_both_ways_to_a_layer_s_kernel_agree(monkeypatch, framework, problem, la
 @every_problem
 def test_the_kernel_s_direction_is_the_gramian_s(monkeypatch, framework, problem):
     case = small(framework, problem)
-    engd = case.part("engd")
+    engd = case.part("optimizers.engd")
     ends = []
     for optimizer, by_kernel in (("engd_woodbury", True), ("engd", True), ("engd", False)):
         monkeypatch.setattr(engd.ENGD, "_has_smaller_kernel", lambda *_, by_kernel=by_kernel: by_kernel)
@@ -114,7 +114,7 @@ def held_by_torch(case, solve):
 def test_a_solve_holds_what_is_foreseen(framework, problem, network):
     """By eigenvectors, whose solver's own workspace of two matrices neither count sees."""
     case = small(framework, problems.get(problem), network, interior=420, boundary=80)
-    solve, working = case.part("kernel").solve, case.part("kernel").working(case.params, case.batch)
+    solve, working = case.part("passes.kernel").solve, case.part("passes.kernel").working(case.params, case.batch)
     held = {"torch": held_by_torch, "jax": held_by_xla}[framework](
         case, lambda params, batch: solve(case.objective, params, batch, 1e-15, params)
     )

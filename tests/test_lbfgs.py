@@ -4,10 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from optbench.problems import seeds
 from small import frameworks, relative, small
 
-import problems
-from problems import seeds
+from optbench import problems
 
 torch = pytest.importorskip("torch")
 
@@ -89,7 +89,7 @@ def test_each_condition_ends_a_step_as_torch_s(framework, condition):
 @frameworks
 def test_a_pair_without_curvature_is_not_kept(framework):
     case = small(framework, problems.get("poisson_sine_2d"))
-    part, put = case.part("history"), case.framework.backend.from_numpy
+    part, put = case.part("solvers.history"), case.framework.backend.from_numpy
     gradient, pairs = put(np.array([1.0, -2.0, 3.0])), part.empty(2, put(np.zeros(3)))
     for step in np.eye(3):  # one more than are kept
         pairs = part.remember(pairs, put(step), put(2 * step + 0.1))
@@ -143,7 +143,7 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     value, slope = FUNCTIONS[function]
     case = small(framework, problems.get("poisson_sine_2d"))
     put = case.framework.backend.from_numpy
-    search, Point = case.part("strong_wolfe").strong_wolfe, case.part("strong_wolfe").Point
+    search, Point = case.part("solvers.strong_wolfe").strong_wolfe, case.part("solvers.strong_wolfe").Point
 
     def point(t):
         t = float(t)

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from commands import optbench
+from commands import cli
 from made_up_asv import NAN, benchmark, cells, noisy, write
 
-import harness
-from harness import costs, crossovers
-from harness.store import InvalidRecord
+import optbench
+from optbench.measure import asv_report, crossovers
+from optbench.records.store import InvalidRecord
 
 OPTIMIZERS, FRAMEWORKS, PROBLEMS = ["sgd", "engd", "kfac"], ["torch", "jax"], ["poisson_sine_2d", "heat_sine_1d"]
 SIZES = {16: 693, 64: 9_873, 128: 38_689, 256: 153_153, 512: 609_409}  # D by width
@@ -67,7 +67,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frame(results):
-    return harness.load_asv(results)
+    return optbench.load_asv(results)
 
 
 def cell(frame, benchmark, **parameters):
@@ -113,7 +113,7 @@ def test_trailing_columns_may_be_absent(tmp_path):
     described = benchmark("step.Step.time_step", STEP)
     lost = [(described, [None] * len(cells(STEP, flops)))]
     write(tmp_path, "m", [[(described, cells(STEP, step(0)))], lost], samples=False)
-    found = harness.load_asv(tmp_path)
+    found = optbench.load_asv(tmp_path)
     (torn_off,) = (json.loads(file.read_text())["results"]["step.Step.time_step"] for file in tmp_path.rglob("2*.json"))
     assert len(torn_off) < 6
     assert set(found["status"][found["commit"].str.startswith("2")]) == {"failed"}
@@ -122,8 +122,8 @@ def test_trailing_columns_may_be_absent(tmp_path):
 
 
 def test_a_folder_a_machine_s_and_a_file_are_read(results, frame):
-    pd.testing.assert_frame_equal(harness.load_asv(results / "two cores"), frame)
-    one = harness.load_asv(next((results / "two cores").glob("1*.json")))
+    pd.testing.assert_frame_equal(optbench.load_asv(results / "two cores"), frame)
+    one = optbench.load_asv(next((results / "two cores").glob("1*.json")))
     pd.testing.assert_frame_equal(one, frame[frame["commit"] == one["commit"][0]])
 
 
@@ -131,12 +131,12 @@ def test_a_benchmark_that_is_gone_keeps_its_cells(tmp_path):
     gone = [(benchmark("old.time_it", {"size": [1, 2]}), [1.0, 2.0])]
     write(tmp_path, "m", [gone])
     (tmp_path / "benchmarks.json").write_text('{"version": 2}')
-    assert harness.load_asv(tmp_path)["param1"].tolist() == [1, 2]
+    assert optbench.load_asv(tmp_path)["param1"].tolist() == [1, 2]
 
 
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no asv results in"):
-        harness.load_asv(tmp_path)
+        optbench.load_asv(tmp_path)
     write(tmp_path, "m", [[(benchmark("a.time_a", {}), [1.0])]])
     (file,) = tmp_path.rglob("1*.json")
     whole = file.read_text()
@@ -147,11 +147,13 @@ def test_mistakes_are_named(tmp_path):
     ):
         file.write_text(text)
         with pytest.raises(InvalidRecord, match=words):
-            harness.load_asv(tmp_path)
+            optbench.load_asv(tmp_path)
 
 
 def test_the_ratio_s_interval_holds_it(frame):
-    table = pd.DataFrame(costs.step_cost(costs.newest(frame, costs.STEP))).set_index(["optimizer", "problem"])
+    table = pd.DataFrame(asv_report.step_cost(asv_report.newest(frame, asv_report.STEP))).set_index(
+        ["optimizer", "problem"]
+    )
     row = table.loc[("kfac", "heat_sine_1d")]
     medians = [np.median(step(2)(name, "kfac", "heat_sine_1d")) for name in FRAMEWORKS]
     assert (row["torch"], row["jax"]) == tuple(medians)
@@ -159,22 +161,22 @@ def test_the_ratio_s_interval_holds_it(frame):
     assert 2.7 < row["torch/jax_low"] < row["torch/jax"] < row["torch/jax_high"] < 3.3
     lost = table.loc[("engd", "heat_sine_1d")]
     assert np.isnan(lost["torch/jax"])
-    text = costs.render(table.reset_index(), "simple")
+    text = asv_report.render(table.reset_index(), "simple")
     assert "failed" in text
 
 
 def test_intervals_hold_the_true_ratio_as_often_as_they_say():
     held = 0
     for seed in range(100):
-        low, high = costs.interval(noisy(2.0, 2 * seed, 30), noisy(1.0, 2 * seed + 1, 30))
+        low, high = asv_report.interval(noisy(2.0, 2 * seed, 30), noisy(1.0, 2 * seed + 1, 30))
         held += low <= 2 <= high
     assert 88 <= held <= 100
-    assert np.isnan(costs.interval([1.0], [1.0, 2.0])).all()
-    assert np.isnan(costs.interval(None, [1.0, 2.0])).all()
+    assert np.isnan(asv_report.interval([1.0], [1.0, 2.0])).all()
+    assert np.isnan(asv_report.interval(None, [1.0, 2.0])).all()
 
 
 def test_engd_and_kfac_cross_where_they_do(frame):
-    ladder = costs.widths(frame)
+    ladder = asv_report.widths(frame)
     assert ladder["parameters"].notna().all()
     found = list(crossovers.find(ladder))
     assert [(each["framework"], each["below"], each["above"]) for each in found] == [
@@ -191,25 +193,25 @@ def test_engd_and_kfac_cross_where_they_do(frame):
 
 
 def test_history_has_no_problem_that_begins_later(frame):
-    rows = costs.of(frame, costs.STEP)
+    rows = asv_report.of(frame, asv_report.STEP)
     late = rows[rows["commit"] == rows["commit"].iloc[-1]].assign(problem="heat_sum_4d", median=9.0)
-    found = costs.history(pd.concat([frame, late], ignore_index=True), costs.STEP)
-    assert len(found) == len(costs.history(frame, costs.STEP)) > 0
+    found = asv_report.history(pd.concat([frame, late], ignore_index=True), asv_report.STEP)
+    assert len(found) == len(asv_report.history(frame, asv_report.STEP)) > 0
     assert "heat_sum_4d" not in set(found["problem"])
 
 
 def test_history_is_relative_to_the_first_commit_of_the_same_version(frame):
-    rows = costs.history(frame, costs.STEP)
+    rows = asv_report.history(frame, asv_report.STEP)
     kfac = rows[rows["optimizer"] == "kfac"].groupby("commit", sort=False)["relative"].mean()
     assert kfac.to_numpy() == pytest.approx(FACTORS, rel=0.15)
     assert (kfac.iloc[0] == 1).all()
     newer = frame.assign(version=frame["version"].where(frame["commit"] != frame["commit"].iloc[-1], "2"))
-    assert costs.history(newer, costs.STEP)["relative"].eq(1).all()
+    assert asv_report.history(newer, asv_report.STEP)["relative"].eq(1).all()
 
 
 def test_everything_is_written_and_said(frame, tmp_path):
     said = []
-    costs.report(frame, tmp_path, said.append)
+    asv_report.report(frame, tmp_path, said.append)
     text = "\n".join(said)
     written = {line.removeprefix("written: ") for line in text.splitlines() if line.startswith("written: ")}
     assert written == {str(path) for path in (tmp_path / "two cores").iterdir()}
@@ -229,7 +231,7 @@ def test_everything_is_written_and_said(frame, tmp_path):
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
-    said = optbench("asv", tmp_path, cwd=tmp_path)
+    said = cli("asv", tmp_path, cwd=tmp_path)
     assert said.returncode == 2
     assert said.stderr.startswith("optbench: no asv results in")
     assert len(said.stderr.strip().splitlines()) == 1

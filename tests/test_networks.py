@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optbench.problems import networks
 from scipy.stats import kstest
-
-from problems import networks
 
 exact = settings(derandomize=True, database=None, deadline=None)
 

@@ -9,7 +9,7 @@ import oracle_steps
 import pytest
 from made_up import coupled_2d
 
-import problems
+from optbench import problems
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "golden_poisson.json").read_text())["poisson"]
 POISSON = problems.get("poisson_sine_2d")

@@ -7,20 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import Fake, request
+from optbench.implementations import named
+from optbench.problems import own
+from optbench.problems.own import InvalidFile
 from own_files import OPTIMIZER, PDE, REFERENCE
 
-import implementations
-import problems
-from harness import campaign, checksums, executors, expansion, published, rerun, single, sources, store, tables
-from harness import verify as check
-from harness.__main__ import main
-from harness.errors import CampaignError
-from harness.frames import from_records
-from harness.limits import Limits
-from harness.train import perform
-from implementations import named
-from problems import own
-from problems.own import InvalidFile
+from optbench import implementations, problems
+from optbench.campaign import campaign, expansion, results_folder, single, sources
+from optbench.campaign.errors import CampaignError
+from optbench.cli.app import main
+from optbench.records import checksums, store
+from optbench.records.frames import from_records
+from optbench.report import summary as tables
+from optbench.schedule import workers
+from optbench.training.limits import Limits
+from optbench.training.run import perform
+from optbench.verify import rerun
+from optbench.verify import verify as check
 
 FRAMEWORK = implementations.installed()[-1]
 ONE = """
@@ -210,7 +213,7 @@ def test_a_file_runs_as_what_it_copies(tmp_path):
     text = "from dataclasses import replace\nimport problems\n"
     (tmp_path / "p.py").write_text(text + 'copy = replace(problems.get("poisson_sine_2d"), name="copy")')
     (tmp_path / "o.py").write_text(OPTIMIZER.replace("FRAMEWORK", FRAMEWORK))
-    with executors.workers(Limits()) as crew:
+    with workers.workers(Limits()) as crew:
         run = alone(f"{tmp_path}/p.py:copy", f"{tmp_path}/o.py:mine")
         record = crew.run(run, lambda share, row: None)
     assert record.status == "finished", record.error
@@ -254,14 +257,14 @@ def results(folder):
 
 
 def complaints(place):
-    found = {finding.rule: finding.problems for finding in check.findings(published.find(place))}
+    found = {finding.rule: finding.problems for finding in check.findings(results_folder.find(place))}
     return {rule: found[rule] for rule in found if found[rule] and rule != "speed"}
 
 
 def test_results_are_whole_without_the_users_folder(results, folder):
     (folder / "pdes" / "my_pde.py").unlink()
     assert complaints(results) == {}
-    (found,) = published.find(results)
+    (found,) = results_folder.find(results)
     (record,) = found.records.values()
     assert sources.changed(record.request) is None
     assert problems.get(record.request.problem).name == "helmholtz_2d"
@@ -290,7 +293,7 @@ def test_a_record_that_leaves_the_hash_out_is_found(results):
 
 
 def test_a_changed_file_cannot_be_repeated(results):
-    (found,) = published.find(results)
+    (found,) = results_folder.find(results)
     (results / "sources" / "my_pde.py").write_text(PDE + "# later")
     (compared,) = rerun.repeat(found.records, 1e-6)
     assert "cannot be repeated: " in compared.problem
@@ -298,11 +301,11 @@ def test_a_changed_file_cannot_be_repeated(results):
 
 
 def test_records_of_two_versions_of_a_file_are_found(results):
-    (found,) = published.find(results)
+    (found,) = results_folder.find(results)
     (record,) = found.records.values()
     files = {"my_pde.py": 64 * "0"}
     other = record.model_copy(update={"request": record.request.model_copy(update={"files": files, "seed": 9})})
-    both = published.Results(results, {Path("a"): record, Path("b"): other}, (), (), None)
+    both = results_folder.Results(results, {Path("a"): record, Path("b"): other}, (), (), None)
     (problem,) = check.RULES["versions"].problems(both)
     assert "my_pde.py is there in 2 versions: version SHA-256 0000000000000000…: b; version" in problem
 

@@ -4,12 +4,12 @@ import json
 from importlib.resources import files
 
 import pytest
+from optbench.problems import networks
 
-import problems
-from harness import campaign, expansion
-from problems import networks
+from optbench import problems
+from optbench.campaign import campaign, expansion
 
-RECORDED = json.loads((files("benchmarks") / "paper_hyperparameters.json").read_text())
+RECORDED = json.loads((files("optbench.benchmarks") / "paper_hyperparameters.json").read_text())
 PROBLEMS = {
     "poisson2d_sin_product": "poisson_sine_2d",
     "poisson5d_cos_sum": "poisson_cosine_5d",

@@ -7,12 +7,14 @@ from fakes import Fake, request
 from small import frameworks, relative, small, vector
 from test_campaigns import GOOD, read
 
-import implementations
-import problems
-from harness import campaign, precision, provenance, single, tables, train
-from harness.__main__ import main
-from harness.errors import CampaignError
-from harness.frames import from_records
+from optbench import implementations, problems
+from optbench.campaign import campaign, precision, single
+from optbench.campaign.errors import CampaignError
+from optbench.cli.app import main
+from optbench.records import provenance
+from optbench.records.frames import from_records
+from optbench.report import summary
+from optbench.training import run as train
 
 SINE = problems.get("poisson_sine_2d")
 STEPS = {
@@ -61,11 +63,11 @@ def test_a_new_precision_makes_a_new_identity_and_the_old_ones_are_what_they_wer
 def test_no_table_and_no_case_has_two_precisions():
     runs = [request(), request(dtype="float32"), request(dtype="float32", tf32=True)]
     frames = from_records([Fake().perform(run) for run in runs])
-    text = tables.render(tables.summarise(frames), "text")
+    text = summary.render(summary.summarise(frames), "text")
     headers = [line for line in text.splitlines() if line.startswith("poisson_sine_2d")]
     assert [header.rpartition(", ")[2] for header in headers] == ["float64", "float32", "tf32"]
     assert [header.partition(" (")[0] for header in headers] == 3 * ["poisson_sine_2d, tanh_4"]
-    assert list(tables.summarise(frames)["precision"]) == ["float64", "float32", "tf32"]
+    assert list(summary.summarise(frames)["precision"]) == ["float64", "float32", "tf32"]
 
 
 def test_a_run_sets_the_flag_and_the_next_one_sets_it_back():

@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 from cases import OTHERS, PUBLISHED, every_problem
+from optbench.problems.problem import Jet
 from scipy.stats import multivariate_normal, norm
 
-import problems
-from harness import contract
-from problems.problem import Jet
+from optbench import problems
+from optbench.campaign import problem_checks
 
 COMPILED = ("coupled_2d",)  # the twins' own tests go through the others in both frameworks
 
 
-@pytest.mark.parametrize("check", contract.CHECKS)
+@pytest.mark.parametrize("check", problem_checks.CHECKS)
 @every_problem
 def test_contract(problem, check):
     """What `optbench check` asks of a user's problem."""
     if check != "frameworks" or problem.name in COMPILED:
-        assert list(contract.complaints_of(contract.CHECKS[check], problem)) == []
+        assert list(problem_checks.complaints_of(problem_checks.CHECKS[check], problem)) == []
 
 
 @every_problem

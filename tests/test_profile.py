@@ -7,17 +7,16 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from commands import optbench
+from commands import cli
 from fakes import Fake
+from optbench.problems.names import UnknownName
 from small import needs_both, small
 
-import implementations
-import problems
-from harness import cost_figures, flops, profile, scale
-from harness.frames import Frames
-from harness.timed import WARM_UP, Timed, Work, medians
-from harness.widths import network
-from problems.names import UnknownName
+from optbench import implementations, problems
+from optbench.measure import cost_figures, flops, profile, scale
+from optbench.measure.timed import WARM_UP, Timed, Work, medians
+from optbench.measure.widths import network
+from optbench.records.frames import Frames
 
 SINE = problems.get("poisson_sine_2d")
 WORK = Work("torch", "kfac", SINE.name, "tanh_3_2", interior=5, boundary=4)
@@ -41,17 +40,17 @@ def test_flops_are_those_that_torch_counts(problem):
     from torch.utils.flop_counter import FlopCounterMode
 
     case = small("torch", problem, "tanh_3_2", interior=5, boundary=4)
-    part = case.part("linearization")
+    part = case.part("passes.linearization")
     factors = partial(part.kronecker_factors, approximation="expand", curvature="type-2")
     counted = flops.phases(Work("torch", "kfac", problem.name, "tanh_3_2", interior=5, boundary=4), 0, products=1)
     terms = case.objective.linearize(case.params, case.batch)
     pieces = case.objective.linearize_pieces(case.params, case.batch)
-    vector = case.part("parameters").flatten(case.params)
+    vector = case.part("passes.parameters").flatten(case.params)
     for work, expected in (
         (lambda: case.objective.loss(case.params, case.batch), counted["forward"]),
         (lambda: case.objective.gradient(case.params, case.batch), counted["forward"] + counted["backward"]),
         (lambda: [factors(term) for term in terms], counted["factors"]),
-        (lambda: case.part("hessian_free").gauss_newton(case.params, pieces, vector), counted["products"]),
+        (lambda: case.part("optimizers.hessian_free").gauss_newton(case.params, pieces, vector), counted["products"]),
     ):
         with FlopCounterMode(display=False) as counter:
             work()
@@ -96,7 +95,7 @@ def test_phases_add_up_to_the_step():
 @pytest.mark.parametrize("framework", implementations.installed())
 def test_a_profile_is_printed(framework, tmp_path):
     small_case = ["--network", "tanh_4", "--interior", "6", "--boundary", "4", "--seconds", "0"]
-    said = optbench(
+    said = cli(
         "profile", SINE.name, "kfac", *small_case, "--framework", framework, "--set", "damping=1e-3", cwd=tmp_path
     )
     for words in (
@@ -173,7 +172,7 @@ def test_scaling_keeps_the_proportions_and_names_its_optimizers():
 @needs_both
 def test_scaling_records_what_lacks_memory(tmp_path):
     asked = ["--width", "8", "--width", "400", "--optimizer", "engd_per_layer", "--memory", "1", "--steps", "2"]
-    said = optbench("scale", *asked, "--framework", "jax", "--results", tmp_path, cwd=tmp_path)
+    said = cli("scale", *asked, "--framework", "jax", "--results", tmp_path, cwd=tmp_path)
     (file,) = tmp_path.rglob("scale.csv")
     measured = pd.read_csv(file)
     assert measured["status"].tolist() == ["finished", "out-of-memory"]

@@ -5,19 +5,23 @@ from pathlib import Path
 
 import pytest
 
-import harness
-from harness import costs, index, published, reports
-from harness import verify as check
+import optbench
+from optbench.campaign import results_folder
+from optbench.measure import asv_report
+from optbench.report import index, report
+from optbench.verify import verify as check
 
 RESULTS = Path(__file__).parent.parent / "results"
-FOUND = [results for results in published.find(RESULTS) if index.OURS not in results.folder.relative_to(RESULTS).parts]
+FOUND = [
+    results for results in results_folder.find(RESULTS) if index.OURS not in results.folder.relative_to(RESULTS).parts
+]
 FOLDERS = sorted(file.parent for file in RESULTS.glob("*/*/report.html") if file.parts[-3] != index.OURS)
 
 
 @pytest.mark.parametrize("results", FOUND, ids=lambda results: results.folder.relative_to(RESULTS).as_posix())
 def test_nothing_is_wrong_with_what_is_published(results):
     """A campaign under way, which has no report yet, is there in part."""
-    if results.is_campaign and not (results.folder / reports.PAGE).exists():
+    if results.is_campaign and not (results.folder / report.PAGE).exists():
         pytest.skip("under way")
     assert [problem for finding in check.findings([results]) for problem in finding.problems] == []
 
@@ -27,14 +31,14 @@ def test_a_published_report_is_made_again_from_its_raw_records(folder, tmp_path)
     again = tmp_path / folder.parent.name / folder.name
     again.mkdir(parents=True)
     shutil.copytree(folder / "runs", again / "runs")
-    shutil.copy(folder / published.CAMPAIGN, again)
-    made = [path.relative_to(again) for path in reports.make(tmp_path) if path.name != "SHA256SUMS"]
+    shutil.copy(folder / results_folder.CAMPAIGN, again)
+    made = [path.relative_to(again) for path in report.make(tmp_path) if path.name != "SHA256SUMS"]
     assert made
     assert [name for name in made if (folder / name).read_bytes() != (again / name).read_bytes()] == []
 
 
 def test_asv_s_tables_and_figures_are_made_again_from_its_files(tmp_path):
-    costs.report(harness.load_asv(RESULTS / "asv"), tmp_path, lambda line: None)
+    asv_report.report(optbench.load_asv(RESULTS / "asv"), tmp_path, lambda line: None)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
     assert made
     assert [name for name in made if (RESULTS / "asv" / name).read_bytes() != (tmp_path / name).read_bytes()] == []

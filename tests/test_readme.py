@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import implementations
+from optbench import implementations
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -6,12 +6,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from fakes import Fake, request
+from optbench.problems.own import InvalidFile, Source, digest
+from optbench.problems.reference import Reference
 from scipy.interpolate import RegularGridInterpolator
 
-from harness import plots, progress, tables, tuned
-from harness.frames import from_records
-from problems.own import InvalidFile, Source, digest
-from problems.reference import Reference
+from optbench.records.frames import from_records
+from optbench.report import curves as plots
+from optbench.report import summary
+from optbench.schedule import progress
+from optbench.tuning import output
 
 
 def uneven(n):
@@ -140,14 +143,14 @@ def test_no_table_says_less_than_the_floor(runs):
     low, high, floor = runs
     frames = from_records([low])
     assert frames.runs["relative_l2"][0] < floor  # what was measured is kept
-    row = tables.summarise(frames).iloc[0]
+    row = summary.summarise(frames).iloc[0]
     assert (row["relative_l2"], row["best_relative_l2"]) == (floor, floor)
-    text = tables.render(tables.summarise(frames), "text")
+    text = summary.render(summary.summarise(frames), "text")
     assert f" ≤{floor:.2e}  ≤{floor:.2e} " in text
     assert f"The reference is accurate to {floor:.2e} in relative L2" in text
-    both = tables.summarise(from_records([low, high])).iloc[0]
+    both = summary.summarise(from_records([low, high])).iloc[0]
     assert both["relative_l2_q75"] == np.quantile([floor, high.history[-1].relative_l2], 0.75)
-    assert f"{both['relative_l2_q75']:.1e}]" in tables.render(tables.summarise(from_records([low, high])), "text")
+    assert f"{both['relative_l2_q75']:.1e}]" in summary.render(summary.summarise(from_records([low, high])), "text")
 
 
 def test_no_curve_goes_below_the_floor(runs, tmp_path, monkeypatch):
@@ -164,13 +167,13 @@ def test_no_curve_goes_below_the_floor(runs, tmp_path, monkeypatch):
 
 def test_without_a_reference_there_is_no_floor(runs, tmp_path, monkeypatch):
     low = runs[0].model_copy(update={"floor": 0.0})
-    text = tables.render(tables.summarise(from_records([low])), "text")
+    text = summary.render(summary.summarise(from_records([low])), "text")
     assert "≤" not in text
     assert "reference" not in text
 
 
 def test_neither_tuning_nor_the_line_of_a_run_says_less(runs):
     low, high, floor = runs
-    assert tuned.final_error(low) == floor
-    assert tuned.final_error(high) == high.history[-1].relative_l2
+    assert output.final_error(low) == floor
+    assert output.final_error(high) == high.history[-1].relative_l2
     assert f"relative L2 {floor:.1e} after" in progress.summary(low)

@@ -10,10 +10,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import selftest
-from harness import measured, regressions
-from harness.__main__ import app
-from harness.measured import Asked, Measured
-from harness.verdicts import TREES, Times, counted, parted, table, timed, unmeasured, unsteady
+from optbench.cli.app import app
+from optbench.measure import commit_process as measured
+from optbench.measure import regressions
+from optbench.measure.commit_process import Asked, Measured
+from optbench.measure.verdicts import TREES, Times, counted, parted, table, timed, unmeasured, unsteady
 
 ASKED = Asked("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
 
@@ -130,14 +131,14 @@ def test_the_worse_come_first():
     ]
 
 
-def test_a_tree_has_the_commits_code_and_this_clones_harness():
+def test_a_tree_has_the_commits_code_and_this_clones_optbench():
     with regressions.trees("HEAD", "HEAD") as folders:
         assert set(folders) == set(TREES)
         assert folders["again"] == folders["base"] != folders["head"]
         for folder in folders.values():
-            harness = (folder / "harness" / "measured.py").read_bytes()
-            assert harness == (regressions.CODE / "harness" / "measured.py").read_bytes()
-            assert (folder / "implementations" / "torch" / "kfac.py").is_file()
+            ours = (folder / "optbench" / "measure" / "commit_process.py").read_bytes()
+            assert ours == (regressions.CODE / "optbench" / "measure" / "commit_process.py").read_bytes()
+            assert (folder / "implementations" / "torch" / "optimizers" / "kfac.py").is_file()
     assert not folders["head"].exists()
 
 

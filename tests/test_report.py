@@ -16,10 +16,13 @@ from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from harness import campaign, captions, expansion, page, runner, store
-from harness.__main__ import app
-from harness.errors import CampaignError
-from harness.frames import from_records
+from optbench.campaign import campaign, expansion
+from optbench.campaign.errors import CampaignError
+from optbench.cli.app import app
+from optbench.records import store
+from optbench.records.frames import from_records
+from optbench.report import formats, page
+from optbench.schedule import runner
 
 FIGURES = ["cost_over_width_poisson_sine_2d", "error_over_seconds", "error_over_steps", "profiles",
            "solution_poisson_sine_2d_tanh_4", "solution_poisson_sine_2d_tanh_8", "step_cost"]  # fmt: skip
@@ -55,7 +58,7 @@ def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(folde
 
 def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
-    source = captions.source(records, folder)
+    source = formats.source(records, folder)
     assert re.fullmatch(r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit .+, raw data .+\.", source.text)
     assert source.text.count(source.digest[:16]) == 1
     for file in (folder / "tables").iterdir():
@@ -66,9 +69,9 @@ def test_every_table_says_what_it_was_made_from(folder):
 def test_the_digest_is_of_the_raw_records(folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
     records = [record for _, record in store.records(folder)]
-    assert captions.source(records, tmp_path).digest == captions.source(records, folder).digest
+    assert formats.source(records, tmp_path).digest == formats.source(records, folder).digest
     next((tmp_path / "runs").iterdir()).write_text("{}")
-    assert captions.source(records, tmp_path).digest != captions.source(records, folder).digest
+    assert formats.source(records, tmp_path).digest != formats.source(records, folder).digest
 
 
 def test_numbers_are_those_of_the_records(folder):
@@ -111,7 +114,7 @@ WIDE = {
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it")
 def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
     tables = [file.read_text() for file in sorted((folder / "tables").glob("*.tex"))]
-    tables += [captions.latex(pd.DataFrame([row] * 60), "A caption.", name) for name, row in WIDE.items()]
+    tables += [formats.latex(pd.DataFrame([row] * 60), "A caption.", name) for name, row in WIDE.items()]
     body = "".join(rf"{table}\clearpage" for table in tables)
     preamble = r"\documentclass{article}\usepackage{booktabs,longtable}\usepackage[landscape,margin=1cm]{geometry}"
     (tmp_path / "all.tex").write_text(rf"{preamble}\begin{{document}}{body}\end{{document}}")
@@ -300,5 +303,5 @@ def test_the_citation_can_be_copied(shown, folder):
     shown.wait_for_selector("#copied:has-text('copied')")  # the clipboard answers later
     told = shown.input_value("#cite textarea")
     records = [record for _, record in store.records(folder)]
-    assert captions.source(records, folder).text in told
+    assert formats.source(records, folder).text in told
     assert "@misc{pinn_optbench_c_" in told

@@ -7,11 +7,12 @@ import pytest
 from fakes import Fake, request
 from small import OPTIMIZERS
 
-import implementations
-from harness import checkpoint, train
-from harness.checkpoint import Checkpoint
-from harness.record import Points
-from harness.training import Stopped, Terms
+from optbench import implementations
+from optbench.records.record import Points
+from optbench.training import checkpoint
+from optbench.training import run as train
+from optbench.training.checkpoint import Checkpoint
+from optbench.training.loop import Stopped, Terms
 
 
 class StopAfter:

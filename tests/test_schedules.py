@@ -9,10 +9,9 @@ from small import frameworks, relative, small
 from test_devices import needs
 from test_resume import StopAfter, bits
 
-import implementations
-import problems
-from harness import train
-from harness.training import Stopped, Terms
+from optbench import implementations, problems
+from optbench.training import run as train
+from optbench.training.loop import Stopped, Terms
 
 HEAT = problems.get("heat_sine_1d")
 END, STEPS, RISE = 0.05, 10, 4  # a schedule of ten steps, the warm-up's four included
@@ -22,7 +21,7 @@ SHAPES = ["constant", "cosine", "exponential"]
 def rates(framework, shape, warm_up=0.0, steps=STEPS):
     """The learning rate of each step, three beyond the end, as the optimizers ask for it."""
     loaded = implementations.load(framework)
-    schedule = import_module(f"{loaded.backend.__package__}.schedule")
+    schedule = import_module(f"{loaded.backend.__package__}.solvers.schedule")
     made = loaded.OPTIMIZERS["sgd"](
         learning_rate=0.3, schedule=shape, schedule_steps=STEPS, schedule_end=END, warm_up=warm_up
     )

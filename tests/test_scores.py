@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import citable, score_figures, scores
-from harness.frames import Frames
+from optbench.records.frames import Frames
+from optbench.report import figures, statistics, tables
 
 CASES, SOLVERS, SEEDS = ("one", "two"), (("kfac", "torch"), ("kfac", "jax"), ("sgd", "jax")), range(3)
 
@@ -47,8 +47,8 @@ random_logs = st.integers(0, 10**6).map(lambda seed: logs(np.random.default_rng(
 @settings(max_examples=15, deadline=None)
 @given(random_logs)
 def test_reached_is_what_loops_find(frames):
-    rows = scores.reached(frames)
-    assert len(rows) == len(frames.runs) * len(scores.TARGETS)
+    rows = statistics.reached(frames)
+    assert len(rows) == len(frames.runs) * len(statistics.TARGETS)
     for target, group in rows.groupby("target"):
         slow = slow_reached(frames, target)
         for row in group.to_dict("records"):
@@ -60,17 +60,19 @@ def test_reached_is_what_loops_find(frames):
 @given(random_logs, st.randoms())
 def test_the_order_of_rows_does_not_matter(frames, random):
     shuffled = Frames(*(frame.sample(frac=1, random_state=random.randrange(10**6)) for frame in frames))
-    pd.testing.assert_frame_equal(scores.reached(shuffled), scores.reached(frames))
-    table, other = (scores.by_task(scores.reached(each), "seconds") for each in (frames, shuffled))
+    pd.testing.assert_frame_equal(statistics.reached(shuffled), statistics.reached(frames))
+    table, other = (statistics.by_task(statistics.reached(each), "seconds") for each in (frames, shuffled))
     if table.size:
-        pd.testing.assert_frame_equal(scores.ranking(table, scores.medians), scores.ranking(other, scores.medians))
+        pd.testing.assert_frame_equal(
+            statistics.ranking(table, statistics.medians), statistics.ranking(other, statistics.medians)
+        )
 
 
 @settings(max_examples=10, deadline=None)
 @given(random_logs, st.sampled_from([0.25, 2.0, 1024.0]))
 def test_scaling_all_times_scales_the_result(frames, scale):
     slower = Frames(frames.runs, frames.history.assign(seconds=scale * frames.history["seconds"]))
-    one, other = (scores.times(scores.reached(each)) for each in (frames, slower))
+    one, other = (statistics.times(statistics.reached(each)) for each in (frames, slower))
     for column in ("seconds_q25", "seconds", "seconds_q75"):
         np.testing.assert_array_equal(other[column], scale * one[column])
     np.testing.assert_array_equal(other["steps"], one["steps"])
@@ -79,9 +81,9 @@ def test_scaling_all_times_scales_the_result(frames, scale):
 def test_not_a_number_reaches_nothing():
     frames = logs(np.random.default_rng(0))
     nothing = Frames(frames.runs, frames.history.assign(relative_l2=np.nan))
-    rows = scores.reached(nothing)
+    rows = statistics.reached(nothing)
     assert rows[["steps", "seconds", "total_seconds"]].isna().all(axis=None)
-    assert (scores.times(rows)["reached"] == 0).all()
+    assert (statistics.times(rows)["reached"] == 0).all()
 
 
 @given(st.lists(st.one_of(st.floats(0.1, 100), st.just(math.nan)), min_size=1, max_size=9), st.floats(100, 1000))
@@ -89,7 +91,7 @@ def test_not_a_number_reaches_nothing():
 def test_quartiles_are_values_and_a_slower_run_never_improves_them(values, slower):
     never = any(map(math.isnan, values))  # slower than one that never arrives is none
     before, after = (
-        as_times(scores.quartiles(np.array(each))) for each in (values, [*values, math.nan if never else slower])
+        as_times(statistics.quartiles(np.array(each))) for each in (values, [*values, math.nan if never else slower])
     )
     last = sorted(as_times(values))
     assert before == [last[math.ceil(share * len(last)) - 1] for share in (0.25, 0.5, 0.75)]
@@ -103,21 +105,23 @@ def as_times(values):
 def test_who_never_reached_a_target_stays_in_the_table():
     frames = logs(np.random.default_rng(1))
     never = frames.history["identity"].isin(frames.runs.query("label == 'sgd'")["identity"])
-    rows = scores.reached(Frames(frames.runs, frames.history[~never]))
-    table = scores.by_task(rows[rows["target"] == 0.1], "seconds")
+    rows = statistics.reached(Frames(frames.runs, frames.history[~never]))
+    table = statistics.by_task(rows[rows["target"] == 0.1], "seconds")
     assert list(table.columns) == sorted(SOLVERS)
     assert len(table) == len(CASES) * len(SEEDS)
     assert (table["sgd", "jax"] == INF).all()
 
 
 def test_what_is_reached_at_once_is_fastest():
-    assert scores.ratios(np.array([[0.0, 0.0, 1.0]])).tolist() == [[1, 1, INF]]
+    assert statistics.ratios(np.array([[0.0, 0.0, 1.0]])).tolist() == [[1, 1, INF]]
 
 
 def tasks(values, solvers=("a", "b", "c"), seeds=2):
     index = [("c", "m", f"case {number // seeds}", number % seeds) for number in range(len(values))]
-    columns = pd.MultiIndex.from_tuples([(name, "jax") for name in solvers], names=scores.SOLVER)
-    return pd.DataFrame(values, pd.MultiIndex.from_tuples(index, names=[*scores.CASE, "seed"]), columns, dtype=float)
+    columns = pd.MultiIndex.from_tuples([(name, "jax") for name in solvers], names=statistics.SOLVER)
+    return pd.DataFrame(
+        values, pd.MultiIndex.from_tuples(index, names=[*statistics.CASE, "seed"]), columns, dtype=float
+    )
 
 
 INF = math.inf
@@ -125,7 +129,9 @@ MADE_UP = tasks([[1, 2, INF], [4, 2, INF], [1, 5, INF], [INF, INF, INF]])
 
 
 def test_a_profile_counts_every_task():
-    found = scores.profile(MADE_UP).groupby("label")[["ratio", "share"]].apply(lambda rows: rows.to_numpy().tolist())
+    found = (
+        statistics.profile(MADE_UP).groupby("label")[["ratio", "share"]].apply(lambda rows: rows.to_numpy().tolist())
+    )
     assert found.to_dict() == {"a": [[1, 0.5], [2, 0.75]], "b": [[1, 0.25], [2, 0.5], [5, 0.75]]}
 
 
@@ -134,17 +140,17 @@ def test_a_profile_counts_every_task():
 def test_an_area_is_that_under_the_profile(seed):
     random = np.random.default_rng(seed)
     table = tasks(np.where(random.uniform(size=(6, 3)) < 0.2, INF, 10 ** random.uniform(-1, 1.5, (6, 3))))
-    grid = np.linspace(0, np.log(scores.FAR), 20001)
+    grid = np.linspace(0, np.log(statistics.FAR), 20001)
     fastest = table.min(axis=1).to_numpy()[:, None]
     shares = [((table.to_numpy()[:, [i]] <= fastest * np.exp(grid)) & (fastest < INF)).mean(0) for i in range(3)]
-    slow = [np.trapezoid(share, grid) / np.log(scores.FAR) for share in shares]
-    np.testing.assert_allclose(scores.areas(table.to_numpy()), slow, atol=1e-4)
+    slow = [np.trapezoid(share, grid) / np.log(statistics.FAR) for share in shares]
+    np.testing.assert_allclose(statistics.areas(table.to_numpy()), slow, atol=1e-4)
 
 
 def test_a_faster_solver_alone_changes_others_order():
     table = tasks([[1, 4, INF], [1, 4, INF], [30, 4, 1], [30, 4, 1]])
-    assert [name for name, _ in scores.order(table)] == ["a", "c", "b"]
-    found = scores.left_out(table)
+    assert [name for name, _ in statistics.order(table)] == ["a", "c", "b"]
+    found = statistics.left_out(table)
     assert dict(zip(found["label"], found["swapped"], strict=True)) == {"a": 1, "b": 0, "c": 1}
 
 
@@ -152,30 +158,33 @@ def test_an_optimizer_is_left_out_with_its_twin():
     """Else the twin of the fastest would be the fastest, and no order would depend on it."""
     table = tasks([[1, 1, 4, INF], [1, 1, 4, INF], [30, 30, 4, 1], [30, 30, 4, 1]], solvers=("a", "a", "b", "c"))
     table.columns = pd.MultiIndex.from_tuples(
-        [("a", "torch"), ("a", "jax"), ("b", "jax"), ("c", "jax")], names=scores.SOLVER
+        [("a", "torch"), ("a", "jax"), ("b", "jax"), ("c", "jax")], names=statistics.SOLVER
     )
-    assert scores.left_out(table).set_index("label")["swapped"].to_dict() == {"a": 1, "b": 0, "c": 2}
+    assert statistics.left_out(table).set_index("label")["swapped"].to_dict() == {"a": 1, "b": 0, "c": 2}
 
 
 def test_being_first_has_a_probability():
     # in the only case, a has the smaller median unless seed 2 is drawn twice or more of three: (1/3)³ + 3 (1/3)² (2/3)
     table = tasks([[1, 2], [1, 2], [3, 2]], solvers=("a", "b"), seeds=3)
-    found = scores.ranking(table, scores.medians)
+    found = statistics.ranking(table, statistics.medians)
     assert list(found["label"]) == ["a", "b"]
     assert found["first"].sum() == pytest.approx(1)
     assert found.loc[0, "first"] == pytest.approx(20 / 27, abs=0.04)
     assert found.loc[0, ["value", "low", "high"]].tolist() == [1, 1, 3]
-    pd.testing.assert_frame_equal(found, scores.ranking(table, scores.medians))  # the same draws
+    pd.testing.assert_frame_equal(found, statistics.ranking(table, statistics.medians))  # the same draws
 
 
 def test_cases_are_drawn_apart():
     # a case with two equal seeds stays as it is, whatever is drawn of it
     table = tasks([[1, 2], [1, 2], [8, 4], [8, 4]], solvers=("a", "b"))
-    assert len(np.unique(scores.bootstrap(table, lambda values: values.mean(axis=0)), axis=0)) == 1
+    assert len(np.unique(statistics.bootstrap(table, lambda values: values.mean(axis=0)), axis=0)) == 1
 
 
 def test_nobody_is_first_where_nothing_was_reached():
-    assert scores.ranking(tasks([[INF, INF]] * 2, solvers=("a", "b")), scores.medians)["first"].tolist() == [0, 0]
+    assert statistics.ranking(tasks([[INF, INF]] * 2, solvers=("a", "b")), statistics.medians)["first"].tolist() == [
+        0,
+        0,
+    ]
 
 
 def test_frameworks_are_compared_on_equal_seeds():
@@ -185,12 +194,12 @@ def test_frameworks_are_compared_on_equal_seeds():
     rows = pd.DataFrame(
         [case | {"framework": name, "seed": seed, "value": value} for (name, seed), value in values.items()]
     )
-    (found,) = scores.paired(rows, "value").to_dict("records")
+    (found,) = statistics.paired(rows, "value").to_dict("records")
     assert found["pairs"] == 2
     assert found["ratio"] == pytest.approx(8**0.5)
     assert math.isnan(found["low"])  # two pairs have no interval
     assert math.isnan(found["high"])
-    assert scores.paired(rows[rows["framework"] == "torch"], "value").empty
+    assert statistics.paired(rows[rows["framework"] == "torch"], "value").empty
 
 
 @settings(max_examples=20, deadline=None)
@@ -202,14 +211,14 @@ def test_pairs_are_what_loops_find(seed, seeds):
     case = {"campaign": "c", "machine": "m", "case": "one"}
     keys = ("label", "framework", "seed")
     rows = pd.DataFrame([case | dict(zip(keys, key, strict=True)) | {"value": value} for key, value in values.items()])
-    found = {row["label"]: row for row in scores.paired(rows, "value").to_dict("records")}
+    found = {row["label"]: row for row in statistics.paired(rows, "value").to_dict("records")}
     for label in ("kfac", "sgd"):
         pairs = [(values[label, "torch", each], values[label, "jax", each]) for each in range(seeds)]
         ratios = sorted(one / other for one, other in pairs if not math.isnan(one + other))
         assert found[label]["pairs"] == len(ratios)
         middle = ratios[(len(ratios) - 1) // 2] * ratios[len(ratios) // 2]
         assert found[label]["ratio"] == pytest.approx(middle**0.5)
-        if len(ratios) >= scores.LEAST_PAIRS:
+        if len(ratios) >= statistics.LEAST_PAIRS:
             assert ratios[0] * (1 - 1e-9) <= found[label]["low"] <= found[label]["ratio"] * (1 + 1e-9)
             assert found[label]["ratio"] * (1 - 1e-9) <= found[label]["high"] <= ratios[-1] * (1 + 1e-9)
 
@@ -220,13 +229,13 @@ def test_medians_and_who_is_first_are_what_loops_find(seed):
     random = np.random.default_rng(seed)
     values = np.where(random.uniform(size=(7, 3)) < 0.3, INF, random.integers(1, 4, size=(7, 3)).astype(float))
     expected = [sorted(column)[math.ceil(len(column) / 2) - 1] for column in values.T.tolist()]
-    assert scores.medians(values).tolist() == expected
+    assert statistics.medians(values).tolist() == expected
     shares = [0.0] * 3
     for row in values.tolist():
         among = [number for number, value in enumerate(row) if value == min(row) < INF]
         for number in among:
             shares[number] += 1 / len(among) / len(values)
-    assert scores.first(values).tolist() == pytest.approx(shares)
+    assert statistics.first(values).tolist() == pytest.approx(shares)
 
 
 def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
@@ -237,7 +246,7 @@ def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
             for seed, status in enumerate(("finished", "finished", "diverged"))]  # fmt: skip
     rows = [{"identity": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
             for seed in range(3) for step, x in enumerate(seconds) if seed < 2 or x <= 2]  # fmt: skip
-    found = score_figures.bands(Frames(pd.DataFrame(runs), pd.DataFrame(rows)), "seconds")
+    found = figures.bands(Frames(pd.DataFrame(runs), pd.DataFrame(rows)), "seconds")
     assert (found["seconds"].iloc[0], found["seconds"].iloc[-1]) == (1, 8)
     before, after = found[found["seconds"] <= 2], found[found["seconds"] > 2]
     assert before["q75"].notna().all()
@@ -248,7 +257,7 @@ def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
 def test_who_never_reaches_a_target_is_in_the_figure_of_profiles():
     frames = logs(np.random.default_rng(1))
     never = frames.history["identity"].isin(frames.runs.query("label == 'sgd'")["identity"])
-    found = score_figures.profile(scores.reached(Frames(frames.runs, frames.history[~never])))
+    found = figures.profile(statistics.reached(Frames(frames.runs, frames.history[~never])))
     assert found.loc[found["optimizer"] == "sgd", "share"].tolist() == [0, 0]
 
 
@@ -256,9 +265,9 @@ def test_no_profile_is_over_cases_that_a_solver_did_not_run():
     frames = logs(np.random.default_rng(1), cases=("one", "two", "three"))
     runs = frames.runs
     absent = (runs["case"] == "two") & (runs["label"] == "sgd")
-    groups = scores.comparable(scores.reached(frames._replace(runs=runs[~absent])))
+    groups = statistics.comparable(statistics.reached(frames._replace(runs=runs[~absent])))
     assert sorted(sorted(set(group["case"])) for group in groups) == [["one", "three"], ["two"]]
-    assert sum(map(len, groups)) == len(runs[~absent]) * len(scores.TARGETS)
-    table = citable.rankings(scores.reached(frames._replace(runs=runs[~absent]))).data
+    assert sum(map(len, groups)) == len(runs[~absent]) * len(statistics.TARGETS)
+    table = tables.rankings(statistics.reached(frames._replace(runs=runs[~absent]))).data
     assert set(table["cases"]) <= {"one; three", "two"}
     assert set(table.loc[table["cases"] == "two", "label"]) == {"kfac"}

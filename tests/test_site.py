@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from browsers import BROWSER, needs_browser
 
-from harness import asv_site
+from optbench.measure import asv_site
 
 ROOT = Path(__file__).parent.parent
 pytestmark = needs_browser

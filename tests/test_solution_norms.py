@@ -8,7 +8,7 @@ import pytest
 from cases import every_problem
 from made_up import coupled_2d
 
-import problems
+from optbench import problems
 
 NORMS = json.loads((Path(__file__).parent / "data" / "solution_l2_norms.json").read_text())
 

@@ -10,10 +10,9 @@ from small import arrays, frameworks, relative, small, vector
 from test_devices import needs
 from test_oracle import GOLDEN, numbers
 
-import implementations
-import problems
-from harness import train
-from harness.foresee import foresee
+from optbench import implementations, problems
+from optbench.training import run
+from optbench.training.memory import foresee
 
 HEAT = problems.get("heat_sum_2d")
 
@@ -106,7 +105,7 @@ def test_without_momentum_it_is_engd(framework):
 @needs["torch"]
 def test_a_run_draws_its_points_anew_in_every_step():
     fields = {"learning_rate": 0.05, "momentum": 0.9, "damping": 1e-2, "norm_constraint": None}
-    record = train.perform(request(optimizer="spring", hyperparameters=fields, steps=3, resample_every=1))
+    record = run.perform(request(optimizer="spring", hyperparameters=fields, steps=3, resample_every=1))
     problem = problems.get("poisson_sine_2d")
     start = problems.networks.initial_parameters("tanh_4", problem.dim, problem.outputs, 3)
     batches = [problems.seeds.batch(problem, 3, index, 9, 6) for index in range(3)]

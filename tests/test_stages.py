@@ -12,14 +12,18 @@ from test_campaigns import GOOD, read
 from test_resume import StopAfter, bits
 from test_verify import complaints, on_cpu, put, seal
 
-import implementations
-import problems
-from harness import campaign, checkpoint, expansion, plausible, presets, rerun, single, sources, store, tables, train
-from harness.campaign import parse
-from harness.errors import CampaignError
-from harness.frames import from_records
-from harness.record import Stage
-from harness.training import Stopped, Terms
+from optbench import implementations, problems
+from optbench.campaign import campaign, expansion, presets, single, sources
+from optbench.campaign.campaign import parse
+from optbench.campaign.errors import CampaignError
+from optbench.records import store
+from optbench.records.frames import from_records
+from optbench.records.record import Stage
+from optbench.report import summary as tables
+from optbench.training import checkpoint
+from optbench.training import run as train
+from optbench.training.loop import Stopped, Terms
+from optbench.verify import record_rules, rerun
 
 LIST = '[{ name = "adam", learning_rate = 1e-2, share = 0.33 }, { name = "lbfgs_wolfe", history_size = 50 }]'
 
@@ -116,7 +120,7 @@ def test_a_preset_from_the_command_line():
 
 def test_what_is_measured_by_the_step_leaves_sequences_out():
     from benchmarks import common
-    from harness import regressions, scale
+    from optbench.measure import regressions, scale
 
     every = set(implementations.load(implementations.installed()[0]).OPTIMIZERS)
     assert set(common.OPTIMIZERS) == set(regressions.settings()) == every
@@ -278,13 +282,13 @@ def test_a_table_tells_stages_and_their_versions_apart():
 
 def test_a_stage_that_overran_its_share_is_found():
     record = Fake().perform(stages(0.3))
-    assert [*plausible.budget(record), *plausible.history(record)] == []
+    assert [*record_rules.budget(record), *record_rules.history(record)] == []
     rows = [row.model_copy(update={"stage": 1}) if row.step == 4 else row for row in record.history]
     wrong = record.model_copy(update={"history": tuple(rows)})
-    assert list(plausible.budget(wrong)) == ["stage 1 went on after step 3, when its share was spent"]
+    assert list(record_rules.budget(wrong)) == ["stage 1 went on after step 3, when its share was spent"]
     rows = [row.model_copy(update={"stage": 3}) if row.step == 4 else row for row in record.history]
     wrong = record.model_copy(update={"history": tuple(rows)})
-    assert "the history goes back to an earlier stage" in list(plausible.history(wrong))
+    assert "the history goes back to an earlier stage" in list(record_rules.history(wrong))
 
 
 CAMPAIGN = """

@@ -6,7 +6,7 @@ import pytest
 from made_up import coupled_2d
 from small import frameworks, relative, small
 
-import problems
+from optbench import problems
 
 PROBLEMS = [problems.get("heat_sum_2d"), problems.get("log_fokker_planck_1d"), coupled_2d]
 STEPS = 3

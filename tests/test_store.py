@@ -6,8 +6,8 @@ import math
 import pytest
 from fakes import Fake, request
 
-import harness
-from harness import store
+import optbench
+from optbench.records import store
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_record_that_is_not_whole_is_named(edit, record, tmp_path):
     assert EDITS[edit](text) != text
     file.write_text(EDITS[edit](text))
     with pytest.raises(store.InvalidRecord, match=file.name) as caught:
-        harness.load(tmp_path)
+        optbench.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -80,14 +80,14 @@ def test_a_left_over_temporary_file_is_no_record(record, tmp_path):
 
 def test_no_records_are_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no records in"):
-        harness.load(tmp_path)
+        optbench.load(tmp_path)
 
 
 def test_frames_have_a_row_a_run_and_a_row_a_recorded_step(record, tmp_path):
     other = Fake().perform(request(seed=4, steps=3))
     for each in (record, other):
         store.write(store.path(tmp_path, each.request), each)
-    runs, history = harness.load(tmp_path)
+    runs, history = optbench.load(tmp_path)
     assert len(runs) == 2
     assert history.groupby("identity").size().to_dict() == {record.identity: 11, other.identity: 4}
     row = runs.set_index("identity").loc[record.identity]

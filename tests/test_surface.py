@@ -2,13 +2,12 @@
 
 import numpy as np
 from fakes import Fake, request
+from optbench.problems import networks
 from small import frameworks
 
-import implementations
-import problems
-from harness import surface
-from harness.train import perform
-from problems import networks
+from optbench import implementations, problems
+from optbench.training import surface
+from optbench.training.run import perform
 
 SINE = problems.get("poisson_sine_2d")
 

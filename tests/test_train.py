@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from fakes import COMPILE, EVALUATE, STEP, Fake, request
+from optbench.implementations.failures import FactorisationFailed
 
-import problems
-from harness import train
-from harness.outcome import classify
-from harness.training import next_row
-from implementations.failures import FactorisationFailed
+from optbench import problems
+from optbench.training import run
+from optbench.training.loop import next_row
+from optbench.training.status import classify
 
 
 def test_the_clock_counts_steps_alone_also_when_the_device_defers_them():
@@ -103,12 +103,12 @@ def test_counters_of_the_state_are_kept():
 
 
 def test_a_missing_framework_is_a_failed_run():
-    from implementations import FrameworkMissing
+    from optbench.implementations import FrameworkMissing
 
     def load(name):
         raise FrameworkMissing(name)
 
-    record = train.perform(request(), load=load)
+    record = run.perform(request(), load=load)
     assert record.status == "failed"
     assert "torch is not installed: pip install" in record.error
 

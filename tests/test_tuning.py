@@ -20,15 +20,18 @@ import pytest
 from rich.console import Console
 from small import needs_both
 
-import implementations
-from harness import __main__ as command_line
-from harness import campaign, expansion, provenance, published, spaces, store, trials
-from harness.errors import CampaignError
-from harness.record import Record, Row
-from harness.rules import RULES
-from harness.studies import FIRST_SEED, Protocol, studies
+from optbench import implementations
+from optbench.campaign import campaign, expansion, results_folder
+from optbench.campaign.errors import CampaignError
+from optbench.cli import app as command_line
+from optbench.records import provenance, store
+from optbench.records.record import Record, Row
+from optbench.tuning import space as spaces
+from optbench.tuning.study import FIRST_SEED, Protocol, studies
+from optbench.verify import tuning_rules as trials
+from optbench.verify.folder_rules import RULES
 
-tuning = pytest.importorskip("harness.tuning", exc_type=CampaignError)
+tuning = pytest.importorskip("optbench.tuning.search", exc_type=CampaignError)
 tomli_w = pytest.importorskip("tomli_w")
 optuna = tuning.optuna
 
@@ -287,14 +290,14 @@ def test_with_several_frameworks_the_best_of_both_wins(tmp_path):
 @contextmanager
 def without(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "harness.tuning")
+    monkeypatch.delitem(sys.modules, "optbench.tuning.search")
     yield
     monkeypatch.undo()
 
 
 def test_a_missing_optuna_is_one_line(monkeypatch):
     with without(monkeypatch, "optuna"), pytest.raises(CampaignError) as caught:
-        importlib.import_module("harness.tuning")
+        importlib.import_module("optbench.tuning.search")
     assert str(caught.value) == "tune: optuna is not installed: pip install -e '.[tune]' in the clone brings it"
 
 
@@ -333,7 +336,7 @@ def test_many_open_a_new_database_at_once(tmp_path):
 
 def found_in(folder):
     """What `optbench verify` has to say of a tuning folder in particular."""
-    results = published.load(folder)
+    results = results_folder.load(folder)
     return [*trials.complete(results), *trials.as_recorded(results)]
 
 
@@ -345,7 +348,7 @@ def copy(done, tmp_path):
 def test_nothing_is_wrong_with_what_tuning_left(copy):
     assert found_in(copy) == []
     for rule in ("checksums", "campaign", "tables"):
-        assert list(RULES[rule].problems(published.load(copy))) == []
+        assert list(RULES[rule].problems(results_folder.load(copy))) == []
 
 
 def test_a_trial_that_was_taken_out_is_found(copy):

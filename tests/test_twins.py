@@ -6,8 +6,8 @@ import pytest
 from made_up import coupled_2d
 from small import OPTIMIZERS, needs_both
 
-import problems
-from harness import parity
+from optbench import problems
+from optbench.measure import parity
 
 pytestmark = needs_both
 QUICK = ("poisson_sine_2d", "log_fokker_planck_1d")
@@ -121,7 +121,7 @@ def test_a_wrong_twin_is_noticed(mutant):
 
 
 def test_a_boundary_factor_with_the_wrong_count_is_noticed(monkeypatch):
-    from implementations.torch import kfac
+    from optbench.implementations.torch.optimizers import kfac
 
     right = kfac.kronecker_factors
 

@@ -7,17 +7,23 @@ import sys
 
 import pytest
 from fakes import Fake
+from optbench.problems import networks
 from typer.testing import CliRunner
 
-import implementations
-from harness import campaign, checksums, executors, expansion, flops, published, reports, rerun, store, tables
-from harness import verify as check
-from harness.__main__ import app
-from harness.conditions import SIZE, Conditions
-from harness.frames import from_records
-from harness.limits import Limits
-from harness.rules import RULES
-from problems import networks
+from optbench import implementations
+from optbench.campaign import campaign, expansion, results_folder
+from optbench.cli.app import app
+from optbench.measure import flops
+from optbench.records import checksums, store
+from optbench.records.conditions import SIZE, Conditions
+from optbench.records.frames import from_records
+from optbench.report import report
+from optbench.report import summary as tables
+from optbench.schedule import workers
+from optbench.training.limits import Limits
+from optbench.verify import rerun
+from optbench.verify import verify as check
+from optbench.verify.folder_rules import RULES
 
 CAMPAIGN = """
 version = "1.0"
@@ -77,17 +83,17 @@ def seal(folder, records):
 
 def complaints(folder):
     """The problems by rule."""
-    found = check.findings(published.find(folder.parent))
+    found = check.findings(results_folder.find(folder.parent))
     return {finding.rule: finding.problems for finding in found if finding.problems}
 
 
 def test_there_is_nothing_to_say_about_good_results(folder):
     assert complaints(folder) == {}
-    assert [finding.rule for finding in check.findings(published.find(folder))] == list(RULES)
+    assert [finding.rule for finding in check.findings(results_folder.find(folder))] == list(RULES)
 
 
 def test_the_commits_behind_a_table_are_named(folder, made):
-    remarks = {finding.rule: str(finding) for finding in check.findings(published.find(folder))}
+    remarks = {finding.rule: str(finding) for finding in check.findings(results_folder.find(folder))}
     assert (made[0].provenance.commit or "unknown") in remarks["versions"]
     assert remarks["schema"].split() == ["schema", "ok", "(4", "records)"]
 
@@ -216,9 +222,9 @@ def test_what_is_wrong_is_found(name, folder, made):
 
 def reseal(folder):
     """Make tables and checksums of what is there, as somebody would who hides an edit."""
-    (results,) = published.find(folder)
-    order = {published.question(request): number for number, request in enumerate(results.asked)}
-    found = {published.question(record.request): record for record in results.records.values()}
+    (results,) = results_folder.find(folder)
+    order = {results_folder.question(request): number for number, request in enumerate(results.asked)}
+    found = {results_folder.question(record.request): record for record in results.records.values()}
     seal(folder, [found[question] for question in order if question in found] or list(found.values()))
 
 
@@ -258,7 +264,7 @@ def test_an_edited_table_is_found(suffix, folder):
 
 @pytest.mark.parametrize("name", ["tables/errors.md", "tables/headline.csv", "tables/frameworks.tex", "report.html"])
 def test_an_edited_product_of_the_report_is_found(name, folder):
-    list(reports.make(folder))
+    list(report.make(folder))
     assert complaints(folder) == {}
     product = folder / name
     product.write_text(product.read_text().replace(" ", "  ", 1))
@@ -333,7 +339,7 @@ def test_a_run_that_ended_early_is_no_problem(made):
 
 
 def check_record(rule, record):
-    results = published.Results(None, {"file": record}, (), (), None)
+    results = results_folder.Results(None, {"file": record}, (), (), None)
     return RULES[rule].problems(results)
 
 
@@ -367,7 +373,7 @@ def test_the_physical_bound_is_four_times_the_calibration(share, found, dtype, t
 def test_where_the_bound_does_not_apply_it_is_said(fields, folder, made):
     record = on_cpu(made[0], **fields)
     put(folder, record.model_copy(update={"clock": record.clock | {"train": 0.0}}))
-    speed = next(finding for finding in check.findings(published.find(folder)) if finding.rule == "speed")
+    speed = next(finding for finding in check.findings(results_folder.find(folder)) if finding.rule == "speed")
     assert speed.problems == []
     assert "not applied to 1 of 4 records: on a GPU or without a calibration" in speed.remark
 
@@ -438,7 +444,7 @@ def real(tmp_path):
     folder.mkdir(parents=True)
     (folder / "campaign.toml").write_text(text)
     (request,) = expansion.requests(campaign.read(folder / "campaign.toml"), "real", "campaign.toml")
-    with executors.workers(Limits()) as crew:
+    with workers.workers(Limits()) as crew:
         record = crew.run(request, lambda share, row: None)
     put(folder, record)
     seal(folder, [record])
@@ -466,7 +472,7 @@ def test_the_command_says_ok_repeats_a_run_and_says_what_is_wrong(real):
 
 
 def test_a_folder_without_results_is_a_user_s_mistake(tmp_path):
-    command = [sys.executable, "-m", "harness", "verify", "nowhere"]
+    command = [sys.executable, "-m", "optbench", "verify", "nowhere"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert said.returncode == 2
     assert said.stderr == "optbench: no results in nowhere: <campaign>/<machine>/runs is what is looked for\n"

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optbench.problems import networks, seeds
+from optbench.problems.problem import Jet
 
-import implementations
-import problems
-from harness import parity
-from problems import networks, seeds
-from problems.problem import Jet
+from optbench import implementations, problems
+from optbench.measure import parity
 
 FILE = Path(__file__).parent / "data" / "versions.json"
 FRAMEWORK = implementations.installed()[0]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optbench.implementations import FRAMEWORKS
 
-from harness.timed import Timed
-from implementations import FRAMEWORKS
+from optbench.measure.timed import Timed
 
 ANY = "any"  # the optimizer of what every optimizer does
 # "torch-compiled" compiles the objective's own passes: of these, what the line search calls
@@ -63,7 +63,7 @@ def part(timed: Timed, file: str) -> ModuleType:
 
 def forward_laplacian(timed: Timed) -> Callable[[], Any]:
     """tr(A ∇²u) [n, m] at all interior points by the forward Laplacian."""
-    evaluate = part(timed, "objective").evaluate
+    evaluate = part(timed, "passes.objective").evaluate
 
     def laplacian(params, batch):
         interior = timed.objective.equation(timed.problem.interior, params[0])
@@ -93,7 +93,7 @@ def nested_laplacian(timed: Timed) -> Callable[[], Any]:
 
 def factors(timed: Timed) -> Callable[[], Any]:
     """KFAC's Kronecker factors of both terms, from the layers' inputs and cotangents at all points at once."""
-    kronecker_factors = part(timed, "linearization").kronecker_factors
+    kronecker_factors = part(timed, "passes.linearization").kronecker_factors
 
     def both(params, batch, terms):
         return [kronecker_factors(term, timed.optimizer.approximation, timed.optimizer.curvature) for term in terms]
@@ -103,7 +103,7 @@ def factors(timed: Timed) -> Callable[[], Any]:
 
 def line_search(timed: Timed) -> Callable[[], Any]:
     """The search of KFAC's step: from the same last choice along the same directions."""
-    follow = part(timed, "line_search").follow
+    follow = part(timed, "solvers.line_search").follow
     _, after, losses = timed.step(timed.params, timed.state, timed.batch)  # its momentum holds the directions
 
     def search(params, batch, directions, losses, last):
@@ -114,7 +114,7 @@ def line_search(timed: Timed) -> Callable[[], Any]:
 
 def kronecker_solve(timed: Timed) -> Callable[[], Any]:
     """KFAC's inverses of the damped factors of every layer, and its directions by them."""
-    invert = part(timed, "kfac").invert
+    invert = part(timed, "optimizers.kfac").invert
 
     def solve(params, batch, factors, slopes):
         inverses = invert(timed.optimizer, factors)
@@ -127,7 +127,7 @@ def kronecker_solve(timed: Timed) -> Callable[[], Any]:
 
 def gramian_solve(timed: Timed) -> Callable[[], Any]:
     """ENGD's direction, given the whole Gramian and the gradient."""
-    damped_solve = part(timed, "linear_algebra").damped_solve
+    damped_solve = part(timed, "solvers.linear_algebra").damped_solve
 
     def solve(params, batch, gramian, slopes):
         return damped_solve(gramian, timed.optimizer.damping, slopes)
@@ -137,7 +137,7 @@ def gramian_solve(timed: Timed) -> Callable[[], Any]:
 
 def gramian(timed: Timed) -> tuple[np.ndarray, np.ndarray]:
     """G [p, p] and ∇L [p]."""
-    jacobian_blocks = part(timed, "linearization").jacobian_blocks
+    jacobian_blocks = part(timed, "passes.linearization").jacobian_blocks
 
     def rows(params, batch):
         return [(jacobian_blocks(term), term.residual) for term in timed.objective.linearize(params, batch)]

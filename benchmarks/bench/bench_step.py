@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-import implementations
-from harness.timed import Timed
+from optbench import implementations
+from optbench.measure.timed import Timed
 
 OPTIMIZERS = list(implementations.load(implementations.installed()[0]).OPTIMIZERS)
 

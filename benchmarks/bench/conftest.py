@@ -8,10 +8,11 @@ from functools import cache
 from typing import Any
 
 import pytest
+from optbench.implementations import NAMES, FrameworkMissing
 
-from harness import campaign, pinning, provenance
-from harness.timed import Timed, Work
-from implementations import NAMES, FrameworkMissing
+from optbench.campaign import campaign
+from optbench.measure.timed import Timed, Work
+from optbench.records import cores, provenance
 
 CASES = {case.problem: case for case in campaign.read(campaign.find("quick")).case}
 
@@ -28,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Before a framework is imported."""
     threads: Any = config.getoption("threads")
-    pinning.pin(threads)
+    cores.pin(threads)
     # PyTorch's own forward mode and Inductor call what it deprecates
     config.addinivalue_line("filterwarnings", "default")
 

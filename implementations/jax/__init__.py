@@ -1,11 +1,9 @@
 """The optimizers in JAX; the twin of implementations.torch."""
 
-import sys
+from optbench.implementations import hyperparameters
+from optbench.implementations.jax import backend, optimizers
+from optbench.implementations.jax.passes.objective import Objective
 
-from implementations import hyperparameters
-from implementations.jax import backend
-from implementations.jax.objective import Objective
-
-OPTIMIZERS = hyperparameters.optimizers(sys.modules[__name__])
+OPTIMIZERS = hyperparameters.optimizers(optimizers)
 
 __all__ = ["OPTIMIZERS", "Objective", "backend"]

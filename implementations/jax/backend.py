@@ -1,4 +1,4 @@
-"""Arrays in, numbers out: what the harness needs to know of JAX."""
+"""Arrays in, numbers out: what the runner needs to know of JAX."""
 
 import os
 from collections.abc import Callable
@@ -11,8 +11,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
+from optbench.implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
 
 keep_freed_memory()
 reads = 0  # what a step decides is compiled into it: it never asks the host

@@ -1,11 +1,9 @@
 """The optimizers in PyTorch; the twin of implementations.jax."""
 
-import sys
+from optbench.implementations import hyperparameters
+from optbench.implementations.torch import backend, optimizers
+from optbench.implementations.torch.passes.objective import Objective
 
-from implementations import hyperparameters
-from implementations.torch import backend
-from implementations.torch.objective import Objective
-
-OPTIMIZERS = hyperparameters.optimizers(sys.modules[__name__])
+OPTIMIZERS = hyperparameters.optimizers(optimizers)
 
 __all__ = ["OPTIMIZERS", "Objective", "backend"]

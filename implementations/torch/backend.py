@@ -1,13 +1,12 @@
-"""Arrays in, numbers out: what the harness needs to know of PyTorch."""
+"""Arrays in, numbers out: what the runner needs to know of PyTorch."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from optbench.implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
 from torch.utils import _pytree as pytree
-
-from implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
 
 keep_freed_memory()
 reads = 0  # how often `read` asked, in this process

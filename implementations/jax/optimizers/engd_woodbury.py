@@ -1,0 +1,54 @@
+"""Energy natural gradient descent by the kernel JJᵀ ("Woodbury"): for networks with more parameters than points.
+
+The same direction as `engd` without a moving average; the cost of its solve grows with the points alone.
+"""
+
+from typing import ClassVar, Literal, NamedTuple
+
+from jax import Array
+from optbench.implementations.failures import FactorisationFailed
+from optbench.implementations.hyperparameters import Positive, optimizer
+from optbench.implementations.jax.passes import kernel
+from optbench.implementations.jax.passes.objective import Losses, Objective
+from optbench.implementations.jax.passes.parameters import Params, select
+from optbench.implementations.jax.solvers.line_search import Search, follow, never
+from optbench.implementations.jax.solvers.linear_algebra import first_failure
+from optbench.problems.problem import Batch
+
+
+class State(NamedTuple):
+    """What it remembers."""
+
+    search: Search
+    failure: Array  # 0 where the last direction was not finite, else -1
+
+
+@optimizer
+class ENGDWoodbury:
+    """Natural gradient descent by the kernel."""
+
+    name: ClassVar[str] = "engd_woodbury"
+    version: ClassVar[int] = 1
+
+    damping: Positive = 1e-8
+    learning_rate: Positive | None = None  # None: the line search
+    line_search: Literal["grid", "grid_exhaustive"] = "grid"
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """No search yet."""
+        return State(never(), first_failure(params))
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """One step; the losses are those before it."""
+        losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
+        moved, search = follow(self, objective, params, directions, batch, losses, state.search)
+        return select(failure < 0, moved, params), State(search, failure), losses
+
+    def working(self, params: Params, batch: Batch) -> int:
+        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
+        return kernel.working(params, batch)
+
+    def check(self, state: State) -> None:
+        """Raise FactorisationFailed where the last step had no finite direction."""
+        if int(state.failure) >= 0:
+            raise FactorisationFailed({"kernel": None}, self.damping)

@@ -1,0 +1,119 @@
+"""L-BFGS as torch.optim has it: inner iterations on one batch, a history that lasts from step to step."""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
+from optbench.implementations.jax.passes.objective import Losses, Objective
+from optbench.implementations.jax.passes.parameters import Params, flatten, split_like
+from optbench.implementations.jax.solvers import history
+from optbench.implementations.jax.solvers.control import when, while_loop
+from optbench.implementations.jax.solvers.history import History
+from optbench.implementations.jax.solvers.strong_wolfe import Point
+from optbench.problems.problem import Batch
+
+
+class State(NamedTuple):
+    """What L-BFGS remembers."""
+
+    history: History
+    direction: Array  # d of the last inner iteration [D]
+    size: Array  # its t
+    gradient: Array  # the gradient it began with [D]
+    iterations: int | Array  # inner iterations in all
+
+
+class Inner(NamedTuple):
+    """The beginning of an inner iteration."""
+
+    vector: Array  # θ [D]
+    loss: Array
+    gradient: Array  # [D]
+    state: State
+    iteration: int | Array  # inner iterations of this step
+    evaluations: int | Array  # of the loss and its gradient in this step
+    goes_on: Array
+
+
+@optimizer
+class LBFGS:
+    """L-BFGS without a line search, the paper's."""
+
+    name: ClassVar[str] = "lbfgs"
+    version: ClassVar[int] = 1
+
+    learning_rate: Positive = 0.1
+    history_size: Count = 100
+    inner_iterations: Count = 20
+    tolerance_gradient: NonNegative = 1e-7
+    tolerance_change: NonNegative = 1e-9
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """No pairs and no direction yet."""
+        vector = flatten(params)
+        direction, gradient = (jnp.zeros_like(vector) for _ in range(2))
+        pairs = history.empty(self.history_size, vector)
+        return State(pairs, direction, jnp.zeros((), vector.dtype), gradient, jnp.zeros((), int))
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """Up to `inner_iterations` quasi-Newton steps on the batch; the losses are those before them."""
+
+        def evaluate(vector: Array) -> tuple[Losses, Array]:
+            losses, gradient = objective.gradient(split_like(params, vector), batch)
+            return losses, flatten(gradient)
+
+        vector = flatten(params)
+        losses, gradient = evaluate(vector)
+        start = Inner(
+            vector, losses.total, gradient, state, jnp.zeros((), int), jnp.ones((), int), ~self._solved(gradient)
+        )
+        end = while_loop(lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start)
+        return split_like(params, end.vector), end.state, losses
+
+    def check(self, state: State) -> None:
+        """Nothing to fail."""
+
+    def search(
+        self, evaluate: Callable[[Array], Point], start: Point, size: Array, direction: Array, inner: Inner
+    ) -> tuple[Point, int | Array]:
+        """The point at t = `size`; in a step's last iteration nobody asks for the loss there."""
+        asked = inner.iteration + 1 < self.inner_iterations
+        return when(asked, lambda: evaluate(size), lambda: start._replace(size=size)), 1
+
+    def _iterate(self, evaluate: Callable[[Array], tuple[Losses, Array]], inner: Inner) -> Inner:
+        last, gradient = inner.state, inner.gradient
+        pairs = history.remember(last.history, last.size * last.direction, gradient - last.gradient)
+        direction = history.quasi_newton(pairs, gradient)
+        slope = gradient.dot(direction)
+        first = jnp.minimum(1 / jnp.abs(gradient).sum(), 1.0)
+        size = self.learning_rate * jnp.where(last.iterations == 0, first, 1)
+
+        def along(size: Array) -> Point:
+            losses, gradient = evaluate(inner.vector + size * direction)
+            return Point(size, losses.total, gradient, gradient.dot(direction))
+
+        start = Point(jnp.zeros_like(size), inner.loss, gradient, slope)
+        descends = ~(slope > -self.tolerance_change)
+        point, evaluations = when(
+            descends, lambda: self.search(along, start, size, direction, inner), lambda: (start._replace(size=size), 0)
+        )
+        state = State(pairs, direction, point.size, gradient, last.iterations + 1)
+        vector = jnp.where(descends, inner.vector + point.size * direction, inner.vector)
+        evaluations, iteration = inner.evaluations + evaluations, inner.iteration + 1
+        # torch.optim allows 5/4 as many evaluations as inner iterations
+        left = (iteration < self.inner_iterations) & (evaluations < self.max_evaluations)
+        stands = (jnp.abs(point.size * direction).max() <= self.tolerance_change) | (
+            jnp.abs(point.loss - inner.loss) < self.tolerance_change
+        )
+        goes_on = descends & left & ~self._solved(point.gradient) & ~stands
+        return Inner(vector, point.loss, point.gradient, state, iteration, evaluations, goes_on)
+
+    @property
+    def max_evaluations(self) -> int:
+        """Evaluations of the loss and its gradient in a step (torch.optim's default)."""
+        return self.inner_iterations * 5 // 4
+
+    def _solved(self, gradient: Array) -> Array:
+        return jnp.abs(gradient).max() <= self.tolerance_gradient

@@ -1,0 +1,92 @@
+"""Conjugate gradients, truncated where the quadratic model ½ xᵀA x − bᵀx hardly falls any more (Martens 2010, 4.4).
+
+Iterates are kept at few iterations, ever further apart: Hessian-free looks back along them, and the memory is bounded.
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from optbench.implementations.jax.solvers.control import while_loop
+
+SPACING = 1.3  # between iterations whose iterates are kept (Martens 2010, section 4.6)
+PROGRESS = 5e-4  # of the model's fall, the share below which the last iterations' part of it ends the search
+WINDOW = 10  # how many iterations that are at least; a tenth of all from the hundredth on
+TOLERANCE = 1e-5  # ‖A x − b‖ / ‖b‖ of a solved system
+
+
+class Solution(NamedTuple):
+    """The iteration that was reached."""
+
+    iteration: int | Array
+    x: Array  # [D]
+    residual: Array  # A x − b [D]
+    square: Array  # its squared norm
+    direction: Array  # where the next iteration goes [D]
+    models: Array  # the quadratic model at every iteration so far [iterations at most + 1]
+    iterates: Array  # the kept ones in order, the last at `slot(iteration, …)` [slots, D]
+
+
+def conjugate_gradients(
+    product: Callable[[Array], Array], target: Array, start: Array, most_iterations: int
+) -> Solution:
+    """A x = b from a start, given v ↦ A v [D] and b [D]; ends on a residual that is not a number, too."""
+    residual = product(start) - target
+    square = residual.dot(residual)
+    models = jnp.zeros(most_iterations + 1, target.dtype)
+    iterates = jnp.zeros((slots(most_iterations), len(target)), target.dtype)
+    begin = kept(Solution(0, start, residual, square, -residual, models, iterates), target, most_iterations)
+    solved = TOLERANCE * jnp.sqrt(target.dot(target))
+
+    def goes_on(last: Solution) -> Array:
+        # not ≥: a gradient of zero is solved by zero
+        return (last.iteration < most_iterations) & (jnp.sqrt(last.square) > solved) & ~stands(last)
+
+    def iterate(last: Solution) -> Solution:
+        image = product(last.direction)
+        size = last.square / last.direction.dot(image)
+        residual = last.residual + size * image
+        square = residual.dot(residual)
+        direction = square / last.square * last.direction - residual
+        moved = Solution(last.iteration + 1, last.x + size * last.direction, residual, square, direction, *last[5:])
+        return kept(moved, target, most_iterations)
+
+    return while_loop(goes_on, iterate, begin)
+
+
+def slots(most_iterations: int) -> int:
+    """How many iterates are kept at most."""
+    return len(staying(most_iterations)) + 1
+
+
+def kept(solution: Solution, target: Array, most_iterations: int) -> Solution:
+    """The solution with its model and its iterate written down, over those iterates that were the last by then only."""
+    iteration, x, residual, _, _, models, iterates = solution
+    models = models.at[iteration].set((residual - target).dot(x) / 2)
+    iterates = iterates.at[slot(iteration, most_iterations)].set(x)
+    return solution._replace(models=models, iterates=iterates)
+
+
+def slot(iteration: int | Array, most_iterations: int) -> int | Array:
+    """Where an iteration's iterate is: after those of all iterations before it that stay."""
+    return (jnp.array(staying(most_iterations), int) < iteration).sum()
+
+
+@lru_cache
+def staying(most_iterations: int) -> tuple[int, ...]:
+    """The iterations ⌈1.3ʲ⌉ − 1 before the last possible one, whose iterates stay."""
+    powers = range(math.ceil(math.log(most_iterations + 1) / math.log(SPACING)) + 1)
+    iterations = {math.ceil(SPACING**power) - 1 for power in powers}
+    return tuple(sorted(iteration for iteration in iterations if iteration < most_iterations))
+
+
+def stands(last: Solution) -> Array:
+    """Whether the model's fall has come to an end: the last k iterations did less than PROGRESS of it."""
+    i = last.iteration
+    window = jnp.maximum(WINDOW, i // 10)
+    earlier = last.models[jnp.maximum(i - window, 0)]
+    share = (last.models[i] - earlier) / (last.models[i] - last.models[0])
+    return (i > window) & (share < PROGRESS)

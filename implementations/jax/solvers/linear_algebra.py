@@ -1,0 +1,83 @@
+"""Factorisations that answer with NaN where they fail, since a compiled step cannot raise; numbers made float64."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.linalg import cho_solve, solve_triangular
+from optbench.implementations.jax.solvers.control import when
+
+
+def double(tree: Any) -> Any:
+    """Arrays in lists, tuples and named tuples in float64, which curvature needs whatever the parameters' type is.
+
+    A product of float32 numbers with itself has errors of 6e-8 of its norm: where the damping is smaller, the matrix is
+    not positive definite, and what is solved with it is noise. JᵀJ of a J rounded to float32 is, to 1e-16.
+    """
+    return jax.tree.map(lambda array: array.astype(float), tree)
+
+
+def eigh(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite or has none."""
+    return jnp.linalg.eigh(matrix)
+
+
+def cholesky(matrix: Array) -> Array:
+    """The lower Cholesky factor; NaN where the matrix is not positive definite."""
+    return jnp.linalg.cholesky(matrix)
+
+
+def pseudo_inverse_solve(matrix: Array, vector: Array) -> Array:
+    """The minimum-norm solution of a symmetric system; eigenvalues |w| ≤ eps·n·max|w| count as zero."""
+    values, vectors = eigh(matrix)
+    magnitude = jnp.abs(values)
+    kept = magnitude > jnp.finfo(values.dtype).eps * len(values) * magnitude.max()
+    inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1), 0 * values)
+    return vectors @ (inverse * (vectors.T @ vector))
+
+
+def damped_solve(matrix: Array, damping: float, vector: Array) -> Array:
+    """(G + λI)⁺ v of a positive semidefinite matrix G: by Cholesky where no eigenvalue can count as zero."""
+    matrix = matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype)
+    factor = cholesky(matrix)
+    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding: hence the two
+    negligible = 2 * len(matrix) * float(jnp.finfo(matrix.dtype).eps) * jnp.linalg.norm(matrix)
+    return when(
+        jnp.isfinite(factor[-1, -1]) & (damping > negligible),
+        lambda: cho_solve((factor, True), vector),
+        lambda: pseudo_inverse_solve(matrix, vector),
+    )
+
+
+def generalized_eigh(reference: Array, matrix: Array) -> tuple[Array, Array]:
+    """s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
+    factor = cholesky(reference)
+    half = solve_triangular(factor, matrix, lower=True)
+    values, vectors = eigh(solve_triangular(factor, half.T, lower=True))
+    return values, solve_triangular(factor.T, vectors, lower=False)
+
+
+class KroneckerSum(NamedTuple):
+    """The inverse of X ↦ B X A + B_b X A_b, diagonalised (Martens and Grosse 2015, appendix B)."""
+
+    left: Array  # K_B [out, out]
+    right: Array  # K_A [in + 1, in + 1]
+    eigenvalues: Array  # 1 + s_B s_Aᵀ [out, in + 1]
+
+    def solve(self, matrix: Array) -> Array:
+        """X [out, in + 1] with B X A + B_b X A_b = matrix."""
+        return self.left @ ((self.left.T @ matrix @ self.right) / self.eigenvalues) @ self.right.T
+
+
+def kronecker_sum(A: Array, B: Array, A_b: Array, B_b: Array) -> KroneckerSum:
+    """Diagonalise A, A_b [in + 1, in + 1] together and B, B_b [out, out] together."""
+    of_left, left = generalized_eigh(B, B_b)
+    of_right, right = generalized_eigh(A, A_b)
+    return KroneckerSum(left, right, 1 + jnp.outer(of_left, of_right))
+
+
+def first_failure(arrays: list[Array]) -> Array:
+    """The index of the first array that is not finite, -1 for none."""
+    failed = jnp.stack([~jnp.isfinite(array).all() for array in arrays])
+    return jnp.where(failed.any(), failed.argmax(), -1)

@@ -1,0 +1,169 @@
+"""Energy natural gradient descent (Müller and Zeinhofer 2023): the gradient solved with the Gramian G = JᵀJ.
+
+G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a block a layer, or its diagonal alone. Whole
+and without a moving average, the smaller of G and the kernel JJᵀ is solved: they give the same direction.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from optbench.implementations.failures import FactorisationFailed
+from optbench.implementations.hyperparameters import Fraction, NonNegative, Positive, optimizer
+from optbench.implementations.torch.backend import to_numpy
+from optbench.implementations.torch.passes import kernel
+from optbench.implementations.torch.passes.linearization import gradient, jacobian_blocks, squared_columns
+from optbench.implementations.torch.passes.objective import Linearization, Losses, Objective, half_mean_square
+from optbench.implementations.torch.passes.parameters import Params, add, select, split_like, typed_like
+from optbench.implementations.torch.solvers.line_search import Search, follow, never
+from optbench.implementations.torch.solvers.linear_algebra import damped_solve, double, first_failure
+from optbench.problems.problem import Batch
+from torch import Tensor
+
+
+class Structure(NamedTuple):
+    """Which entries of the Gramian are kept, and how a system with them is solved."""
+
+    merge: Callable[[list[Tensor]], list[Tensor]]  # from arrays a layer [..., p] to arrays a block of the Gramian
+    identity: Callable[[Tensor], Tensor]  # on a block, given an array as long
+    solve: Callable[[Tensor, float, Tensor], Tensor]  # (G + λI)⁺ v
+
+
+def whole(layers: list[Tensor]) -> list[Tensor]:
+    """One block: all parameters side by side."""
+    return [torch.cat(layers, dim=-1)]
+
+
+def divide(diagonal: Tensor, damping: float, vector: Tensor) -> Tensor:
+    """The pseudo-inverse of a damped diagonal matrix: an exact zero gives 0."""
+    damped = diagonal + damping
+    zero = damped == 0
+    return torch.where(zero, 0 * vector, vector / torch.where(zero, 1, damped))
+
+
+def flattened(matrices: Params) -> list[Tensor]:
+    """Every matrix as a vector, by rows."""
+    return [matrix.flatten() for matrix in matrices]
+
+
+def eye(block: Tensor) -> Tensor:
+    """The identity on a block's parameters."""
+    return torch.eye(len(block), dtype=block.dtype, device=block.device)
+
+
+FULL = Structure(whole, eye, damped_solve)
+PER_LAYER = Structure(list, eye, damped_solve)
+DIAGONAL = Structure(list, torch.ones_like, divide)
+
+
+class State(NamedTuple):
+    """What ENGD remembers."""
+
+    gramian: list[Tensor]  # the moving average, undamped, an array a block; none with decay 0
+    search: Search
+    failure: Tensor  # the block without a finite direction, -1 for none
+
+
+@optimizer
+class ENGD:
+    """Natural gradient descent with the whole Gramian."""
+
+    name: ClassVar[str] = "engd"
+    version: ClassVar[int] = 2
+    structure: ClassVar[Structure] = FULL
+
+    damping: NonNegative = 1e-8
+    decay: Fraction = 0.0
+    identity_init: bool = False
+    learning_rate: Positive | None = None  # None: the line search
+    line_search: Literal["grid", "grid_exhaustive"] = "grid"
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """A Gramian of zeros or the identity."""
+        blocks = self.structure.merge(flattened(double(params))) if self.decay else []
+        start = self.structure.identity if self.identity_init else lambda block: 0 * self.structure.identity(block)
+        return State([start(block) for block in blocks], never(), torch.full((), -1, device=params[0].device))
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """One step; the losses are those before it."""
+        average = state.gramian
+        if self._has_smaller_kernel(params, batch):
+            losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
+        else:
+            losses, gramian, slopes = self._measure(objective, params, batch)
+            if self.decay:
+                pairs = zip(average, gramian, strict=True)
+                average = gramian = [self.decay * old + (1 - self.decay) * new for old, new in pairs]
+            blocks = zip(gramian, slopes, strict=True)
+            solutions = [-self.structure.solve(G, self.damping, block) for G, block in blocks]
+            failure = first_failure(solutions)
+            directions = typed_like(params, split_like(params, torch.cat(solutions, dim=0)))
+        moved, search = follow(self, objective, params, directions, batch, losses, state.search)
+        return select(failure < 0, moved, params), State(average, search, failure), losses
+
+    def check(self, state: State) -> None:
+        """Raise FactorisationFailed where the last step had no finite direction."""
+        block = int(state.failure)
+        if block >= 0:
+            kept = [to_numpy(G + self.damping * self.structure.identity(G)) for G in state.gramian[block : block + 1]]
+            raise FactorisationFailed({f"Gramian block {block}": kept[0] if kept else None}, self.damping)
+
+    def working(self, params: Params, batch: Batch) -> int:
+        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
+        rows, layers = kernel.rows(batch), [matrix.numel() for matrix in params]
+        if self._has_smaller_kernel(params, batch):
+            return kernel.working(params, batch)
+        blocks = [sum(layers)] if self.structure is FULL else layers
+        # a block is solved by its eigenvectors where it is near to singular: as large as six, as measured
+        return rows * sum(layers) + sum(block**2 for block in blocks) + 5 * max(blocks) ** 2
+
+    def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
+        parameters = sum(matrix.numel() for matrix in params)
+        plain = self.structure is FULL and self.decay == 0 and self.damping > 0
+        return plain and kernel.rows(batch) < parameters
+
+    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], list[Tensor]]:
+        """The losses, the Gramian and the gradient, an array a block."""
+        losses, rows, residual = self._rows(objective, params, batch)
+        return losses, [block.T @ block for block in rows], [block.T @ residual for block in rows]
+
+    def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], Tensor]:
+        """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
+        terms = objective.joined(lambda term: (term.residual, jacobian_blocks(double(term))), params, batch)
+        scales = [len(residual) ** -0.5 for residual, _ in terms]
+        layers = zip(*(blocks for _, blocks in terms), strict=True)
+        rows = [torch.cat([scale * block for scale, block in zip(scales, pair, strict=True)], dim=0) for pair in layers]
+        residual = torch.cat(
+            [scale * residual.flatten() for scale, (residual, _) in zip(scales, double(terms), strict=True)], dim=0
+        )
+        return Losses(*(half_mean_square(residual) for residual, _ in terms)), self.structure.merge(rows), residual
+
+
+@optimizer
+class ENGDPerLayer(ENGD):
+    """Natural gradient descent with the Gramian's diagonal blocks, one a layer."""
+
+    name: ClassVar[str] = "engd_per_layer"
+    structure: ClassVar[Structure] = PER_LAYER
+
+
+@optimizer
+class ENGDDiagonal(ENGD):
+    """Natural gradient descent with the Gramian's diagonal."""
+
+    name: ClassVar[str] = "engd_diagonal"
+    structure: ClassVar[Structure] = DIAGONAL
+
+    def working(self, params: Params, batch: Batch) -> int:
+        """Numbers that a step holds at least: both terms' squares and slopes, and their sums."""
+        return 6 * sum(matrix.numel() for matrix in params)
+
+    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Tensor], list[Tensor]]:
+        """The losses, the Gramian's diagonal and the gradient, an array a layer; the Jacobian is never whole."""
+
+        def of(term: Linearization) -> tuple[Tensor, Params, Params]:
+            exact = double(term)
+            return half_mean_square(term.residual), squared_columns(exact), gradient(exact)
+
+        (loss, squares, slopes), (loss_b, squares_b, slopes_b) = objective.means(of, params, batch)
+        return Losses(loss, loss_b), flattened(add(squares, squares_b)), flattened(add(slopes, slopes_b))

@@ -1,0 +1,183 @@
+"""Hessian-free optimization (Martens 2010): truncated conjugate gradients on the damped Gauss-Newton matrix.
+
+The network is linearized once a step: every product G v comes from the stored layer inputs and cotangents.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
+from optbench.implementations.torch.backend import read
+from optbench.implementations.torch.passes.chunks import Pieces, mean
+from optbench.implementations.torch.passes.linearization import gradient, products, transposed_products
+from optbench.implementations.torch.passes.objective import Linearization, Losses, Objective, half_mean_square
+from optbench.implementations.torch.passes.parameters import Params, add, advance, flatten, select, split_like
+from optbench.implementations.torch.solvers import conjugate_gradients as cg
+from optbench.implementations.torch.solvers.control import while_loop
+from optbench.problems.problem import Batch
+from torch import Tensor
+
+POOR, GOOD = 1 / 4, 3 / 4  # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
+RAISE, LOWER = 3 / 2, 2 / 3  # its factors
+SUFFICIENT = 1e-2  # c of Armijo's condition
+SIZES = [0.8**power for power in range(20)]  # the step sizes tried
+
+
+class Search(NamedTuple):
+    """What a step counts."""
+
+    iterations: int | Tensor  # of conjugate gradients, in all steps
+    evaluations: int | Tensor  # of the loss, in all steps
+    stalls: int | Tensor  # steps in which the parameters did not move
+
+
+class State(NamedTuple):
+    """What Hessian-free remembers."""
+
+    start: Tensor  # x₀ of the next conjugate gradients [D]
+    damping: Tensor  # λ of the next step
+    search: Search
+
+
+class Walk(NamedTuple):
+    """A walk back along the kept iterates."""
+
+    slot: int | Tensor  # the best so far
+    loss: Tensor  # there
+    ended: bool | Tensor
+
+
+class Trial(NamedTuple):
+    """A step size of Armijo's search."""
+
+    power: int | Tensor  # its index in SIZES
+    loss: Tensor  # there
+
+
+@optimizer
+class HessianFree:
+    """A Newton step without a matrix."""
+
+    name: ClassVar[str] = "hessian_free"
+    version: ClassVar[int] = 1
+
+    damping: NonNegative = 1.0  # the first λ
+    adapt_damping: bool = True
+    cg_max_iterations: Count = 250
+    cg_decay: Fraction = 0.95
+    curvature: Literal["ggn", "hessian"] = "ggn"
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """Conjugate gradients start at zero."""
+        start = torch.zeros_like(flatten(params))
+        return State(start, start.new_full((), self.damping), Search(0, 0, 0))
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """One step; the losses are those before it."""
+        pieces = objective.linearize_pieces(params, batch)
+        (interior, slopes), (boundary, slopes_b) = (mean(summarize, term) for term in pieces)
+        losses, slope = Losses(interior, boundary), flatten(add(slopes, slopes_b))
+        product = self._product(objective, params, batch, pieces, state.damping)
+        solution = cg.conjugate_gradients(product, -slope, state.start, self.cg_max_iterations)
+
+        def loss(change: Tensor, size: float | Tensor = 1.0) -> Tensor:
+            return finite(objective.loss(advance(params, split_like(params, change), size), batch))
+
+        end, damping = loss(solution.x), state.damping
+        if self.adapt_damping:
+            modelled = solution.models[solution.iteration] - solution.models[0]
+            damping = adapted(damping, (end - loss(state.start)) / modelled)
+        last = cg.slot(solution.iteration, self.cg_max_iterations)
+        walk = backtrack(lambda slot: loss(solution.iterates[slot]), last, end)
+        change = solution.iterates[walk.slot]
+        trial, accepted = armijo(partial(loss, change), walk.loss, losses.total, slope.dot(change))
+        moved = advance(params, split_like(params, change), SIZES[trial.power])
+        evaluations = 1 + self.adapt_damping + last - walk.slot + walk.ended + trial.power
+        search = Search(*map(sum, zip(state.search, (solution.iteration, evaluations, ~accepted), strict=True)))
+        # where it overflowed it is no start
+        start = torch.nan_to_num(self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0)
+        return select(accepted, moved, params), State(start, damping, search), losses
+
+    def check(self, state: State) -> None:
+        """Nothing to fail."""
+
+    def working(self, params: Params, batch: Batch) -> int:
+        """Numbers that the kept iterates hold: known before anything is allocated."""
+        return cg.slots(self.cg_max_iterations) * sum(matrix.numel() for matrix in params)
+
+    def _product(
+        self, objective: Objective, params: Params, batch: Batch, pieces: tuple[Pieces, Pieces], damping: Tensor
+    ) -> Callable[[Tensor], Tensor]:
+        if self.curvature == "ggn":
+            curvature = partial(gauss_newton, params, pieces)
+        else:
+            curvature = partial(hessian, objective, params, batch)
+        return lambda vector: curvature(vector) + damping * vector
+
+
+def summarize(term: Linearization) -> tuple[Tensor, Params]:
+    """A term's loss and its gradient."""
+    return half_mean_square(term.residual), gradient(term)
+
+
+def gauss_newton(params: Params, pieces: tuple[Pieces, Pieces], vector: Tensor) -> Tensor:
+    """G v [D], 1/N JᵀJ v of the interior and 1/M JᵀJ v of the boundary: no pass through the network."""
+    directions = split_like(params, vector)
+
+    def image(term: Linearization) -> Params:
+        return transposed_products(term, products(term, directions) / len(term.residual))
+
+    return flatten(add(mean(image, pieces[0]), mean(image, pieces[1])))
+
+
+def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) -> Tensor:
+    """∇²L v [D], the gradient's Jacobian, which is symmetric, transposed times v: by automatic differentiation."""
+    objective = replace(objective, compiled=False)  # Inductor's programs cannot be differentiated in this way
+
+    def slopes(params: Params) -> Params:
+        return objective.gradient(params, batch)[1]
+
+    return flatten(torch.func.vjp(slopes, params)[1](split_like(params, vector))[0])
+
+
+def adapted(damping: Tensor, ratio: Tensor) -> Tensor:
+    """λ raised where the loss fell far less than the model, lowered where the model can be trusted."""
+    return torch.where(ratio < POOR, RAISE * damping, torch.where(ratio > GOOD, LOWER * damping, damping))
+
+
+def backtrack(loss: Callable[[int | Tensor], Tensor], last: int | Tensor, end: Tensor) -> Walk:
+    """From the last kept iterate, whose loss is `end`, to the one before while that is strictly better."""
+
+    def back(walk: Walk) -> Walk:
+        ahead = loss(walk.slot - 1)
+        falls = read(ahead < walk.loss)
+        return Walk(walk.slot - falls, ahead if falls else walk.loss, not falls)
+
+    return while_loop(lambda walk: not walk.ended and walk.slot > 0, back, Walk(last, end, False))
+
+
+def armijo(loss: Callable[[float], Tensor], whole: Tensor, start: Tensor, slope: Tensor) -> tuple[Trial, Tensor]:
+    """The first of SIZES with a sufficient decrease, or the last, and whether it has one.
+
+    `whole` is the loss at size 1, `start` at 0, `slope` its derivative there.
+    """
+
+    def suffices(trial: Trial) -> Tensor:
+        return trial.loss <= start + SUFFICIENT * SIZES[trial.power] * slope
+
+    def shorten(trial: Trial) -> Trial:
+        return Trial(trial.power + 1, loss(SIZES[trial.power + 1]))
+
+    def goes_on(trial: Trial) -> Tensor:
+        return ~suffices(trial) & (trial.power < len(SIZES) - 1)
+
+    trial = while_loop(goes_on, shorten, Trial(0, whole))
+    return trial, suffices(trial)
+
+
+def finite(loss: Tensor) -> Tensor:
+    """The loss, infinite where it is not a number."""
+    return torch.nan_to_num(loss, nan=torch.inf, posinf=torch.inf)

@@ -1,0 +1,116 @@
+"""L-BFGS as torch.optim has it: inner iterations on one batch, a history that lasts from step to step."""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import torch
+from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
+from optbench.implementations.torch.passes.objective import Losses, Objective
+from optbench.implementations.torch.passes.parameters import Params, flatten, split_like
+from optbench.implementations.torch.solvers import history
+from optbench.implementations.torch.solvers.control import when, while_loop
+from optbench.implementations.torch.solvers.history import History
+from optbench.implementations.torch.solvers.strong_wolfe import Point
+from optbench.problems.problem import Batch
+from torch import Tensor
+
+
+class State(NamedTuple):
+    """What L-BFGS remembers."""
+
+    history: History
+    direction: Tensor  # d of the last inner iteration [D]
+    size: Tensor  # its t
+    gradient: Tensor  # the gradient it began with [D]
+    iterations: int | Tensor  # inner iterations in all
+
+
+class Inner(NamedTuple):
+    """The beginning of an inner iteration."""
+
+    vector: Tensor  # θ [D]
+    loss: Tensor
+    gradient: Tensor  # [D]
+    state: State
+    iteration: int | Tensor  # inner iterations of this step
+    evaluations: int | Tensor  # of the loss and its gradient in this step
+    goes_on: Tensor
+
+
+@optimizer
+class LBFGS:
+    """L-BFGS without a line search, the paper's."""
+
+    name: ClassVar[str] = "lbfgs"
+    version: ClassVar[int] = 1
+
+    learning_rate: Positive = 0.1
+    history_size: Count = 100
+    inner_iterations: Count = 20
+    tolerance_gradient: NonNegative = 1e-7
+    tolerance_change: NonNegative = 1e-9
+
+    def init(self, objective: Objective, params: Params) -> State:
+        """No pairs and no direction yet."""
+        zeros = torch.zeros_like(flatten(params))
+        return State(history.empty(self.history_size, zeros), zeros, zeros.new_zeros(()), zeros, 0)
+
+    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+        """Up to `inner_iterations` quasi-Newton steps on the batch; the losses are those before them."""
+
+        def evaluate(vector: Tensor) -> tuple[Losses, Tensor]:
+            losses, gradient = objective.gradient(split_like(params, vector), batch)
+            return losses, flatten(gradient)
+
+        vector = flatten(params)
+        losses, gradient = evaluate(vector)
+        state = state._replace(history=history.owned(state.history))
+        start = Inner(vector, losses.total, gradient, state, 0, 1, ~self._solved(gradient))
+        end = while_loop(lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start)
+        return split_like(params, end.vector), end.state, losses
+
+    def check(self, state: State) -> None:
+        """Nothing to fail."""
+
+    def search(
+        self, evaluate: Callable[[Tensor], Point], start: Point, size: Tensor, direction: Tensor, inner: Inner
+    ) -> tuple[Point, int | Tensor]:
+        """The point at t = `size`; in a step's last iteration nobody asks for the loss there."""
+        asked = inner.iteration + 1 < self.inner_iterations
+        return when(asked, lambda: evaluate(size), lambda: start._replace(size=size)), 1
+
+    def _iterate(self, evaluate: Callable[[Tensor], tuple[Losses, Tensor]], inner: Inner) -> Inner:
+        last, gradient = inner.state, inner.gradient
+        pairs = history.remember(last.history, last.size * last.direction, gradient - last.gradient)
+        direction = history.quasi_newton(pairs, gradient)
+        slope = gradient.dot(direction)
+        first = torch.clamp(1 / gradient.abs().sum(), max=1.0)
+        size = self.learning_rate * torch.where(torch.as_tensor(last.iterations == 0), first, 1)
+
+        def along(size: Tensor) -> Point:
+            losses, gradient = evaluate(inner.vector + size * direction)
+            return Point(size, losses.total, gradient, gradient.dot(direction))
+
+        start = Point(torch.zeros_like(size), inner.loss, gradient, slope)
+        descends = ~(slope > -self.tolerance_change)
+        point, evaluations = when(
+            descends, lambda: self.search(along, start, size, direction, inner), lambda: (start._replace(size=size), 0)
+        )
+        state = State(pairs, direction, point.size, gradient, last.iterations + 1)
+        vector = torch.where(descends, inner.vector + point.size * direction, inner.vector)
+        evaluations, iteration = inner.evaluations + evaluations, inner.iteration + 1
+        # torch.optim allows 5/4 as many evaluations as inner iterations
+        left = (iteration < self.inner_iterations) & (evaluations < self.max_evaluations)
+        stands = ((point.size * direction).abs().max() <= self.tolerance_change) | (
+            (point.loss - inner.loss).abs() < self.tolerance_change
+        )
+        goes_on = descends & left & ~self._solved(point.gradient) & ~stands
+        return Inner(vector, point.loss, point.gradient, state, iteration, evaluations, goes_on)
+
+    @property
+    def max_evaluations(self) -> int:
+        """Evaluations of the loss and its gradient in a step (torch.optim's default)."""
+        return self.inner_iterations * 5 // 4
+
+    def _solved(self, gradient: Tensor) -> Tensor:
+        return gradient.abs().max() <= self.tolerance_gradient

@@ -1,0 +1,62 @@
+"""The pairs (s, y) that L-BFGS remembers, and the quasi-Newton direction they give (Nocedal 1980)."""
+
+from typing import NamedTuple
+
+import torch
+from optbench.implementations.torch.backend import read
+from optbench.implementations.torch.solvers.control import fori_loop
+from torch import Tensor
+
+CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
+
+
+class History(NamedTuple):
+    """The last pairs in a ring of one slot more than are used: a rejected pair may overwrite the spare one."""
+
+    steps: Tensor  # s [slots, D], the change of the parameters
+    changes: Tensor  # y [slots, D], the change of the gradient
+    curvatures: Tensor  # yᵀs [slots]
+    stored: int | Tensor  # pairs ever kept
+    scale: Tensor  # γ = yᵀs / yᵀy of the last kept pair: the inverse Hessian's first guess
+
+
+def empty(history_size: int, vector: Tensor) -> History:
+    """No pairs yet, for vectors like the one given; γ = 1."""
+    rows = vector.new_zeros(history_size + 1, len(vector))
+    return History(rows, rows, vector.new_zeros(history_size + 1), 0, vector.new_ones(()))
+
+
+def owned(history: History) -> History:
+    """A copy whose buffers `remember` may write into: once a step, since they are many times the parameters' size."""
+    return history._replace(**{name: getattr(history, name).clone() for name in ("steps", "changes", "curvatures")})
+
+
+def remember(history: History, step: Tensor, change: Tensor) -> History:
+    """Keep a pair where it is curved, in place of the oldest; writes into the buffers."""
+    stored, curvature = read(history.stored), change.dot(step)
+    kept, slot = curvature > CURVED, stored % len(history.steps)
+    history.steps[slot], history.changes[slot], history.curvatures[slot] = step, change, curvature
+    scale = torch.where(kept, curvature / change.dot(change), history.scale)
+    return History(*history[:3], stored + read(kept), scale)
+
+
+def quasi_newton(history: History, gradient: Tensor) -> Tensor:
+    """−H g by the two-loop recursion over the kept pairs."""
+    slots = len(history.steps)
+    count = min(history.stored, slots - 1)
+
+    def newest_first(i: int, carry: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        q, weights = carry
+        slot = (history.stored - 1 - i) % slots
+        weight = history.steps[slot].dot(q) / history.curvatures[slot]
+        weights[slot] = weight
+        return q - weight * history.changes[slot], weights
+
+    q, weights = fori_loop(count, newest_first, (-gradient, torch.zeros_like(history.curvatures)))
+
+    def oldest_first(i: int, r: Tensor) -> Tensor:
+        slot = (history.stored - count + i) % slots
+        weight = weights[slot] - history.changes[slot].dot(r) / history.curvatures[slot]
+        return r + weight * history.steps[slot]
+
+    return fori_loop(count, oldest_first, history.scale * q)

@@ -1,0 +1,89 @@
+"""Factorisations that answer with NaN where they fail, since a compiled step cannot raise; numbers made float64."""
+
+from typing import Any, NamedTuple
+
+import torch
+from optbench.implementations.torch.solvers.control import when
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+def double(tree: Any) -> Any:
+    """Arrays in lists, tuples and named tuples in float64, which curvature needs whatever the parameters' type is.
+
+    A product of float32 numbers with itself has errors of 6e-8 of its norm: where the damping is smaller, the matrix is
+    not positive definite, and what is solved with it is noise. JᵀJ of a J rounded to float32 is, to 1e-16.
+    """
+    return pytree.tree_map(Tensor.double, tree)
+
+
+def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite or has none."""
+    finite = matrix.isfinite().all()
+    try:
+        values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0))
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]  # no convergence
+        return torch.full_like(matrix[0], torch.nan), torch.full_like(matrix, torch.nan)
+    return torch.where(finite, values, torch.nan), vectors
+
+
+def cholesky(matrix: Tensor) -> Tensor:
+    """The lower Cholesky factor; NaN where the matrix is not positive definite."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return torch.where(info == 0, factor, torch.nan)
+
+
+def pseudo_inverse_solve(matrix: Tensor, vector: Tensor) -> Tensor:
+    """The minimum-norm solution of a symmetric system; eigenvalues |w| ≤ eps·n·max|w| count as zero."""
+    values, vectors = eigh(matrix)
+    magnitude = values.abs()
+    kept = magnitude > torch.finfo(values.dtype).eps * len(values) * magnitude.max()
+    inverse = torch.where(kept, 1 / torch.where(kept, values, 1), 0 * values)
+    return vectors @ (inverse * (vectors.T @ vector))
+
+
+def damped_solve(matrix: Tensor, damping: float, vector: Tensor) -> Tensor:
+    """(G + λI)⁺ v of a positive semidefinite matrix G: by Cholesky where no eigenvalue can count as zero."""
+    matrix = matrix.clone()
+    matrix.diagonal().add_(damping)
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding: hence the two
+    negligible = 2 * torch.finfo(matrix.dtype).eps * len(matrix) * torch.linalg.matrix_norm(matrix)
+    return when(
+        (info == 0) & (damping > negligible),
+        lambda: torch.cholesky_solve(vector[:, None], factor)[:, 0],
+        lambda: pseudo_inverse_solve(matrix, vector),
+    )
+
+
+def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
+    factor = cholesky(reference)
+    half = torch.linalg.solve_triangular(factor, matrix, upper=False)
+    values, vectors = eigh(torch.linalg.solve_triangular(factor, half.T, upper=False))
+    return values, torch.linalg.solve_triangular(factor.T, vectors, upper=True)
+
+
+class KroneckerSum(NamedTuple):
+    """The inverse of X ↦ B X A + B_b X A_b, diagonalised (Martens and Grosse 2015, appendix B)."""
+
+    left: Tensor  # K_B [out, out]
+    right: Tensor  # K_A [in + 1, in + 1]
+    eigenvalues: Tensor  # 1 + s_B s_Aᵀ [out, in + 1]
+
+    def solve(self, matrix: Tensor) -> Tensor:
+        """X [out, in + 1] with B X A + B_b X A_b = matrix."""
+        return self.left @ ((self.left.T @ matrix @ self.right) / self.eigenvalues) @ self.right.T
+
+
+def kronecker_sum(A: Tensor, B: Tensor, A_b: Tensor, B_b: Tensor) -> KroneckerSum:
+    """Diagonalise A, A_b [in + 1, in + 1] together and B, B_b [out, out] together."""
+    of_left, left = generalized_eigh(B, B_b)
+    of_right, right = generalized_eigh(A, A_b)
+    return KroneckerSum(left, right, 1 + torch.outer(of_left, of_right))
+
+
+def first_failure(arrays: list[Tensor]) -> Tensor:
+    """The index of the first array that is not finite, -1 for none."""
+    failed = torch.stack([~array.isfinite().all() for array in arrays])
+    return torch.where(failed.any(), failed.int().argmax(), -1)

@@ -1,0 +1,1 @@
+"""Read what is asked for: campaigns, and the runs that they ask for."""

@@ -1,0 +1,1 @@
+"""Time one step, and say all that can be said of it."""

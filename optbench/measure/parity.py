@@ -1,0 +1,154 @@
+"""The certificate that the twins match: how far their trajectories part, beside what rounding alone does."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from optbench import implementations, problems
+from optbench.implementations import Framework
+from optbench.problems import networks, seeds
+from optbench.problems.names import UnknownName
+from optbench.problems.problem import Batch, Problem
+
+# hyperparameters under which rounding stays small: little damping, or many inner iterations, amplify it
+CONDITIONED: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "adam": {},
+    "lbfgs": {"learning_rate": 0.01, "inner_iterations": 2},
+    "lbfgs_wolfe": {"learning_rate": 0.01, "inner_iterations": 1},
+    "engd": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "engd_woodbury": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "spring": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "engd_per_layer": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "engd_diagonal": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "kfac": {"damping": 1e-2, "line_search": "grid_exhaustive"},
+    "kfac_star": {"damping": 0.3, "decay": 0.7},
+    "hessian_free": {"damping": 300.0, "cg_max_iterations": 5},
+}
+
+ORDERS = 3  # of the points, whose largest drift counts: a single one was too small by chance once in sixty cases
+
+
+@dataclass(frozen=True)
+class Case:
+    """A short run on a fixed batch: what both twins are asked to do."""
+
+    problem: Problem
+    optimizer: str
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    network: str = "tanh_8_8"
+    interior: int = 30
+    boundary: int = 20
+    steps: int = 20
+    seed: int = 0
+
+    @property
+    def described_network(self) -> str:
+        """The network with its parameter count."""
+        return networks.describe(self.network, self.problem.dim, self.problem.outputs)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Relative differences ‖θ − θ′‖ / ‖θ‖ of the parameters, the largest over the steps."""
+
+    case: Case
+    difference: float  # between the twins
+    drift: float  # the largest of a framework from itself when the points come in another order: rounding alone
+
+    @property
+    def agrees(self) -> bool:
+        """The twins differ by no more than ten times what rounding alone does."""
+        return self.difference <= 10 * max(self.drift, float(np.finfo(np.float64).eps))
+
+
+def cases(names: Sequence[str], optimizers: Sequence[str], known: Sequence[str], **fields: Any) -> Iterator[Case]:
+    """Each optimizer on each problem, each of the `known` ones where none is given; raises InvalidName."""
+    for optimizer in optimizers:
+        if optimizer not in known:
+            raise UnknownName("optimizer", optimizer, known)
+    for name in names:
+        problem = problems.get(name)
+        for optimizer in optimizers or known:
+            yield Case(problem, optimizer, CONDITIONED.get(optimizer, {}), **fields)
+
+
+def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
+    """Run a case in both frameworks, and again in each with its points in other orders."""
+    walks = [walker(framework, case) for framework in frameworks]
+    plain = [walk(0) for walk in walks]
+    orders = range(1, ORDERS + 1)
+    drifts = [difference(one, walk(order)) for walk, one in zip(walks, plain, strict=True) for order in orders]
+    return Certificate(case, difference(*plain), max(drifts))
+
+
+def trajectory(framework: Framework, case: Case) -> np.ndarray:
+    """The parameters before and after every step, [steps + 1, D]."""
+    return walker(framework, case)(0)
+
+
+def walker(framework: Framework, case: Case) -> Callable[[int], np.ndarray]:
+    """From an order of the points, 0 for theirs, to the trajectory; the step is compiled once for all."""
+    backend = framework.backend
+    objective = framework.Objective(case.problem, networks.parse(case.network).activation)
+    optimizer = framework.OPTIMIZERS[case.optimizer](**case.hyperparameters)
+    start = networks.initial_parameters(case.network, case.problem.dim, case.problem.outputs, case.seed)
+    step = backend.compile(partial(optimizer.step, objective))
+
+    def walk(order: int) -> np.ndarray:
+        batch = seeds.batch(case.problem, case.seed, 0, case.interior, case.boundary)
+        batch = backend.from_numpy_tree(permuted(batch, order) if order else batch)
+        params = backend.from_numpy_tree(start)
+        state, rows = optimizer.init(objective, params), [vector(start)]
+        for _ in range(case.steps):
+            params, state, _losses = step(params, state, batch)
+            optimizer.check(state)
+            rows.append(vector(backend.to_numpy_tree(params)))
+        return np.array(rows)
+
+    return walk
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest ‖θ − θ′‖ / ‖θ‖ over the steps."""
+    return float((np.linalg.norm(one - other, axis=1) / np.linalg.norm(one, axis=1)).max())
+
+
+def permuted(batch: Batch, order: int) -> Batch:
+    """The same points in another order: in exact arithmetic every step stays the same."""
+    orders = [np.random.default_rng(order).permutation(len(x)) for x, _ in batch]
+    return Batch(*((x[new], y[new]) for (x, y), new in zip(batch, orders, strict=True)))
+
+
+def vector(params: list[np.ndarray]) -> np.ndarray:
+    """All parameters side by side [D]."""
+    return np.concatenate([matrix.ravel() for matrix in params])
+
+
+def both() -> tuple[Framework, Framework]:
+    """The two frameworks; raises FrameworkMissing where one is not installed."""
+    return implementations.load("torch"), implementations.load("jax")
+
+
+def table(certificates: Sequence[Certificate]) -> str:
+    """The certificates as text, a line a case."""
+    rows = [
+        (
+            certificate.case.problem.name,
+            certificate.case.described_network,
+            certificate.case.optimizer,
+            ", ".join(f"{name}={value}" for name, value in certificate.case.hyperparameters.items()) or "defaults",
+            certificate.case.steps,
+            f"{certificate.difference:.1e}",
+            f"{certificate.drift:.1e}",
+            "yes" if certificate.agrees else "NO",
+        )
+        for certificate in certificates
+    ]
+    return tabulate(
+        rows, ["problem", "network", "optimizer", "hyperparameters", "steps", "torch to jax", "drift", "agrees"]
+    )

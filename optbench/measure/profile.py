@@ -1,0 +1,159 @@
+"""Where a step's time goes, in both frameworks: `optbench profile`."""
+
+import multiprocessing
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from optbench.measure import flops
+from optbench.measure.timed import Timed, Work, medians
+from optbench.measure.work import done
+from optbench.problems import networks
+from optbench.records import cores
+
+NEVER = 10**9  # an interval that no run reaches
+WITHOUT = {
+    "without search": "line search",
+    "without products": "products",
+    "without inverses": "inverses",
+    "without factors": "factors",
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a step."""
+
+    name: str
+    seconds: float
+    flops: float | None  # of matrix products and factorisations; None where nobody counted
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A step, taken apart."""
+
+    work: Work
+    parameters: int
+    seconds: float  # a step
+    gradient: float  # seconds of the loss's gradient alone
+    phases: list[Phase]
+    square: int  # rows and columns of a large matrix
+    rate: float  # flops a second of the product of two of them in this framework
+    evaluations: int  # of the line search
+    products: int  # G v, one an iteration of conjugate gradients
+    reads: int  # waits for the device within a step
+    compile_seconds: float
+    memory: int  # bytes that steps hold over what the process held before, compilation left out
+
+
+def alone(work: Work, threads: int, seconds: float) -> Profile:
+    """The profile in a process of its own: two frameworks' thread pools would share the cores."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=cores.pin, initargs=(threads,)) as pool:
+        return pool.submit(measure, work, seconds).result()
+
+
+def measure(work: Work, seconds: float) -> Profile:
+    """The profile of one framework's step; a phase is the difference of two steps, or of a step and its part."""
+    timed, memory = done(work)
+    square = _square(timed)
+    parts = medians(functions(timed, square), seconds)
+    evaluations = timed.evaluations()
+    products = timed.products()
+    counted = flops.phases(work, evaluations, max(products - 1, 0))
+    taken = dict(differences(parts))
+    return Profile(
+        work,
+        parameters=networks.parameter_count(work.network, timed.problem.dim, timed.problem.outputs),
+        seconds=parts["step"],
+        gradient=parts["gradient"],
+        phases=[Phase(name, taken[name], counted.get(name)) for name in taken],
+        square=square,
+        rate=2 * square**3 / parts["product"],
+        evaluations=evaluations,
+        products=products,
+        reads=timed.reads(),
+        compile_seconds=timed.compile_seconds,
+        memory=memory,
+    )
+
+
+def _square(timed: Timed) -> int:
+    """Rows and columns of the matrices whose product is the machine's rate: a small one does not fill a GPU."""
+    return 1024 if timed.framework.backend.device_name() == "cpu" else 8192
+
+
+def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
+    """The step, and what is taken from it: its line search or its products but one, then its inverses, its factors.
+
+    And a product of two large matrices of so many rows.
+    """
+    square = timed.framework.backend.from_numpy(np.random.default_rng(0).normal(size=(rows, rows)))
+    product, wait = timed.framework.backend.compile(lambda matrix: matrix @ matrix), timed.framework.backend.wait
+    found: dict[str, Callable[[], None]] = {
+        "product": lambda: wait(product(square)),
+        "forward": timed.function(timed.objective.loss),
+        "gradient": timed.function(timed.objective.gradient),
+        "step": timed,
+    }
+    known = {each.name for each in fields(timed.optimizer)}
+    given: dict[str, Any] = {}
+    for name, field, value in (
+        ("without search", "line_search", {"learning_rate": 1e-3}),
+        ("without products", "cg_max_iterations", {"cg_max_iterations": 1}),
+        ("without inverses", "inverse_interval", {"inverse_interval": NEVER}),
+        ("without factors", "factor_interval", {"factor_interval": NEVER}),
+    ):
+        if field in known:
+            given |= value
+            found[name] = timed.variant(**given)
+    return found
+
+
+def differences(parts: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each phase, from those of steps with less and less in them."""
+    phases = {"forward": parts["forward"], "backward": parts["gradient"] - parts["forward"]}
+    left = parts["step"]
+    for name, phase in WITHOUT.items():
+        if name in parts:
+            phases[phase], left = left - parts[name], parts[name]
+    return phases | {"rest": left - parts["gradient"]}
+
+
+def render(profile: Profile) -> str:
+    """A profile as text."""
+    work = profile.work
+    rows = [
+        (
+            phase.name,
+            f"{1e3 * phase.seconds:.2f}",
+            f"{phase.seconds / profile.seconds:.0%}",
+            f"{phase.flops / 1e6:,.0f}" if phase.flops else "–",
+            f"{phase.flops / phase.seconds / profile.rate:.0%}" if phase.flops and phase.seconds > 0 else "–",
+        )
+        for phase in profile.phases
+    ]
+    gradient = sum(phase.flops or 0 for phase in profile.phases[:2])
+    lines = [
+        f"{work.framework}: {work.optimizer} on {work.problem}, {work.network} (D = {profile.parameters:,})",
+        tabulate(rows, ("phase", "ms", "share", "Mflop", "of the product's rate"), colalign=("left", *["right"] * 4)),
+        f"a step: {1e3 * profile.seconds:.2f} ms, {profile.seconds / profile.gradient:.2f} times its gradient "
+        f"({1e3 * profile.gradient:.2f} ms, {gradient / profile.gradient / profile.rate:.0%} of the product's rate)",
+        f"a product of two {profile.square} × {profile.square} matrices: {profile.rate / 1e9:.1f} Gflop/s",
+        f"evaluations of the line search: {profile.evaluations}; waits for the device within a step: {profile.reads}",
+        f"first call, compilation included: {profile.compile_seconds:.2f} s; "
+        f"memory of a step over the imports: {profile.memory / 1e6:,.0f} MB",
+    ]
+    taken = {phase.name: phase.seconds for phase in profile.phases}
+    if profile.products > 1:
+        each = taken["products"] / (profile.products - 1)
+        lines.append(
+            f"products G v within a step: {profile.products}, each {1e3 * each:.2f} ms, "
+            f"{each / profile.gradient:.2f} times the gradient"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Keep what a run was and what came of it."""

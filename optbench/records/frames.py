@@ -1,0 +1,84 @@
+"""Records as pandas frames."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from optbench.problems import own
+from optbench.records import store
+from optbench.records.record import COUNTERS, Record, Request, Row
+from optbench.training.clock import SECTIONS
+
+# of a request: what a row tells in columns of other names
+ELSEWHERE = {"labels", "points", "hyperparameters", "stages", "steps", "seconds", "files", "dtype", "tf32"}
+
+
+class Frames(NamedTuple):
+    """Results."""
+
+    runs: pd.DataFrame  # a row a run; errors as they were measured, below the reference's accuracy (`floor`) too
+    history: pd.DataFrame  # a row a recorded step: identity, step, seconds, losses, errors
+
+
+def frames(path: Path) -> Frames:
+    """The records of a file or a folder; raises FileNotFoundError and InvalidRecord."""
+    return from_records(record for _, record in store.records(path))
+
+
+def from_records(records: Iterable[Record]) -> Frames:
+    """The same of records in hand."""
+    records = list(records)
+    rows = [{"identity": record.identity, **row.model_dump()} for record in records for row in record.history]
+    return Frames(pd.DataFrame(map(_run, records)), pd.DataFrame(rows, columns=["identity", *Row.model_fields]))
+
+
+def _run(record: Record) -> dict[str, object]:
+    request, last = record.request, record.history[-1] if record.history else None
+    errors = [row.relative_l2 for row in record.history]
+    return {
+        "identity": record.identity,
+        "campaign": request.labels.campaign,
+        "campaign_version": request.labels.campaign_version,
+        "machine": record.provenance.machine,
+        "case": _case(request),
+        **request.model_dump(exclude=ELSEWHERE),
+        "precision": request.precision,
+        "optimizer_version": _version(request),
+        "files": ", ".join(f"{name} {digest[:16]}" for name, digest in request.files.items()),
+        "budget_steps": request.steps,
+        "budget_seconds": request.seconds,
+        "interior_points": request.points.interior,
+        "boundary_points": request.points.boundary,
+        "parameters": record.parameters,
+        "floor": record.floor,
+        "label": request.labels.optimizer,
+        "hyperparameters": ", ".join(f"{name}={value}" for name, value in request.settings.items()),
+        "hyperparameters_from": request.labels.hyperparameters_from,
+        "experiment": request.labels.experiment,
+        "status": record.status,
+        "error": record.error,
+        "relative_l2": last.relative_l2 if last else float("nan"),
+        "best_relative_l2": pd.Series(errors, dtype=float).min(),
+        "rms": last.rms if last else float("nan"),
+        "steps": record.steps,
+        **{f"{section}_seconds": record.clock.get(section, float("nan")) for section in SECTIONS},
+        "wall_seconds": record.wall_seconds,
+        "peak_memory": record.peak_memory,
+        "device": record.provenance.device,
+        "commit": record.provenance.commit,
+        **{name: record.counters.get(name) for name in COUNTERS},
+    }
+
+
+def _case(request: Request) -> str:
+    """What a table or a panel is made for; no case has two precisions."""
+    case = request.labels.case or f"{own.bare(request.problem)}, {request.network}"
+    return case if request.precision == "float64" else f"{case}, {request.precision}"
+
+
+def _version(request: Request) -> int | str:
+    """The optimizer's version; where there are stages, all of theirs with it."""
+    versions = "+".join(str(stage.optimizer_version) for stage in request.stages)
+    return f"{request.optimizer_version}: {versions}" if versions else request.optimizer_version

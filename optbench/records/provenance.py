@@ -1,0 +1,150 @@
+"""Where a run came from: commit, versions, hardware, precision flags. Never a host name."""
+
+import functools
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+PACKAGES = ("numpy", "torch", "jax", "jaxlib")
+
+
+class Provenance(BaseModel):
+    """What produced a record; None where there is nothing to tell."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    commit: str | None  # of the clone that ran
+    dirty: bool | None  # whether the clone held uncommitted changes outside of results/
+    python: str
+    system: str
+    packages: dict[str, str | None]
+    blas: tuple[str, ...]  # the native thread pools of the run's process: library, version, threads; torch's own BLAS
+    machine: str  # class of hardware
+    cpu: str
+    cores: int  # logical cores of the machine
+    threads: int  # cores that the run's process may use
+    memory: int  # bytes
+    gpus: tuple[str, ...]  # name, driver
+    device: str | None  # what the framework computed on
+    precision: dict[str, bool | str | None]
+
+
+def collect(device: str | None = None) -> Provenance:
+    """The provenance of this process; `device` is the framework's name for what it computes on."""
+    commit, dirty = _commit()
+    return Provenance(
+        commit=commit,
+        dirty=dirty,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        packages={package: _version(package) for package in PACKAGES},
+        blas=_thread_pools(),
+        machine=machine_class(),
+        cpu=cpu_model(),
+        cores=os.cpu_count() or 1,
+        threads=_usable_cores(),
+        memory=psutil.virtual_memory().total,
+        gpus=gpus(),
+        device=device,
+        precision=_precision(),
+    )
+
+
+@functools.cache
+def machine_class() -> str:
+    """The hardware in words fit for a folder: accelerator or CPU model, cores, memory."""
+    memory = round(psutil.virtual_memory().total / 2**30)
+    models = [gpu.split(",")[0] for gpu in gpus()[:1]] + [re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu_model())]
+    words = f"{' '.join(models)} {os.cpu_count()} cores {memory} GiB"
+    return re.sub(r"[^a-z0-9.]+", "-", words.lower()).strip("-")
+
+
+@functools.cache
+def cpu_model() -> str:
+    """The CPU's model name."""
+    if Path("/proc/cpuinfo").exists():
+        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if names:
+            return names[0]
+    import cpuinfo  # takes a second, so only where the kernel does not say
+
+    return cpuinfo.get_cpu_info().get("brand_raw", platform.machine())
+
+
+@functools.cache
+def gpus() -> tuple[str, ...]:
+    """Every NVIDIA GPU's name and driver."""
+    said = _said("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return tuple(said.splitlines()) if said else ()
+
+
+def commit_hash(name: str) -> str:
+    """The hash of a commit of the repository that this process is in; the name itself where there is none."""
+    return _said("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") or name
+
+
+@functools.cache
+def _commit() -> tuple[str | None, bool | None]:
+    clone = Path(__file__).parents[2]
+    if not (clone / ".git").exists():  # an installed copy may lie inside some other repository
+        return None, None
+    commit = _said("git", "-C", str(clone), "rev-parse", "HEAD")
+    # what runs write is no change of what runs
+    changes = _said("git", "-C", str(clone), "status", "--porcelain", "--", ".", ":(exclude)results")
+    return commit, None if changes is None else bool(changes)
+
+
+def _said(*command: str) -> str | None:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _thread_pools() -> tuple[str, ...]:
+    import threadpoolctl
+
+    pools = {
+        f"{p['internal_api']} {p['version'] or ''} threads {p['num_threads']}" for p in threadpoolctl.threadpool_info()
+    }
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:  # its BLAS is linked in, where threadpoolctl does not look
+        told = re.findall(
+            r"^\s*- (.*Math Kernel Library Version \S+|OpenBLAS.*)", torch.__config__.show(), re.MULTILINE
+        )
+        pools |= {f"torch: {line} threads {torch.get_num_threads()}" for line in told}
+    return tuple(sorted(pools))
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _precision() -> dict[str, bool | str | None]:
+    """The flags that change what a framework computes, of those frameworks that this process has imported."""
+    flags: dict[str, bool | str | None] = {}
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        flags["torch_matmul_tf32"] = bool(torch.backends.cuda.matmul.allow_tf32)
+        flags["torch_cudnn_tf32"] = bool(torch.backends.cudnn.allow_tf32)
+        flags["torch_deterministic"] = torch.are_deterministic_algorithms_enabled()
+    jax: Any = sys.modules.get("jax")
+    if jax is not None:
+        flags["jax_enable_x64"] = bool(jax.config.jax_enable_x64)
+        flags["jax_default_matmul_precision"] = jax.config.jax_default_matmul_precision
+    return flags

@@ -1,0 +1,219 @@
+"""What a run is: what was asked, what happened."""
+
+import hashlib
+import json
+import math
+from itertools import accumulate
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    field_serializer,
+    model_validator,
+)
+
+from optbench import problems
+from optbench.problems import networks, own
+from optbench.records.conditions import Conditions
+from optbench.records.provenance import Provenance
+
+SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
+
+COUNTERS = ("stalls", "evaluations", "iterations")  # of a line search and of CG, kept in the optimizer's state
+
+Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
+Origin = Literal["paper", "ours", "tuned", "tuned elsewhere", "default"]  # elsewhere: on another case
+Precision = Literal["float64", "float32", "tf32"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Number = Annotated[float, Field(strict=False)]  # JSON has no NaN and no infinity: they are kept as strings
+
+
+# as it is written; passes compiled by Inductor; steps compiled by XLA
+Mode = Literal["eager", "inductor", "jit"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Points(_Strict):
+    """How many points a batch has."""
+
+    interior: PositiveInt
+    boundary: PositiveInt
+
+
+class Labels(_Strict):
+    """What a campaign calls a run; no part of its identity."""
+
+    campaign: str
+    campaign_version: str
+    case: str
+    optimizer: str  # the name of the optimizer's table, "kfac" or "kfac, Bayes"
+    hyperparameters_from: Origin
+    experiment: str | None = None
+
+
+class Stage(_Strict):
+    """A part of a run: an optimizer that starts anew where the one before it stopped."""
+
+    optimizer: str
+    optimizer_version: int
+    hyperparameters: dict[str, JsonValue]
+    share: Share | None = None  # of the run's budget; None, the last stage alone: what is left
+
+    @field_serializer("optimizer")
+    def _bare(self, name: str) -> str:
+        return own.bare(name)
+
+
+class Request(_Strict):
+    """One run, fully spelled out: every default filled in, exactly one budget."""
+
+    problem: str  # one of ours, or `<path>.py:<name>`, of which all that is written down leaves the folders out
+    problem_version: int
+    network: str
+    points: Points
+    resample_every: NonNegativeInt  # steps between new points; 0: one fixed batch
+    optimizer: str  # where there are stages: what their sequence is called
+    optimizer_version: int  # where there are stages: of how they follow each other
+    hyperparameters: dict[str, JsonValue]  # where there are stages: none, each has its own
+    stages: tuple[Stage, ...] = ()  # none: one optimizer from the start to the end
+    framework: str
+    threads: PositiveInt  # cores that the run may use
+    mode: Mode
+    dtype: Literal["float64", "float32"]
+    tf32: bool = False  # whether products of float32 matrices may be TF32, on a GPU
+    steps: PositiveInt | None = None
+    seconds: Positive | None = None  # of optimizer steps
+    seed: NonNegativeInt
+    evaluation: Literal["report", "selection"] = (
+        "report"  # the points that errors are measured at; tuning sees the second
+    )
+    files: dict[str, str] = {}  # the user's own that define it: name → SHA-256
+    labels: Labels
+
+    @field_serializer("problem", "optimizer")
+    def _bare(self, name: str) -> str:
+        return own.bare(name)
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.steps is None) == (self.seconds is None):
+            raise ValueError("a run has exactly one budget, steps or seconds")
+        return self
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of what was asked, without the labels, in canonical JSON."""
+        # what came later is left out where it says nothing: older runs keep their identity
+        silent = {name for name in ("files", "stages", "tf32") if not getattr(self, name)}
+        asked = self.model_dump(mode="json", exclude={"labels", *silent})
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def precision(self) -> Precision:
+        """What a campaign calls the two."""
+        return "tf32" if self.tf32 else self.dtype
+
+    @property
+    def parts(self) -> tuple[Stage, ...]:
+        """The stages; a run without any is one."""
+        whole = {"optimizer_version": self.optimizer_version, "hyperparameters": self.hyperparameters}
+        return self.stages or (Stage(optimizer=self.optimizer, **whole),)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions of the problem, of every optimizer, and of a sequence of them, by name."""
+        optimizers = {part.optimizer: part.optimizer_version for part in self.parts}
+        return {self.problem: self.problem_version, **optimizers, self.optimizer: self.optimizer_version}
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The share of the budget that is spent at the end of each part."""
+        # 0.1 + 0.2 is 0.30000000000000004, which three steps of ten would not reach
+        shares = accumulate(part.share or 0 for part in self.parts[:-1])
+        return (*(round(share, 12) for share in shares), 1.0)
+
+    @property
+    def settings(self) -> dict[str, JsonValue]:
+        """All hyperparameters; where there are stages, those of the first as "1.learning_rate", and its "1.share"."""
+        if not self.stages:
+            return self.hyperparameters
+        return {
+            f"{number}.{name}": value
+            for number, stage in enumerate(self.stages, 1)
+            for name, value in (({"share": stage.share} if stage.share else {}) | stage.hyperparameters).items()
+        }
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        problem = problems.get(self.problem)
+        network = networks.describe(self.network, problem.dim, problem.outputs)
+        precision = "" if self.precision == "float64" else f", {self.precision}"
+        words = f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}, {self.framework}{precision}"
+        return f"{words}, seed {self.seed}"
+
+
+class Row(_Strict):
+    """The state after `step` steps: losses and errors at the same parameters."""
+
+    step: NonNegativeInt
+    seconds: Number  # of optimizer steps so far
+    interior: Number  # the two losses on the batch of the last step
+    boundary: Number
+    relative_l2: Number  # ‖u − u*‖ / ‖u*‖ over the evaluation points
+    rms: Number  # root mean square of |u − u*|
+    evaluations: NonNegativeInt = 0  # of the loss by the line search so far
+    stage: PositiveInt = 1  # the one that made these parameters
+
+
+class Record(_Strict):
+    """One run's result, complete in itself."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    identity: str
+    request: Request
+    status: Status
+    error: str | None = None
+    started: str  # UTC, ISO 8601
+    steps: NonNegativeInt = 0
+    parameters: NonNegativeInt  # D, the number of the network's parameters
+    floor: Number = 0.0  # relative L2 accuracy of the solution, where it is a reference: no error counts as smaller
+    counters: dict[str, int] = {}  # `COUNTERS` that the optimizer's state has
+    clock: dict[str, Number]  # seconds by section; they add up to wall_seconds
+    wall_seconds: Number
+    peak_memory: int | None = None  # bytes
+    history: tuple[Row, ...] = ()
+    surface: tuple[Number, ...] | None = (
+        None  # u at the end on the grid of optbench/training/surface.py, where there is one
+    )
+    resumed: NonNegativeInt = 0  # times that the run went on from a checkpoint
+    provenance: Provenance
+    before: Conditions | None = None  # what the machine was like
+    after: Conditions | None = None
+
+    @model_validator(mode="after")
+    def _unedited(self) -> Self:
+        if self.identity != self.request.identity:
+            raise ValueError("the identity is not that of the request")
+        return self
+
+    @property
+    def relative_l2(self) -> float:
+        """The last relative L2 error, or the floor where that is larger; NaN without a history."""
+        return max(self.history[-1].relative_l2, self.floor) if self.history else math.nan
+
+
+def batches(interior: int, boundary: int, resample_every: int) -> str:
+    """A run's batches in words."""
+    every = "every step" if resample_every == 1 else f"every {resample_every} steps"
+    redrawn = f"redrawn {every}" if resample_every else "one fixed batch"
+    return f"{interior} interior and {boundary} boundary points ({redrawn})"

@@ -1,0 +1,1 @@
+"""Make tables, figures and the page from records."""

@@ -1,0 +1,163 @@
+"""results/README.md: what is published, each campaign's headline table, and the commands that made it.
+
+A README of any folder shows a campaign's headline table and figure between two marks, each on a line of its own:
+`<!-- headline FOLDER -->` and `<!-- /headline -->`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from optbench.campaign import results_folder
+from optbench.campaign.results_folder import Results
+from optbench.measure import asv_results
+from optbench.records import store
+from optbench.report import report
+from optbench.tuning.output import CHOSEN, TRIALS
+from optbench.verify import tuning_rules
+
+HEAD = """# Results
+
+Written by `optbench index {place}`. `<campaign>/<machine>/` holds what is published: raw records in `runs/`, and what
+`optbench report` makes of them: `tables/` (CSV, Markdown, LaTeX), `figures/` (PDF, SVG) and `report.html`, in which
+tables can be sorted and filtered and every run is found with the command that repeats it. `optbench verify` checks all
+of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it
+is never published.
+"""
+MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)
+OURS, SCALE = "local", "scale"  # folders: what is never published; what `optbench scale` writes
+
+
+def write(place: Path) -> Path:
+    """Write the index of a folder of results, and give its path."""
+    parts = [HEAD.format(place=place), *_campaigns(place), *_costs(place), *_benchmarks(place)]
+    if len(parts) == 1:
+        parts.append("Nothing is published yet.\n")
+    store.replace(place / "README.md", "\n".join(parts))
+    return place / "README.md"
+
+
+def fill(readme: Path) -> Path:
+    """Put the headline tables and figures between a README's marks, and give its path; folders are relative to it.
+
+    Raises FileNotFoundError where a folder has no report.
+    """
+    text = readme.read_text(encoding="utf-8")
+    shown = MARKED.sub(lambda found: f"{found[1]}{_shown(readme.parent, found[2])}{found[3]}", text)
+    store.replace(readme, shown)
+    return readme
+
+
+def _shown(base: Path, there: str) -> str:
+    text = _headline(base / there, there)
+    if not text:
+        raise FileNotFoundError(f"{base / there}: no report; `optbench report` makes it")
+    return text
+
+
+def _headline(folder: Path, there: str) -> str:
+    """A report's headline table and figure, for a file from which `there` is its folder; nothing without a report."""
+    table, picture = folder / report.TABLES / "headline.md", f"{report.FIGURES}/error_over_seconds.svg"
+    if not table.is_file():
+        return ""
+    figure = f"![relative L2 error over optimizer seconds]({there}/{picture})\n"
+    return f"{table.read_text(encoding='utf-8')}\n{figure}"
+
+
+def _campaigns(place: Path) -> Iterator[str]:
+    try:
+        found = results_folder.find(place)
+    except FileNotFoundError:
+        return
+    for results in found:
+        if OURS not in results.folder.relative_to(place).parts:
+            yield _kind(results)(results, place)
+
+
+def _kind(results: Results) -> Callable[[Results, Path], str]:
+    if tuning_rules.are_in(results.folder):
+        return _tuning
+    return _scale if results.folder.parent.name == SCALE else _campaign
+
+
+def _tuning(results: Results, place: Path) -> str:
+    folder, name = results.folder, results.folder.parent.parent.name
+    there = folder.relative_to(place).as_posix()
+    return (
+        f"## {name}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), [what was chosen]({there}/{CHOSEN}); "
+        f"[docs/tuning.md](../docs/tuning.md).\n"
+    )
+
+
+def _campaign(results: Results, place: Path) -> str:
+    folder, records = results.folder, results_folder.in_order(results)
+    name, there = folder.parent.name, folder.relative_to(place).as_posix()
+    told = _counted(record.status for record in records)
+    done = f"{len(records)} of {len(results.asked)}" if len(records) < len(results.asked) else str(len(records))
+    headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
+    return (
+        f"## {name} on {folder.name}\n\n{done} runs: {told}. {_links(folder, place)}.\n\n{headline}\n"
+        f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
+    )
+
+
+def _scale(results: Results, place: Path) -> str:
+    folder = results.folder
+    there, heading = folder.relative_to(place).as_posix(), f"## How a step's cost grows with D on {folder.name}\n\n"
+    if not (folder / "scale.csv").is_file():
+        return f"{heading}Under way: {len(results.records)} of {len(results.asked)} runs of `optbench scale`.\n"
+    measured = pd.read_csv(folder / "scale.csv")
+    told = _counted(measured["status"])
+    return (
+        f"{heading}{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
+        f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), "
+        f"[crossovers]({there}/crossovers.csv); `optbench scale`, "
+        f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
+    )
+
+
+def _counted(statuses: Iterable[str]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in Counter(statuses).most_common())
+
+
+def _links(folder: Path, place: Path) -> str:
+    names = {report.PAGE: "the page", report.TABLES: "tables", report.FIGURES: "figures"}
+    names[results_folder.CAMPAIGN] = "the campaign"
+    there = folder.relative_to(place).as_posix()
+    return ", ".join(f"[{words}]({there}/{name})" for name, words in names.items() if (folder / name).exists())
+
+
+def _costs(place: Path) -> Iterator[str]:
+    for folder in asv_results.machines(place / "asv"):
+        files = asv_results.results(folder)
+        table = folder / "step_cost.md"
+        text = _demoted(table.read_text(encoding="utf-8")) if table.is_file() else ""
+        figures = [f"![{name}](asv/{folder.name}/{name}.png)" for name in _figures(folder)]
+        yield (
+            f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by asv: `make asv`, "
+            "[docs/asv.md](../docs/asv.md); tables and figures by "
+            f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n" + "\n".join(figures) + "\n"
+        )
+
+
+def _figures(folder: Path) -> Sequence[str]:
+    names = ("cost_over_parameters", "time_over_commits", "work_over_commits")
+    return [name for name in names if (folder / f"{name}.png").is_file()]
+
+
+def _demoted(text: str) -> str:
+    """Its headings as plain lines: the section has one."""
+    return re.sub(r"^#+ (.*)$", r"\1:", text, flags=re.MULTILINE)
+
+
+def _benchmarks(place: Path) -> Iterator[str]:
+    files = sorted((place / "bench").glob("*.json"))
+    if files:
+        links = ", ".join(f"[{file.stem}](bench/{file.name})" for file in files)
+        yield (
+            f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, "
+            f"`make bench JSON={place}/bench/<machine>.json`; [docs/benchmarking.md](../docs/benchmarking.md).\n"
+        )

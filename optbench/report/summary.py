@@ -1,0 +1,172 @@
+"""Result tables: a row for each optimizer and framework of a case, the best first; as text, CSV or Markdown."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from optbench.problems import own
+from optbench.records.frames import Frames
+from optbench.records.record import batches
+from optbench.training.clock import SECTIONS
+
+SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
+FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
+
+CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "precision", "floor"]
+BATCHES = ["interior_points", "boundary_points", "resample_every"]
+BUDGETS = ["budget_steps", "budget_seconds"]
+ENTRY = [
+    "evaluation",
+    "label",
+    "optimizer",
+    "optimizer_version",
+    "framework",
+    "mode",
+    "threads",
+    "hyperparameters_from",
+    "hyperparameters",
+    "files",
+    *BATCHES,
+    *BUDGETS,
+]
+GROUP = CASE[:3]  # what a table of its own is made for
+COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "success",
+           "status", "hyperparameters")  # fmt: skip
+ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "right", "left", "left")
+
+
+def summarise(frames: Frames) -> pd.DataFrame:
+    """A row for each case, optimizer and framework: medians and quartiles over seeds, and how many runs ended how.
+
+    No row mixes campaigns, machines or versions. An error below the accuracy of a reference, the floor, is the floor.
+    The final error is that of finished runs alone; best, steps and
+    seconds are those of every run. Cases are in the order of the runs, their rows in that of the final error.
+    """
+    runs: Any = frames.runs
+    runs = runs.assign(**{name: runs[name].clip(lower=runs["floor"]) for name in ("relative_l2", "best_relative_l2")})
+    runs = runs.assign(ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0))
+    groups = runs.groupby(CASE + ENTRY, sort=False, dropna=False)
+    rows = [dict(zip(CASE + ENTRY, names, strict=True)) | _entry(group) for names, group in groups]
+    table = pd.DataFrame(rows)
+    table = table.assign(place=table.groupby(GROUP, sort=False).ngroup())
+    table = table.sort_values(["place", "relative_l2", "label", "framework"], na_position="last")
+    return table.drop(columns="place").reset_index(drop=True)
+
+
+def _entry(runs: Any) -> dict[str, Any]:
+    counts = runs["status"].value_counts()
+    status = ", ".join(f"{count} {status}" for status, count in counts.items()) if len(runs) > 1 else counts.index[0]
+    final, best = runs["relative_l2"][runs["status"] == "finished"], runs["best_relative_l2"]
+    return {
+        "runs": len(runs),
+        "finished": len(final),
+        "status": status,
+        **{f"relative_l2{suffix}": value for suffix, value in _spread(final)},
+        **{f"best_relative_l2{suffix}": value for suffix, value in _spread(best)},
+        **{name: runs[name].median() for name in ("steps", "ms_per_step", *SECONDS)},
+    }
+
+
+def _spread(values: Any) -> tuple[tuple[str, float], ...]:
+    return ("", values.median()), ("_q25", values.quantile(0.25)), ("_q75", values.quantile(0.75))
+
+
+def render(table: pd.DataFrame, style: str) -> str:
+    """A summary as text, CSV (every column, a line an entry) or Markdown."""
+    if style == "csv":
+        return table.to_csv(index=False)
+    several = len(table[GROUP[:2]].drop_duplicates()) > 1
+    return "\n".join(_case(rows, style, several) for _, rows in table.groupby(GROUP, sort=False))
+
+
+def _case(rows: Any, style: str, several: bool) -> str:
+    body = tabulate(
+        [_cells(row) for row in rows.assign(label=_labels(rows)).to_dict("records")],
+        headers=COLUMNS,
+        tablefmt="pipe" if style == "markdown" else "simple",
+        colalign=ALIGNMENT,
+        disable_numparse=True,
+    )
+    place = f"{rows.iloc[0]['campaign']} on {rows.iloc[0]['machine']}: " if several else ""
+    header = ("### " if style == "markdown" else "") + place + _header(rows)
+    return "\n".join([header, "", body, "", *_notes(rows)])
+
+
+def _labels(rows: Any) -> list[str]:
+    """The optimizers' labels, without folders; with all hyperparameters where one is there more than once."""
+    repeated = rows.duplicated(["label", "framework"], keep=False)
+    labels = zip(rows["label"], rows["hyperparameters"], repeated, strict=True)
+    return [
+        f"{own.bare(label)}: {hyperparameters}" if more else own.bare(label) for label, hyperparameters, more in labels
+    ]
+
+
+def _header(rows: Any) -> str:
+    first = rows.iloc[0]
+    network = f"{first['network']} (D = {first['parameters']:,})"
+    unnamed = f"{first['problem']}, {first['network']}"
+    named = "" if first["case"] in (unnamed, f"{unnamed}, {first['precision']}") else f"{first['case']}: "
+    kinds = rows[BATCHES].drop_duplicates()
+    points = _batch(first) if len(kinds) == 1 else "points differ by optimizer"
+    budgets = rows[BUDGETS].drop_duplicates()
+    budget = _budget(first) if len(budgets) == 1 else "budgets differ by optimizer"
+    return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['precision']}"
+
+
+def _batch(row: Any) -> str:
+    return batches(*(row[column] for column in BATCHES))
+
+
+def _budget(row: Any) -> str:
+    return f"{row['budget_seconds']:g} s" if pd.notna(row["budget_seconds"]) else f"{row['budget_steps']:g} steps"
+
+
+def _cells(row: dict[Any, Any]) -> list[str]:
+    return [
+        row["label"],
+        row["framework"],
+        _with_quartiles(row, "relative_l2"),
+        _with_quartiles(row, "best_relative_l2"),
+        _number(row["steps"], ",.0f"),
+        _number(row["train_seconds"], ".2f"),
+        _number(row["ms_per_step"], ".3g"),
+        _number(row["compile_seconds"], ".2f"),
+        f"{row['finished']}/{row['runs']}",
+        row["status"],
+        "the paper's" if row["hyperparameters_from"] == "paper" else row["hyperparameters_from"],
+    ]
+
+
+def _with_quartiles(row: dict[Any, Any], name: str) -> str:
+    def shown(suffix: str, form: str) -> str:
+        value = row[name + suffix]
+        return ("≤" if 0 < value <= row["floor"] else "") + _number(value, form)
+
+    several = row["runs"] > 1 and pd.notna(row[name])
+    return shown("", ".2e") + (f" [{shown('_q25', '.1e')}, {shown('_q75', '.1e')}]" if several else "")
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if pd.notna(value) else "–"
+
+
+def _notes(rows: Any) -> Iterator[str]:
+    """What a reader must know before comparing the rows."""
+    for what, columns, words in (("batches", BATCHES, _batch), ("budgets", BUDGETS, _budget)):
+        if len(rows[columns].drop_duplicates()) > 1:
+            kinds = rows.groupby(columns, sort=False, dropna=False)
+            each = [f"{', '.join(group['label'].unique())}: {words(group.iloc[0])}" for _, group in kinds]
+            yield f"Optimizers of this case had different {what}: {'; '.join(each)}."
+            yield ""
+    if (floor := rows["floor"].max()) > 0:
+        yield f"The reference is accurate to {floor:.2e} in relative L2: an error below it is shown as ≤{floor:.2e}."
+        yield ""
+    for files, group in rows[rows["files"] != ""].groupby("files", sort=False):
+        which = "" if len(group) == len(rows) else f" for {', '.join(_labels(group))}"
+        yield f"Files of the user's own{which} (SHA-256): {files}."
+        yield ""
+    if rows["runs"].max() > 1:
+        yield f"Medians over {rows['runs'].max()} seeds, quartiles in brackets; final errors are of finished runs."
+        yield ""

@@ -1,0 +1,1 @@
+"""Do many runs: locally or on a cluster, none twice."""

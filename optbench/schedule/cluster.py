@@ -1,0 +1,254 @@
+"""Runs on many machines: a run is a task of a Dask cluster, and its record comes back to the submitter.
+
+The submitter alone writes: no disk is shared. A request does not say which of the cluster's machines will do it, so
+that what is done is looked for in one folder, `<results>/<campaign>/cluster`, and not in one a machine: the submitter's
+own would say that its hardware made numbers that it never saw. Each record names its machine, and no row of a table
+mixes two. With `local`, every worker is on this machine and its folder is used.
+"""
+
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Any, NoReturn
+
+from distributed import Client, Future, LocalCluster, Reschedule, Worker, WorkerPlugin, get_worker
+from distributed.comm.addressing import get_address_host_port
+from distributed.core import Status
+from distributed.scheduler import KilledWorker
+
+from optbench.campaign.errors import CampaignError
+from optbench.problems import own
+from optbench.records.record import Record, Request
+from optbench.schedule import workers as executors
+from optbench.schedule.child import Progress
+from optbench.schedule.progress import Display
+from optbench.training.limits import Limits
+
+DEATHS = 3  # a run that so many workers died of is not tried again
+PATIENCE = 10  # seconds until a scheduler must have answered
+LOOK = 1.0  # seconds between two looks at how many workers there are
+
+
+class Cluster:
+    """The workers of a Dask cluster, each with one run at a time: its resource `runs` is 1.
+
+    No more is sent than there is room for: where a worker dies, Dask blames all that was meant for it. `run` is what a
+    worker calls.
+    """
+
+    def __init__(self, client: Any, run: Callable[[Request], Record]) -> None:
+        client.run_on_scheduler(_bury, DEATHS)
+        self.client, self._run, self._address = client, run, client.scheduler.address
+        self._in_hand: dict[str, Future] = {}
+        self._came = Event()
+
+    def records(self, requests: Iterable[Request], display: Display) -> Iterator[Record]:
+        """Do runs, in the order in which they end; nothing tells when one begins.
+
+        Raises:
+            CampaignError: the scheduler is lost.
+        """
+        outcomes: SimpleQueue[Callable[[], Record] | None] = SimpleQueue()
+        # a thread, because the next request may have to be waited for while records come
+        Thread(target=self._send_all, args=(requests, outcomes), daemon=True).start()
+        for outcome in iter(outcomes.get, None):
+            yield outcome()
+
+    def _send_all(self, requests: Iterable[Request], outcomes: SimpleQueue) -> None:
+        try:
+            self._wait_until(self._has_room)
+            for request in requests:
+                self._send(request, outcomes)
+                self._wait_until(self._has_room)
+            self._wait_until(lambda: not self._in_hand)
+            outcomes.put(None)
+        except Exception as error:
+            outcomes.put(partial(_raise, error if self.client.status == "running" else _lost(self._address)))
+
+    def _send(self, request: Request, outcomes: SimpleQueue) -> None:
+        future = self.client.submit(self._run, request, key=key(request), resources={"runs": 1})
+        self._in_hand[request.identity] = future
+        future.add_done_callback(lambda future: outcomes.put(partial(self._record, request, future)))
+
+    def _record(self, request: Request, future: Any) -> Record:
+        """What came of a run."""
+        try:
+            if future.status == "finished":
+                return future.result()
+            if future.status == "error":
+                return executors.lost(request, "failed", _reason(future.exception()))
+            raise _lost(self._address)
+        finally:
+            del self._in_hand[request.identity]
+            self._came.set()
+
+    def _has_room(self) -> bool:
+        return len(self._in_hand) < room(self.client)
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._came.wait(LOOK)
+            self._came.clear()
+
+
+@contextmanager
+def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterator[Cluster]:
+    """The cluster whose scheduler has this address; checkpoints stay on its workers' machines.
+
+    Raises:
+        CampaignError: nobody answers there, or not in our language.
+    """
+    try:
+        get_address_host_port(address)  # a Client that fails at this leaves a thread behind
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise _not_there(address, error) from error
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a lost scheduler is told of in one line
+    with client:
+        yield _crew(client, replace(limits, checkpoints=None), say)
+
+
+@contextmanager
+def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[Cluster]:
+    """A cluster on this machine, each worker on cores of its own.
+
+    Raises:
+        CampaignError: there are not that many cores.
+    """
+    cores = _shares(workers, limits.threads)
+    where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
+    # no memory limit: a nanny's would be of the worker, while the run and its own limit are in the worker's child
+    per_worker = {"threads_per_worker": 1, "resources": {"runs": 1}, "memory_limit": 0}
+    with (
+        LocalCluster(n_workers=workers, processes=True, **where, **per_worker) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        client.register_plugin(Pinned(cores))
+        yield _crew(client, limits, say)
+
+
+class Pinned(WorkerPlugin):
+    """Gives each worker of a local cluster its cores, also where it is a dead one's successor."""
+
+    name = "pinned"
+
+    def __init__(self, cores: list[list[int]]) -> None:
+        self._cores = cores
+
+    def setup(self, worker: Worker) -> None:
+        """In the worker, before its first run."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the submitter decides; a terminal interrupts both
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self._cores[int(str(worker.name))])
+
+
+def key(request: Request) -> str:
+    """A task's name; the dashboard shows and groups by what is before the first hyphen."""
+    words = f"{own.slug(request.problem)}, {own.slug(request.optimizer)}, {request.framework}"
+    return f"{words}-seed{request.seed}-{request.identity}"
+
+
+def room(client: Any) -> int:
+    """How many runs its workers take at a time."""
+    return client.run_on_scheduler(_room)
+
+
+def perform(request: Request, limits: Limits) -> Record:
+    """On a worker: the record of a run in a child process, pinned as everywhere; the worker outlives what kills it.
+
+    Raises:
+        Reschedule: the worker closes, or nobody waits for the record any more.
+    """
+    multiprocessing.current_process().daemon = False  # as a nanny's daemon it could have no children
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)  # a nanny's, and slower: the run is timed without it elsewhere
+    scratch = Path(get_worker().local_directory).parent / "optbench" / request.identity[:16]
+    limits = replace(limits, processes="per-run", checkpoints=limits.checkpoints or scratch)
+    try:
+        with executors.workers(limits) as crew:
+            record = crew.run(request, _while_wanted())
+    except _Abandoned as error:
+        raise Reschedule from error
+    shutil.rmtree(scratch, ignore_errors=True)
+    return record
+
+
+class _Abandoned(BaseException):
+    """Nobody waits for the run; no Exception, which a crew makes a failed record of."""
+
+
+def _while_wanted() -> Progress:
+    """Called now and then by a run in hand: ends it where its task is cancelled or its worker closes."""
+    worker = get_worker()
+    task = worker.get_current_task()
+
+    def progress(*_: Any) -> None:
+        state = worker.state.tasks.get(task)
+        closing = worker.status in (Status.closing, Status.closed, Status.failed)
+        if closing or state is None or state.state == "cancelled":
+            raise _Abandoned
+
+    return progress
+
+
+def _crew(client: Any, limits: Limits, say: Callable[[str], None]) -> Cluster:
+    """The workers that there are now and will be; says how many."""
+    try:
+        crew = Cluster(client, partial(perform, limits=limits))
+    except ImportError as error:
+        raise _not_there(client.scheduler.address, f"the scheduler runs without our code: {error}") from error
+    slots = room(client)
+    waiting = "" if slots else "; waiting for workers, which are started with --resources runs=1"
+    say(f"cluster: room for {slots} runs at a time, dashboard {client.dashboard_link}{waiting}")
+    return crew
+
+
+def _shares(workers: int, threads: int) -> list[list[int]]:
+    """Disjoint sets of cores, one a worker."""
+    cores = usable_cores()
+    if workers * threads > len(cores):
+        needed = f"{workers * threads} cores are needed for runs of threads = {threads}, and there are {len(cores)}"
+        raise CampaignError("command line", ("--workers",), needed, value=workers)
+    return [cores[first : first + threads] for first in range(0, workers * threads, threads)]
+
+
+def usable_cores() -> list[int]:
+    """The cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def _room(dask_scheduler: Any) -> int:
+    """On the scheduler."""
+    return int(sum(worker.resources.get("runs", 0) for worker in dask_scheduler.workers.values()))
+
+
+def _bury(deaths: int, dask_scheduler: Any) -> None:
+    """On the scheduler: give a run up after so many workers' deaths."""
+    dask_scheduler.allowed_failures = deaths - 1
+
+
+def _reason(error: BaseException | None) -> str:
+    """Why there is no record; a KilledWorker's own words hold an address."""
+    if isinstance(error, KilledWorker):
+        return f"its worker died, and so did the next ones, {DEATHS} in all"
+    return f"{type(error).__name__}: {error}"
+
+
+def _not_there(address: str, error: object) -> CampaignError:
+    return CampaignError("command line", ("--scheduler",), " ".join(str(error).split()), value=address)
+
+
+def _lost(address: str) -> CampaignError:
+    return _not_there(address, "the scheduler is lost; the same command, with one that lives, does the rest")
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

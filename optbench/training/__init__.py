@@ -1,0 +1,1 @@
+"""Do one run: set-up, the loop, the clock, checkpoints."""

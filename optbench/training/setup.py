@@ -1,0 +1,134 @@
+"""Everything of a run but its steps: numbers drawn, copied to the device, functions compiled and warmed up."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optbench import problems
+from optbench.campaign import sources
+from optbench.campaign.precision import NO_TF32
+from optbench.implementations import named
+from optbench.problems import networks, seeds
+from optbench.problems.own import InvalidFile
+from optbench.problems.problem import Batch, Problem
+from optbench.records.record import Request
+from optbench.training import trees
+from optbench.training.clock import Clock
+from optbench.training.memory import foresee
+from optbench.training.status import Refused, TimedOut, stage
+
+
+@dataclass(frozen=True)
+class Part:
+    """An optimizer that is ready for its first step."""
+
+    optimizer: Any
+    init: Callable  # params -> state
+    step: Callable  # (params, state, batch) -> (params, state, losses); may overwrite the state
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready for its first step; arrays are the framework's own."""
+
+    problem: Problem
+    backend: Any
+    parts: tuple[Part, ...]  # an optimizer a stage
+    losses: Callable  # (params, batch) -> losses
+    predict: Callable  # (params, x) -> u
+    points: Any  # x of the evaluation points [n, d]
+    solution: np.ndarray  # u* there [n, m]
+    params: Any  # initial ones
+    batch: Any  # the first one
+    sample: Callable[[int], Batch]  # from the number of a redraw to its points and targets, in NumPy
+
+
+def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf, least_steps: int = 0) -> Prepared:
+    """Set a run up, all its stages; every second of it goes to a section of its own.
+
+    Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
+    TimedOut where a warm step shows that its seconds have no room for `least_steps`; InvalidFile where a file of the
+    user's own is not what it was when the run was asked for; Refused where it asks for TF32 without a GPU.
+    """
+    if changed := sources.changed(request):
+        raise InvalidFile(changed)
+    problem, backend = problems.get(request.problem), framework.backend
+    if request.tf32 and backend.device_name() == "cpu":
+        raise Refused(f"precision tf32 {NO_TF32}")
+    backend.allow_tf32(request.tf32)
+    backend.reset_peak_memory()
+    objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
+    params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
+    params = copied(params, request.dtype, backend, clock)
+    sample = functools.partial(_sample, request, problem)
+    with clock.section("draw"):
+        first = sample(0)
+        points, solution = seeds.evaluation_points(problem, request.evaluation)
+    parts = []
+    for number, asked in enumerate(request.parts):
+        with stage(request, number):
+            optimizer = named.optimizer(framework, asked.optimizer)(**asked.hyperparameters)
+            foresee(optimizer, objective, params, first, backend, memory)
+            step = backend.compile(functools.partial(optimizer.step, objective), donate=(1,))  # the old state
+            parts.append(Part(optimizer, functools.partial(optimizer.init, objective), step))
+    prepared = Prepared(
+        problem,
+        backend,
+        tuple(parts),
+        backend.compile(objective.losses),
+        backend.compile(objective.predict),
+        copied(points, request.dtype, backend, clock),
+        solution,
+        params,
+        copied(first, request.dtype, backend, clock),
+        sample,
+    )
+    for number, part in enumerate(parts):
+        with stage(request, number):
+            params, seconds = _warmed(prepared, part, params, clock)
+            _has_room(request, seconds, least_steps)
+    return prepared
+
+
+def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, float]:
+    """Compile and warm up a part by calling all that the loop calls; what comes of it is not part of the run.
+
+    Returns the parameters after its steps, which the next part is warmed up with, and a warm step's seconds.
+    """
+    with clock.section("compile"):
+        state = part.init(params)
+    taken = 0.0
+    # twice, with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
+    for section in ("compile", "warm_up"):
+        before = clock.seconds[section]
+        with clock.section(section):
+            params, state, losses = part.step(params, state, run.batch)
+            run.backend.wait((params, state, losses))
+        taken = clock.seconds[section] - before
+        with clock.section(section):
+            run.backend.wait((run.losses(params, run.batch), run.predict(params, run.points)))
+    return params, taken
+
+
+def _has_room(request: Request, step: float, least: int) -> None:
+    """Raise TimedOut where a budget of seconds is over before so many steps."""
+    if request.seconds and least * step > request.seconds:
+        raise TimedOut(f"a step takes {step:.3g} s, and {request.seconds:g} s have no room for {least} of them")
+
+
+def _sample(request: Request, problem: Problem, index: int) -> Batch:
+    return seeds.batch(problem, request.seed, index, request.points.interior, request.points.boundary)
+
+
+def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
+    """A tree's arrays on the device, in `dtype`."""
+    with clock.section("copy"):
+        copy = backend.from_numpy_tree(
+            trees.like(tree, [leaf.astype(dtype, copy=False) for leaf in trees.leaves(tree)])
+        )
+        backend.wait(copy)
+        return copy

@@ -1,0 +1,57 @@
+"""What an exception makes of a run: a status and a text."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from optbench.implementations.failures import FactorisationFailed
+from optbench.problems.own import bare
+from optbench.records.record import Request, Status
+from optbench.training.lack import lacks_memory
+
+
+class Diverged(ArithmeticError):
+    """A loss or an error is no longer finite."""
+
+
+class TimedOut(RuntimeError):
+    """The run is past its limit of wall-clock seconds."""
+
+
+class Refused(RuntimeError):
+    """The device cannot do what the run asks for."""
+
+
+@contextmanager
+def stage(request: Request, number: int) -> Iterator[None]:
+    """What goes wrong in the body went wrong in this stage, from 0 on; a run without stages has nothing to name."""
+    try:
+        yield
+    except Exception as error:
+        if request.stages:
+            error.add_note(f"stage {number + 1}, {bare(request.stages[number].optimizer)}")
+        raise
+
+
+def classify(error: BaseException) -> tuple[Status, str]:
+    """The status that an exception gives a run, and its text with the stage; an unforeseen one with its line."""
+    status, text = _classify(error)
+    return status, ": ".join([*getattr(error, "__notes__", ()), text])
+
+
+def _classify(error: BaseException) -> tuple[Status, str]:
+    if lacks_memory(error):
+        return "out-of-memory", _described(error)
+    if isinstance(error, Diverged):
+        return "diverged", str(error)
+    if isinstance(error, TimedOut):
+        return "timed-out", str(error)
+    if isinstance(error, FactorisationFailed | ImportError | Refused):
+        return "failed", str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return "failed", _described(error) + "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

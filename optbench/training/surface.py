@@ -1,0 +1,24 @@
+"""The function u on a grid, for pictures of problems with two inputs and one output."""
+
+from typing import Any
+
+import numpy as np
+
+from optbench.problems.problem import Problem
+
+SIDE = 33  # points along each input
+
+
+def grid(problem: Problem) -> Any:
+    """x [SIDE², 2] over the domain's box, the first input varying slowest; None for other problems."""
+    if (problem.dim, problem.outputs) != (2, 1):
+        return None
+    sides = [np.linspace(low, high, SIDE) for low, high in zip(*problem.bounds, strict=True)]
+    return np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def as_image(problem: Problem, u: np.ndarray) -> np.ndarray:
+    """u [SIDE, SIDE], NaN outside the domain, to be drawn with the first input to the right."""
+    x = grid(problem)
+    inside = np.full(len(x), True) if problem.inside is None else problem.inside(x)
+    return np.where(inside, np.ravel(u), np.nan).reshape(SIDE, SIDE).T

@@ -1,0 +1,160 @@
+"""What tuning found: a campaign with the best hyperparameters, and a table of every trial."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optbench.campaign.campaign import Campaign
+from optbench.records.record import Record
+from optbench.records.store import replace
+from optbench.tuning.study import Protocol, Study, Tables, as_tables, with_values, without
+
+TRIALS, CHOSEN = "trials.csv", "tuned.toml"
+COLUMNS = ("case", "problem", "network", "label", "optimizer", "framework", "trial", "counted", "relative_l2", "status",
+           "hyperparameters", "seeds", "budget_steps", "budget_seconds", "records", "study")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A choice of hyperparameters and what came of it."""
+
+    number: int
+    value: (
+        float | None
+    )  # median final relative L2 at the selection points, inf where too few runs finished; None: no end
+    counted: bool  # one of the trials that every study has as many of
+    hyperparameters: dict[str, Any]
+    status: list[str]  # of its runs, by seed
+    records: list[str]  # their files in runs/
+
+    @property
+    def error(self) -> float:
+        """The value; infinite where it does not count."""
+        return self.value if self.counted and self.value is not None else math.inf
+
+    @property
+    def chosen(self) -> str:
+        """The hyperparameters in words."""
+        return ", ".join(f"{key}={value}" for key, value in self.hyperparameters.items())
+
+
+@dataclass(frozen=True)
+class Result:
+    """A study and its trials."""
+
+    study: Study
+    trials: list[Trial]
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the smallest error, the first of equal ones."""
+        return best(self.trials)
+
+
+def final_error(record: Record) -> float:
+    """The final relative L2; infinite for a run that did not end well."""
+    return record.relative_l2 if record.status == "finished" else math.inf
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The trial with the smallest error, the first of equal ones."""
+    return min(trials, key=lambda trial: (trial.error, trial.number))
+
+
+def describe(trials: Sequence[Trial], number: int) -> str:
+    """What came of a trial, and the best so far."""
+    (trial,), top = (one for one in trials if one.number == number), best(trials)
+    return f"trial {number}: {trial.error:.2e} with {trial.chosen}; best {top.error:.2e}, trial {top.number}"
+
+
+def write(campaign: Campaign, name: str, protocol: Protocol, results: Sequence[Result], folder: Path) -> list[Path]:
+    """Write `tuned.toml` and `trials.csv` into a folder; gives their paths, the first only where a trial ended well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, plan = folder / TRIALS, folder / CHOSEN
+    replace(table, _csv(results))
+    tables = _tuned(as_tables(campaign), protocol, results)
+    if not tables["case"]:
+        return [table]
+    import tomli_w  # of the extra "tune", as Optuna
+
+    replace(plan, _header(name, protocol, results) + tomli_w.dumps(tables))
+    return [plan, table]
+
+
+def _tuned(tables: Tables, protocol: Protocol, results: Sequence[Result]) -> Tables:
+    """The campaign with each optimizer's best hyperparameters; what no trial ended well of is left out."""
+    cases = []
+    for number, case in enumerate(tables["case"]):
+        found = {result.study.label: result for result in sorted(results, key=_error, reverse=True)
+                 if result.study.case == number and _error(result) < math.inf}  # fmt: skip
+        given = case.get("optimizers", tables["optimizers"])
+        optimizers = {
+            label: with_values(without(table, "experiment") | {"from": "tuned"}, found[label].best.hyperparameters)
+            for label, table in given.items()
+            if label in found
+        }
+        cases += [case | {"optimizers": optimizers}] if optimizers else []
+    budget = {} if any(level.keys() & {"steps", "seconds"} for level in (tables, *cases)) else protocol.budget
+    return without(tables, "optimizers") | budget | {"case": cases}
+
+
+def _error(result: Result) -> float:
+    return result.best.error
+
+
+def _header(name: str, protocol: Protocol, results: Sequence[Result]) -> str:
+    """How the numbers were found, as comments."""
+    frameworks = list(dict.fromkeys(result.study.framework for result in results))
+    where = f"in {frameworks[0]}" if len(frameworks) == 1 else f"the best over {' and '.join(frameworks)}"
+    lines = [
+        f"Written by `{protocol.command(name)}`: hyperparameters tuned {where}.",
+        f"Every optimizer and framework had {protocol.trials} trials, the defaults first, on seeds "
+        f"{', '.join(map(str, protocol.run_seeds))}; the choice is by the median final relative L2",
+        "at the selection points. Neither the seeds nor the points are those of a report.",
+        *(f"{result.study.title}, {_budget(result.study)} a run: {_outcome(result)}" for result in results),
+    ]
+    return "".join(f"# {text}\n" for text in lines) + "\n"
+
+
+def _budget(study: Study) -> str:
+    return f"{study.first.seconds:g} s" if study.first.seconds else f"{study.first.steps} steps"
+
+
+def _outcome(result: Result) -> str:
+    counted, top = sum(trial.counted for trial in result.trials), result.best
+    found = f"{top.error:.2e}, trial {top.number}" if top.error < math.inf else "no trial ended well"
+    return f"{found} of {counted}"
+
+
+def _csv(results: Sequence[Result]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for result in results:
+        rows = (_row(result.study, trial) for trial in result.trials)
+        writer.writerows([row[column] for column in COLUMNS] for row in rows)
+    return stream.getvalue()
+
+
+def _row(study: Study, trial: Trial) -> dict[str, Any]:
+    run = study.first
+    return {
+        "case": study.case,
+        **{key: getattr(run, key) for key in ("problem", "network", "optimizer", "framework")},
+        "label": study.label,
+        "trial": trial.number,
+        "counted": trial.counted,
+        "relative_l2": trial.value,
+        "status": " ".join(trial.status) or "interrupted",
+        "hyperparameters": json.dumps(trial.hyperparameters),
+        "seeds": " ".join(map(str, study.tables["seeds"])),
+        "budget_steps": run.steps,
+        "budget_seconds": run.seconds,
+        "records": " ".join(trial.records),
+        "study": study.name,
+    }

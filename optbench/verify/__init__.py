@@ -1,0 +1,1 @@
+"""Check a folder of results as a stranger would."""

@@ -1,0 +1,80 @@
+"""What must hold for what tuning left: all trials and runs are there, a value is its runs', the choice is the best."""
+
+import csv
+import json
+import math
+import statistics
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from optbench.campaign.results_folder import Results
+from optbench.tuning.output import CHOSEN, TRIALS, final_error
+from optbench.tuning.study import with_values
+
+Row = dict[str, str]  # of trials.csv
+
+
+def are_in(folder: Path) -> bool:
+    """Whether tuning wrote this folder."""
+    return (folder / TRIALS).is_file()
+
+
+def complete(results: Results) -> Iterator[str]:
+    """No trial is missing, nor a run of one, every run is a trial's, and as many trials count in every study."""
+    numbers, counted, named = defaultdict(set), Counter(), set()
+    rows, file = _rows(results), results.folder / TRIALS
+    for row in rows:
+        numbers[row["study"]].add(int(row["trial"]))
+        counted[row["study"]] += row["counted"] == "True"
+        for run in _runs(results, row):
+            named.add(run)
+            if run not in results.records:
+                yield f"{file}: {run.name} of {_title(row)} is missing"
+    for study, found in numbers.items():
+        if gone := sorted(set(range(max(found))) - found):
+            yield f"{file}: {study}: trials {', '.join(map(str, gone))} are missing"
+        if counted[study] != max(counted.values()):
+            yield f"{file}: {study}: {counted[study]} trials count, and {max(counted.values())} of others"
+    if all(row["records"] for row in rows):  # an interrupted trial may have left a run
+        yield from (f"{run} is no trial's" for run in results.records if run not in named)
+
+
+def as_recorded(results: Results) -> Iterator[str]:
+    """A trial's value is the median of its runs' errors, and the smallest of a case and optimizer was chosen."""
+    best: dict[tuple[str, str], Row] = {}
+    for row in _rows(results):
+        errors = [final_error(results.records[run]) for run in _runs(results, row) if run in results.records]
+        if row["relative_l2"] and errors and float(row["relative_l2"]) != statistics.median(errors):
+            yield f"{results.folder / TRIALS}: {_title(row)}: {row['relative_l2']} is not what its records give"
+        if row["counted"] == "True" and _value(row) < math.inf:
+            key = row["case"], row["label"]
+            best[key] = min(best.get(key, row), row, key=_value)
+    yield from _not_chosen(results.folder / CHOSEN, list(best.values()))
+
+
+def _not_chosen(file: Path, best: list[Row]) -> Iterator[str]:
+    cases = tomllib.loads(file.read_text(encoding="utf-8"))["case"] if file.is_file() else []
+    tables = {(case["problem"], case["network"], label): t for case in cases for label, t in case["optimizers"].items()}
+    for row in best:
+        table = tables.get((row["problem"], row["network"], row["label"]))
+        if table is None or with_values(table, json.loads(row["hyperparameters"])) != table:
+            yield f"{file}: {row['label']} on {row['problem']}, {row['network']} is not {_title(row)}, the best"
+
+
+def _rows(results: Results) -> list[Row]:
+    with (results.folder / TRIALS).open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _runs(results: Results, row: Row) -> list[Path]:
+    return [results.folder / "runs" / name for name in row["records"].split()]
+
+
+def _value(row: Row) -> float:
+    return float(row["relative_l2"])
+
+
+def _title(row: Row) -> str:
+    return f"trial {row['trial']} of {row['study']}"

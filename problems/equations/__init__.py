@@ -1,0 +1,1 @@
+"""The families of PDEs, a file each."""
