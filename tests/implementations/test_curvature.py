@@ -12,7 +12,7 @@ from small import arrays, frameworks, relative, small, vector
 from optbench import implementations, problems
 
 EPS = np.finfo(np.float64).eps
-GOLDEN = json.loads((Path(__file__).parent / "data" / "golden_poisson.json").read_text())["poisson"]
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text())["poisson"]
 
 
 @pytest.fixture

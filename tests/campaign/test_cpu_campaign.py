@@ -9,7 +9,7 @@ from optbench import implementations
 from optbench.campaign import campaign, expansion
 from optbench.campaign.presets import PRESETS
 
-RESULTS = Path(__file__).parent.parent / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 # a case without the paper's hyperparameters: the case on which its own were tuned
 TUNED_ON = {
     "Poisson 2d, D = 257": "poisson_sine_2d",

@@ -25,7 +25,7 @@ from optbench.measure import accuracy as accuracies
 from optbench.measure import asv_check, asv_site, parity
 from optbench.measure import work as works
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NAMES = {
     "accuracy.Parity.track_parity",
     "accuracy.RelativeL2.track_relative_l2",

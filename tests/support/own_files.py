@@ -43,6 +43,6 @@ from pathlib import Path
 from dataclasses import replace
 from optbench.problems.reference import Reference
 
-known = Reference.read(Path(__file__).parent / "data" / "known.npz")
+known = Reference.read(Path(__file__).parents[1] / "data" / "known.npz")
 gridded = replace(helmholtz, name="gridded_2d", solution=known, solution_norm=known.norm)
 """

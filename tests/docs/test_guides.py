@@ -14,7 +14,7 @@ from optbench.cli.app import main
 from optbench.schedule import workers as executors
 from optbench.training.run import perform
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,6 +1,6 @@
 """A trajectory that changes needs a new version: problems and optimizers against recorded numbers.
 
-`python tests/test_versions.py` prints what to record after a version was raised.
+`python tests/implementations/test_versions.py` prints what to record after a version was raised.
 """
 
 import json
@@ -14,7 +14,7 @@ from optbench.problems.problem import Jet
 from optbench import implementations, problems
 from optbench.measure import parity
 
-FILE = Path(__file__).parent / "data" / "versions.json"
+FILE = Path(__file__).parents[1] / "data" / "versions.json"
 FRAMEWORK = implementations.installed()[0]
 
 

@@ -17,7 +17,7 @@ from benchmarks.bench import bench_parts, bench_step
 from optbench import implementations
 from optbench.measure.timed import Timed, Work
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "benchmarks" / "bench").glob("bench_*.py"))
 # Inductor would compile for minutes: tests/test_compiled.py has that mode
 TINY = ["--network=tanh_3", "--interior=5", "--boundary=4", "-k", "not compiled"]

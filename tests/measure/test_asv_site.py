@@ -13,7 +13,7 @@ from browsers import BROWSER, needs_browser
 
 from optbench.measure import asv_site
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 pytestmark = needs_browser
 
 

@@ -11,7 +11,7 @@ from made_up import coupled_2d
 
 from optbench import problems
 
-GOLDEN = json.loads((Path(__file__).parent / "data" / "golden_poisson.json").read_text())["poisson"]
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text())["poisson"]
 POISSON = problems.get("poisson_sine_2d")
 CASES = [POISSON, problems.get("heat_sine_1d"), problems.get("log_fokker_planck_2d"), coupled_2d]
 every_case = pytest.mark.parametrize("problem", CASES, ids=lambda problem: problem.name)

@@ -11,7 +11,7 @@ from optbench.measure import asv_report
 from optbench.report import index, report
 from optbench.verify import verify as check
 
-RESULTS = Path(__file__).parent.parent / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 FOUND = [
     results for results in results_folder.find(RESULTS) if index.OURS not in results.folder.relative_to(RESULTS).parts
 ]

@@ -10,7 +10,7 @@ from made_up import coupled_2d
 
 from optbench import problems
 
-NORMS = json.loads((Path(__file__).parent / "data" / "solution_l2_norms.json").read_text())
+NORMS = json.loads((Path(__file__).parents[1] / "data" / "solution_l2_norms.json").read_text())
 
 
 def quadrature_norm(problem, nodes):
