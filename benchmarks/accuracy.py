@@ -24,10 +24,14 @@ class Walked:
         walk = cache(_walk)
 
         def relative_l2(framework: str, *cell: str) -> float:
-            return accuracy.relative_l2(implementations.load(framework), _case(*cell), walk(framework, *cell))
+            return accuracy.relative_l2(
+                implementations.load(framework), _case(*cell), walk(framework, *cell)
+            )
 
         def difference(*cell: str) -> float:
-            return parity.difference(*(walk(framework, *cell) for framework in common.FRAMEWORKS))
+            return parity.difference(
+                *(walk(framework, *cell) for framework in common.FRAMEWORKS)
+            )
 
         errors = common.outcomes(relative_l2, product(common.FRAMEWORKS, *CELLS))
         return errors | common.outcomes(difference, product(*CELLS))
@@ -66,5 +70,7 @@ def _case(optimizer: str, problem: str) -> parity.Case:
 
 
 def _walk(framework: str, optimizer: str, problem: str) -> np.ndarray:
-    common.work(framework, optimizer, problem, "")  # skips what this commit or machine does not have
+    common.work(
+        framework, optimizer, problem, ""
+    )  # skips what this commit or machine does not have
     return parity.trajectory(implementations.load(framework), _case(optimizer, problem))

@@ -1,6 +1,7 @@
 """What the asv classes share: the grid, steps that are made once a process, and what is skipped.
 
-asv starts a process for every cell and calls `setup` before every timed call: everything here is made once.
+asv starts a process for every cell and calls `setup` before every timed call: everything
+here is made once.
 """
 
 import os
@@ -18,11 +19,15 @@ from optbench.measure.widths import WIDTHS as LADDER
 from optbench.training.lack import lacks_memory
 
 FULL = os.environ.get("OPTBENCH_ASV") == "full"  # the bigger grid
-CASES = tomllib.loads((Path(__file__).parent / "quick.toml").read_text(encoding="utf-8"))["case"]
+CASES = tomllib.loads((Path(__file__).parent / "quick.toml").read_text(encoding="utf-8"))[
+    "case"
+]
 SETTINGS = {
     name: {key: value for key, value in table.items() if key != "from"}
     for name, table in CASES[0]["optimizers"].items()
-    if isinstance(table, dict) and "stages" not in table and name not in PRESETS  # a sequence has no one step to time
+    if isinstance(table, dict)
+    and "stages" not in table
+    and name not in PRESETS  # a sequence has no one step to time
 }
 
 FRAMEWORKS = list(implementations.FRAMEWORKS)
@@ -77,7 +82,9 @@ def calls(function: Callable[[], Any]) -> int:
     return max(1, round(SAMPLE / min(repeat(function, number=1, repeat=3))))
 
 
-def outcomes(measure: Callable[..., Any], cells: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
+def outcomes(
+    measure: Callable[..., Any], cells: Iterable[tuple[Any, ...]]
+) -> dict[tuple[Any, ...], Any]:
     """What `measure` gives for each cell, or why it is skipped or failed: a failure is the cell's alone."""
     return {cell: _outcome(measure, cell) for cell in cells}
 

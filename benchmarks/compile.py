@@ -17,7 +17,9 @@ class Compile:
 
     def setup(self, framework: str, optimizer: str) -> None:
         """Everything before the first step, and that step: its seconds are kept."""
-        self.step, _ = common.warm(framework, optimizer, PROBLEM, problems.get(PROBLEM).networks[0])
+        self.step, _ = common.warm(
+            framework, optimizer, PROBLEM, problems.get(PROBLEM).networks[0]
+        )
 
     def track_compile_seconds(self, *_: str) -> float:
         """Seconds of the first call: compilation and a step."""

@@ -21,14 +21,20 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def agreement(problem: str, optimizer: str, hyperparameters: dict[str, Any], steps: int) -> tuple[int, float]:
+def agreement(
+    problem: str, optimizer: str, hyperparameters: dict[str, Any], steps: int
+) -> tuple[int, float]:
     """Steps in which both searches chose alike, and the mean number of evaluations of the lazy one."""
     framework, pde = implementations.load("torch"), problems.get(problem)
     backend, objective = framework.backend, framework.Objective(pde)
     start = networks.initial_parameters(NETWORK, pde.dim, pde.outputs, 0)
-    params, batch = (backend.from_numpy_tree(tree) for tree in (start, seeds.batch(pde, 0, 0, INTERIOR, BOUNDARY)))
+    params, batch = (
+        backend.from_numpy_tree(tree)
+        for tree in (start, seeds.batch(pde, 0, 0, INTERIOR, BOUNDARY))
+    )
     lazy, whole = (
-        framework.OPTIMIZERS[optimizer](**hyperparameters, line_search=search) for search in ("grid", "grid_exhaustive")
+        framework.OPTIMIZERS[optimizer](**hyperparameters, line_search=search)
+        for search in ("grid", "grid_exhaustive")
     )
     step, other = (backend.compile(partial(each.step, objective)) for each in (lazy, whole))
     state, alike = lazy.init(objective, params), 0
@@ -41,12 +47,19 @@ def agreement(problem: str, optimizer: str, hyperparameters: dict[str, Any], ste
 
 def main(steps: int) -> None:
     """Print a row a problem, a column a setting."""
-    names = [f"{name}, {', '.join(f'{key} {value:g}' for key, value in fields.items())}" for name, fields in SETTINGS]
+    names = [
+        f"{name}, {', '.join(f'{key} {value:g}' for key, value in fields.items())}"
+        for name, fields in SETTINGS
+    ]
     rows = []
     for problem in track(problems.names(), "problems"):
         found = [agreement(problem, *setting, steps) for setting in SETTINGS]
-        rows.append([problem, *(f"{alike} ({evaluations:.1f})" for alike, evaluations in found)])
-    print(f"choices alike in {steps} steps (evaluations a step); {NETWORK}, {INTERIOR} + {BOUNDARY} points, torch")
+        rows.append(
+            [problem, *(f"{alike} ({evaluations:.1f})" for alike, evaluations in found)]
+        )
+    print(
+        f"choices alike in {steps} steps (evaluations a step); {NETWORK}, {INTERIOR} + {BOUNDARY} points, torch"
+    )
     print(tabulate(rows, ["problem", *names], tablefmt="pipe"))
 
 

@@ -1,7 +1,8 @@
 """Whether what is planted is found, and nothing else: `make asv-selftest`.
 
-In a temporary clone, commits follow on HEAD: some change nothing, one does a pass too many, one is faster and wrong,
-one takes three times as long. `optbench regressions` judges each against the one before; `asv find` seeks the last.
+In a temporary clone, commits follow on HEAD: some change nothing, one does a pass too many,
+one is faster and wrong, one takes three times as long. `optbench regressions` judges each
+against the one before; `asv find` seeks the last.
 """
 
 import csv
@@ -27,18 +28,27 @@ class Planted:
     file: str
     old: str
     new: str
-    found_by: str = ""  # the kind of verdict that must name it; none for a commit that changes nothing
+    found_by: str = (
+        ""  # the kind of verdict that must name it; none for a commit that changes nothing
+    )
     where: str = ""  # the framework and optimizer that it changes
 
     def is_found(self, named: list[str]) -> bool:
         """Whether it is named by what it must be, and nothing that it does not change is named at all."""
         if not self.found_by:
             return not named
-        return all(self.where in line for line in named) and any(line.startswith(self.found_by) for line in named)
+        return all(self.where in line for line in named) and any(
+            line.startswith(self.found_by) for line in named
+        )
 
 
 JUDGED = (
-    Planted("neutral", "implementations/torch/optimizers/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
+    Planted(
+        "neutral",
+        "implementations/torch/optimizers/kfac.py",
+        "KFAC with momentum",
+        "KFAC with a momentum",
+    ),
     Planted(
         "a forward pass too many, torch",
         "implementations/torch/optimizers/kfac.py",
@@ -47,7 +57,12 @@ JUDGED = (
         found_by="work",
         where="torch kfac",
     ),
-    Planted("neutral", "implementations/jax/optimizers/kfac.py", "KFAC with momentum", "KFAC with a momentum"),
+    Planted(
+        "neutral",
+        "implementations/jax/optimizers/kfac.py",
+        "KFAC with momentum",
+        "KFAC with a momentum",
+    ),
     Planted(
         "the boundary's factors skipped, jax",
         "implementations/jax/optimizers/kfac.py",
@@ -58,7 +73,12 @@ JUDGED = (
     ),
 )
 SOUGHT = (
-    Planted("neutral", "implementations/torch/optimizers/sgd.py", '"""One step', '"""A single step'),
+    Planted(
+        "neutral",
+        "implementations/torch/optimizers/sgd.py",
+        '"""One step',
+        '"""A single step',
+    ),
     Planted(
         "three gradients instead of one, torch",
         "implementations/torch/optimizers/sgd.py",
@@ -66,7 +86,12 @@ SOUGHT = (
         "        for _ in range(3):\n            losses, gradient = objective.gradient(params, batch)\n",
         found_by="asv find",
     ),
-    Planted("neutral", "implementations/torch/optimizers/sgd.py", '"""A single step', '"""One step'),
+    Planted(
+        "neutral",
+        "implementations/torch/optimizers/sgd.py",
+        '"""A single step',
+        '"""One step',
+    ),
 )
 
 
@@ -75,7 +100,9 @@ def plant(clone: Path, planted: Planted) -> str:
     file = clone / planted.file
     text = file.read_text(encoding="utf-8")
     if text.count(planted.old) != 1:
-        raise ValueError(f"{planted.file} does not have this text once, so nothing is planted: {planted.old.strip()}")
+        raise ValueError(
+            f"{planted.file} does not have this text once, so nothing is planted: {planted.old.strip()}"
+        )
     file.write_text(text.replace(planted.old, planted.new), encoding="utf-8")
     git(clone, "commit", "--quiet", "--all", "--message", planted.name)
     return git(clone, "rev-parse", "HEAD")
@@ -83,36 +110,72 @@ def plant(clone: Path, planted: Planted) -> str:
 
 def git(clone: Path, *words: str) -> str:
     """What git says."""
-    return subprocess.run(["git", *WORDS, *words], cwd=clone, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *WORDS, *words], cwd=clone, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def judge(clone: Path, base: str, head: str) -> list[str]:
     """What `optbench regressions` calls worse: kind, framework, optimizer."""
     # two processes a tree: what is planted is found by counts, which are exact
-    options = ["--optimizer", "kfac", "--rounds", "2", "--seconds", "0.3", "--output", str(clone / ".asv" / "judged")]
+    options = [
+        "--optimizer",
+        "kfac",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.3",
+        "--output",
+        str(clone / ".asv" / "judged"),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(clone)}
     command = [sys.executable, "-m", "optbench", "regressions", base, head, *options]
-    done = subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=clone, env=environment, check=False, capture_output=True, text=True
+    )
     (verdicts,) = re.findall(r"written: (.*verdicts\.csv)", done.stdout) or [None]
     if verdicts is None:
         raise RuntimeError(done.stderr.strip())
     with Path(verdicts).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row[""]]
     named = [
-        f"{row['by']}: {row['what']}, {row['framework']} {row['optimizer']} ({row['head / base']})" for row in rows
+        f"{row['by']}: {row['what']}, {row['framework']} {row['optimizer']} ({row['head / base']})"
+        for row in rows
     ]
-    return named or (["not measured: " + done.stderr.strip().splitlines()[-1]] if done.returncode == 2 else [])
+    return named or (
+        ["not measured: " + done.stderr.strip().splitlines()[-1]]
+        if done.returncode == 2
+        else []
+    )
 
 
 def find(clone: Path, base: str, head: str) -> str:
     """The commit that `asv find` names for the SGD step in PyTorch."""
     machine = subprocess.run(
-        [sys.executable, "-m", "optbench", "asv-machine"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "optbench", "asv-machine"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     benchmark = r"step\.Step\.time_step\('torch', 'sgd', 'poisson_sine_2d'\)"
-    words = ["find", "--machine", machine.stdout.strip(), "--skip-save", f"{base}..{head}", benchmark]
-    done = subprocess.run([sys.executable, "-m", "asv", *words], cwd=clone, check=False, capture_output=True, text=True)
-    (commit,) = re.findall(r"Greatest regression found: ([0-9a-f]+)", done.stdout) or [f"none: {done.stdout[-200:]}"]
+    words = [
+        "find",
+        "--machine",
+        machine.stdout.strip(),
+        "--skip-save",
+        f"{base}..{head}",
+        benchmark,
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "asv", *words],
+        cwd=clone,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    (commit,) = re.findall(r"Greatest regression found: ([0-9a-f]+)", done.stdout) or [
+        f"none: {done.stdout[-200:]}"
+    ]
     return commit
 
 
@@ -129,14 +192,26 @@ def main(runs: int) -> int:
                 found = judge(clone, base, head)
                 right = planted.is_found(found)
                 wrong += not right
-                rows.append([run, planted.name, planted.found_by or "nothing", "; ".join(found) or "nothing", right])
+                rows.append(
+                    [
+                        run,
+                        planted.name,
+                        planted.found_by or "nothing",
+                        "; ".join(found) or "nothing",
+                        right,
+                    ]
+                )
                 print(f"run {run}, {planted.name}: {rows[-1][3]}", flush=True)
         sought = [plant(clone, planted) for planted in SOUGHT]
         named = find(clone, commits[-1], sought[-1])
         right = sought[1].startswith(named)
         wrong += not right
         rows.append(["", SOUGHT[1].name, "asv find", f"{named} of {sought[1][:8]}", right])
-    print(tabulate(rows, ["run", "planted", "must be found by", "found", "right"], tablefmt="pipe"))
+    print(
+        tabulate(
+            rows, ["run", "planted", "must be found by", "found", "right"], tablefmt="pipe"
+        )
+    )
     return int(wrong > 0)
 
 

@@ -20,7 +20,9 @@ class FrameworkMissing(ImportError):
 
     def __init__(self, framework: str) -> None:
         framework = MODES.get(framework, framework)
-        super().__init__(f"{framework} is not installed: pip install -e '.[{framework}]' in the clone brings it")
+        super().__init__(
+            f"{framework} is not installed: pip install -e '.[{framework}]' in the clone brings it"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,5 +57,7 @@ def load(name: str) -> Framework:
     if not is_installed(name):
         raise FrameworkMissing(name)
     package = import_module(f"{__name__}.{MODES.get(name, name)}")
-    objective = partial(package.Objective, compiled=True) if name in MODES else package.Objective
+    objective = (
+        partial(package.Objective, compiled=True) if name in MODES else package.Objective
+    )
     return Framework(name, package.OPTIMIZERS, objective, package.backend)

@@ -15,9 +15,13 @@ def check_shapes(problem: Problem, params: list[Any], batch: Batch) -> None:
     terms = ("interior", problem.interior), ("boundary", problem.boundary)
     for (name, term), (x, y) in zip(terms, batch, strict=True):
         if x.ndim != 2 or x.shape[1] != inputs:
-            raise ValueError(f"{name} points have shape {list(x.shape)}: must be [n, {inputs}]")
+            raise ValueError(
+                f"{name} points have shape {list(x.shape)}: must be [n, {inputs}]"
+            )
         if tuple(y.shape) != (x.shape[0], term.components):
-            raise ValueError(f"{name} targets have shape {list(y.shape)}: must be [{x.shape[0]}, {term.components}]")
+            raise ValueError(
+                f"{name} targets have shape {list(y.shape)}: must be [{x.shape[0]}, {term.components}]"
+            )
         if x.dtype != dtype or y.dtype != dtype:
             raise ValueError(
                 f"{name} points and targets are {x.dtype} and {y.dtype}: must be {dtype} as the parameters"

@@ -7,8 +7,12 @@ class FactorisationFailed(ArithmeticError):
     """A damped curvature matrix could not be inverted; names the layer, the damping and the matrix's condition."""
 
     def __init__(self, matrices: dict[str, np.ndarray | None], damping: float) -> None:
-        where = "; ".join(f"{name}: {spectrum(matrix)}" for name, matrix in matrices.items())
-        super().__init__(f"no inverse with damping {damping:g}: {where}; a larger damping helps")
+        where = "; ".join(
+            f"{name}: {spectrum(matrix)}" for name, matrix in matrices.items()
+        )
+        super().__init__(
+            f"no inverse with damping {damping:g}: {where}; a larger damping helps"
+        )
 
 
 def spectrum(matrix: np.ndarray | None) -> str:
@@ -19,5 +23,7 @@ def spectrum(matrix: np.ndarray | None) -> str:
         return "not finite"
     eigenvalues = np.sort(matrix) if matrix.ndim == 1 else np.linalg.eigvalsh(matrix)
     smallest, largest = eigenvalues[0], eigenvalues[-1]
-    condition = f"condition {largest / smallest:.1e}" if smallest > 0 else "not positive definite"
+    condition = (
+        f"condition {largest / smallest:.1e}" if smallest > 0 else "not positive definite"
+    )
     return f"eigenvalues {smallest:.1e} to {largest:.1e}, {condition}"

@@ -9,7 +9,12 @@ from optbench.problems import own
 from optbench.problems.names import UnknownName
 from optbench.problems.own import InvalidFile
 
-NEEDED = ("version", "framework", "init", "check")  # besides the name and the step that make a class an optimizer
+NEEDED = (
+    "version",
+    "framework",
+    "init",
+    "check",
+)  # besides the name and the step that make a class an optimizer
 
 
 def optimizer(framework: Framework, name: str) -> Any:
@@ -25,7 +30,9 @@ def optimizer(framework: Framework, name: str) -> Any:
         return framework.OPTIMIZERS[name]
     found = from_file(name)
     if found.framework != MODES.get(framework.name, framework.name):
-        raise InvalidFile(f"{own.bare(name)} is written in {found.framework}: there is none in {framework.name}")
+        raise InvalidFile(
+            f"{own.bare(name)} is written in {found.framework}: there is none in {framework.name}"
+        )
     return found
 
 
@@ -33,11 +40,17 @@ def from_file(name: str) -> Any:
     """The class of a file, whatever framework it is for; raises InvalidFile."""
     found = own.get(name, "optimizer", _defined)
     if missing := [attribute for attribute in NEEDED if not hasattr(found, attribute)]:
-        raise InvalidFile(f"{own.bare(name)} is no optimizer: {found.__name__} has no {', '.join(missing)}")
+        raise InvalidFile(
+            f"{own.bare(name)} is no optimizer: {found.__name__} has no {', '.join(missing)}"
+        )
     if found.framework not in FRAMEWORKS:
-        raise InvalidFile(f"{own.bare(name)}: {UnknownName('framework', str(found.framework), FRAMEWORKS)}")
+        raise InvalidFile(
+            f"{own.bare(name)}: {UnknownName('framework', str(found.framework), FRAMEWORKS)}"
+        )
     if not is_dataclass(found):
-        raise InvalidFile(f"{own.bare(name)} is no optimizer: {found.__name__} is not under @optimizer")
+        raise InvalidFile(
+            f"{own.bare(name)} is no optimizer: {found.__name__} is not under @optimizer"
+        )
     return found
 
 
@@ -45,4 +58,6 @@ def _defined(module: ModuleType) -> list[Any]:
     """The classes with a name and a step that a module defines itself."""
     classes = [value for value in vars(module).values() if isinstance(value, type)]
     own_classes = [found for found in classes if found.__module__ == module.__name__]
-    return [found for found in own_classes if hasattr(found, "name") and hasattr(found, "step")]
+    return [
+        found for found in own_classes if hasattr(found, "name") and hasattr(found, "step")
+    ]

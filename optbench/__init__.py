@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 def load(path: str | Path) -> Frames:
     """The records of a file or a folder as two frames: `runs`, a row a run, and `history`, a row a recorded step.
 
-    Both have the column `identity`. Raises FileNotFoundError where there are no records, InvalidRecord (a ValueError)
-    where one is torn or edited.
+    Both have the column `identity`. Raises FileNotFoundError where there are no records,
+    InvalidRecord (a ValueError) where one is torn or edited.
     """
-    from optbench.records.frames import frames  # pandas takes a second, which a run's process need not spend
+    from optbench.records.frames import (
+        frames,
+    )  # pandas takes a second, which a run's process need not spend
 
     return frames(Path(path))
 
@@ -31,7 +33,8 @@ def load(path: str | Path) -> Frames:
 def load_asv(path: str | Path) -> pd.DataFrame:
     """asv's results below a folder, or of one file, as one frame: a row a benchmark, parameters, commit and machine.
 
-    Raises FileNotFoundError where there are none, InvalidRecord (a ValueError) where one is torn.
+    Raises FileNotFoundError where there are none, InvalidRecord (a ValueError) where one is
+    torn.
     """
     from optbench.measure.asv_results import load
 

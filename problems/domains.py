@@ -21,9 +21,13 @@ def parabolic_boundary(generator: Generator, n: int, dim: int) -> np.ndarray:
     """Points (t, x) [n, 1 + dim] of [0, 1] × the unit cube's boundary (the first ⌊n/2⌋) and of t = 0 (the rest)."""
     spatial = n // 2
     boundary = np.hstack([generator.random((spatial, 1)), faces(generator, spatial, dim)])
-    return np.vstack([boundary, initial_time(generator, n - spatial, np.zeros(dim), np.ones(dim))])
+    return np.vstack(
+        [boundary, initial_time(generator, n - spatial, np.zeros(dim), np.ones(dim))]
+    )
 
 
-def initial_time(generator: Generator, n: int, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+def initial_time(
+    generator: Generator, n: int, lower: np.ndarray, upper: np.ndarray
+) -> np.ndarray:
     """n points (0, x) [n, 1 + d] with x uniform in the box between `lower` [d] and `upper` [d]."""
     return np.hstack([np.zeros((n, 1)), box(generator, n, lower, upper)])

@@ -27,7 +27,9 @@ class Family:
     def __call__(self, dim: int) -> Problem:
         """The problem in `dim` dimensions of space; InvalidName where the family has none."""
         if not 1 <= operator.index(dim) <= LARGEST_DIMENSION:
-            raise InvalidName(f"{self.name}: the dimension must be 1 to {LARGEST_DIMENSION}, not {dim}")
+            raise InvalidName(
+                f"{self.name}: the dimension must be 1 to {LARGEST_DIMENSION}, not {dim}"
+            )
         return self.build(operator.index(dim))
 
 

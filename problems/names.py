@@ -14,5 +14,9 @@ class UnknownName(InvalidName):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = list(known)
         near = get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"there are {', '.join(known)}"
+        )
         super().__init__(f"unknown {kind} {name!r}: {hint}")

@@ -1,6 +1,7 @@
 """Networks by name, `<activation>_<width>_<width>…`, and their initial parameters.
 
-A network is a chain of linear layers with a bias, the activation between them and none after the last.
+A network is a chain of linear layers with a bias, the activation between them and none
+after the last.
 """
 
 import re
@@ -56,7 +57,12 @@ def describe(network: str | Network, dim: int, outputs: int) -> str:
     return f"{network} (D = {parameter_count(network, dim, outputs):,})"
 
 
-def initial_parameters(network: str | Network, dim: int, outputs: int, seed: int) -> list[np.ndarray]:
+def initial_parameters(
+    network: str | Network, dim: int, outputs: int, seed: int
+) -> list[np.ndarray]:
     """A float64 matrix [W | b] [out, in + 1] a layer, every entry U(-1/√in, 1/√in), one draw a layer, from the seed."""
     generator = stream(seed, "parameters")
-    return [generator.uniform(-1, 1, shape) / np.sqrt(shape[1] - 1) for shape in shapes(network, dim, outputs)]
+    return [
+        generator.uniform(-1, 1, shape) / np.sqrt(shape[1] - 1)
+        for shape in shapes(network, dim, outputs)
+    ]

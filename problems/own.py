@@ -62,7 +62,9 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", ".", bare(name).replace(".py:", "."))
 
 
-def members(path: Path, kind: str, select: Callable[[ModuleType], Iterable[Any]]) -> dict[str, Any]:
+def members(
+    path: Path, kind: str, select: Callable[[ModuleType], Iterable[Any]]
+) -> dict[str, Any]:
     """What `select` finds in a file, by each one's `name`, at least one; `kind` is what an error calls them.
 
     Raises InvalidFile where the file cannot be read or run, or has none or two of one name.
@@ -94,7 +96,9 @@ def get(name: str, kind: str, select: Callable[[ModuleType], Iterable[Any]]) -> 
             raise InvalidFile(
                 f"{path}: the {kind} in the variable {wanted} is named {known}: write {path.name}:{known}"
             )
-    raise InvalidFile(f"{path}: {wanted} is no {kind} but a {type(variable).__name__}; there is {', '.join(found)}")
+    raise InvalidFile(
+        f"{path}: {wanted} is no {kind} but a {type(variable).__name__}; there is {', '.join(found)}"
+    )
 
 
 @cache
@@ -127,5 +131,9 @@ def _line(error: BaseException, path: Path) -> str:
     """Where in the file it went wrong."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f", line {error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path)
+    ]
     return f", line {lines[-1]}" if lines else ""

@@ -12,7 +12,9 @@ from optbench.problems.reference import Reference
 
 Array = Any  # a NumPy array here, a framework's own array where an operator is applied to a network
 
-Field = Callable[[np.ndarray], np.ndarray]  # a function of points: x [n, d] -> [n, columns], float64
+Field = Callable[
+    [np.ndarray], np.ndarray
+]  # a function of points: x [n, d] -> [n, columns], float64
 
 
 class Jet(NamedTuple):
@@ -23,13 +25,16 @@ class Jet(NamedTuple):
     curvature: Array  # tr(A ∇²u)     [n, m]
 
 
-@dataclass(frozen=True, eq=False)  # compared and hashed by identity: it holds an array, and compilers key on it
+@dataclass(
+    frozen=True, eq=False
+)  # compared and hashed by identity: it holds an array, and compilers key on it
 class Operator:
     """The map u ↦ F(u, ∇u, tr(A ∇²u)) whose root is the solution.
 
-    `residual(jet, x [n, d], y [n, r]) -> [n, r]` uses arithmetic alone: it runs on NumPy, PyTorch and JAX alike.
-    `diffusion` is the symmetric matrix A [d, d]; None where F reads the value alone (then `jet.gradient` and
-    `jet.curvature` are None). Raises ValueError where A is not a symmetric matrix of finite numbers.
+    `residual(jet, x [n, d], y [n, r]) -> [n, r]` uses arithmetic alone: it runs on NumPy,
+    PyTorch and JAX alike. `diffusion` is the symmetric matrix A [d, d]; None where F reads
+    the value alone (then `jet.gradient` and `jet.curvature` are None). Raises ValueError
+    where A is not a symmetric matrix of finite numbers.
     """
 
     residual: Callable[[Jet, Array, Array], Array]
@@ -40,9 +45,13 @@ class Operator:
         if A is None:
             return
         if np.ndim(A) != 2 or np.shape(A)[0] != np.shape(A)[1]:
-            raise ValueError(f"diffusion must be a square matrix [d, d], not an array of shape {list(np.shape(A))}")
+            raise ValueError(
+                f"diffusion must be a square matrix [d, d], not an array of shape {list(np.shape(A))}"
+            )
         if not np.isfinite(A).all() or not np.array_equal(A, np.transpose(A)):
-            raise ValueError("diffusion must be a symmetric matrix of finite numbers: A is not equal to its transpose")
+            raise ValueError(
+                "diffusion must be a symmetric matrix of finite numbers: A is not equal to its transpose"
+            )
 
     @property
     def rows(self) -> int:
@@ -50,14 +59,17 @@ class Operator:
         return 1 if self.diffusion is None else len(self.diffusion) + 2
 
 
-DIRICHLET = Operator(lambda jet, x, y: jet.value - y)  # u ↦ u - g: boundary values and initial values
+DIRICHLET = Operator(
+    lambda jet, x, y: jet.value - y
+)  # u ↦ u - g: boundary values and initial values
 
 
 @dataclass(frozen=True, eq=False)
 class Term:
     """One mean squared residual of the loss: an operator, where it holds, and its data.
 
-    `sample(generator, n) -> (x [n, d], y [n, r])` draws n points and their targets, in float64.
+    `sample(generator, n) -> (x [n, d], y [n, r])` draws n points and their targets, in
+    float64.
     """
 
     operator: Operator
@@ -73,17 +85,31 @@ class Term:
         random = np.random.default_rng(0)
         x, y = self.sample(random, 8)
         n, d = x.shape
-        shapes = [(n, outputs)] if self.operator.diffusion is None else [(n, outputs), (n, d, outputs), (n, outputs)]
+        shapes = (
+            [(n, outputs)]
+            if self.operator.diffusion is None
+            else [(n, outputs), (n, d, outputs), (n, outputs)]
+        )
         u, v = ([random.standard_normal(shape) for shape in shapes] for _ in "uv")
 
         def residual(jet: list[np.ndarray]) -> np.ndarray:
             return self.operator.residual(Jet(*jet, *[None] * (3 - len(jet))), x, y)
 
         together, nothing = ([a + b for a, b in zip(u, v, strict=True)], [0 * a for a in u])
-        return np.allclose(residual(together) + residual(nothing), residual(u) + residual(v), rtol=1e-9, atol=1e-9)
+        return np.allclose(
+            residual(together) + residual(nothing),
+            residual(u) + residual(v),
+            rtol=1e-9,
+            atol=1e-9,
+        )
 
     @classmethod
-    def of(cls, operator: Operator, points: Callable[[Generator, int], np.ndarray], target: Field) -> "Term":
+    def of(
+        cls,
+        operator: Operator,
+        points: Callable[[Generator, int], np.ndarray],
+        target: Field,
+    ) -> "Term":
         """The term whose `points(generator, n)` [n, d] have the targets `target(x)` [n, r]."""
 
         def sample(generator: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +130,8 @@ class Batch(NamedTuple):
 class Problem:
     """A PDE with its data and its solution; L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖².
 
-    Compared and hashed by identity; `problems.get` returns the same object for the same name.
+    Compared and hashed by identity; `problems.get` returns the same object for the same
+    name.
     """
 
     name: str  # a family and a dimension of space: "heat_sine_1d"
@@ -112,7 +139,9 @@ class Problem:
     outputs: int  # m
     interior: Term
     boundary: Term  # boundary and initial conditions
-    bounds: tuple[np.ndarray, np.ndarray]  # the domain's box: smallest and largest value of every input, [d] each
+    bounds: tuple[
+        np.ndarray, np.ndarray
+    ]  # the domain's box: smallest and largest value of every input, [d] each
     solution: Field  # u* at x [n, d] -> [n, m]: a formula, or a Reference
     solution_norm: float  # ‖u*‖ = (E |u*(x)|²)^½ over the interior's points
     interior_points: int  # default N
@@ -120,7 +149,9 @@ class Problem:
     resample_every: int  # default number of steps between new points; 0: one fixed batch
     networks: tuple[str, ...]  # the paper's networks for it
     reference: str  # where it comes from
-    version: int = field(default=1, kw_only=True)  # raised whenever a run's trajectory changes
+    version: int = field(
+        default=1, kw_only=True
+    )  # raised whenever a run's trajectory changes
     # which points x [n, d] of the box are in the domain [n]; None: all of them
     inside: Callable[[np.ndarray], np.ndarray] | None = field(default=None, kw_only=True)
 
@@ -141,4 +172,7 @@ class Problem:
 
     def batch(self, generator: Generator, interior: int, boundary: int) -> Batch:
         """Draw `interior` and `boundary` points with their targets."""
-        return Batch(self.interior.sample(generator, interior), self.boundary.sample(generator, boundary))
+        return Batch(
+            self.interior.sample(generator, interior),
+            self.boundary.sample(generator, boundary),
+        )

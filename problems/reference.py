@@ -32,10 +32,18 @@ class Reference:
         try:
             content = path.read_bytes()
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                arrays = {name: np.asarray(stored[name], dtype=np.float64) for name in stored.files}
+                arrays = {
+                    name: np.asarray(stored[name], dtype=np.float64)
+                    for name in stored.files
+                }
         except OSError as error:
             raise InvalidFile(f"{path}: {error.strerror or error}") from error
-        except (ValueError, TypeError, AttributeError, BadZipFile) as error:  # a pickle, an .npy, text
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            BadZipFile,
+        ) as error:  # a pickle, an .npy, text
             raise InvalidFile(f"{path} is no .npz of numbers: {error}") from error
         return cls._checked(Source(path, digest(content)), arrays)
 
@@ -45,23 +53,37 @@ class Reference:
         names = [f"axis_{number}" for number in range(dim)]
         for name in [*(names or ["axis_0"]), "u", "accuracy"]:
             if name not in arrays:
-                raise InvalidFile(f"{source.path} has no {name}: axis_0, axis_1 …, u and accuracy are needed")
+                raise InvalidFile(
+                    f"{source.path} has no {name}: axis_0, axis_1 …, u and accuracy are needed"
+                )
             if not np.isfinite(arrays[name]).all():
                 raise InvalidFile(f"{source.path}: {name} must be finite")
-        axes, u, accuracy = tuple(arrays[name] for name in names), arrays["u"], arrays["accuracy"]
+        axes, u, accuracy = (
+            tuple(arrays[name] for name in names),
+            arrays["u"],
+            arrays["accuracy"],
+        )
         for name, axis in zip(names, axes, strict=True):
             if axis.ndim != 1 or len(axis) < NODES or not (np.diff(axis) > 0).all():
-                raise InvalidFile(f"{source.path}: {name} must have at least {NODES} nodes that increase")
+                raise InvalidFile(
+                    f"{source.path}: {name} must have at least {NODES} nodes that increase"
+                )
         if u.shape[:dim] != tuple(map(len, axes)) or u.ndim > dim + 1:
             wanted = ", ".join(str(len(axis)) for axis in axes)
-            raise InvalidFile(f"{source.path}: u has shape {list(u.shape)}: must be [{wanted}] or [{wanted}, m]")
+            raise InvalidFile(
+                f"{source.path}: u has shape {list(u.shape)}: must be [{wanted}] or [{wanted}, m]"
+            )
         if accuracy.size != 1 or not accuracy.item() > 0:
-            raise InvalidFile(f"{source.path}: accuracy must be one number > 0, the relative L2 error of u")
+            raise InvalidFile(
+                f"{source.path}: accuracy must be one number > 0, the relative L2 error of u"
+            )
         return cls(source, axes, u if u.ndim > dim else u[..., None], accuracy.item())
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """u* [n, m]; ValueError for a point that the grid does not reach."""
-        stencils = [_stencil(axis, column) for axis, column in zip(self.axes, x.T, strict=True)]
+        stencils = [
+            _stencil(axis, column) for axis, column in zip(self.axes, x.T, strict=True)
+        ]
         for number, (axis, column) in enumerate(zip(self.axes, x.T, strict=True)):
             slack = 1e-9 * (axis[-1] - axis[0])
             if ((column < axis[0] - slack) | (column > axis[-1] + slack)).any():
@@ -70,8 +92,16 @@ class Reference:
                 )
         u = np.zeros((len(x), self.values.shape[-1]))
         for corner in product(range(ORDER), repeat=len(self.axes)):
-            weight = np.prod([weights[:, i] for (_, weights), i in zip(stencils, corner, strict=True)], axis=0)
-            u += weight[:, None] * self.values[tuple(at + i for (at, _), i in zip(stencils, corner, strict=True))]
+            weight = np.prod(
+                [weights[:, i] for (_, weights), i in zip(stencils, corner, strict=True)],
+                axis=0,
+            )
+            u += (
+                weight[:, None]
+                * self.values[
+                    tuple(at + i for (at, _), i in zip(stencils, corner, strict=True))
+                ]
+            )
         return u
 
     @property
@@ -80,7 +110,9 @@ class Reference:
         square = (self.values**2).sum(-1)
         for axis in self.axes:
             spacing = np.diff(axis, prepend=axis[0], append=axis[-1])
-            square = np.tensordot((spacing[:-1] + spacing[1:]) / 2 / (axis[-1] - axis[0]), square, axes=1)
+            square = np.tensordot(
+                (spacing[:-1] + spacing[1:]) / 2 / (axis[-1] - axis[0]), square, axes=1
+            )
         return float(np.sqrt(square))
 
     def interpolation_error(self) -> float:
@@ -91,8 +123,12 @@ class Reference:
         halved = tuple(slice(None, None, 2) for _ in self.axes)
         axes = tuple(axis[::2] for axis in self.axes)
         coarse = Reference(self.source, axes, self.values[halved], self.accuracy)
-        fine = tuple(slice(None, 2 * len(axis) - 1) for axis in axes)  # an even axis ends with a node that is dropped
-        nodes = np.meshgrid(*(axis[part] for axis, part in zip(self.axes, fine, strict=True)), indexing="ij")
+        fine = tuple(
+            slice(None, 2 * len(axis) - 1) for axis in axes
+        )  # an even axis ends with a node that is dropped
+        nodes = np.meshgrid(
+            *(axis[part] for axis, part in zip(self.axes, fine, strict=True)), indexing="ij"
+        )
         u = self.values[fine].reshape(-1, self.values.shape[-1])
         difference = coarse(np.stack([node.ravel() for node in nodes], 1)) - u
         return float(np.linalg.norm(difference) / np.linalg.norm(u)) / 2 ** (ORDER - 1)

@@ -24,14 +24,18 @@ def checked(seed: SupportsIndex) -> int:
 
 def stream(seed: SupportsIndex, name: str, index: int = 0) -> Generator:
     """The generator number `index` of the stream `name`, independent of every other seed, stream and index."""
-    return np.random.default_rng(SeedSequence(checked(seed), spawn_key=(STREAMS[name], index)))
+    return np.random.default_rng(
+        SeedSequence(checked(seed), spawn_key=(STREAMS[name], index))
+    )
 
 
-def batch(problem: Problem, seed: SupportsIndex, index: int, interior: int, boundary: int) -> Batch:
+def batch(
+    problem: Problem, seed: SupportsIndex, index: int, interior: int, boundary: int
+) -> Batch:
     """Training points and targets after the `index`-th redraw (0: the first batch), float64.
 
-    The points depend on the arguments alone: not on the network, the framework or the optimizer.
-    Raises ValueError for a bad seed, a negative index or fewer than one point.
+    The points depend on the arguments alone: not on the network, the framework or the
+    optimizer. Raises ValueError for a bad seed, a negative index or fewer than one point.
     """
     if index < 0:
         raise ValueError(f"the index of a batch must be at least 0, not {index}")
@@ -44,8 +48,9 @@ def batch(problem: Problem, seed: SupportsIndex, index: int, interior: int, boun
 def evaluation_points(problem: Problem, which: str) -> tuple[np.ndarray, np.ndarray]:
     """The fixed points x [10·N, d] and solution u* [10·N, m] of errors, N the problem's default interior points.
 
-    `which` is "report", or "selection", the set that tuning alone sees. They come from a constant and the problem's
-    name, whatever the points and the seed of a run. Raises UnknownName.
+    `which` is "report", or "selection", the set that tuning alone sees. They come from a
+    constant and the problem's name, whatever the points and the seed of a run. Raises
+    UnknownName.
     """
     if which not in EVALUATION_SETS:
         raise UnknownName("evaluation set", which, EVALUATION_SETS)

@@ -20,7 +20,10 @@ def test_campaigns_are_package_data():
 
 def test_twins_have_the_same_files():
     torch, jax = (
-        {path.relative_to(ROOT / "implementations" / name) for path in (ROOT / "implementations" / name).rglob("*.py")}
+        {
+            path.relative_to(ROOT / "implementations" / name)
+            for path in (ROOT / "implementations" / name).rglob("*.py")
+        }
         for name in ("torch", "jax")
     )
     assert torch == jax

@@ -1,6 +1,7 @@
 """The parts of a step in every framework, and the Laplacian by nested automatic differentiation.
 
-`optimizer` is whose part it is. What a part starts from is made before, from the parameters after the warm-up.
+`optimizer` is whose part it is. What a part starts from is made before, from the parameters
+after the warm-up.
 """
 
 from collections.abc import Callable
@@ -46,7 +47,10 @@ def test_line_search(benchmark, timed, framework, problem, optimizer):
 @pytest.mark.parametrize("optimizer", ["kfac", "engd"])
 def test_solve(benchmark, timed, framework, problem, optimizer):
     measure(
-        benchmark, {"kfac": kronecker_solve, "engd": gramian_solve}[optimizer](timed(framework, problem, optimizer))
+        benchmark,
+        {"kfac": kronecker_solve, "engd": gramian_solve}[optimizer](
+            timed(framework, problem, optimizer)
+        ),
     )
 
 
@@ -76,7 +80,9 @@ def nested_laplacian(timed: Timed) -> Callable[[], Any]:
     """The same by the Hessian at each point, reverse under forward mode: what a user writes first."""
     names = {"torch": ("torch", "torch.func"), "jax": ("jax.numpy", "jax")}
     arrays, transforms = map(import_module, names[timed.framework.name])
-    diffusion = timed.framework.backend.from_numpy(timed.problem.interior.operator.diffusion)
+    diffusion = timed.framework.backend.from_numpy(
+        timed.problem.interior.operator.diffusion
+    )
     sigma = getattr(arrays, timed.objective.activation)
 
     def u(params, x):
@@ -96,7 +102,12 @@ def factors(timed: Timed) -> Callable[[], Any]:
     kronecker_factors = part(timed, "passes.linearization").kronecker_factors
 
     def both(params, batch, terms):
-        return [kronecker_factors(term, timed.optimizer.approximation, timed.optimizer.curvature) for term in terms]
+        return [
+            kronecker_factors(
+                term, timed.optimizer.approximation, timed.optimizer.curvature
+            )
+            for term in terms
+        ]
 
     return timed.function(both, prepared(timed, timed.objective.linearize))
 
@@ -104,10 +115,14 @@ def factors(timed: Timed) -> Callable[[], Any]:
 def line_search(timed: Timed) -> Callable[[], Any]:
     """The search of KFAC's step: from the same last choice along the same directions."""
     follow = part(timed, "solvers.line_search").follow
-    _, after, losses = timed.step(timed.params, timed.state, timed.batch)  # its momentum holds the directions
+    _, after, losses = timed.step(
+        timed.params, timed.state, timed.batch
+    )  # its momentum holds the directions
 
     def search(params, batch, directions, losses, last):
-        return follow(timed.optimizer, timed.objective, params, directions, batch, losses, last)
+        return follow(
+            timed.optimizer, timed.objective, params, directions, batch, losses, last
+        )
 
     return timed.function(search, after.momentum, losses, timed.state.search)
 
@@ -118,7 +133,9 @@ def kronecker_solve(timed: Timed) -> Callable[[], Any]:
 
     def solve(params, batch, factors, slopes):
         inverses = invert(timed.optimizer, factors)
-        return [-inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)]
+        return [
+            -inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)
+        ]
 
     _, after, _ = timed.step(timed.params, timed.state, timed.batch)
     _, slopes = prepared(timed, timed.objective.gradient)
@@ -140,12 +157,18 @@ def gramian(timed: Timed) -> tuple[np.ndarray, np.ndarray]:
     jacobian_blocks = part(timed, "passes.linearization").jacobian_blocks
 
     def rows(params, batch):
-        return [(jacobian_blocks(term), term.residual) for term in timed.objective.linearize(params, batch)]
+        return [
+            (jacobian_blocks(term), term.residual)
+            for term in timed.objective.linearize(params, batch)
+        ]
 
     G, slopes = np.zeros(()), np.zeros(())
     for blocks, residual in timed.framework.backend.to_numpy_tree(prepared(timed, rows)):
         J = np.concatenate(blocks, axis=1)
-        G, slopes = G + J.T @ J / len(residual), slopes + J.T @ residual.ravel() / len(residual)
+        G, slopes = (
+            G + J.T @ J / len(residual),
+            slopes + J.T @ residual.ravel() / len(residual),
+        )
     return G, slopes
 
 

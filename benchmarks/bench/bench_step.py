@@ -41,7 +41,9 @@ def torch_optim(timed: Timed) -> Callable[[], Any]:
     if ours.name == "sgd":
         theirs = torch.optim.SGD(params, lr=ours.learning_rate, momentum=ours.momentum)
     else:
-        theirs = torch.optim.Adam(params, lr=ours.learning_rate, betas=(ours.beta1, ours.beta2), eps=ours.eps)
+        theirs = torch.optim.Adam(
+            params, lr=ours.learning_rate, betas=(ours.beta1, ours.beta2), eps=ours.eps
+        )
     gradient = timed.framework.backend.compile(timed.objective.gradient)
 
     def step() -> list[Any]:

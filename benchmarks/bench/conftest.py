@@ -22,8 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench")
     group.addoption("--threads", type=int, default=1, help="cores")
     group.addoption("--network", help="if not given, the case's")
-    group.addoption("--interior", type=int, help="interior points; if not given, the problem's")
-    group.addoption("--boundary", type=int, help="boundary points; if not given, the problem's")
+    group.addoption(
+        "--interior", type=int, help="interior points; if not given, the problem's"
+    )
+    group.addoption(
+        "--boundary", type=int, help="boundary points; if not given, the problem's"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
     """The machine as records name it: a class of hardware, no host name; and the versions."""
     known = {"machine", "cpu", "cores", "memory", "gpus", "system", "python", "packages"}
-    return {"threads": config.getoption("threads")} | provenance.collect().model_dump(mode="json", include=known)
+    return {"threads": config.getoption("threads")} | provenance.collect().model_dump(
+        mode="json", include=known
+    )
 
 
 @pytest.fixture(params=NAMES)
@@ -55,16 +61,22 @@ def problem(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def timed(request: pytest.FixtureRequest) -> Callable[[str, str, str], Timed]:
     """The step of a framework, a problem and an optimizer, made once; skips where the framework is missing."""
-    given: dict[str, Any] = {name: request.config.getoption(name) for name in ("interior", "boundary")}
+    given: dict[str, Any] = {
+        name: request.config.getoption(name) for name in ("interior", "boundary")
+    }
 
     @cache
     def make(framework: str, problem: str, optimizer: str) -> Timed:
         case = CASES[problem]
         tables = case.optimizers or {}
-        hyperparameters = (tables[optimizer].model_extra or {}) if optimizer in tables else {}
+        hyperparameters = (
+            (tables[optimizer].model_extra or {}) if optimizer in tables else {}
+        )
         network = request.config.getoption("network") or case.network
         try:
-            return Timed(Work(framework, optimizer, problem, network, hyperparameters, **given))
+            return Timed(
+                Work(framework, optimizer, problem, network, hyperparameters, **given)
+            )
         except FrameworkMissing as missing:
             pytest.skip(str(missing))
 

@@ -5,23 +5,33 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-# memory as it is needed: by default JAX takes three quarters of a GPU, which PyTorch's process may be using
+# memory as it is needed: by default JAX takes three quarters of a GPU, which PyTorch's
+# process may be using
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from optbench.implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
+from optbench.implementations.memory import (
+    available_bytes,
+    keep_freed_memory,
+    peak_resident_bytes,
+    reset_peak,
+)
 
 keep_freed_memory()
 reads = 0  # what a step decides is compiled into it: it never asks the host
 _peak_before = 0  # bytes, at the last `reset_peak_memory`
-jax.config.update("jax_enable_x64", True)  # float64 is the default of every case; a float32 case passes float32 arrays
+jax.config.update(
+    "jax_enable_x64", True
+)  # float64 is the default of every case; a float32 case passes float32 arrays
 
 
 def allow_tf32(allowed: bool) -> None:
     """Whether a GPU may round the factors of float32 products to TF32's 10 bits; until it is asked again."""
-    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if allowed else "highest")
+    jax.config.update(
+        "jax_default_matmul_precision", "tensorfloat32" if allowed else "highest"
+    )
 
 
 allow_tf32(False)  # in both frameworks, which have defaults of their own
@@ -35,7 +45,8 @@ def device() -> Any:
 
 def from_numpy(array: np.ndarray) -> jax.Array:
     """An array on the device with the array's numbers and dtype."""
-    # not tied to the device: a program compiled for tied arguments is compiled again for the step's own results
+    # not tied to the device: a program compiled for tied arguments is compiled again for
+    # the step's own results
     return jnp.asarray(np.array(array))
 
 
@@ -57,7 +68,8 @@ def to_numpy_tree(tree: Any) -> Any:
 def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
     """The function as the runner calls it: one compiled program for each set of shapes.
 
-    It may write its results over the arguments at the positions in `donate`, which nobody can use afterwards.
+    It may write its results over the arguments at the positions in `donate`, which nobody
+    can use afterwards.
     """
     return jax.jit(function, donate_argnums=donate)
 
@@ -77,7 +89,8 @@ def reset_peak_memory() -> None:
 def peak_memory() -> int | None:
     """The largest number of bytes held since `reset_peak_memory`: of the GPU's memory, or of this process on a CPU.
 
-    None on a GPU where the process held more before: JAX tells the peak since the process began alone.
+    None on a GPU where the process held more before: JAX tells the peak since the process
+    began alone.
     """
     statistics = device().memory_stats()
     if statistics is None:

@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from optbench.implementations.memory import available_bytes, keep_freed_memory, peak_resident_bytes, reset_peak
+from optbench.implementations.memory import (
+    available_bytes,
+    keep_freed_memory,
+    peak_resident_bytes,
+    reset_peak,
+)
 from torch.utils import _pytree as pytree
 
 keep_freed_memory()
@@ -29,7 +34,11 @@ def from_numpy(array: np.ndarray) -> torch.Tensor:
 
 def to_numpy(tensor: Any) -> np.ndarray:
     """A copy of a tensor's numbers; waits for them."""
-    return tensor.numpy(force=True).copy() if isinstance(tensor, torch.Tensor) else np.array(tensor)
+    return (
+        tensor.numpy(force=True).copy()
+        if isinstance(tensor, torch.Tensor)
+        else np.array(tensor)
+    )
 
 
 def read(value: Any) -> Any:
@@ -54,14 +63,17 @@ def to_numpy_tree(tree: Any) -> Any:
 def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
     """The function as the runner calls it: eager, without recording a graph.
 
-    `donate` is the twin's: here an array that nobody can use any more is freed when its last name goes.
+    `donate` is the twin's: here an array that nobody can use any more is freed when its
+    last name goes.
     """
     return torch.no_grad()(function)
 
 
 def wait(tree: Any) -> None:
     """Return when all work behind the tensors of `tree` is done."""
-    if any(isinstance(leaf, torch.Tensor) and leaf.is_cuda for leaf in pytree.tree_leaves(tree)):
+    if any(
+        isinstance(leaf, torch.Tensor) and leaf.is_cuda for leaf in pytree.tree_leaves(tree)
+    ):
         torch.cuda.synchronize()
 
 
@@ -86,8 +98,12 @@ def device_name() -> str:
 
 def state_bytes(optimizer: Any, objective: Any, params: list[torch.Tensor]) -> int:
     """Bytes that an optimizer keeps between steps, found without allocating them."""
-    state = optimizer.init(objective, [torch.empty_like(matrix, device="meta") for matrix in params])
-    return sum(leaf.nbytes for leaf in pytree.tree_leaves(state) if isinstance(leaf, torch.Tensor))
+    state = optimizer.init(
+        objective, [torch.empty_like(matrix, device="meta") for matrix in params]
+    )
+    return sum(
+        leaf.nbytes for leaf in pytree.tree_leaves(state) if isinstance(leaf, torch.Tensor)
+    )
 
 
 def free_memory() -> int:

@@ -26,7 +26,9 @@ from optbench.problems import own
 from optbench.problems.names import UnknownName
 from optbench.records.record import Origin, Points, Positive, Precision, Share
 
-Locate = Callable[[str], str]  # from a problem's or optimizer's name to itself, or to one with an absolute path
+Locate = Callable[
+    [str], str
+]  # from a problem's or optimizer's name to itself, or to one with an absolute path
 Seeds = Annotated[list[NonNegativeInt], Field(min_length=1)]
 Frameworks = Annotated[list[str], Field(min_length=1)]
 
@@ -74,19 +76,29 @@ class OptimizerTable(Table):
 def _staged(tables: Any) -> Any:
     """A list is a table with these stages; a preset's name alone is one with the preset's."""
     return (
-        {label: _with_stages(label, table) for label, table in tables.items()} if isinstance(tables, dict) else tables
+        {label: _with_stages(label, table) for label, table in tables.items()}
+        if isinstance(tables, dict)
+        else tables
     )
 
 
 def _with_stages(label: str, table: Any) -> Any:
     if isinstance(table, list):
         return {"stages": table}
-    if not isinstance(table, dict) or "stages" in table or (name := table.get("name", label)) not in PRESETS:
+    if (
+        not isinstance(table, dict)
+        or "stages" in table
+        or (name := table.get("name", label)) not in PRESETS
+    ):
         return table
-    return {"from": "default", "stages": PRESETS[name]} | {key: value for key, value in table.items() if key != "name"}
+    return {"from": "default", "stages": PRESETS[name]} | {
+        key: value for key, value in table.items() if key != "name"
+    }
 
 
-def _named(tables: dict[str, OptimizerTable], info: ValidationInfo) -> dict[str, OptimizerTable]:
+def _named(
+    tables: dict[str, OptimizerTable], info: ValidationInfo
+) -> dict[str, OptimizerTable]:
     """A label that is a file's name is located as a name is."""
     return {
         label: table.model_copy(update={"name": _located(label, info)})
@@ -96,7 +108,9 @@ def _named(tables: dict[str, OptimizerTable], info: ValidationInfo) -> dict[str,
     }
 
 
-Optimizers = Annotated[dict[str, OptimizerTable], BeforeValidator(_staged), AfterValidator(_named)]
+Optimizers = Annotated[
+    dict[str, OptimizerTable], BeforeValidator(_staged), AfterValidator(_named)
+]
 
 
 class Case(Table):
@@ -120,7 +134,9 @@ class Campaign(Table):
     threads: PositiveInt = 1  # cores a run
     limit: Positive | None = None  # wall-clock seconds a run
     memory: Positive | None = None  # GB a run
-    least_steps: PositiveInt | None = None  # a run whose seconds have no room for so many is timed out at once
+    least_steps: PositiveInt | None = (
+        None  # a run whose seconds have no room for so many is timed out at once
+    )
     checkpoint: Positive = 60.0  # seconds between two checkpoints of a run
     precision: Precision = "float64"
     seeds: Seeds = [0]
@@ -132,7 +148,9 @@ class Campaign(Table):
 def shipped() -> dict[str, Path]:
     """The campaigns that come with the repository, by name."""
     found = sorted(Path(str(files("optbench.benchmarks"))).glob("*.toml"))
-    return {file.stem: file for file in found if file.name != "spaces.toml"}  # where tuning looks: no campaign
+    return {
+        file.stem: file for file in found if file.name != "spaces.toml"
+    }  # where tuning looks: no campaign
 
 
 def find(name: str) -> Path:
@@ -141,14 +159,17 @@ def find(name: str) -> Path:
     if file.is_file():
         return file
     if name not in shipped():
-        raise UnknownName("campaign", name, [*shipped(), *map(str, sorted(file.parent.glob("*.toml")))])
+        raise UnknownName(
+            "campaign", name, [*shipped(), *map(str, sorted(file.parent.glob("*.toml")))]
+        )
     return shipped()[name]
 
 
 def read(file: Path, locate: Locate | None = None) -> Campaign:
     """The campaign of a TOML file; raises CampaignError.
 
-    `locate` says where problems and optimizers of the user's own are, if not relative to the file's folder.
+    `locate` says where problems and optimizers of the user's own are, if not relative to
+    the file's folder.
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -160,10 +181,13 @@ def read(file: Path, locate: Locate | None = None) -> Campaign:
 def parse(tables: dict[str, Any], source: str, locate: Locate | None = None) -> Campaign:
     """The campaign of a file's tables; `source` is what an error calls the file. Raises CampaignError.
 
-    Names of the user's own files get the absolute paths that `locate` gives; if not given, those from this folder.
+    Names of the user's own files get the absolute paths that `locate` gives; if not given,
+    those from this folder.
     """
     try:
-        return Campaign.model_validate(tables, context=locate or partial(own.located, folder=Path()))
+        return Campaign.model_validate(
+            tables, context=locate or partial(own.located, folder=Path())
+        )
     except ValidationError as error:
         parent = error.errors()[0]["loc"][:-1]
         model = Points if "points" in parent else Case if parent else Campaign

@@ -8,10 +8,18 @@ from numpy.polynomial import chebyshev
 from optbench.problems.problem import Field, Jet
 
 NODES = 16  # on a line; a function that is analytic around it is interpolated to rounding
-RADII = (0.25, 0.1, 0.03, 0.01, 0.003)  # half the length of the line, of which the best is taken
+RADII = (
+    0.25,
+    0.1,
+    0.03,
+    0.01,
+    0.003,
+)  # half the length of the line, of which the best is taken
 
 _x = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
-_coefficients = np.linalg.inv(chebyshev.chebvander(_x, NODES - 1))  # from values at the nodes to Chebyshev's [k, j]
+_coefficients = np.linalg.inv(
+    chebyshev.chebvander(_x, NODES - 1)
+)  # from values at the nodes to Chebyshev's [k, j]
 _first = chebyshev.chebval(0, chebyshev.chebder(np.eye(NODES)))  # T_k′(0) [k], and T_k″(0):
 _second = chebyshev.chebval(0, chebyshev.chebder(np.eye(NODES), 2))
 
@@ -24,7 +32,9 @@ class Line(NamedTuple):
     error: float  # of `second`, about: what the last coefficients and rounding leave
 
 
-def jet_of(function: Field, diffusion: np.ndarray | None, x: np.ndarray, width: float = 1.0) -> tuple[Jet, float]:
+def jet_of(
+    function: Field, diffusion: np.ndarray | None, x: np.ndarray, width: float = 1.0
+) -> tuple[Jet, float]:
     """The jet of u = `function` [n, m] at x [n, d], and about how far its curvature may be off.
 
     The lines through x are up to `width`/2 long. Without A, the value alone.
@@ -34,10 +44,20 @@ def jet_of(function: Field, diffusion: np.ndarray | None, x: np.ndarray, width: 
             return Jet(function(x), None, None), 0.0
         slopes = [_along(function, x, axis, width) for axis in np.eye(x.shape[1])]
         weights, axes = np.linalg.eigh(diffusion)
-        bends = [(w, _along(function, x, axis, width)) for w, axis in zip(weights, axes.T, strict=True) if w]
-        curvature = sum((w * line.second for w, line in bends), np.zeros_like(slopes[0].first))
-        error = sum(abs(w) * line.error for w, line in bends) + max(line.error for line in slopes)
-        return Jet(function(x), np.stack([line.first for line in slopes], 1), curvature), float(error)
+        bends = [
+            (w, _along(function, x, axis, width))
+            for w, axis in zip(weights, axes.T, strict=True)
+            if w
+        ]
+        curvature = sum(
+            (w * line.second for w, line in bends), np.zeros_like(slopes[0].first)
+        )
+        error = sum(abs(w) * line.error for w, line in bends) + max(
+            line.error for line in slopes
+        )
+        return Jet(
+            function(x), np.stack([line.first for line in slopes], 1), curvature
+        ), float(error)
 
 
 def _along(function: Field, x: np.ndarray, direction: np.ndarray, width: float) -> Line:
@@ -51,6 +71,8 @@ def _on_line(function: Field, x: np.ndarray, direction: np.ndarray, radius: floa
     points = x + radius * _x[:, None, None] * direction  # [j, n, d]
     values = function(points.reshape(-1, x.shape[1])).reshape(NODES, len(x), -1)
     coefficients = np.tensordot(_coefficients, values, axes=1)  # [k, n, m]
-    first, second = (np.tensordot(weights, coefficients, axes=1) for weights in (_first, _second))
+    first, second = (
+        np.tensordot(weights, coefficients, axes=1) for weights in (_first, _second)
+    )
     left = np.abs(coefficients[-3:]).max() + np.finfo(np.float64).eps * np.abs(values).max()
     return Line(first / radius, second / radius**2, float(left * NODES**2 / radius**2))

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-Where = tuple[str | int, ...]  # keys from the file's top: ("case", 0, "optimizers", "kfac", "damping")
+Where = tuple[
+    str | int, ...
+]  # keys from the file's top: ("case", 0, "optimizers", "kfac", "damping")
 
 ALLOWED = {
     "greater_than_equal": "must be ≥ {ge:g}",
@@ -27,15 +29,23 @@ class CampaignError(ValueError):
 
     def __init__(self, source: str, where: Where, allowed: str, **value: Any) -> None:
         shown = "".join(f" = {_toml(given)}" for given in value.values())
-        super().__init__(f"{source}: {_dotted(where)}{shown}: {allowed}" if where else f"{source}: {allowed}")
+        super().__init__(
+            f"{source}: {_dotted(where)}{shown}: {allowed}"
+            if where
+            else f"{source}: {allowed}"
+        )
 
 
-def explain(source: str, error: ValidationError, known: Iterable[str], above: Where = ()) -> CampaignError:
+def explain(
+    source: str, error: ValidationError, known: Iterable[str], above: Where = ()
+) -> CampaignError:
     """Pydantic's first complaint; `above` is where its tables are in the file, `known` the keys that they may have."""
     first = error.errors(include_url=False)[0]
     where = (*above, *first["loc"])
     if first["type"] in UNKNOWN_KEY:
-        return CampaignError(source, where, unknown_key(str(where[-1]), known), value=first["input"])
+        return CampaignError(
+            source, where, unknown_key(str(where[-1]), known), value=first["input"]
+        )
     allowed = ALLOWED.get(first["type"], first["msg"].replace("Input should be", "must be"))
     allowed = allowed.format(**first.get("ctx", {}))
     return (
@@ -49,7 +59,11 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     """That there is no such key, and which one may be meant."""
     known = sorted(known)
     near = get_close_matches(key, known, n=1)
-    return f"unknown key: did you mean {near[0]}?" if near else f"unknown key: there are {', '.join(known)}"
+    return (
+        f"unknown key: did you mean {near[0]}?"
+        if near
+        else f"unknown key: there are {', '.join(known)}"
+    )
 
 
 def keys(model: type[BaseModel]) -> set[str]:
@@ -58,8 +72,12 @@ def keys(model: type[BaseModel]) -> set[str]:
 
 
 def _dotted(where: Where) -> str:
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
-    return dotted.replace(".stages[", "[")  # a list of stages is usually written without this key
+    dotted = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in where
+    ).removeprefix(".")
+    return dotted.replace(
+        ".stages[", "["
+    )  # a list of stages is usually written without this key
 
 
 def _toml(value: Any) -> str:

@@ -9,7 +9,10 @@ NO_TF32 = "needs an NVIDIA GPU, and there is none"
 
 def possible(campaign: Campaign, source: str) -> None:
     """Raise CampaignError where a campaign asks this machine for TF32, and it has no GPU."""
-    levels = [((), campaign), *((("case", number), case) for number, case in enumerate(campaign.case))]
+    levels = [
+        ((), campaign),
+        *((("case", number), case) for number, case in enumerate(campaign.case)),
+    ]
     asked = next((where for where, level in levels if level.precision == "tf32"), None)
     if asked is not None and not gpus():
         raise CampaignError(source, (*asked, "precision"), NO_TF32, value="tf32")

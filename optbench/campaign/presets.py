@@ -6,7 +6,8 @@ from typing import Any
 Tables = list[dict[str, Any]]  # stages as a campaign's file has them
 
 PRESETS: dict[str, Tables] = {
-    # what PINNs are usually trained with: Adam far from a minimum, then L-BFGS (Rathore et al. 2024, arXiv 2402.01868)
+    # what PINNs are usually trained with: Adam far from a minimum, then L-BFGS (Rathore et
+    # al. 2024, arXiv 2402.01868)
     "adam_lbfgs": [
         {"name": "adam", "learning_rate": 1e-2, "share": 0.33},
         {"name": "lbfgs_wolfe", "history_size": 50},
@@ -17,7 +18,11 @@ VERSION = 1  # of how stages follow each other
 
 def named(optimizers: Sequence[str]) -> str:
     """What a sequence of optimizers is called: as a preset of these, or by all their names."""
-    found = (name for name, stages in PRESETS.items() if [stage["name"] for stage in stages] == list(optimizers))
+    found = (
+        name
+        for name, stages in PRESETS.items()
+        if [stage["name"] for stage in stages] == list(optimizers)
+    )
     return next(found, "+".join(optimizers))
 
 
@@ -28,5 +33,7 @@ def described(stages: Tables) -> str:
 
 def _stage(table: dict[str, Any]) -> str:
     share = f" for {table['share']:.0%} of the budget" if "share" in table else ""
-    given = ", ".join(f"{key}={value!r}" for key, value in table.items() if key not in ("name", "share"))
+    given = ", ".join(
+        f"{key}={value!r}" for key, value in table.items() if key not in ("name", "share")
+    )
     return f"{table['name']}{share}{f' ({given})' if given else ''}"

@@ -18,9 +18,7 @@ from optbench.problems import networks, own, seeds
 from optbench.problems.problem import Jet, Problem, Term
 
 FEW, MANY = 6, 2001  # points: where each is differentiated, where they are counted
-TOLERANCE = (
-    1e-10  # of a residual, relative to 1 + the square of the largest part of the jet: operators may be quadratic
-)
+TOLERANCE = 1e-10  # of a residual, relative to 1 + the square of the largest part of the jet: operators may be quadratic
 ROUGH = 1e-4  # the same of a solution whose derivatives cannot be told
 EDGE = 1e-7  # of the box's width: so far from a point of the boundary there are points within and without the domain
 REFERENCE_MARGIN = 10.0  # data may be so many times further from a reference than its accuracy: theirs is a maximum
@@ -38,7 +36,13 @@ class Result(NamedTuple):
     def __str__(self) -> str:
         """One line."""
         count = len(self.complaints)
-        verdict = "not checked" if self.skipped else "ok" if not count else f"{count} problem{'s'[: count > 1]}"
+        verdict = (
+            "not checked"
+            if self.skipped
+            else "ok"
+            if not count
+            else f"{count} problem{'s'[: count > 1]}"
+        )
         return f"{self.name:<10}  {verdict}"
 
 
@@ -94,7 +98,10 @@ def fields(problem: Problem) -> Iterator[str]:
     for network in problem.networks:
         networks.parse(network)
     for name, term in _terms(problem):
-        if term.operator.diffusion is not None and len(term.operator.diffusion) != problem.dim:
+        if (
+            term.operator.diffusion is not None
+            and len(term.operator.diffusion) != problem.dim
+        ):
             size = len(term.operator.diffusion)
             yield f"diffusion of the {name} is [{size}, {size}]: must be [{problem.dim}, {problem.dim}], as dim inputs"
 
@@ -118,7 +125,10 @@ def domain(problem: Problem) -> Iterator[str]:
     x, _ = problem.interior.sample(_rng(), MANY)
     out = ~_inside(problem, x)
     if out.any():
-        which, box = _list(x[out][0]), f"{_list(problem.bounds[0])} to {_list(problem.bounds[1])}"
+        which, box = (
+            _list(x[out][0]),
+            f"{_list(problem.bounds[0])} to {_list(problem.bounds[1])}",
+        )
         yield f"{out.sum()} of {MANY} interior points lie outside of the domain, such as x = {which}; bounds: {box}"
 
 
@@ -127,7 +137,9 @@ def boundary(problem: Problem) -> Iterator[str]:
     n = min(500, max(50, 20_000 // problem.dim))
     x, _ = problem.boundary.sample(_rng(), n)
     steps = EDGE * (problem.bounds[1] - problem.bounds[0]) * np.eye(problem.dim)
-    around = [_inside(problem, x)] + [_inside(problem, x + sign * step) for step in steps for sign in (1, -1)]
+    around = [_inside(problem, x)] + [
+        _inside(problem, x + sign * step) for step in steps for sign in (1, -1)
+    ]
     lost, within = ~np.any(around, axis=0), np.all(around, axis=0)
     if lost.any():
         yield f"{lost.sum()} of {n} boundary points lie outside of the domain, such as x = {_list(x[lost][0])}"
@@ -161,7 +173,10 @@ def solution(problem: Problem) -> Iterator[str]:
         if np.abs(residual(jet, x, -y)).max() <= tolerance:
             yield "with -y for y it would be 0: the target's sign is not the operator's"
     other, _ = _jet(problem, problem.interior, partial(_another, problem), x)
-    if not np.abs(residual(other, x, y)).max() > tolerance and not np.abs(r).max() > tolerance:
+    if (
+        not np.abs(residual(other, x, y)).max() > tolerance
+        and not np.abs(r).max() > tolerance
+    ):
         yield "another function has no residual either: the operator does not see what is put in"
 
 
@@ -221,7 +236,9 @@ def operators(problem: Problem) -> Iterator[str]:
             yield f"the residual of the {name} must be [7, {y.shape[1]}] as its targets; {_kind(r)}"
             continue
         part = Jet(*(None if channel is None else channel[:3] for channel in jet))
-        if not np.allclose(term.operator.residual(part, x[:3], y[:3]), r[:3], rtol=1e-12, atol=1e-12):
+        if not np.allclose(
+            term.operator.residual(part, x[:3], y[:3]), r[:3], rtol=1e-12, atol=1e-12
+        ):
             yield f"the residual of the {name} at a point depends on the other points of the batch"
 
 
@@ -294,7 +311,12 @@ def _inside(problem: Problem, x: np.ndarray) -> np.ndarray:
 
 def _jet(problem: Problem, term: Term, function: Any, x: np.ndarray) -> tuple[Jet, float]:
     """A function's jet, and how far from zero its residual may be for rounding and interpolation."""
-    jet, error = jet_of(function, term.operator.diffusion, x, float((problem.bounds[1] - problem.bounds[0]).min()))
+    jet, error = jet_of(
+        function,
+        term.operator.diffusion,
+        x,
+        float((problem.bounds[1] - problem.bounds[0]).min()),
+    )
     scale = 1 + max(np.abs(channel).max() for channel in jet if channel is not None)
     return jet, TOLERANCE * scale**2 + error * scale
 
@@ -321,8 +343,12 @@ def _like_numpy(problem: Problem, framework: implementations.Framework) -> Itera
         jet, x, y = _random(problem, term, 7)
         put = framework.backend.from_numpy
         theirs = Jet(*(None if channel is None else put(channel) for channel in jet))
-        residual = framework.backend.to_numpy(term.operator.residual(theirs, put(x), put(y)))
-        if not np.allclose(residual, term.operator.residual(jet, x, y), rtol=1e-12, atol=1e-12):
+        residual = framework.backend.to_numpy(
+            term.operator.residual(theirs, put(x), put(y))
+        )
+        if not np.allclose(
+            residual, term.operator.residual(jet, x, y), rtol=1e-12, atol=1e-12
+        ):
             yield f"the residual of the {name} in {framework.name} is not that in NumPy"
 
 
@@ -332,14 +358,19 @@ def _gradient(problem: Problem, framework: implementations.Framework) -> np.ndar
     gradient = framework.backend.compile(framework.Objective(problem).gradient)
     arrays = framework.backend.from_numpy_tree((start, seeds.batch(problem, 1, 0, 7, 5)))
     _, slopes = gradient(*arrays)
-    return np.concatenate([matrix.ravel() for matrix in framework.backend.to_numpy_tree(slopes)])
+    return np.concatenate(
+        [matrix.ravel() for matrix in framework.backend.to_numpy_tree(slopes)]
+    )
 
 
 def _in_words(jet: Jet, y: np.ndarray, point: int) -> str:
     """What an operator reads there."""
     words = [f"u = {_list(jet.value[point])}"]
     if jet.gradient is not None:
-        words += [f"∇u = {_list(jet.gradient[point].T)}", f"tr(A∇²u) = {_list(jet.curvature[point])}"]
+        words += [
+            f"∇u = {_list(jet.gradient[point].T)}",
+            f"tr(A∇²u) = {_list(jet.curvature[point])}",
+        ]
     return ", ".join([*words, f"y = {_list(y[point])}"])
 
 

@@ -37,7 +37,9 @@ def find(place: Path) -> list[Results]:
     marks = ("runs", CAMPAIGN, checksums.NAME)
     folders = sorted({found.parent for mark in marks for found in place.rglob(mark)})
     if not folders:
-        raise FileNotFoundError(f"no results in {place}: <campaign>/<machine>/runs is what is looked for")
+        raise FileNotFoundError(
+            f"no results in {place}: <campaign>/<machine>/runs is what is looked for"
+        )
     return list(map(load, folders))
 
 
@@ -50,7 +52,10 @@ def load(folder: Path) -> Results:
         except store.InvalidRecord as error:
             torn.append(str(error))
     try:
-        asked, unreadable = expansion.requests(_campaign(folder), _name(folder), CAMPAIGN), None
+        asked, unreadable = (
+            expansion.requests(_campaign(folder), _name(folder), CAMPAIGN),
+            None,
+        )
     except FileNotFoundError:
         asked, unreadable = (), f"{folder / CAMPAIGN} is missing"
     except CampaignError as error:
@@ -62,15 +67,23 @@ def question(request: Request) -> str:
     """What a run is the answer to, whichever version of optimizer and problem gave it: an identity without them."""
     none = {"optimizer_version": 0}
     stages = tuple(stage.model_copy(update=none) for stage in request.stages)
-    return request.model_copy(update={**none, "problem_version": 0, "files": {}, "stages": stages}).identity
+    return request.model_copy(
+        update={**none, "problem_version": 0, "files": {}, "stages": stages}
+    ).identity
 
 
 def in_order(results: Results) -> list[Record]:
     """The records in the campaign's order, with the campaign's labels."""
     found = {question(record.request): record for record in results.records.values()}
-    pairs = [(request, found[question(request)]) for request in results.asked if question(request) in found]
+    pairs = [
+        (request, found[question(request)])
+        for request in results.asked
+        if question(request) in found
+    ]
     return [
-        record.model_copy(update={"request": record.request.model_copy(update={"labels": request.labels})})
+        record.model_copy(
+            update={"request": record.request.model_copy(update={"labels": request.labels})}
+        )
         for request, record in pairs
     ]
 
@@ -82,16 +95,25 @@ def _campaign(folder: Path) -> campaign.Campaign:
 def _whole(folder: Path, file: Path) -> Record:
     """A record whose problem and network are known, with the parameters that they have; raises InvalidRecord."""
     record = sources.relocated(store.read(file), folder)
-    if changed := sources.changed(record.request):  # asked first: no file runs that the record does not name
+    if changed := sources.changed(
+        record.request
+    ):  # asked first: no file runs that the record does not name
         raise store.InvalidRecord(f"{file}: {changed}")
     try:
-        expected, floor = parameter_count(record.request), problems.get(record.request.problem).floor
+        expected, floor = (
+            parameter_count(record.request),
+            problems.get(record.request.problem).floor,
+        )
     except InvalidName as error:
         raise store.InvalidRecord(f"{file}: {error}") from error
     if record.floor != floor:
-        raise store.InvalidRecord(f"{file}: an accuracy of {record.floor:g}, but its reference has {floor:g}")
+        raise store.InvalidRecord(
+            f"{file}: an accuracy of {record.floor:g}, but its reference has {floor:g}"
+        )
     if record.parameters != expected:
-        raise store.InvalidRecord(f"{file}: {record.parameters} parameters, but its network has {expected}")
+        raise store.InvalidRecord(
+            f"{file}: {record.parameters} parameters, but its network has {expected}"
+        )
     return record
 
 

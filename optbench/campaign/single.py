@@ -24,7 +24,11 @@ def campaign(
     given = {key: value for key, value in case.items() if value is not None}
     if interior is not None or boundary is not None:
         given["points"] = _points(case["problem"], interior, boundary)
-    given |= {"seeds": [seed], "frameworks": [framework], "optimizers": {optimizer: dict(map(_setting, settings))}}
+    given |= {
+        "seeds": [seed],
+        "frameworks": [framework],
+        "optimizers": {optimizer: dict(map(_setting, settings))},
+    }
     return parse({"version": "1.0", "case": [given]}, SOURCE)
 
 
@@ -40,7 +44,9 @@ def _setting(text: str) -> tuple[str, Any]:
     """A name and its value, written as in TOML; a bare word is a string."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise CampaignError(SOURCE, ("--set",), "must be <hyperparameter>=<value>", value=text)
+        raise CampaignError(
+            SOURCE, ("--set",), "must be <hyperparameter>=<value>", value=text
+        )
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -16,17 +16,23 @@ FOLDER = "sources"  # in a folder of results
 def of(problem: str, *optimizers: str) -> dict[str, Source]:
     """The files of a problem and its optimizers, by their paths from the Python file's folder; none for names of ours.
 
-    Raises InvalidFile, also for a data file that does not lie beside the Python file or below it.
+    Raises InvalidFile, also for a data file that does not lie beside the Python file or
+    below it.
     """
     found: dict[str, Source] = {}
-    for name, data in ((problem, problems.get(problem).data), *((optimizer, ()) for optimizer in optimizers)):
+    for name, data in (
+        (problem, problems.get(problem).data),
+        *((optimizer, ()) for optimizer in optimizers),
+    ):
         if not own.is_own(name):
             continue
         path, _ = own.split(name)
         for source in (own.read(path).source, *data):
             where, folder = source.path.resolve(), path.parent.resolve()
             if not where.is_relative_to(folder):
-                raise InvalidFile(f"{path}: its data must lie beside it or below, not at {source.path}")
+                raise InvalidFile(
+                    f"{path}: its data must lie beside it or below, not at {source.path}"
+                )
             key = where.relative_to(folder).as_posix()
             if found.setdefault(key, source).digest != source.digest:
                 raise InvalidFile(f"two files are called {key}: rename one")
@@ -59,7 +65,9 @@ def distinct(requests: Iterable[Request], source: str) -> None:
         for key, digest in request.files.items():
             if found.setdefault(key, digest) != digest:
                 raise CampaignError(
-                    source, (), f"two files are called {key}, and results keep them by name: rename one"
+                    source,
+                    (),
+                    f"two files are called {key}, and results keep them by name: rename one",
                 )
 
 
@@ -84,9 +92,16 @@ def kept(name: str, folder: Path) -> str:
 def relocated(record: Record, folder: Path) -> Record:
     """A record of a folder of results whose files are the copies there."""
     request = record.request
-    stages = tuple(stage.model_copy(update={"optimizer": kept(stage.optimizer, folder)}) for stage in request.stages)
+    stages = tuple(
+        stage.model_copy(update={"optimizer": kept(stage.optimizer, folder)})
+        for stage in request.stages
+    )
     optimizer = request.optimizer if stages else kept(request.optimizer, folder)
-    names = {"problem": kept(request.problem, folder), "optimizer": optimizer, "stages": stages}
+    names = {
+        "problem": kept(request.problem, folder),
+        "optimizer": optimizer,
+        "stages": stages,
+    }
     return record.model_copy(update={"request": request.model_copy(update=names)})
 
 

@@ -14,8 +14,13 @@ def published_problems() -> Iterator[str]:
     """The paper's problems with their defaults."""
     for name in problems.names():
         problem = problems.get(name)
-        points = batches(problem.interior_points, problem.boundary_points, problem.resample_every)
-        described = (networks.describe(network, problem.dim, problem.outputs) for network in problem.networks)
+        points = batches(
+            problem.interior_points, problem.boundary_points, problem.resample_every
+        )
+        described = (
+            networks.describe(network, problem.dim, problem.outputs)
+            for network in problem.networks
+        )
         yield f"{name}: {problem.dim} inputs, {points}; {', '.join(described)}"
     yield "every family is there in other dimensions too: poisson_sine_3d"
 

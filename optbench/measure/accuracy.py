@@ -18,7 +18,11 @@ def relative_l2(framework: Framework, case: Case, path: np.ndarray) -> float:
     x, solution = seeds.evaluation_points(case.problem, "report")
     backend = framework.backend
     objective = framework.Objective(case.problem, networks.parse(case.network).activation)
-    u = backend.to_numpy(objective.predict(backend.from_numpy_tree(matrices(case, path[-1])), backend.from_numpy(x)))
+    u = backend.to_numpy(
+        objective.predict(
+            backend.from_numpy_tree(matrices(case, path[-1])), backend.from_numpy(x)
+        )
+    )
     return float(np.linalg.norm(u - solution) / np.linalg.norm(solution))
 
 
@@ -26,4 +30,7 @@ def matrices(case: Case, vector: np.ndarray) -> list[np.ndarray]:
     """The layers' matrices [W | b] of all parameters side by side [D]."""
     shapes = networks.shapes(case.network, case.problem.dim, case.problem.outputs)
     ends = np.cumsum([rows * columns for rows, columns in shapes])
-    return [part.reshape(shape) for part, shape in zip(np.split(vector, ends[:-1]), shapes, strict=True)]
+    return [
+        part.reshape(shape)
+        for part, shape in zip(np.split(vector, ends[:-1]), shapes, strict=True)
+    ]

@@ -25,13 +25,23 @@ class Check:
     """What a run left."""
 
     ran: int = 0
-    skipped: list[Cell] = field(default_factory=list)  # not a number: its framework or the memory is missing
+    skipped: list[Cell] = field(
+        default_factory=list
+    )  # not a number: its framework or the memory is missing
     missing: list[Cell] = field(default_factory=list)  # failed, or never begun
     problems: list[str] = field(default_factory=list)
-    calibration: list[str] = field(default_factory=list)  # what the machine did meanwhile, a line a framework
+    calibration: list[str] = field(
+        default_factory=list
+    )  # what the machine did meanwhile, a line a framework
 
 
-def check(folder: Path, machine: str, commit: str, patterns: Sequence[str] = (), moved: float = MOVED) -> Check:
+def check(
+    folder: Path,
+    machine: str,
+    commit: str,
+    patterns: Sequence[str] = (),
+    moved: float = MOVED,
+) -> Check:
     """Compare what asv asked for with what a machine has of a commit; `patterns` are those of `asv run --bench`.
 
     Raises OSError where there is nothing of asv's.
@@ -43,7 +53,11 @@ def check(folder: Path, machine: str, commit: str, patterns: Sequence[str] = (),
             results |= columns(read(file), commit)
         except TornResult as error:
             done.problems.append(str(error))
-    selected = [(name, cell) for name, cell in cells(asked) if not patterns or _matches(patterns, label(name, cell))]
+    selected = [
+        (name, cell)
+        for name, cell in cells(asked)
+        if not patterns or _matches(patterns, label(name, cell))
+    ]
     if not selected:
         done.problems.append(f"no benchmark matches {', '.join(patterns)}")
     for name, cell in selected:
@@ -68,7 +82,10 @@ def columns(result: dict[str, Any], commit: str) -> dict[str, dict[str, Any]]:
     if not str(result.get("commit_hash")).startswith(commit):
         return {}
     names = result["result_columns"]
-    return {name: dict(zip(names, values, strict=False)) for name, values in result["results"].items()}
+    return {
+        name: dict(zip(names, values, strict=False))
+        for name, values in result["results"].items()
+    }
 
 
 def cells(asked: dict[str, Any]) -> Iterator[Cell]:
@@ -85,14 +102,18 @@ def label(name: str, cell: tuple[str, ...]) -> str:
 
 def by_cell(found: dict[str, Any], column: str) -> dict[tuple[str, ...], Any]:
     """A column's values by parameters."""
-    return dict(zip(product(*found.get("params") or []), found.get(column) or [], strict=False))
+    return dict(
+        zip(product(*found.get("params") or []), found.get(column) or [], strict=False)
+    )
 
 
 def _matches(patterns: Sequence[str], name: str) -> bool:
     return any(re.search(pattern, name) for pattern in patterns)
 
 
-def _judge(done: Check, benchmark: dict[str, Any], found: dict[str, Any], cell: tuple[str, ...]) -> None:
+def _judge(
+    done: Check, benchmark: dict[str, Any], found: dict[str, Any], cell: tuple[str, ...]
+) -> None:
     value = by_cell(found, "result").get(cell)
     if value is None or found.get("version") != benchmark["version"]:
         done.missing.append((benchmark["name"], cell))
@@ -104,21 +125,33 @@ def _judge(done: Check, benchmark: dict[str, Any], found: dict[str, Any], cell: 
 
 def _compare(done: Check, found: dict[str, Any], moved: float) -> None:
     """The kernel's fastest sample in both halves of its samples: `make asv` takes one before and one after the rest."""
-    samples = {cell: taken for cell, taken in by_cell(found, "samples").items() if taken and len(taken) > 1}
+    samples = {
+        cell: taken
+        for cell, taken in by_cell(found, "samples").items()
+        if taken and len(taken) > 1
+    }
     if not samples:
-        done.problems.append(f"{CALIBRATION} has no samples: run it too, with --record-samples")
+        done.problems.append(
+            f"{CALIBRATION} has no samples: run it too, with --record-samples"
+        )
     for cell, taken in samples.items():
         half = len(taken) // 2
         before, after = min(taken[:half]), min(taken[half:])
         line = f"calibration, {', '.join(cell)}: {1e3 * before:.2f} ms, then {1e3 * after:.2f} ms"
         done.calibration.append(line)
         if max(before, after) > (1 + moved) * min(before, after):
-            done.problems.append(f"{line}: the machine's speed moved by more than {moved:.0%}")
+            done.problems.append(
+                f"{line}: the machine's speed moved by more than {moved:.0%}"
+            )
 
 
 def render(done: Check) -> str:
     """What a run left, in lines."""
-    lines = [*done.calibration, *_grouped("skipped", done.skipped), *_grouped("failed or not run", done.missing)]
+    lines = [
+        *done.calibration,
+        *_grouped("skipped", done.skipped),
+        *_grouped("failed or not run", done.missing),
+    ]
     counts = f"{done.ran} measured, {len(done.skipped)} skipped, {len(done.missing)} failed or not run"
     return "\n".join([*lines, *done.problems, counts])
 

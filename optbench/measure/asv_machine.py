@@ -11,5 +11,7 @@ def register() -> str:
 
     name = machine_class()
     # `asv machine --machine NAME` would keep no field that it can guess
-    MachineCollection.save(name, Machine.get_defaults() | {"machine": name, "os": platform.system()})
+    MachineCollection.save(
+        name, Machine.get_defaults() | {"machine": name, "os": platform.system()}
+    )
     return name

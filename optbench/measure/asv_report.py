@@ -14,7 +14,11 @@ from optbench.measure import cost_figures, crossovers, scale
 from optbench.records import store
 
 # asv's benchmarks: module and quantity
-STEP, WIDTH, PARAMETERS = ("step", "time_step"), ("width", "time_step"), ("width", "track_parameters")
+STEP, WIDTH, PARAMETERS = (
+    ("step", "time_step"),
+    ("width", "time_step"),
+    ("width", "track_parameters"),
+)
 WORK = ("work", "track_flops")
 CELL = ["framework", "optimizer", "problem"]
 REFERENCE = "jax"  # the framework whose step the others are divided by
@@ -32,9 +36,19 @@ def report(frame: pd.DataFrame, out: Path, say: Callable[[str], None]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         written = [
             *_steps(newest(found, STEP), folder, say),
-            *_ladder(newest(found, WIDTH), widths(found), float(found["memory"].to_numpy()[-1]), folder, say),
-            *cost_figures.over_commits(history(found, STEP), "seconds a step", "time_over_commits", folder),
-            *cost_figures.over_commits(history(found, WORK), "flops a step", "work_over_commits", folder),
+            *_ladder(
+                newest(found, WIDTH),
+                widths(found),
+                float(found["memory"].to_numpy()[-1]),
+                folder,
+                say,
+            ),
+            *cost_figures.over_commits(
+                history(found, STEP), "seconds a step", "time_over_commits", folder
+            ),
+            *cost_figures.over_commits(
+                history(found, WORK), "flops a step", "work_over_commits", folder
+            ),
             _csv(found.drop(columns="samples"), folder / "measurements.csv"),
         ]
         for path in written:
@@ -46,21 +60,35 @@ def _steps(cells: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Ite
         return
     table = pd.DataFrame(step_cost(cells))
     say(f"{heading(cells)}\n\n{render(table, 'simple')}\n")
-    store.replace(folder / "step_cost.md", f"### {heading(cells)}\n\n{render(table, 'pipe')}\n\n{CAUTION}\n")
+    store.replace(
+        folder / "step_cost.md",
+        f"### {heading(cells)}\n\n{render(table, 'pipe')}\n\n{CAUTION}\n",
+    )
     yield folder / "step_cost.md"
     yield _csv(table, folder / "step_cost.csv")
 
 
 def _ladder(
-    cells: pd.DataFrame, measured: pd.DataFrame, memory: float, folder: Path, say: Callable[[str], None]
+    cells: pd.DataFrame,
+    measured: pd.DataFrame,
+    memory: float,
+    folder: Path,
+    say: Callable[[str], None],
 ) -> Iterator[Path]:
     if measured.empty:
         return
-    fitted, crossed = pd.DataFrame(scale.fits(measured)), pd.DataFrame(crossovers.find(measured))
+    fitted, crossed = (
+        pd.DataFrame(scale.fits(measured)),
+        pd.DataFrame(crossovers.find(measured)),
+    )
     say(f"{heading(cells)}\n\n{scale.render(fitted)}\n")
     for crossover in crossed.to_dict("records"):
         say(crossovers.in_words(crossover))
-    for name, table in (("cost_over_parameters", measured), ("exponents", fitted), ("crossovers", crossed)):
+    for name, table in (
+        ("cost_over_parameters", measured),
+        ("exponents", fitted),
+        ("crossovers", crossed),
+    ):
         yield _csv(table, folder / f"{name}.csv")
     yield from cost_figures.cost_over_parameters(measured, fitted, folder, memory, crossed)
     yield from cost_figures.frameworks_over_parameters(measured, fitted, folder)
@@ -84,7 +112,9 @@ def newest(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
     if measured.empty:
         return measured
     last = measured.iloc[-1]
-    return cells[(cells["commit"] == last["commit"]) & (cells["environment"] == last["environment"])]
+    return cells[
+        (cells["commit"] == last["commit"]) & (cells["environment"] == last["environment"])
+    ]
 
 
 def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -100,15 +130,21 @@ def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
             if name != REFERENCE and REFERENCE in frameworks:
                 low, high = interval(by["samples"].get(name), by["samples"].get(REFERENCE))
                 ratio = row[name] / row[REFERENCE]
-                row |= {f"{name}/{REFERENCE}": ratio, f"{name}/{REFERENCE}_low": low, f"{name}/{REFERENCE}_high": high}
+                row |= {
+                    f"{name}/{REFERENCE}": ratio,
+                    f"{name}/{REFERENCE}_low": low,
+                    f"{name}/{REFERENCE}_high": high,
+                }
         yield row
 
 
-def interval(samples: list[float] | None, reference: list[float] | None) -> tuple[float, float]:
+def interval(
+    samples: list[float] | None, reference: list[float] | None
+) -> tuple[float, float]:
     """The bootstrap interval of the ratio of two medians, NaN where asv kept fewer than two samples of either.
 
-    It resamples the samples as if they were independent. Those of one process are alike: with few processes the
-    interval is too narrow.
+    It resamples the samples as if they were independent. Those of one process are alike:
+    with few processes the interval is too narrow.
     """
     if min(len(samples or ()), len(reference or ())) < 2:
         return np.nan, np.nan
@@ -127,7 +163,9 @@ def heading(cells: pd.DataFrame) -> str:
     """Where and when cells of one commit were measured."""
     first = cells.iloc[0]
     # asv's names of environments have every package in them
-    named = re.findall(r"-(py3\.\d+|(?:jax|torch)[\d.]*\d)", first["environment"]) or [first["environment"]]
+    named = re.findall(r"-(py3\.\d+|(?:jax|torch)[\d.]*\d)", first["environment"]) or [
+        first["environment"]
+    ]
     return (
         f"{first['benchmark']} on {first['machine']}, commit {first['commit'][:8]} of {first['date']:%Y-%m-%d} "
         f"({', '.join(named)})"
@@ -136,7 +174,9 @@ def heading(cells: pd.DataFrame) -> str:
 
 def render(table: pd.DataFrame, style: str) -> str:
     """The table of `step_cost` as text."""
-    frameworks = [name.removesuffix("_status") for name in table.columns if name.endswith("_status")]
+    frameworks = [
+        name.removesuffix("_status") for name in table.columns if name.endswith("_status")
+    ]
     ratios = [name for name in table.columns if name.endswith(f"/{REFERENCE}")]
     headers = ["optimizer", "problem", *(f"{name} ms" for name in frameworks), *ratios]
     rows = [
@@ -146,7 +186,9 @@ def render(table: pd.DataFrame, style: str) -> str:
         for row in table.to_dict("records")
     ]
     numbers = ["right"] * (len(headers) - 2)
-    return tabulate(rows, headers, style, colalign=("left", "left", *numbers), disable_numparse=True)
+    return tabulate(
+        rows, headers, style, colalign=("left", "left", *numbers), disable_numparse=True
+    )
 
 
 def _milliseconds(seconds: float, status: str) -> str:
@@ -166,8 +208,12 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
     counts = counts[counts["status"] == "measured"]
     if cells.empty or counts.empty:
         return cells.iloc[:0]
-    parameters = counts.groupby("width")["median"].last()  # the same for every optimizer and framework
-    cells = cells.assign(parameters=cells["width"].map(parameters)).rename(columns={"median": "step_seconds"})
+    parameters = counts.groupby("width")[
+        "median"
+    ].last()  # the same for every optimizer and framework
+    cells = cells.assign(parameters=cells["width"].map(parameters)).rename(
+        columns={"median": "step_seconds"}
+    )
     columns = ["optimizer", "framework", "width", "parameters", "status", "step_seconds"]
     return cells[columns].sort_values(columns[:3], ignore_index=True)
 
@@ -175,13 +221,18 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
 def history(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
     """A benchmark's values at every commit in its newest version, `relative` to the first one of the same cell.
 
-    Of the problems that an optimizer's first commit has: a mean over others would jump where one begins.
+    Of the problems that an optimizer's first commit has: a mean over others would jump
+    where one begins.
     """
     rows = of(frame, benchmark)
     rows = rows[rows["status"] == "measured"]
     if rows.empty:
         return rows
     rows = rows[rows["version"] == rows["version"].iloc[-1]]
-    begins, of_all = (rows.groupby(cells)["date"].transform("min") for cells in (CELL, CELL[:2]))
+    begins, of_all = (
+        rows.groupby(cells)["date"].transform("min") for cells in (CELL, CELL[:2])
+    )
     rows = rows[begins == of_all]
-    return rows.assign(relative=rows["median"] / rows.groupby(CELL)["median"].transform("first"))
+    return rows.assign(
+        relative=rows["median"] / rows.groupby(CELL)["median"].transform("first")
+    )

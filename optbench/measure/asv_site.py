@@ -6,8 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 
 FILES = Path(str(files("optbench.benchmarks"))) / "site"
-# a script or a style sheet from elsewhere: the tag up to its address, the address's last part
-ELSEWHERE = re.compile(r'(<script src|<link rel="stylesheet" href)="https?://[^"]*/([^"/]+)"[^>]*>')
+# a script or a style sheet from elsewhere: the tag up to its address, the address's last
+# part
+ELSEWHERE = re.compile(
+    r'(<script src|<link rel="stylesheet" href)="https?://[^"]*/([^"/]+)"[^>]*>'
+)
 
 
 def carry(site: Path) -> list[str]:
@@ -18,7 +21,10 @@ def carry(site: Path) -> list[str]:
     (site / "vendor").mkdir(exist_ok=True)
     for file in FILES.iterdir():
         shutil.copy(file, site / "vendor")
-    page.write_text(ELSEWHERE.sub(lambda tag: f'{tag[1]}="vendor/{local(tag[2])}">', text), encoding="utf-8")
+    page.write_text(
+        ELSEWHERE.sub(lambda tag: f'{tag[1]}="vendor/{local(tag[2])}">', text),
+        encoding="utf-8",
+    )
     return names
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from optbench.records.cores import pin
 
-CALIBRATION = 512  # rows of the square matrices whose product tells what the machine does meanwhile
+CALIBRATION = (
+    512  # rows of the square matrices whose product tells what the machine does meanwhile
+)
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,13 @@ class Measured:
     samples: dict[str, list[float]] = field(default_factory=dict)  # seconds of single calls
     work: dict[str, dict[str, float]] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)  # relative L2 after a short run
-    path: dict[str, list[list[float]]] = field(default_factory=dict)  # of that run: [steps + 1, D] parameters
+    path: dict[str, list[list[float]]] = field(
+        default_factory=dict
+    )  # of that run: [steps + 1, D] parameters
     failed: dict[str, str] = field(default_factory=dict)  # why there is nothing
-    calibration: list[float] = field(default_factory=list)  # seconds of a product of two matrices
+    calibration: list[float] = field(
+        default_factory=list
+    )  # seconds of a product of two matrices
 
 
 def measure(asked: Asked) -> Measured:
@@ -43,9 +49,13 @@ def measure(asked: Asked) -> Measured:
         try:
             timed[optimizer] = _warm(asked, optimizer)
             if asked.counted:
-                found.work[optimizer], found.error[optimizer], found.path[optimizer] = _counted(asked, optimizer)
+                found.work[optimizer], found.error[optimizer], found.path[optimizer] = (
+                    _counted(asked, optimizer)
+                )
         except Exception as error:
-            found.failed[optimizer] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            found.failed[optimizer] = (
+                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            )
     multiply = _product(asked.framework)
     found.samples = {optimizer: [] for optimizer in timed}
     for _ in range(ROUNDS):  # in turn: what drifts in the machine drifts for all of them
@@ -74,16 +84,32 @@ def _warm(asked: Asked, optimizer: str) -> Any:
 
     if optimizer not in implementations.load(asked.framework).OPTIMIZERS:
         raise LookupError(f"there is no {optimizer} in this commit")
-    return Timed(Work(asked.framework, optimizer, asked.problem, asked.network, asked.settings.get(optimizer, {})))
+    return Timed(
+        Work(
+            asked.framework,
+            optimizer,
+            asked.problem,
+            asked.network,
+            asked.settings.get(optimizer, {}),
+        )
+    )
 
 
-def _counted(asked: Asked, optimizer: str) -> tuple[dict[str, float], float, list[list[float]]]:
+def _counted(
+    asked: Asked, optimizer: str
+) -> tuple[dict[str, float], float, list[list[float]]]:
     from optbench import implementations, problems
     from optbench.measure import accuracy, parity, work
     from optbench.measure.timed import Work
 
     framework = implementations.load(asked.framework)
-    step = Work(asked.framework, optimizer, asked.problem, "tanh_16_16", asked.settings.get(optimizer, {}))
+    step = Work(
+        asked.framework,
+        optimizer,
+        asked.problem,
+        "tanh_16_16",
+        asked.settings.get(optimizer, {}),
+    )
     case = accuracy.case(problems.get(asked.problem), optimizer)
     path = parity.trajectory(framework, case)
     return work.counts(step), accuracy.relative_l2(framework, case, path), path.tolist()
@@ -95,7 +121,9 @@ def _product(framework: str) -> Any:
     from optbench import implementations
 
     backend = implementations.load(framework).backend
-    matrix = backend.from_numpy(np.random.default_rng(0).normal(size=(CALIBRATION, CALIBRATION)))
+    matrix = backend.from_numpy(
+        np.random.default_rng(0).normal(size=(CALIBRATION, CALIBRATION))
+    )
     multiply = backend.compile(lambda matrix: matrix @ matrix)
     return lambda: backend.wait(multiply(matrix))
 

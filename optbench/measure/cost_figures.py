@@ -30,7 +30,8 @@ def cost_over_parameters(
 ) -> list[Path]:
     """Draw seconds a step over D, a panel a framework, a line an optimizer; the paths, none where no step was done.
 
-    A cross ends a line at the D from which on there is no number; `memory` in bytes draws the D whose Gramian fills it.
+    A cross ends a line at the D from which on there is no number; `memory` in bytes draws
+    the D whose Gramian fills it.
     """
     data = measured.dropna(subset=["step_seconds"])
     if data.empty:
@@ -59,10 +60,21 @@ def cost_over_parameters(
         axes.set_title(framework, pad=18)
         crosses = ends(axes, measured[measured["framework"] == framework], colours)
         references(axes, fitted, memory)
-        handles = [*_lines(data, fitted, framework), *crosses, *rings(axes, crossed, framework)]
+        handles = [
+            *_lines(data, fitted, framework),
+            *crosses,
+            *rings(axes, crossed, framework),
+        ]
         title = "exponent of D with its 95 % interval" if len(fitted) else None
         below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.13), "frameon": False}
-        axes.legend(handles=handles, title=title, ncols=2, fontsize="small", alignment="left", **below)
+        axes.legend(
+            handles=handles,
+            title=title,
+            ncols=2,
+            fontsize="small",
+            alignment="left",
+            **below,
+        )
     return curves.save(grid, folder, name, formats)
 
 
@@ -75,10 +87,19 @@ def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:
         if done.empty:
             continue
         last, height = done["parameters"].iloc[0], done["step_seconds"].iloc[0]
-        missing = rows["parameters"][rows["step_seconds"].isna() & (rows["parameters"] > last)]
+        missing = rows["parameters"][
+            rows["step_seconds"].isna() & (rows["parameters"] > last)
+        ]
         if len(missing):
-            axes.plot([last, missing.min()], [height, height], color=colours[str(optimizer)], **style)
-            entries = [Line2D([0, 1], [0, 0], color=GREY, label="no number from here on", **style)]
+            axes.plot(
+                [last, missing.min()],
+                [height, height],
+                color=colours[str(optimizer)],
+                **style,
+            )
+            entries = [
+                Line2D([0, 1], [0, 0], color=GREY, label="no number from here on", **style)
+            ]
     return entries
 
 
@@ -89,20 +110,39 @@ def references(axes: Axes, fitted: pd.DataFrame, memory: float) -> None:
     for slope in SLOPES if len(fitted) else ():
         start = float(fitted["smallest"].to_numpy().min())
         end = min(right, start * (top / bottom) ** (1 / slope))
-        axes.plot([start, end], [bottom, bottom * (end / start) ** slope], linestyle="--", **style)
-        axes.text(end, bottom * (end / start) ** slope, f"D{'¹²³'[slope - 1]} ", color=GREY, ha="right", va="top")
+        axes.plot(
+            [start, end], [bottom, bottom * (end / start) ** slope], linestyle="--", **style
+        )
+        axes.text(
+            end,
+            bottom * (end / start) ** slope,
+            f"D{'¹²³'[slope - 1]} ",
+            color=GREY,
+            ha="right",
+            va="top",
+        )
     if left < (filled := np.sqrt(memory / 8)) < right:
         axes.axvline(filled, linestyle=":", **style)
         words = f"a Gramian fills {memory / 1e9:.3g} GB"
-        axes.text(filled, top, words, color=GREY, ha="center", va="bottom", fontsize="small")
+        axes.text(
+            filled, top, words, color=GREY, ha="center", va="bottom", fontsize="small"
+        )
     axes.set(xlim=(left, right), ylim=(bottom, top))
 
 
 def rings(axes: Axes, crossed: pd.DataFrame, framework: str) -> list[Line2D]:
     """A ring where one optimizer's line crosses another's, and a legend's entry for each."""
-    style: Any = {"marker": "o", "markersize": 10, "fillstyle": "none", "color": "black", "linestyle": ""}
+    style: Any = {
+        "marker": "o",
+        "markersize": 10,
+        "fillstyle": "none",
+        "color": "black",
+        "linestyle": "",
+    }
     entries = []
-    for crossover in crossed.dropna(subset=["parameters"]).to_dict("records") if len(crossed) else ():
+    for crossover in (
+        crossed.dropna(subset=["parameters"]).to_dict("records") if len(crossed) else ()
+    ):
         if crossover["framework"] == framework:
             D = crossover["parameters"]
             axes.plot([D], [crossover["seconds"]], **style)
@@ -113,7 +153,10 @@ def rings(axes: Axes, crossed: pd.DataFrame, framework: str) -> list[Line2D]:
 
 def _lines(data: pd.DataFrame, fitted: pd.DataFrame, framework: str) -> list[Line2D]:
     """A legend's lines, each with the optimizer's exponent."""
-    markers, powers = curves.markers(data), {name: power(fitted, name, framework) for name in curves.colours(data)}
+    markers, powers = (
+        curves.markers(data),
+        {name: power(fitted, name, framework) for name in curves.colours(data)},
+    )
     return [
         Line2D([], [], color=colour, marker=markers[name], label=f"{name} {powers[name]}")
         for name, colour in curves.colours(data).items()
@@ -124,11 +167,18 @@ def power(fitted: pd.DataFrame, optimizer: str, framework: str) -> str:
     """The exponent of D with its interval; nothing where there is no fit."""
     if fitted.empty:
         return ""
-    found: Any = fitted[(fitted["optimizer"] == optimizer) & (fitted["framework"] == framework)]
-    return "".join(f"{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]" for fit in found.to_dict("records"))
+    found: Any = fitted[
+        (fitted["optimizer"] == optimizer) & (fitted["framework"] == framework)
+    ]
+    return "".join(
+        f"{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]"
+        for fit in found.to_dict("records")
+    )
 
 
-def frameworks_over_parameters(measured: pd.DataFrame, fitted: pd.DataFrame, folder: Path) -> list[Path]:
+def frameworks_over_parameters(
+    measured: pd.DataFrame, fitted: pd.DataFrame, folder: Path
+) -> list[Path]:
     """Draw seconds a step over D, a panel an optimizer, a dash a framework; the paths, none where no step was done."""
     data = measured.dropna(subset=["step_seconds"])
     if data.empty:
@@ -138,22 +188,42 @@ def frameworks_over_parameters(measured: pd.DataFrame, fitted: pd.DataFrame, fol
     for optimizer, axes in grid.axes_dict.items():
         axes.set_title(optimizer)
         powers = {name: power(fitted, optimizer, name) for name in curves.dashes(data)}
-        words = "\n".join(f"{name} D^{exponent}" for name, exponent in powers.items() if exponent)
-        axes.text(0.98, 0.03, words, transform=axes.transAxes, ha="right", va="bottom", fontsize="x-small")
+        words = "\n".join(
+            f"{name} D^{exponent}" for name, exponent in powers.items() if exponent
+        )
+        axes.text(
+            0.98,
+            0.03,
+            words,
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize="x-small",
+        )
     return curves.save(grid, folder, "frameworks_over_parameters")
 
 
 def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> list[Path]:
     """Draw a benchmark's values relative to the first commit's, a panel an optimizer, a dash a framework.
 
-    A line is the geometric mean over the problems, its band their range. No path where there is nothing.
+    A line is the geometric mean over the problems, its band their range. No path where
+    there is nothing.
     """
     if history.empty:
         return []
     places, commits = pd.factorize(history["commit"])
     data = history.assign(place=places)
-    grid = _panels(data, x="place", y="relative", marker="o", estimator=geometric_mean, errorbar=("pi", 100))
-    grid.set(ylim=(0, None)).set_axis_labels("commit", f"{what},\nof the first commit's").set_titles("{col_name}")
+    grid = _panels(
+        data,
+        x="place",
+        y="relative",
+        marker="o",
+        estimator=geometric_mean,
+        errorbar=("pi", 100),
+    )
+    grid.set(ylim=(0, None)).set_axis_labels(
+        "commit", f"{what},\nof the first commit's"
+    ).set_titles("{col_name}")
     for axes in grid.axes_dict.values():
         every = range(0, len(commits), 1 + len(commits) // MOST)
         axes.set_xticks(every, [commits[place][:8] for place in every], rotation=90)
@@ -185,6 +255,9 @@ def _panels(data: pd.DataFrame, **options: Any) -> sns.FacetGrid:
         legend=False,
         **options,
     )
-    handles = [Line2D([], [], color="black", dashes=dash or (None, None), label=name) for name, dash in dashes.items()]
+    handles = [
+        Line2D([], [], color="black", dashes=dash or (None, None), label=name)
+        for name, dash in dashes.items()
+    ]
     grid.figure.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5))
     return grid

@@ -6,36 +6,61 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PAIRS = (("engd", "kfac"), ("engd_per_layer", "kfac"), ("engd_woodbury", "kfac"))  # whose crossovers are named
+PAIRS = (
+    ("engd", "kfac"),
+    ("engd_per_layer", "kfac"),
+    ("engd_woodbury", "kfac"),
+)  # whose crossovers are named
 
 
 def find(measured: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Where one optimizer's step begins to cost more than another's, on straight lines in the logarithms.
 
-    `parameters` and `seconds` are NaN for a pair that never crosses; `below` is then the cheaper one everywhere.
+    `parameters` and `seconds` are NaN for a pair that never crosses; `below` is then the
+    cheaper one everywhere.
     """
     for framework, rows in measured.dropna(subset=["step_seconds"]).groupby("framework"):
         seconds = rows.pivot(index="parameters", columns="optimizer", values="step_seconds")
         for pair in PAIRS:
             if set(pair) <= set(seconds):
-                yield from ({"framework": framework} | each for each in _between(seconds[[*pair]].dropna()))
+                yield from (
+                    {"framework": framework} | each
+                    for each in _between(seconds[[*pair]].dropna())
+                )
 
 
 def _between(seconds: Any) -> Iterator[dict[str, Any]]:
     if seconds.empty:
         return
-    D, (one, other) = np.log(seconds.index.to_numpy(float)), np.log(seconds.to_numpy(float)).T
+    D, (one, other) = (
+        np.log(seconds.index.to_numpy(float)),
+        np.log(seconds.to_numpy(float)).T,
+    )
     reach = {"smallest": seconds.index.min(), "largest": seconds.index.max()}
     gap = one - other
     changes = np.flatnonzero(np.diff(gap > 0))
     for left in changes:
         share = gap[left] / (gap[left] - gap[left + 1])
-        at, height = (line[left] + share * (line[left + 1] - line[left]) for line in (D, one))
+        at, height = (
+            line[left] + share * (line[left + 1] - line[left]) for line in (D, one)
+        )
         below, above = seconds.columns[:: -1 if gap[left] > 0 else 1]
-        yield {"below": below, "above": above, "parameters": np.exp(at), "seconds": np.exp(height), **reach}
+        yield {
+            "below": below,
+            "above": above,
+            "parameters": np.exp(at),
+            "seconds": np.exp(height),
+            **reach,
+        }
     if not len(changes):
         below, above = seconds.columns[:: -1 if gap[0] > 0 else 1]
-        yield {"below": below, "above": above, "parameters": np.nan, "seconds": np.nan, **reach}
+        yield {
+            "below": below,
+            "above": above,
+            "parameters": np.nan,
+            "seconds": np.nan,
+            **reach,
+        }
 
 
 def in_words(crossover: dict[str, Any]) -> str:

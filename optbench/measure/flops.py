@@ -1,6 +1,7 @@
 """Floating-point operations of matrix products and factorisations: a run's lower bound, and a step's by phase.
 
-Left out are activations, the operator, the parameters' update and everything else that is elementwise.
+Left out are activations, the operator, the parameters' update and everything else that is
+elementwise.
 """
 
 import math
@@ -24,9 +25,17 @@ def step(request: Request) -> float:
     Curvature, line searches and inner iterations are left out.
     """
     problem = problems.get(request.problem)
-    layers = [(out, columns - 1) for out, columns in networks.shapes(request.network, problem.dim, problem.outputs)]
-    terms = ((problem.interior, request.points.interior), (problem.boundary, request.points.boundary))
-    return GRADIENT * sum(_forward(layers, points, term.operator.rows) for term, points in terms)
+    layers = [
+        (out, columns - 1)
+        for out, columns in networks.shapes(request.network, problem.dim, problem.outputs)
+    ]
+    terms = (
+        (problem.interior, request.points.interior),
+        (problem.boundary, request.points.boundary),
+    )
+    return GRADIENT * sum(
+        _forward(layers, points, term.operator.rows) for term, points in terms
+    )
 
 
 def _forward(layers: list[tuple[int, int]], points: int, rows: int) -> float:
@@ -41,27 +50,48 @@ def _forward(layers: list[tuple[int, int]], points: int, rows: int) -> float:
 def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
     """Flops of a step's phases, by formula; `evaluations` of the loss in its line search, `products` G v.
 
-    The way back costs two forward passes, but for the cotangents below the first layer, which nobody asks for. A
-    Kronecker factor of width h costs 2 h² a row, full; a pair of them n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular
-    solves, the eigenvectors, one solve more. G v is J v and Jᵀ of that, each as much as a forward pass.
+    The way back costs two forward passes, but for the cotangents below the first layer,
+    which nobody asks for. A Kronecker factor of width h costs 2 h² a row, full; a pair of
+    them n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one solve
+    more. G v is J v and Jᵀ of that, each as much as a forward pass.
     """
     problem = problems.get(work.problem)
     shapes = networks.shapes(work.network, problem.dim, problem.outputs)
     layers = [(out, columns - 1) for out, columns in shapes]
-    points = work.interior or problem.interior_points, work.boundary or problem.boundary_points
-    terms = [(term, n) for term, n in zip((problem.interior, problem.boundary), points, strict=True)]
+    points = (
+        work.interior or problem.interior_points,
+        work.boundary or problem.boundary_points,
+    )
+    terms = [
+        (term, n)
+        for term, n in zip((problem.interior, problem.boundary), points, strict=True)
+    ]
     forward = sum(_forward(layers, n, term.operator.rows) for term, n in terms)
     first = 2.0 * sum(points) * math.prod(layers[0])
-    counted = {"forward": forward, "backward": 2 * forward - first, "line search": evaluations * forward}
+    counted = {
+        "forward": forward,
+        "backward": 2 * forward - first,
+        "line search": evaluations * forward,
+    }
     if products:
         counted["products"] = products * 2 * forward
     if work.optimizer in ("kfac", "kfac_star"):
-        counted["factors"] = sum(_factors(layers, n, term.operator.rows, term.components) for term, n in terms)
-        counted["inverses"] = sum((37 / 3) * float(out**3 + columns**3) for out, columns in shapes)
+        counted["factors"] = sum(
+            _factors(layers, n, term.operator.rows, term.components) for term, n in terms
+        )
+        counted["inverses"] = sum(
+            (37 / 3) * float(out**3 + columns**3) for out, columns in shapes
+        )
     return counted
 
 
-def _factors(layers: list[tuple[int, int]], points: int, rows: int, components: int) -> float:
+def _factors(
+    layers: list[tuple[int, int]], points: int, rows: int, components: int
+) -> float:
     """Σ 2 n s (h_l² r + h_l₋₁²); the first layer's input factor needs the points alone."""
     first, *others = (inputs**2 for _, inputs in layers)
-    return 2.0 * points * (first + rows * (sum(others) + components * sum(out**2 for out, _ in layers)))
+    return (
+        2.0
+        * points
+        * (first + rows * (sum(others) + components * sum(out**2 for out, _ in layers)))
+    )

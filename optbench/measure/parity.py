@@ -14,7 +14,8 @@ from optbench.problems import networks, seeds
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Problem
 
-# hyperparameters under which rounding stays small: little damping, or many inner iterations, amplify it
+# hyperparameters under which rounding stays small: little damping, or many inner
+# iterations, amplify it
 CONDITIONED: dict[str, dict[str, Any]] = {
     "sgd": {},
     "adam": {},
@@ -66,7 +67,9 @@ class Certificate:
         return self.difference <= 10 * max(self.drift, float(np.finfo(np.float64).eps))
 
 
-def cases(names: Sequence[str], optimizers: Sequence[str], known: Sequence[str], **fields: Any) -> Iterator[Case]:
+def cases(
+    names: Sequence[str], optimizers: Sequence[str], known: Sequence[str], **fields: Any
+) -> Iterator[Case]:
     """Each optimizer on each problem, each of the `known` ones where none is given; raises InvalidName."""
     for optimizer in optimizers:
         if optimizer not in known:
@@ -82,7 +85,11 @@ def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
     walks = [walker(framework, case) for framework in frameworks]
     plain = [walk(0) for walk in walks]
     orders = range(1, ORDERS + 1)
-    drifts = [difference(one, walk(order)) for walk, one in zip(walks, plain, strict=True) for order in orders]
+    drifts = [
+        difference(one, walk(order))
+        for walk, one in zip(walks, plain, strict=True)
+        for order in orders
+    ]
     return Certificate(case, difference(*plain), max(drifts))
 
 
@@ -96,7 +103,9 @@ def walker(framework: Framework, case: Case) -> Callable[[int], np.ndarray]:
     backend = framework.backend
     objective = framework.Objective(case.problem, networks.parse(case.network).activation)
     optimizer = framework.OPTIMIZERS[case.optimizer](**case.hyperparameters)
-    start = networks.initial_parameters(case.network, case.problem.dim, case.problem.outputs, case.seed)
+    start = networks.initial_parameters(
+        case.network, case.problem.dim, case.problem.outputs, case.seed
+    )
     step = backend.compile(partial(optimizer.step, objective))
 
     def walk(order: int) -> np.ndarray:
@@ -141,7 +150,11 @@ def table(certificates: Sequence[Certificate]) -> str:
             certificate.case.problem.name,
             certificate.case.described_network,
             certificate.case.optimizer,
-            ", ".join(f"{name}={value}" for name, value in certificate.case.hyperparameters.items()) or "defaults",
+            ", ".join(
+                f"{name}={value}"
+                for name, value in certificate.case.hyperparameters.items()
+            )
+            or "defaults",
             certificate.case.steps,
             f"{certificate.difference:.1e}",
             f"{certificate.drift:.1e}",
@@ -150,5 +163,15 @@ def table(certificates: Sequence[Certificate]) -> str:
         for certificate in certificates
     ]
     return tabulate(
-        rows, ["problem", "network", "optimizer", "hyperparameters", "steps", "torch to jax", "drift", "agrees"]
+        rows,
+        [
+            "problem",
+            "network",
+            "optimizer",
+            "hyperparameters",
+            "steps",
+            "torch to jax",
+            "drift",
+            "agrees",
+        ],
     )

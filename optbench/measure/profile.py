@@ -48,13 +48,17 @@ class Profile:
     products: int  # G v, one an iteration of conjugate gradients
     reads: int  # waits for the device within a step
     compile_seconds: float
-    memory: int  # bytes that steps hold over what the process held before, compilation left out
+    memory: (
+        int  # bytes that steps hold over what the process held before, compilation left out
+    )
 
 
 def alone(work: Work, threads: int, seconds: float) -> Profile:
     """The profile in a process of its own: two frameworks' thread pools would share the cores."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=cores.pin, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(
+        1, context, initializer=cores.pin, initargs=(threads,)
+    ) as pool:
         return pool.submit(measure, work, seconds).result()
 
 
@@ -69,7 +73,9 @@ def measure(work: Work, seconds: float) -> Profile:
     taken = dict(differences(parts))
     return Profile(
         work,
-        parameters=networks.parameter_count(work.network, timed.problem.dim, timed.problem.outputs),
+        parameters=networks.parameter_count(
+            work.network, timed.problem.dim, timed.problem.outputs
+        ),
         seconds=parts["step"],
         gradient=parts["gradient"],
         phases=[Phase(name, taken[name], counted.get(name)) for name in taken],
@@ -93,8 +99,13 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
 
     And a product of two large matrices of so many rows.
     """
-    square = timed.framework.backend.from_numpy(np.random.default_rng(0).normal(size=(rows, rows)))
-    product, wait = timed.framework.backend.compile(lambda matrix: matrix @ matrix), timed.framework.backend.wait
+    square = timed.framework.backend.from_numpy(
+        np.random.default_rng(0).normal(size=(rows, rows))
+    )
+    product, wait = (
+        timed.framework.backend.compile(lambda matrix: matrix @ matrix),
+        timed.framework.backend.wait,
+    )
     found: dict[str, Callable[[], None]] = {
         "product": lambda: wait(product(square)),
         "forward": timed.function(timed.objective.loss),
@@ -134,14 +145,20 @@ def render(profile: Profile) -> str:
             f"{1e3 * phase.seconds:.2f}",
             f"{phase.seconds / profile.seconds:.0%}",
             f"{phase.flops / 1e6:,.0f}" if phase.flops else "–",
-            f"{phase.flops / phase.seconds / profile.rate:.0%}" if phase.flops and phase.seconds > 0 else "–",
+            f"{phase.flops / phase.seconds / profile.rate:.0%}"
+            if phase.flops and phase.seconds > 0
+            else "–",
         )
         for phase in profile.phases
     ]
     gradient = sum(phase.flops or 0 for phase in profile.phases[:2])
     lines = [
         f"{work.framework}: {work.optimizer} on {work.problem}, {work.network} (D = {profile.parameters:,})",
-        tabulate(rows, ("phase", "ms", "share", "Mflop", "of the product's rate"), colalign=("left", *["right"] * 4)),
+        tabulate(
+            rows,
+            ("phase", "ms", "share", "Mflop", "of the product's rate"),
+            colalign=("left", *["right"] * 4),
+        ),
         f"a step: {1e3 * profile.seconds:.2f} ms, {profile.seconds / profile.gradient:.2f} times its gradient "
         f"({1e3 * profile.gradient:.2f} ms, {gradient / profile.gradient / profile.rate:.0%} of the product's rate)",
         f"a product of two {profile.square} × {profile.square} matrices: {profile.rate / 1e9:.1f} Gflop/s",

@@ -16,7 +16,9 @@ WORK = 0.01  # the share by which a count may rise
 ACCURACY = 1e-3  # the share by which the error of a short run may change
 TWINS = 1e-10  # what the twins' parameters may always differ by in a short run, relatively
 TIME = 0.05  # the least share of the time that is called slower, however quiet the machine
-MOVED = 0.15  # the share by which the calibration kernel's time may differ between the commits
+MOVED = (
+    0.15  # the share by which the calibration kernel's time may differ between the commits
+)
 TREES = ("base", "again", "head")  # the base twice: what equal commits differ by
 
 Kind = Literal["work", "accuracy", "lost", "time"]
@@ -51,7 +53,13 @@ class Times:
 
     def minima(self, tree: str, optimizer: str) -> np.ndarray:
         """Each process's fastest call, in seconds."""
-        return np.array([min(one.samples[optimizer]) for one in self.processes[tree] if one.samples.get(optimizer)])
+        return np.array(
+            [
+                min(one.samples[optimizer])
+                for one in self.processes[tree]
+                if one.samples.get(optimizer)
+            ]
+        )
 
     def calibration(self, tree: str) -> float:
         """The fastest product of two matrices, in seconds."""
@@ -59,7 +67,9 @@ class Times:
 
     def optimizers(self) -> list[str]:
         """Those that all trees have samples of."""
-        found = [set(one.samples) for processes in self.processes.values() for one in processes]
+        found = [
+            set(one.samples) for processes in self.processes.values() for one in processes
+        ]
         return sorted(set.intersection(*found))
 
 
@@ -67,31 +77,63 @@ def counted(framework: str, base: Measured, head: Measured) -> Iterator[Verdict]
     """Work and accuracy, exactly; and what the head has lost."""
     for optimizer in base.work:
         if optimizer not in head.work:
-            yield Verdict("lost", framework, optimizer, head.failed.get(optimizer, "not measured"), 1, 0, worse=True)
+            yield Verdict(
+                "lost",
+                framework,
+                optimizer,
+                head.failed.get(optimizer, "not measured"),
+                1,
+                0,
+                worse=True,
+            )
             continue
         for quantity, before in base.work[optimizer].items():
             after = head.work[optimizer].get(quantity)
             if after is None:
-                yield Verdict("lost", framework, optimizer, quantity, before, np.nan, worse=True)
+                yield Verdict(
+                    "lost", framework, optimizer, quantity, before, np.nan, worse=True
+                )
             else:
-                yield Verdict("work", framework, optimizer, quantity, before, after, after > (1 + WORK) * before)
+                yield Verdict(
+                    "work",
+                    framework,
+                    optimizer,
+                    quantity,
+                    before,
+                    after,
+                    after > (1 + WORK) * before,
+                )
         before, after = base.error[optimizer], head.error[optimizer]
         changed = not abs(after - before) <= ACCURACY * before
-        yield Verdict("accuracy", framework, optimizer, "relative L2", before, after, changed)
+        yield Verdict(
+            "accuracy", framework, optimizer, "relative L2", before, after, changed
+        )
 
 
 def parted(every: Sequence[Times]) -> Iterator[Verdict]:
     """How far the twins walk apart; worse where the head's do ten times as far as the base's."""
     for one, other in combinations(every, 2):
-        paths = {tree: (one.counts[tree].path, other.counts[tree].path) for tree in ("base", "head")}
+        paths = {
+            tree: (one.counts[tree].path, other.counts[tree].path)
+            for tree in ("base", "head")
+        }
         for optimizer in one.counts["base"].path:
             if all(optimizer in path for pair in paths.values() for path in pair):
                 before, after = (
-                    difference(*(np.array(path[optimizer]) for path in paths[tree])) for tree in ("base", "head")
+                    difference(*(np.array(path[optimizer]) for path in paths[tree]))
+                    for tree in ("base", "head")
                 )
                 apart = not after <= 10 * max(TWINS, before)
                 twins = f"{one.framework} and {other.framework}"
-                yield Verdict("accuracy", twins, optimizer, "difference of the twins", before, after, apart)
+                yield Verdict(
+                    "accuracy",
+                    twins,
+                    optimizer,
+                    "difference of the twins",
+                    before,
+                    after,
+                    apart,
+                )
 
 
 def unmeasured(times: Times) -> Iterator[str]:
@@ -100,7 +142,12 @@ def unmeasured(times: Times) -> Iterator[str]:
     for optimizer, why in base.failed.items():
         if optimizer not in head.work or not why.startswith(LookupError.__name__):
             yield f"{times.framework}: {optimizer} was not measured at the base: {why}"
-    failed = {name: why for found in times.processes.values() for one in found for name, why in one.failed.items()}
+    failed = {
+        name: why
+        for found in times.processes.values()
+        for one in found
+        for name, why in one.failed.items()
+    }
     for optimizer in base.work.keys() & head.work.keys() & failed.keys():
         yield f"{times.framework}: {optimizer} was not timed: {failed[optimizer]}"
 
@@ -108,13 +155,26 @@ def unmeasured(times: Times) -> Iterator[str]:
 def timed(times: Times) -> list[Verdict]:
     """The ratio of the fastest calls; worse where all of its interval is past what the base twice differs by."""
     optimizers = times.optimizers()
-    allowed = 1 + max([TIME, *(abs(np.log(ratio(times, "again", name)[0])) for name in optimizers)])
+    allowed = 1 + max(
+        [TIME, *(abs(np.log(ratio(times, "again", name)[0])) for name in optimizers)]
+    )
     verdicts = []
     for optimizer in optimizers:
         _, interval = ratio(times, "head", optimizer)
         base, head = (times.minima(tree, optimizer).min() for tree in ("base", "head"))
         worse = interval[0] > allowed
-        verdicts.append(Verdict("time", times.framework, optimizer, "seconds a step", base, head, worse, interval))
+        verdicts.append(
+            Verdict(
+                "time",
+                times.framework,
+                optimizer,
+                "seconds a step",
+                base,
+                head,
+                worse,
+                interval,
+            )
+        )
     return verdicts
 
 
@@ -129,7 +189,11 @@ def ratio(times: Times, tree: str, optimizer: str) -> tuple[float, tuple[float, 
         value = float(of_minima(other, base))
         return value, (value, value)
     found = stats.bootstrap(
-        (other, base), of_minima, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
+        (other, base),
+        of_minima,
+        n_resamples=2000,
+        method="percentile",
+        rng=np.random.default_rng(0),
     ).confidence_interval
     return float(of_minima(other, base)), (float(found.low), float(found.high))
 
@@ -139,7 +203,9 @@ def unsteady(times: Times) -> str | None:
     speeds = {tree: times.calibration(tree) for tree in TREES}
     if max(speeds.values()) <= (1 + MOVED) * min(speeds.values()):
         return None
-    told = ", ".join(f"{1e3 * seconds:.2f} ms for {tree}" for tree, seconds in speeds.items())
+    told = ", ".join(
+        f"{1e3 * seconds:.2f} ms for {tree}" for tree, seconds in speeds.items()
+    )
     return f"{times.framework}: a product of two matrices took {told}: more than {MOVED:.0%} apart"
 
 
@@ -155,7 +221,9 @@ def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             "base": f"{verdict.base:.4g}",
             "head": f"{verdict.head:.4g}",
             "head / base": f"{verdict.ratio:.3f}",
-            "interval": "[{:.3f}, {:.3f}]".format(*verdict.interval) if verdict.interval else "",
+            "interval": "[{:.3f}, {:.3f}]".format(*verdict.interval)
+            if verdict.interval
+            else "",
         }
         for verdict in sorted(verdicts, key=lambda verdict: not verdict.worse)
     ]

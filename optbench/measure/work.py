@@ -21,8 +21,9 @@ def small(work: Work) -> Work:
 def flops(timed: Timed) -> float:
     """Floating-point operations of a step.
 
-    In PyTorch those of the matrix products that are called, in JAX those of the compiled program, elementwise ones
-    included and the body of a loop once. Neither counts factorisations.
+    In PyTorch those of the matrix products that are called, in JAX those of the compiled
+    program, elementwise ones included and the body of a loop once. Neither counts
+    factorisations.
     """
     return FLOPS[timed.work.framework](timed)
 
@@ -37,7 +38,11 @@ def _torch_flops(timed: Timed) -> float:
 
 def _jax_flops(timed: Timed) -> float:
     step: Any = timed.step
-    return float(step.lower(timed.params, timed.state, timed.batch).compile().cost_analysis()["flops"])
+    return float(
+        step.lower(timed.params, timed.state, timed.batch)
+        .compile()
+        .cost_analysis()["flops"]
+    )
 
 
 def compilations(timed: Timed) -> int:
@@ -66,7 +71,9 @@ def counts(work: Work) -> dict[str, float]:
         "host_reads": hasattr(timed.framework.backend, "reads"),
         "line_search_evaluations": hasattr(search, "evaluations") or not searches,
     }
-    return {name: count(timed) for name, count in QUANTITIES.items() if counted.get(name, True)}
+    return {
+        name: count(timed) for name, count in QUANTITIES.items() if counted.get(name, True)
+    }
 
 
 def peak_memory(work: Work) -> int:
@@ -91,4 +98,6 @@ def done(work: Work) -> tuple[Timed, int]:
     warmed = backend.peak_memory()
     backend.reset_peak_memory()
     timed()
-    return timed, (backend.peak_memory() or warmed) - before  # JAX on a GPU tells only a peak above those before
+    return timed, (
+        backend.peak_memory() or warmed
+    ) - before  # JAX on a GPU tells only a peak above those before

@@ -8,19 +8,28 @@ from pathlib import Path
 from optbench.records.store import replace
 
 NAME = "SHA256SUMS"
-WORKING = (".partial", ".aside")  # files that a run in hand or a torn record leaves; hidden ones are working files too
+WORKING = (
+    ".partial",
+    ".aside",
+)  # files that a run in hand or a torn record leaves; hidden ones are working files too
 LINE = re.compile(r"(?P<checksum>[0-9a-f]{64})  (?P<name>.+)")
 
 
 def published(folder: Path) -> list[Path]:
     """The files of a folder and those below it, in the order of their names: all but checksums and working files."""
-    return sorted(file for file in folder.rglob("*") if file.is_file() and _is_published(file.relative_to(folder)))
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and _is_published(file.relative_to(folder))
+    )
 
 
 def write(folder: Path) -> Path:
     """Write the checksums of everything published in a folder, and give their file."""
     names = [file.relative_to(folder).as_posix() for file in published(folder)]
-    replace(folder / NAME, "".join(f"{_checksum(folder / name)}  {name}\n" for name in names))
+    replace(
+        folder / NAME, "".join(f"{_checksum(folder / name)}  {name}\n" for name in names)
+    )
     return folder / NAME
 
 
@@ -43,7 +52,9 @@ def problems(folder: Path) -> Iterator[str]:
         elif _checksum(file) != checksum:
             yield f"{file} is not what its checksum says"
     yield from (
-        f"{file} has no checksum" for file in published(folder) if file.relative_to(folder).as_posix() not in listed
+        f"{file} has no checksum"
+        for file in published(folder)
+        if file.relative_to(folder).as_posix() not in listed
     )
 
 

@@ -24,14 +24,20 @@ class GPU(_Strict):
     clock: int | None  # MHz, of the multiprocessors
     memory_clock: int | None  # MHz
     temperature: int | None  # °C
-    throttled: tuple[str, ...] | None  # why its clock is below the highest: "SwPowerCap"; "GpuIdle" is no complaint
+    throttled: (
+        tuple[str, ...] | None
+    )  # why its clock is below the highest: "SwPowerCap"; "GpuIdle" is no complaint
 
 
 class Conditions(_Strict):
     """The machine at one moment, as the run's own process sees it."""
 
-    cpu_clocks: tuple[float, ...]  # MHz, of the cores that the process may use; empty where the machine does not tell
-    load_average: tuple[float, float, float] | None  # processes that run or wait, over 1, 5 and 15 minutes
+    cpu_clocks: tuple[
+        float, ...
+    ]  # MHz, of the cores that the process may use; empty where the machine does not tell
+    load_average: (
+        tuple[float, float, float] | None
+    )  # processes that run or wait, over 1, 5 and 15 minutes
     gpus: tuple[GPU, ...] | None  # None without an NVIDIA driver
     calibration_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # of the kernel
 
@@ -44,7 +50,10 @@ class Conditions(_Strict):
 def observe() -> Conditions:
     """The conditions now; takes about 20 ms, most of it the calibration kernel."""
     return Conditions(
-        cpu_clocks=_cpu_clocks(), load_average=_load_average(), gpus=_gpus(), calibration_seconds=_calibrate()
+        cpu_clocks=_cpu_clocks(),
+        load_average=_load_average(),
+        gpus=_gpus(),
+        calibration_seconds=_calibrate(),
     )
 
 
@@ -63,8 +72,14 @@ def _calibrate() -> float:
 def _cpu_clocks() -> tuple[float, ...]:
     with suppress(AttributeError, NotImplementedError, OSError):  # not every system tells
         clocks = [float(core.current) for core in psutil.cpu_freq(percpu=True) or ()]
-        usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(clocks))
-        return tuple(clock for core, clock in enumerate(clocks) if core in usable or len(clocks) == 1)
+        usable = (
+            os.sched_getaffinity(0)
+            if hasattr(os, "sched_getaffinity")
+            else range(len(clocks))
+        )
+        return tuple(
+            clock for core, clock in enumerate(clocks) if core in usable or len(clocks) == 1
+        )
     return ()
 
 
@@ -82,7 +97,10 @@ def _gpus() -> tuple[GPU, ...] | None:
     except pynvml.NVMLError:  # no driver
         return None
     try:
-        return tuple(_gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount()))
+        return tuple(
+            _gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(i))
+            for i in range(pynvml.nvmlDeviceGetCount())
+        )
     except pynvml.NVMLError:  # a GPU that this process may not ask
         return None
     finally:
@@ -107,5 +125,11 @@ def _gpu(nvml: Any, handle: Any) -> GPU:
 def _named(nvml: Any, reasons: int) -> tuple[str, ...]:
     """The names of a bit mask's single bits; older names of the same bit do not count."""
     prefix = "nvmlClocksThrottleReason"
-    bits = {getattr(nvml, name): name.removeprefix(prefix) for name in sorted(dir(nvml)) if name.startswith(prefix)}
-    return tuple(name for bit, name in sorted(bits.items()) if bit & reasons and bit.bit_count() == 1)
+    bits = {
+        getattr(nvml, name): name.removeprefix(prefix)
+        for name in sorted(dir(nvml))
+        if name.startswith(prefix)
+    }
+    return tuple(
+        name for bit, name in sorted(bits.items()) if bit & reasons and bit.bit_count() == 1
+    )

@@ -12,7 +12,17 @@ from optbench.records.record import COUNTERS, Record, Request, Row
 from optbench.training.clock import SECTIONS
 
 # of a request: what a row tells in columns of other names
-ELSEWHERE = {"labels", "points", "hyperparameters", "stages", "steps", "seconds", "files", "dtype", "tf32"}
+ELSEWHERE = {
+    "labels",
+    "points",
+    "hyperparameters",
+    "stages",
+    "steps",
+    "seconds",
+    "files",
+    "dtype",
+    "tf32",
+}
 
 
 class Frames(NamedTuple):
@@ -30,8 +40,15 @@ def frames(path: Path) -> Frames:
 def from_records(records: Iterable[Record]) -> Frames:
     """The same of records in hand."""
     records = list(records)
-    rows = [{"identity": record.identity, **row.model_dump()} for record in records for row in record.history]
-    return Frames(pd.DataFrame(map(_run, records)), pd.DataFrame(rows, columns=["identity", *Row.model_fields]))
+    rows = [
+        {"identity": record.identity, **row.model_dump()}
+        for record in records
+        for row in record.history
+    ]
+    return Frames(
+        pd.DataFrame(map(_run, records)),
+        pd.DataFrame(rows, columns=["identity", *Row.model_fields]),
+    )
 
 
 def _run(record: Record) -> dict[str, object]:
@@ -46,7 +63,9 @@ def _run(record: Record) -> dict[str, object]:
         **request.model_dump(exclude=ELSEWHERE),
         "precision": request.precision,
         "optimizer_version": _version(request),
-        "files": ", ".join(f"{name} {digest[:16]}" for name, digest in request.files.items()),
+        "files": ", ".join(
+            f"{name} {digest[:16]}" for name, digest in request.files.items()
+        ),
         "budget_steps": request.steps,
         "budget_seconds": request.seconds,
         "interior_points": request.points.interior,
@@ -54,7 +73,9 @@ def _run(record: Record) -> dict[str, object]:
         "parameters": record.parameters,
         "floor": record.floor,
         "label": request.labels.optimizer,
-        "hyperparameters": ", ".join(f"{name}={value}" for name, value in request.settings.items()),
+        "hyperparameters": ", ".join(
+            f"{name}={value}" for name, value in request.settings.items()
+        ),
         "hyperparameters_from": request.labels.hyperparameters_from,
         "experiment": request.labels.experiment,
         "status": record.status,
@@ -63,7 +84,10 @@ def _run(record: Record) -> dict[str, object]:
         "best_relative_l2": pd.Series(errors, dtype=float).min(),
         "rms": last.rms if last else float("nan"),
         "steps": record.steps,
-        **{f"{section}_seconds": record.clock.get(section, float("nan")) for section in SECTIONS},
+        **{
+            f"{section}_seconds": record.clock.get(section, float("nan"))
+            for section in SECTIONS
+        },
         "wall_seconds": record.wall_seconds,
         "peak_memory": record.peak_memory,
         "device": record.provenance.device,
@@ -81,4 +105,8 @@ def _case(request: Request) -> str:
 def _version(request: Request) -> int | str:
     """The optimizer's version; where there are stages, all of theirs with it."""
     versions = "+".join(str(stage.optimizer_version) for stage in request.stages)
-    return f"{request.optimizer_version}: {versions}" if versions else request.optimizer_version
+    return (
+        f"{request.optimizer_version}: {versions}"
+        if versions
+        else request.optimizer_version
+    )

@@ -26,7 +26,9 @@ class Provenance(BaseModel):
     python: str
     system: str
     packages: dict[str, str | None]
-    blas: tuple[str, ...]  # the native thread pools of the run's process: library, version, threads; torch's own BLAS
+    blas: tuple[
+        str, ...
+    ]  # the native thread pools of the run's process: library, version, threads; torch's own BLAS
     machine: str  # class of hardware
     cpu: str
     cores: int  # logical cores of the machine
@@ -62,7 +64,9 @@ def collect(device: str | None = None) -> Provenance:
 def machine_class() -> str:
     """The hardware in words fit for a folder: accelerator or CPU model, cores, memory."""
     memory = round(psutil.virtual_memory().total / 2**30)
-    models = [gpu.split(",")[0] for gpu in gpus()[:1]] + [re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu_model())]
+    models = [gpu.split(",")[0] for gpu in gpus()[:1]] + [
+        re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu_model())
+    ]
     words = f"{' '.join(models)} {os.cpu_count()} cores {memory} GiB"
     return re.sub(r"[^a-z0-9.]+", "-", words.lower()).strip("-")
 
@@ -71,7 +75,9 @@ def machine_class() -> str:
 def cpu_model() -> str:
     """The CPU's model name."""
     if Path("/proc/cpuinfo").exists():
-        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        names = re.findall(
+            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE
+        )
         if names:
             return names[0]
     import cpuinfo  # takes a second, so only where the kernel does not say
@@ -94,17 +100,23 @@ def commit_hash(name: str) -> str:
 @functools.cache
 def _commit() -> tuple[str | None, bool | None]:
     clone = Path(__file__).parents[2]
-    if not (clone / ".git").exists():  # an installed copy may lie inside some other repository
+    if not (
+        clone / ".git"
+    ).exists():  # an installed copy may lie inside some other repository
         return None, None
     commit = _said("git", "-C", str(clone), "rev-parse", "HEAD")
     # what runs write is no change of what runs
-    changes = _said("git", "-C", str(clone), "status", "--porcelain", "--", ".", ":(exclude)results")
+    changes = _said(
+        "git", "-C", str(clone), "status", "--porcelain", "--", ".", ":(exclude)results"
+    )
     return commit, None if changes is None else bool(changes)
 
 
 def _said(*command: str) -> str | None:
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -120,19 +132,26 @@ def _thread_pools() -> tuple[str, ...]:
     import threadpoolctl
 
     pools = {
-        f"{p['internal_api']} {p['version'] or ''} threads {p['num_threads']}" for p in threadpoolctl.threadpool_info()
+        f"{p['internal_api']} {p['version'] or ''} threads {p['num_threads']}"
+        for p in threadpoolctl.threadpool_info()
     }
     torch: Any = sys.modules.get("torch")
     if torch is not None:  # its BLAS is linked in, where threadpoolctl does not look
         told = re.findall(
-            r"^\s*- (.*Math Kernel Library Version \S+|OpenBLAS.*)", torch.__config__.show(), re.MULTILINE
+            r"^\s*- (.*Math Kernel Library Version \S+|OpenBLAS.*)",
+            torch.__config__.show(),
+            re.MULTILINE,
         )
         pools |= {f"torch: {line} threads {torch.get_num_threads()}" for line in told}
     return tuple(sorted(pools))
 
 
 def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def _precision() -> dict[str, bool | str | None]:

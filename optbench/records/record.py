@@ -24,14 +24,22 @@ from optbench.records.provenance import Provenance
 
 SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
-COUNTERS = ("stalls", "evaluations", "iterations")  # of a line search and of CG, kept in the optimizer's state
+COUNTERS = (
+    "stalls",
+    "evaluations",
+    "iterations",
+)  # of a line search and of CG, kept in the optimizer's state
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
-Origin = Literal["paper", "ours", "tuned", "tuned elsewhere", "default"]  # elsewhere: on another case
+Origin = Literal[
+    "paper", "ours", "tuned", "tuned elsewhere", "default"
+]  # elsewhere: on another case
 Precision = Literal["float64", "float32", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Number = Annotated[float, Field(strict=False)]  # JSON has no NaN and no infinity: they are kept as strings
+Number = Annotated[
+    float, Field(strict=False)
+]  # JSON has no NaN and no infinity: they are kept as strings
 
 
 # as it is written; passes compiled by Inductor; steps compiled by XLA
@@ -39,7 +47,9 @@ Mode = Literal["eager", "inductor", "jit"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, ser_json_inf_nan="strings"
+    )
 
 
 class Points(_Strict):
@@ -66,7 +76,9 @@ class Stage(_Strict):
     optimizer: str
     optimizer_version: int
     hyperparameters: dict[str, JsonValue]
-    share: Share | None = None  # of the run's budget; None, the last stage alone: what is left
+    share: Share | None = (
+        None  # of the run's budget; None, the last stage alone: what is left
+    )
 
     @field_serializer("optimizer")
     def _bare(self, name: str) -> str:
@@ -115,7 +127,9 @@ class Request(_Strict):
         # what came later is left out where it says nothing: older runs keep their identity
         silent = {name for name in ("files", "stages", "tf32") if not getattr(self, name)}
         asked = self.model_dump(mode="json", exclude={"labels", *silent})
-        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()
 
     @property
     def precision(self) -> Precision:
@@ -125,14 +139,21 @@ class Request(_Strict):
     @property
     def parts(self) -> tuple[Stage, ...]:
         """The stages; a run without any is one."""
-        whole = {"optimizer_version": self.optimizer_version, "hyperparameters": self.hyperparameters}
+        whole = {
+            "optimizer_version": self.optimizer_version,
+            "hyperparameters": self.hyperparameters,
+        }
         return self.stages or (Stage(optimizer=self.optimizer, **whole),)
 
     @property
     def versions(self) -> dict[str, int]:
         """The versions of the problem, of every optimizer, and of a sequence of them, by name."""
         optimizers = {part.optimizer: part.optimizer_version for part in self.parts}
-        return {self.problem: self.problem_version, **optimizers, self.optimizer: self.optimizer_version}
+        return {
+            self.problem: self.problem_version,
+            **optimizers,
+            self.optimizer: self.optimizer_version,
+        }
 
     @property
     def ends(self) -> tuple[float, ...]:
@@ -149,7 +170,9 @@ class Request(_Strict):
         return {
             f"{number}.{name}": value
             for number, stage in enumerate(self.stages, 1)
-            for name, value in (({"share": stage.share} if stage.share else {}) | stage.hyperparameters).items()
+            for name, value in (
+                ({"share": stage.share} if stage.share else {}) | stage.hyperparameters
+            ).items()
         }
 
     @property

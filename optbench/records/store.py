@@ -29,12 +29,20 @@ class InvalidRecord(ValueError):
 class Store:
     """A campaign's records of one class of machine.
 
-    `again` are the statuses of runs that are done again: records with one of them do not count where they are older
-    than this object. `say` is told of every file that is set aside.
+    `again` are the statuses of runs that are done again: records with one of them do not
+    count where they are older than this object. `say` is told of every file that is set
+    aside.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = print, again: tuple[str, ...] = ()) -> None:
-        self.folder, self._say, self._again, self._start = folder, say, again, time.time_ns()
+    def __init__(
+        self, folder: Path, say: Callable[[str], None] = print, again: tuple[str, ...] = ()
+    ) -> None:
+        self.folder, self._say, self._again, self._start = (
+            folder,
+            say,
+            again,
+            time.time_ns(),
+        )
 
     def path(self, request: Request) -> Path:
         """The file of a run."""
@@ -48,7 +56,9 @@ class Store:
         except FileNotFoundError:
             return None
         except InvalidRecord as error:
-            self._say(f"{error}; set aside as {_set_aside(file).name}, its run is done again")
+            self._say(
+                f"{error}; set aside as {_set_aside(file).name}, its run is done again"
+            )
             return None
         if record.status in self._again and written < self._start:
             return None
@@ -106,7 +116,8 @@ def read(file: Path) -> Record:
     """The record of a file.
 
     Raises:
-        InvalidRecord: it is torn, empty, edited, or of a schema that this version does not know.
+        InvalidRecord: it is torn, empty, edited, or of a schema that this version does not
+        know.
     """
     content = file.read_bytes()
     try:

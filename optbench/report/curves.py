@@ -17,7 +17,8 @@ from optbench.records.frames import Frames
 
 mpl.use("agg")  # files alone: no display is needed
 
-# one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer that is not here gets a grey
+# one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer
+# that is not here gets a grey
 COLOURS: dict[str, str] = dict(
     zip(
         (
@@ -34,7 +35,8 @@ COLOURS: dict[str, str] = dict(
             "hessian_free",
             "spring",
         ),
-        # the palette has ten: a dark brown and a navy are farther from these, and from each other, than any two of them
+        # the palette has ten: a dark brown and a navy are farther from these, and from each
+        # other, than any two of them
         [*sns.color_palette("colorblind", 10).as_hex(), "#602000", "#000060"],
         strict=True,
     )
@@ -49,11 +51,14 @@ DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.
 def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
     """Draw a panel a case, a colour an optimizer, a dash a framework; the PNG's and the SVG's path.
 
-    A dotted line is the floor, the accuracy of a reference; an error below it is drawn there.
+    A dotted line is the floor, the accuracy of a reference; an error below it is drawn
+    there.
 
     Without a step that took time there is nothing to draw and no path.
     """
-    described = frames.runs.assign(panel=panels(frames.runs))[["identity", "panel", "optimizer", "framework", "floor"]]
+    described = frames.runs.assign(panel=panels(frames.runs))[
+        ["identity", "panel", "optimizer", "framework", "floor"]
+    ]
     data: Any = frames.history.merge(described, on="identity").query("seconds > 0")
     data = data.assign(relative_l2=data["relative_l2"].clip(lower=data["floor"]))
     if data.empty:
@@ -70,12 +75,18 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
         kind="line",
         height=4,
     )
-    grid.set(xscale="log", yscale="log").set_axis_labels("optimizer seconds", "relative L2 error")
+    grid.set(xscale="log", yscale="log").set_axis_labels(
+        "optimizer seconds", "relative L2 error"
+    )
     grid.set_titles("{col_name}")
     for panel, floor in data.query("floor > 0").groupby("panel")["floor"].max().items():
         grid.axes_dict[panel].axhline(floor, color="0.3", linestyle=":", linewidth=1)
         grid.axes_dict[panel].annotate(
-            FLOOR, (0.02, floor), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
+            FLOOR,
+            (0.02, floor),
+            xycoords=("axes fraction", "data"),
+            va="bottom",
+            fontsize=8,
         )
     return save(grid, folder, "error_over_seconds")
 
@@ -103,7 +114,11 @@ def styles(data: pd.DataFrame) -> dict[str, Any]:
 def colours(data: pd.DataFrame) -> dict[str, str]:
     """The colour of every optimizer in the data, ours in their order, then others by name."""
     found = set(data["optimizer"])
-    return {name: COLOURS.get(name, "0.5") for name in [*COLOURS, *sorted(found - set(COLOURS))] if name in found}
+    return {
+        name: COLOURS.get(name, "0.5")
+        for name in [*COLOURS, *sorted(found - set(COLOURS))]
+        if name in found
+    }
 
 
 def markers(data: pd.DataFrame) -> dict[str, str]:
@@ -115,10 +130,16 @@ def markers(data: pd.DataFrame) -> dict[str, str]:
 def dashes(data: pd.DataFrame) -> dict[str, Any]:
     """The dash of every framework in the data."""
     found = set(data["framework"])
-    return {name: DASHES.get(name, (5, 1)) for name in [*DASHES, *sorted(found - set(DASHES))] if name in found}
+    return {
+        name: DASHES.get(name, (5, 1))
+        for name in [*DASHES, *sorted(found - set(DASHES))]
+        if name in found
+    }
 
 
-def save(grid: sns.FacetGrid, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+def save(
+    grid: sns.FacetGrid, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")
+) -> list[Path]:
     """Write a grid of panels in the formats asked for; their paths."""
     return write(grid.figure, folder, name, formats)
 
@@ -129,7 +150,13 @@ def write(figure: Figure, folder: Path, name: str, formats: Sequence[str]) -> li
     for path, suffix in zip(paths, formats, strict=True):
         content = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": name}):
-            figure.savefig(content, format=suffix, dpi=150, bbox_inches="tight", metadata=UNDATED.get(suffix))
+            figure.savefig(
+                content,
+                format=suffix,
+                dpi=150,
+                bbox_inches="tight",
+                metadata=UNDATED.get(suffix),
+            )
         store.replace(path, content.getvalue())
     plt.close(figure)
     return paths

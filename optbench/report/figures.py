@@ -15,15 +15,24 @@ from optbench.report import statistics
 from optbench.report.curves import colours, dashes, markers, panels, save
 
 FORMATS = ("pdf", "svg")
-GRID, EVERY = 60, 6  # places on the horizontal axis at which runs are compared; of them that have a marker
-PROFILED = 1e-3  # the target whose profile is drawn, or the smallest that anybody reaches above it
+GRID, EVERY = (
+    60,
+    6,
+)  # places on the horizontal axis at which runs are compared; of them that have a marker
+PROFILED = (
+    1e-3  # the target whose profile is drawn, or the smallest that anybody reaches above it
+)
 AXES = {"seconds": "optimizer seconds", "step": "steps"}
 
 
 def make(frames: Frames, folder: Path) -> list[Path]:
     """All figures that the runs allow; their paths."""
     figures = [errors(frames, axis, folder) for axis in AXES]
-    figures += [profiles(frames, folder), step_cost(frames, folder), *cost_over_width(frames, folder)]
+    figures += [
+        profiles(frames, folder),
+        step_cost(frames, folder),
+        *cost_over_width(frames, folder),
+    ]
     return [path for paths in figures for path in paths]
 
 
@@ -49,7 +58,9 @@ def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
     solvers: Any = data.groupby(["panel", "framework", "optimizer"])
     for (panel, framework, optimizer), rows in solvers:
         band: Any = {"color": palette[optimizer], "alpha": 0.2, "linewidth": 0}
-        grid.axes_dict[panel, framework].fill_between(rows[axis], rows["q25"], rows["q75"], **band)
+        grid.axes_dict[panel, framework].fill_between(
+            rows[axis], rows["q25"], rows["q75"], **band
+        )
     grid.set(xscale="log", yscale="log").set_axis_labels(AXES[axis], "relative L2 error")
     grid.set_titles("{row_name}, {col_name}")
     return save(grid, folder, f"error_over_{AXES[axis].split()[-1]}", FORMATS)
@@ -58,35 +69,67 @@ def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
 def lines(data: pd.DataFrame) -> dict[str, Any]:
     """A line an optimizer in its colour, with its marker: told apart in grey too."""
     palette = colours(data)
-    order: Any = {"hue_order": list(palette), "style_order": list(palette), "palette": palette}
-    looks: Any = {"markers": markers(data), "dashes": False, "markersize": 5, "linewidth": 1}
+    order: Any = {
+        "hue_order": list(palette),
+        "style_order": list(palette),
+        "palette": palette,
+    }
+    looks: Any = {
+        "markers": markers(data),
+        "dashes": False,
+        "markersize": 5,
+        "linewidth": 1,
+    }
     return {"kind": "line", "hue": "optimizer", "style": "optimizer", **order, **looks}
 
 
 def bands(frames: Frames, axis: str) -> pd.DataFrame:
     """Quartiles over seeds of what was last recorded at common places, until the solver's first run is at its budget.
 
-    A run that ended otherwise is worse than any number from then on; NaN is where a quartile is that.
+    A run that ended otherwise is worse than any number from then on; NaN is where a
+    quartile is that.
     """
     runs: Any = frames.runs.assign(panel=panels(frames.runs))
-    history: Any = frames.history[frames.history[axis] > 0].merge(runs[["identity", "panel", "floor"]], on="identity")
-    history = history.assign(error=history["relative_l2"].clip(lower=history["floor"])).sort_values("step")
-    curves = {name: rows[[axis, "error"]].to_numpy().T for name, rows in history.groupby("identity")}
+    history: Any = frames.history[frames.history[axis] > 0].merge(
+        runs[["identity", "panel", "floor"]], on="identity"
+    )
+    history = history.assign(
+        error=history["relative_l2"].clip(lower=history["floor"])
+    ).sort_values("step")
+    curves = {
+        name: rows[[axis, "error"]].to_numpy().T
+        for name, rows in history.groupby("identity")
+    }
     extents: Any = history.groupby("panel")[axis].agg(["min", "max"])
     parts = []
-    for (panel, label, framework), solver in runs.groupby(["panel", "label", "framework"], sort=False):
+    for (panel, label, framework), solver in runs.groupby(
+        ["panel", "label", "framework"], sort=False
+    ):
         drawn = [curves[name] for name in solver["identity"] if name in curves]
         if not drawn:
             continue
         begin = max(x[0] for x, _ in drawn)
-        ends = [curves[run.identity][0][-1] for run in solver.itertuples() if run.status == "finished"]
+        ends = [
+            curves[run.identity][0][-1]
+            for run in solver.itertuples()
+            if run.status == "finished"
+        ]
         end = min(ends, default=max(x[-1] for x, _ in drawn))
         first, last = extents.loc[panel]
         places = np.geomspace(first, last, GRID)
         places = np.unique([*places[(places >= begin) & (places < end)], end])
-        values = [_at(places, curves.get(run.identity), run.status) for run in solver.itertuples()]
-        found = pd.DataFrame(map(statistics.quartiles, np.transpose(values)), columns=["q25", "relative_l2", "q75"])
-        parts.append(found.assign(**{axis: places}, panel=panel, optimizer=label, framework=framework))
+        values = [
+            _at(places, curves.get(run.identity), run.status) for run in solver.itertuples()
+        ]
+        found = pd.DataFrame(
+            map(statistics.quartiles, np.transpose(values)),
+            columns=["q25", "relative_l2", "q75"],
+        )
+        parts.append(
+            found.assign(
+                **{axis: places}, panel=panel, optimizer=label, framework=framework
+            )
+        )
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -104,7 +147,9 @@ def profiles(frames: Frames, folder: Path) -> list[Path]:
     reached: Any = statistics.reached(frames)
     if reached["seconds"].isna().all():
         return []
-    data = pd.concat([profile(cases) for cases in statistics.comparable(reached)], ignore_index=True)
+    data = pd.concat(
+        [profile(cases) for cases in statistics.comparable(reached)], ignore_index=True
+    )
     grid = sns.relplot(
         data,
         x="ratio",
@@ -127,9 +172,17 @@ def profile(reached: Any) -> pd.DataFrame:
     target = max(PROFILED, reached.dropna(subset=["seconds"])["target"].min())
     table = statistics.to_target(reached, target)
     data, everybody = statistics.profile(table), table.columns.to_frame(index=False)
-    data = pd.concat([everybody.assign(ratio=1.0, share=0.0), data], ignore_index=True)  # who never gets there too
-    last = data.sort_values("share", kind="stable").groupby(statistics.SOLVER, sort=False).tail(1)
-    data = pd.concat([data, last.assign(ratio=max(statistics.FAR, data["ratio"].max()))])  # a share stays to the right
+    data = pd.concat(
+        [everybody.assign(ratio=1.0, share=0.0), data], ignore_index=True
+    )  # who never gets there too
+    last = (
+        data.sort_values("share", kind="stable")
+        .groupby(statistics.SOLVER, sort=False)
+        .tail(1)
+    )
+    data = pd.concat(
+        [data, last.assign(ratio=max(statistics.FAR, data["ratio"].max()))]
+    )  # a share stays to the right
     panel = "\n".join([*dict.fromkeys(reached["case"]), f"to {target:.0e}"])
     return data.rename(columns={"label": "optimizer"}).assign(panel=panel)
 
@@ -167,11 +220,19 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
 def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
     """Seconds a step over D, medians over seeds, a figure a problem; a line has the same hyperparameters."""
     runs: Any = frames.runs[frames.runs["steps"] > 0]
-    runs = runs.assign(step_seconds=runs["train_seconds"] / runs["steps"]).drop(columns="optimizer")
+    runs = runs.assign(step_seconds=runs["train_seconds"] / runs["steps"]).drop(
+        columns="optimizer"
+    )
     runs = runs.rename(columns={"label": "optimizer"})
     lines = ["problem", "optimizer", "framework", "hyperparameters"]
     runs = runs[runs.groupby(lines)["parameters"].transform("nunique") > 1]
     for problem, rows in runs.groupby("problem"):
-        measured = rows.groupby([*lines, "parameters"], sort=False)["step_seconds"].median().reset_index()
+        measured = (
+            rows.groupby([*lines, "parameters"], sort=False)["step_seconds"]
+            .median()
+            .reset_index()
+        )
         name = f"cost_over_width_{slug(str(problem))}"
-        yield cost_figures.cost_over_parameters(measured, cost_figures.NONE, folder, name=name, formats=FORMATS)
+        yield cost_figures.cost_over_parameters(
+            measured, cost_figures.NONE, folder, name=name, formats=FORMATS
+        )

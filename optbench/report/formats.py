@@ -17,7 +17,8 @@ LATEX = {
     "×": r"$\times$",
     "|": r"\textbar{}",
 }  # what pdflatex does not know, or prints as a dash
-# characters of a column: a longer text is broken into lines, in wider ones where it is a sentence
+# characters of a column: a longer text is broken into lines, in wider ones where it is a
+# sentence
 NARROW, LONG = 16, 60
 EXPONENT = re.compile(r"(?<=\de)-(?=\d)")  # a line must not end in one
 BOLD = re.compile(r"\*\*(.+?)\*\*")  # as Markdown has it
@@ -56,7 +57,9 @@ class Table(NamedTuple):
 def source(records: Sequence[Record], folder: Path, missing: int = 0) -> Source:
     """Of records and the folder that their files are in; `missing` of the campaign's runs are not among them."""
     commits = {
-        (record.provenance.commit or "unknown")[:10] + ("+" if record.provenance.dirty else "") for record in records
+        (record.provenance.commit or "unknown")[:10]
+        + ("+" if record.provenance.dirty else "")
+        for record in records
     }
     digest = hashlib.sha256()
     for file in sorted((folder / "runs").glob("*.json")):
@@ -70,7 +73,9 @@ def texts(table: Table, source: Source) -> dict[str, str]:
     """What the table's three files hold, by their names; numbers to eight digits."""
     caption = f"{table.title} {source.text}"
     rows = _without_repeats(table.shown)
-    markdown = tabulate(rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True)
+    markdown = tabulate(
+        rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True
+    )
     return {
         f"{table.name}.csv": f"# {caption}\n{table.data.to_csv(index=False, float_format='%.8g')}",
         f"{table.name}.md": f"{markdown}\n\n{caption}\n",
@@ -81,8 +86,17 @@ def texts(table: Table, source: Source) -> dict[str, str]:
 def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
     """A table over as many pages as it needs, each in landscape; it needs the packages booktabs and longtable."""
     escaped = caption.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
-    columns = "".join(map(_column, rows.columns, rows.astype(str).to_numpy().T)) if len(rows) else "l" * rows.shape[1]
-    given = {"longtable": True, "caption": escaped, "label": f"tab:{name}", "column_format": columns}
+    columns = (
+        "".join(map(_column, rows.columns, rows.astype(str).to_numpy().T))
+        if len(rows)
+        else "l" * rows.shape[1]
+    )
+    given = {
+        "longtable": True,
+        "caption": escaped,
+        "label": f"tab:{name}",
+        "column_format": columns,
+    }
     text = rows.to_latex(index=False, escape=True, **given)
     for character, command in LATEX.items():
         text = text.replace(character, command)
@@ -100,4 +114,6 @@ def _without_repeats(shown: Any) -> pd.DataFrame:
     if shown.empty:
         return shown
     column = shown.columns[0]
-    return shown.assign(**{column: shown[column].where(shown[column] != shown[column].shift(), "")})
+    return shown.assign(
+        **{column: shown[column].where(shown[column] != shown[column].shift(), "")}
+    )

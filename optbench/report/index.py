@@ -1,7 +1,7 @@
 """results/README.md: what is published, each campaign's headline table, and the commands that made it.
 
-A README of any folder shows a campaign's headline table and figure between two marks, each on a line of its own:
-`<!-- headline FOLDER -->` and `<!-- /headline -->`.
+A README of any folder shows a campaign's headline table and figure between two marks, each
+on a line of its own: `<!-- headline FOLDER -->` and `<!-- /headline -->`.
 """
 
 import re
@@ -28,12 +28,20 @@ of it. To cite a table take the text below it. `local/` is what runs on your own
 is never published.
 """
 MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)
-OURS, SCALE = "local", "scale"  # folders: what is never published; what `optbench scale` writes
+OURS, SCALE = (
+    "local",
+    "scale",
+)  # folders: what is never published; what `optbench scale` writes
 
 
 def write(place: Path) -> Path:
     """Write the index of a folder of results, and give its path."""
-    parts = [HEAD.format(place=place), *_campaigns(place), *_costs(place), *_benchmarks(place)]
+    parts = [
+        HEAD.format(place=place),
+        *_campaigns(place),
+        *_costs(place),
+        *_benchmarks(place),
+    ]
     if len(parts) == 1:
         parts.append("Nothing is published yet.\n")
     store.replace(place / "README.md", "\n".join(parts))
@@ -46,7 +54,9 @@ def fill(readme: Path) -> Path:
     Raises FileNotFoundError where a folder has no report.
     """
     text = readme.read_text(encoding="utf-8")
-    shown = MARKED.sub(lambda found: f"{found[1]}{_shown(readme.parent, found[2])}{found[3]}", text)
+    shown = MARKED.sub(
+        lambda found: f"{found[1]}{_shown(readme.parent, found[2])}{found[3]}", text
+    )
     store.replace(readme, shown)
     return readme
 
@@ -60,7 +70,10 @@ def _shown(base: Path, there: str) -> str:
 
 def _headline(folder: Path, there: str) -> str:
     """A report's headline table and figure, for a file from which `there` is its folder; nothing without a report."""
-    table, picture = folder / report.TABLES / "headline.md", f"{report.FIGURES}/error_over_seconds.svg"
+    table, picture = (
+        folder / report.TABLES / "headline.md",
+        f"{report.FIGURES}/error_over_seconds.svg",
+    )
     if not table.is_file():
         return ""
     figure = f"![relative L2 error over optimizer seconds]({there}/{picture})\n"
@@ -96,7 +109,11 @@ def _campaign(results: Results, place: Path) -> str:
     folder, records = results.folder, results_folder.in_order(results)
     name, there = folder.parent.name, folder.relative_to(place).as_posix()
     told = _counted(record.status for record in records)
-    done = f"{len(records)} of {len(results.asked)}" if len(records) < len(results.asked) else str(len(records))
+    done = (
+        f"{len(records)} of {len(results.asked)}"
+        if len(records) < len(results.asked)
+        else str(len(records))
+    )
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
     return (
         f"## {name} on {folder.name}\n\n{done} runs: {told}. {_links(folder, place)}.\n\n{headline}\n"
@@ -106,7 +123,10 @@ def _campaign(results: Results, place: Path) -> str:
 
 def _scale(results: Results, place: Path) -> str:
     folder = results.folder
-    there, heading = folder.relative_to(place).as_posix(), f"## How a step's cost grows with D on {folder.name}\n\n"
+    there, heading = (
+        folder.relative_to(place).as_posix(),
+        f"## How a step's cost grows with D on {folder.name}\n\n",
+    )
     if not (folder / "scale.csv").is_file():
         return f"{heading}Under way: {len(results.records)} of {len(results.asked)} runs of `optbench scale`.\n"
     measured = pd.read_csv(folder / "scale.csv")
@@ -120,14 +140,20 @@ def _scale(results: Results, place: Path) -> str:
 
 
 def _counted(statuses: Iterable[str]) -> str:
-    return ", ".join(f"{count} {status}" for status, count in Counter(statuses).most_common())
+    return ", ".join(
+        f"{count} {status}" for status, count in Counter(statuses).most_common()
+    )
 
 
 def _links(folder: Path, place: Path) -> str:
     names = {report.PAGE: "the page", report.TABLES: "tables", report.FIGURES: "figures"}
     names[results_folder.CAMPAIGN] = "the campaign"
     there = folder.relative_to(place).as_posix()
-    return ", ".join(f"[{words}]({there}/{name})" for name, words in names.items() if (folder / name).exists())
+    return ", ".join(
+        f"[{words}]({there}/{name})"
+        for name, words in names.items()
+        if (folder / name).exists()
+    )
 
 
 def _costs(place: Path) -> Iterator[str]:
@@ -139,7 +165,9 @@ def _costs(place: Path) -> Iterator[str]:
         yield (
             f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by asv: `make asv`, "
             "[docs/asv.md](../docs/asv.md); tables and figures by "
-            f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n" + "\n".join(figures) + "\n"
+            f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n"
+            + "\n".join(figures)
+            + "\n"
         )
 
 

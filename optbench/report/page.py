@@ -21,7 +21,10 @@ from optbench.report.statistics import BEFORE
 
 TEMPLATE = Path(str(files("optbench.report"))) / "template"
 POINTS = 120  # rows of a run's history that the page has at most
-DASHES = {name: list(dash) if dash else [] for name, dash in {**curves.DASHES, "jax": (6, 3)}.items()}
+DASHES = {
+    name: list(dash) if dash else []
+    for name, dash in {**curves.DASHES, "jax": (6, 3)}.items()
+}
 
 
 class Cell(NamedTuple):
@@ -38,7 +41,15 @@ class Filter(NamedTuple):
     choices: list[str]
 
 
-WORDS = ("case", "cases", "optimizer", "framework", "experiment", "hyperparameters", "the paper's run")
+WORDS = (
+    "case",
+    "cases",
+    "optimizer",
+    "framework",
+    "experiment",
+    "hyperparameters",
+    "the paper's run",
+)
 NUMBER = re.compile(r"[\d,]+(\.\d+)?(e[+-]\d+)?")
 NUMBERS = {
     "relative L2": "relative_l2",
@@ -51,16 +62,23 @@ NUMBERS = {
 }
 
 
-def render(frames: Frames, records: Sequence[Record], tables: Sequence[Table], source: Source) -> str:
+def render(
+    frames: Frames, records: Sequence[Record], tables: Sequence[Table], source: Source
+) -> str:
     """The page's text; the same for the same records."""
     errors, *others = tables
     statuses = frames.runs.groupby(["case", "label", "framework"])["status"].agg(
         lambda found: ", ".join(sorted(set(found)))
     )
-    keys = [tuple(row) for row in errors.data[["case", "label", "framework"]].itertuples(index=False)]
+    keys = [
+        tuple(row)
+        for row in errors.data[["case", "label", "framework"]].itertuples(index=False)
+    ]
     shown = errors.shown.assign(status=[statuses[key] for key in keys])
     shown.insert(3, "status", shown.pop("status"))
-    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
+    )
     by_key = _by_key(frames, records)
     entries = [_entry(key, *by_key[key]) for key in keys]
     return environment.get_template("report.html.jinja").render(
@@ -68,7 +86,16 @@ def render(frames: Frames, records: Sequence[Record], tables: Sequence[Table], s
         source=source.text,
         results_title=errors.title,
         filters=[
-            Filter(name, sorted(set(", ".join(shown[name]).split(", ") if name == "status" else shown[name])))
+            Filter(
+                name,
+                sorted(
+                    set(
+                        ", ".join(shown[name]).split(", ")
+                        if name == "status"
+                        else shown[name]
+                    )
+                ),
+            )
             for name in ("problem", "case", "optimizer", "framework", "status")
         ],
         columns=list(shown.columns),
@@ -99,26 +126,54 @@ def command(request: Request) -> str:
     """What repeats a run; one of stages is in no single command, but its campaign has it."""
     if request.stages:
         return f"optbench run campaign.toml --only {request.identity[:16]}"
-    budget = f"--steps {request.steps}" if request.steps else f"--seconds {request.seconds:g}"
+    budget = (
+        f"--steps {request.steps}" if request.steps else f"--seconds {request.seconds:g}"
+    )
     words = ["optbench", "run", "--problem", request.problem, "--network", request.network]
-    words += ["--optimizer", request.optimizer, "--framework", request.framework, "--seed", str(request.seed)]
-    words += [*budget.split(), "--interior", str(request.points.interior), "--boundary", str(request.points.boundary)]
-    words += ["--resample-every", str(request.resample_every), "--precision", request.precision]
+    words += [
+        "--optimizer",
+        request.optimizer,
+        "--framework",
+        request.framework,
+        "--seed",
+        str(request.seed),
+    ]
+    words += [
+        *budget.split(),
+        "--interior",
+        str(request.points.interior),
+        "--boundary",
+        str(request.points.boundary),
+    ]
+    words += [
+        "--resample-every",
+        str(request.resample_every),
+        "--precision",
+        request.precision,
+    ]
     for name, value in request.hyperparameters.items():
         words += ["--set", f"{name}={json.dumps(value)}"] if value is not None else []
     return shlex.join(words)
 
 
-def _by_key(frames: Frames, records: Sequence[Record]) -> dict[tuple[str, ...], tuple[list[Record], Any]]:
+def _by_key(
+    frames: Frames, records: Sequence[Record]
+) -> dict[tuple[str, ...], tuple[list[Record], Any]]:
     """The records of each row of the table, and their runs' rows."""
     by_identity = {record.identity: record for record in records}
     groups: Any = frames.runs.sort_values("seed").groupby(["case", "label", "framework"])
-    return {key: ([by_identity[name] for name in rows["identity"]], rows) for key, rows in groups}
+    return {
+        key: ([by_identity[name] for name in rows["identity"]], rows)
+        for key, rows in groups
+    }
 
 
 def _entry(key: tuple[str, ...], records: list[Record], rows: Any) -> dict[str, Any]:
     case, label, framework = key
-    runs = [_run(record, row) for record, row in zip(records, rows.to_dict("records"), strict=True)]
+    runs = [
+        _run(record, row)
+        for record, row in zip(records, rows.to_dict("records"), strict=True)
+    ]
     return {"case": case, "optimizer": label, "framework": framework, "runs": runs}
 
 
@@ -127,7 +182,9 @@ def _run(record: Record, row: dict[str, Any]) -> dict[str, Any]:
     facts = {
         "relative L2": f"{record.relative_l2:.3e}",
         "steps": f"{record.steps:,}",
-        "seconds": ", ".join(f"{section} {seconds:.3g}" for section, seconds in record.clock.items()),
+        "seconds": ", ".join(
+            f"{section} {seconds:.3g}" for section, seconds in record.clock.items()
+        ),
         "hyperparameters": row["hyperparameters"],
         "from": row["hyperparameters_from"],
         "machine": f"{provenance.machine}, {provenance.device}",
@@ -142,17 +199,32 @@ def _run(record: Record, row: dict[str, Any]) -> dict[str, Any]:
         "status": record.status,
         "facts": facts,
         "command": command(record.request),
-        "history": _history(record, sum(row[name] for name in BEFORE if np.isfinite(row[name]))),
+        "history": _history(
+            record, sum(row[name] for name in BEFORE if np.isfinite(row[name]))
+        ),
     }
 
 
 def _history(record: Record, before: float) -> list[list[float]]:
     """(step, optimizer seconds, seconds with set-up and compilation, relative L2) of at most so many rows."""
     rows = [row for row in record.history if np.isfinite(row.relative_l2)]
-    kept = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, POINTS).astype(int))] if rows else []
+    kept = (
+        [
+            rows[index]
+            for index in np.unique(np.linspace(0, len(rows) - 1, POINTS).astype(int))
+        ]
+        if rows
+        else []
+    )
     errors = [max(row.relative_l2, record.floor) for row in kept]
     return [
-        [row.step, *(float(f"{value:.4g}") for value in (row.seconds, row.seconds + before, error))]
+        [
+            row.step,
+            *(
+                float(f"{value:.4g}")
+                for value in (row.seconds, row.seconds + before, error)
+            ),
+        ]
         for row, error in zip(kept, errors, strict=True)
     ]
 
@@ -176,11 +248,16 @@ def _plain(table: Table) -> dict[str, Any]:
     heading = table.name.replace("_", " ").capitalize()
     columns = list(table.shown)
     rows = [
-        [_read(BOLD.sub(r"\1", str(cell)), column) for column, cell in zip(columns, row, strict=True)]
+        [
+            _read(BOLD.sub(r"\1", str(cell)), column)
+            for column, cell in zip(columns, row, strict=True)
+        ]
         for row in table.shown.to_numpy().tolist()
     ]
     cases = set(table.data["case"]) if "case" in table.data else set()
-    known = (cases | {"optimizer"}) & set(columns)  # columns whose cells open runs by keyboard
+    known = (cases | {"optimizer"}) & set(
+        columns
+    )  # columns whose cells open runs by keyboard
     return {
         "name": table.name,
         "heading": heading,
@@ -201,12 +278,17 @@ def _read(text: str, column: str) -> Cell:
 
 def _colours(frames: Frames) -> dict[str, str]:
     named: Any = frames.runs.assign(optimizer=frames.runs["label"])
-    return {name: colour if colour.startswith("#") else "#808080" for name, colour in curves.colours(named).items()}
+    return {
+        name: colour if colour.startswith("#") else "#808080"
+        for name, colour in curves.colours(named).items()
+    }
 
 
 def _embedded(data: Any) -> Markup:
     """JSON that cannot end the element it stands in."""
-    return Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
+    return Markup(
+        json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    )
 
 
 def _text(name: str) -> str:

@@ -1,6 +1,7 @@
 """Ours beside the paper's recorded runs: the same problem, network and optimizer, their machine and ours.
 
-The paper's error is absolute, a root mean square, so everything here is: no number is a relative one.
+The paper's error is absolute, a root mean square, so everything here is: no number is a
+relative one.
 """
 
 from importlib.resources import files
@@ -17,16 +18,22 @@ RECORDED = Path(str(files("optbench.benchmarks"))) / "paper_results.csv"
 TARGETS = (1e-2, 1e-3, 1e-4)  # of the absolute error
 BATCH = ("interior_points", "boundary_points", "resample_every")
 SAME = ["problem", "network", "optimizer"]
-COLUMNS = {"seconds": "seconds_to", "reached": "reached"}  # of scores.times, a pair a target
+COLUMNS = {
+    "seconds": "seconds_to",
+    "reached": "reached",
+}  # of scores.times, a pair a target
 
 
 def compare(frames: Frames) -> pd.DataFrame:
     """A row a case, solver and recorded run of the same problem, network and optimizer; empty where none is.
 
-    Ours are medians over seeds, `reached_…` of `runs` reached a target; NaN is later than the budget, theirs too.
+    Ours are medians over seeds, `reached_…` of `runs` reached a target; NaN is later than
+    the budget, theirs too.
     """
     recorded = pd.read_csv(RECORDED, dtype={"fault": str}).fillna({"fault": ""})
-    recorded = recorded.rename(columns={name: f"paper_{name}" for name in recorded.columns if name not in SAME})
+    recorded = recorded.rename(
+        columns={name: f"paper_{name}" for name in recorded.columns if name not in SAME}
+    )
     return ours(frames).merge(recorded, on=SAME, how="inner")
 
 
@@ -34,17 +41,26 @@ def ours(frames: Frames) -> pd.DataFrame:
     """A row a case and solver: medians over seeds of the finished runs, and when the targets were reached."""
     runs: Any = frames.runs
     medians = {"rms": "rms", "seconds": "train_seconds", "steps": "steps"}
-    finished = {name: runs[column].where(runs["status"] == "finished") for name, column in medians.items()}
-    groups = runs.assign(**finished).groupby([*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False)
+    finished = {
+        name: runs[column].where(runs["status"] == "finished")
+        for name, column in medians.items()
+    }
+    groups = runs.assign(**finished).groupby(
+        [*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False
+    )
     first = {name: (name, "first") for name in BATCH}
     counts = {"runs": ("identity", "size"), "finished": ("rms", "count")}
-    rows = groups.agg(**counts, **first, **{name: (name, "median") for name in medians}).reset_index()
+    rows = groups.agg(
+        **counts, **first, **{name: (name, "median") for name in medians}
+    ).reset_index()
     times: Any = statistics.times(statistics.reached(frames, TARGETS, "rms"))
     for target in TARGETS:
         named = times[times["target"] == target].rename(
             columns={name: _at(column, target) for name, column in COLUMNS.items()}
         )
-        rows = rows.merge(named[[*CASE, *SOLVER, *(_at(column, target) for column in COLUMNS.values())]])
+        rows = rows.merge(
+            named[[*CASE, *SOLVER, *(_at(column, target) for column in COLUMNS.values())]]
+        )
     return rows
 
 
@@ -54,22 +70,45 @@ def shown(data: Any) -> pd.DataFrame:
         columns={"label": "optimizer", "paper_experiment": "experiment"}
     )
     text["experiment"] = text["experiment"].str.partition("_")[0]
-    columns = {"absolute error": ("rms", ".1e"), "seconds": ("seconds", ",.0f"), "steps": ("steps", ",.0f")}
+    columns = {
+        "absolute error": ("rms", ".1e"),
+        "seconds": ("seconds", ",.0f"),
+        "steps": ("steps", ",.0f"),
+    }
     for title, (name, form) in columns.items():
-        text[title] = [_both(*pair, form) for pair in zip(data[f"paper_{name}"], data[name], strict=True)]
-    batches = [data[[f"{of}{name}" for name in BATCH]].itertuples(index=False) for of in ("paper_", "")]
+        text[title] = [
+            _both(*pair, form)
+            for pair in zip(data[f"paper_{name}"], data[name], strict=True)
+        ]
+    batches = [
+        data[[f"{of}{name}" for name in BATCH]].itertuples(index=False)
+        for of in ("paper_", "")
+    ]
     text["points, redrawn every"] = [
-        " | ".join(f"{interior}+{boundary}, {every or 'never'}" for interior, boundary, every in pair)
+        " | ".join(
+            f"{interior}+{boundary}, {every or 'never'}"
+            for interior, boundary, every in pair
+        )
         for pair in zip(*batches, strict=True)
     ]
     text["finished"] = [f"{row.finished}/{row.runs}" for row in data.itertuples()]
     for target in TARGETS:
         name = _at("seconds_to", target)
-        pairs = zip(data[f"paper_{name}"], data[name], data[_at("reached", target)], data["runs"], strict=True)
+        pairs = zip(
+            data[f"paper_{name}"],
+            data[name],
+            data[_at("reached", target)],
+            data["runs"],
+            strict=True,
+        )
         text[f"s to {target:.0e}"] = [
-            f"{_both(theirs, ours, '.3g')} ({reached}/{runs})" for theirs, ours, reached, runs in pairs
+            f"{_both(theirs, ours, '.3g')} ({reached}/{runs})"
+            for theirs, ours, reached, runs in pairs
         ]
-    return text.assign(hyperparameters=data["hyperparameters_from"], **{"the paper's run": data["paper_fault"]})
+    return text.assign(
+        hyperparameters=data["hyperparameters_from"],
+        **{"the paper's run": data["paper_fault"]},
+    )
 
 
 def _at(name: str, target: float) -> str:
@@ -77,4 +116,6 @@ def _at(name: str, target: float) -> str:
 
 
 def _both(theirs: float, ours: float, form: str) -> str:
-    return " | ".join("–" if pd.isna(value) else format(value, form) for value in (theirs, ours))
+    return " | ".join(
+        "–" if pd.isna(value) else format(value, form) for value in (theirs, ours)
+    )

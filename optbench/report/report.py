@@ -17,7 +17,8 @@ TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
 def make(place: Path) -> Iterator[Path]:
     """Write tables, figures and the page of every campaign's folder below a place; the paths.
 
-    The same records give the same bytes. Raises FileNotFoundError where there are no results.
+    The same records give the same bytes. Raises FileNotFoundError where there are no
+    results.
     """
     for results in results_folder.find(place):
         if results.is_campaign:
@@ -27,8 +28,13 @@ def make(place: Path) -> Iterator[Path]:
 def _of(results: results_folder.Results) -> Iterator[Path]:
     records = results_folder.in_order(results)
     if not records:
-        raise FileNotFoundError(f"{results.folder}: {results.unreadable or 'no records that its campaign asks for'}")
-    for name in (TABLES, FIGURES):  # what another version or another set of cases left must not stay
+        raise FileNotFoundError(
+            f"{results.folder}: {results.unreadable or 'no records that its campaign asks for'}"
+        )
+    for name in (
+        TABLES,
+        FIGURES,
+    ):  # what another version or another set of cases left must not stay
         shutil.rmtree(results.folder / name, ignore_errors=True)
         (results.folder / name).mkdir()
     frames = from_records(records)
@@ -40,9 +46,15 @@ def _of(results: results_folder.Results) -> Iterator[Path]:
     yield checksums.write(results.folder)
 
 
-def texts(frames: Frames, records: Sequence[Record], results: results_folder.Results) -> dict[str, str]:
+def texts(
+    frames: Frames, records: Sequence[Record], results: results_folder.Results
+) -> dict[str, str]:
     """The tables and the page, by their names in the folder of the results; `frames` are the records'."""
     tables = citable.make(frames)
     source = formats.source(records, results.folder, len(results.asked) - len(records))
-    found = {f"{TABLES}/{name}": text for table in tables for name, text in formats.texts(table, source).items()}
+    found = {
+        f"{TABLES}/{name}": text
+        for table in tables
+        for name, text in formats.texts(table, source).items()
+    }
     return found | {PAGE: page.render(frames, records, tables, source)}

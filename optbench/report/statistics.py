@@ -1,7 +1,8 @@
 """Scores: how well, how soon and how surely each optimizer gets there; pure functions of frames.
 
-A solver is an optimizer's label in a framework, a task a case with a seed. What was not reached is NaN, never a number:
-quantiles, profiles and bootstraps count it as later than everything. Every draw is seeded.
+A solver is an optimizer's label in a framework, a task a case with a seed. What was not
+reached is NaN, never a number: quantiles, profiles and bootstraps count it as later than
+everything. Every draw is seeded.
 """
 
 from collections.abc import Callable
@@ -22,30 +23,51 @@ BEFORE = ["setup_seconds", "compile_seconds", "warm_up_seconds"]  # a run's firs
 FAR = 10.0  # times the fastest: where a performance profile's area ends
 RESAMPLES = 1000
 LEVEL = 0.95  # of every interval
-LEAST_PAIRS = 5  # the range of fewer holds the true median less often than nine times in ten
+LEAST_PAIRS = (
+    5  # the range of fewer holds the true median less often than nine times in ten
+)
 
-Statistic = Callable[[np.ndarray], np.ndarray]  # of tasks by solvers, a number a solver: the smallest is first
+Statistic = Callable[
+    [np.ndarray], np.ndarray
+]  # of tasks by solvers, a number a solver: the smallest is first
 
 
-def reached(frames: Frames, targets: tuple[float, ...] = TARGETS, error: str = RELATIVE) -> pd.DataFrame:
+def reached(
+    frames: Frames, targets: tuple[float, ...] = TARGETS, error: str = RELATIVE
+) -> pd.DataFrame:
     """A row a run and target: the first recorded step whose error is at or below it; NaN where none is.
 
-    `seconds` are of optimizer steps alone; `total_seconds` count set-up, compilation and warm-up too. No relative
-    error is below the accuracy of the problem's reference, and one that is not a number reaches nothing.
+    `seconds` are of optimizer steps alone; `total_seconds` count set-up, compilation and
+    warm-up too. No relative error is below the accuracy of the problem's reference, and one
+    that is not a number reaches nothing.
     """
     runs: Any = frames.runs
     before = runs[BEFORE].fillna(0).sum(axis=1)
     runs = runs[["identity", *CASE, *SOLVER, "seed", "floor"]].assign(before=before)
-    history: Any = frames.history.merge(runs[["identity", "floor"]], on="identity").sort_values("step", kind="stable")
-    errors = history[error].clip(lower=history["floor"]) if error == RELATIVE else history[error]
+    history: Any = frames.history.merge(
+        runs[["identity", "floor"]], on="identity"
+    ).sort_values("step", kind="stable")
+    errors = (
+        history[error].clip(lower=history["floor"]) if error == RELATIVE else history[error]
+    )
     found = []
     for target in targets:
-        first = history[errors <= target].drop_duplicates("identity")[["identity", "step", "seconds"]]
+        first = history[errors <= target].drop_duplicates("identity")[
+            ["identity", "step", "seconds"]
+        ]
         found.append(runs.merge(first, on="identity", how="left").assign(target=target))
     rows = pd.concat(found, ignore_index=True).rename(columns={"step": "steps"})
-    rows = rows.astype({"steps": float, "seconds": float})  # where nobody reaches anything they are objects
-    rows = rows.assign(total_seconds=rows["seconds"] + rows["before"]).drop(columns=["before", "floor"])
-    return rows.sort_values([*CASE, *SOLVER, "seed", "target"], ascending=[True] * 6 + [False], ignore_index=True)
+    rows = rows.astype(
+        {"steps": float, "seconds": float}
+    )  # where nobody reaches anything they are objects
+    rows = rows.assign(total_seconds=rows["seconds"] + rows["before"]).drop(
+        columns=["before", "floor"]
+    )
+    return rows.sort_values(
+        [*CASE, *SOLVER, "seed", "target"],
+        ascending=[True] * 6 + [False],
+        ignore_index=True,
+    )
 
 
 def times(reached: Any) -> pd.DataFrame:
@@ -55,7 +77,13 @@ def times(reached: Any) -> pd.DataFrame:
         row = dict(zip([*CASE, *SOLVER, "target"], names, strict=True))
         row |= {"runs": len(group), "reached": int(group["seconds"].notna().sum())}
         for column in ("steps", "seconds", "total_seconds"):
-            row |= dict(zip((f"{column}_q25", column, f"{column}_q75"), quartiles(group[column]), strict=True))
+            row |= dict(
+                zip(
+                    (f"{column}_q25", column, f"{column}_q75"),
+                    quartiles(group[column]),
+                    strict=True,
+                )
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -75,9 +103,14 @@ def by_task(rows: Any, column: str) -> pd.DataFrame:
 
 def comparable(rows: Any) -> list[pd.DataFrame]:
     """The rows in groups of cases that the same solvers ran: who was not there is neither first nor last."""
-    solvers = {case: frozenset(zip(*(of[name] for name in SOLVER), strict=True)) for case, of in rows.groupby(CASE)}
+    solvers = {
+        case: frozenset(zip(*(of[name] for name in SOLVER), strict=True))
+        for case, of in rows.groupby(CASE)
+    }
     group = [solvers[case] for case in zip(*(rows[name] for name in CASE), strict=True)]
-    return [cases for _, cases in rows.groupby(pd.Series(group, index=rows.index), sort=False)]
+    return [
+        cases for _, cases in rows.groupby(pd.Series(group, index=rows.index), sort=False)
+    ]
 
 
 def to_target(reached: Any, target: float, column: str = "total_seconds") -> pd.DataFrame:
@@ -88,7 +121,8 @@ def to_target(reached: Any, target: float, column: str = "total_seconds") -> pd.
 def profile(table: pd.DataFrame) -> pd.DataFrame:
     """Dolan and Moré's performance profile: the share of all tasks that a solver does within a ratio of the fastest.
 
-    A row a solver and ratio at which its share rises. A task that nobody does counts for all of them.
+    A row a solver and ratio at which its share rises. A task that nobody does counts for
+    all of them.
     """
     relative = ratios(table.to_numpy())
     rows = []
@@ -102,7 +136,9 @@ def profile(table: pd.DataFrame) -> pd.DataFrame:
 def ratios(table: np.ndarray) -> np.ndarray:
     """Of each task, each solver's value over the smallest; infinite where it has none."""
     best = table.min(axis=1, keepdims=True)
-    relative = np.divide(table, best, out=np.full(table.shape, np.inf), where=np.isfinite(table) & (best > 0))
+    relative = np.divide(
+        table, best, out=np.full(table.shape, np.inf), where=np.isfinite(table) & (best > 0)
+    )
     return np.where((table == best) & np.isfinite(table), 1, relative)  # 0 / 0 too
 
 
@@ -117,7 +153,9 @@ def ranking(table: pd.DataFrame, statistic: Statistic, seed: int = 0) -> pd.Data
     drawn = bootstrap(table, statistic, seed)
     low, high = quantiles(drawn)
     rows = table.columns.to_frame(index=False)
-    rows = rows.assign(value=statistic(table.to_numpy()), low=low, high=high, first=first(drawn))
+    rows = rows.assign(
+        value=statistic(table.to_numpy()), low=low, high=high, first=first(drawn)
+    )
     return rows.sort_values(["value", *SOLVER], ignore_index=True)
 
 
@@ -125,7 +163,10 @@ def bootstrap(table: pd.DataFrame, statistic: Statistic, seed: int = 0) -> np.nd
     """The statistic [resamples, solvers] of tasks drawn again: in each case as many seeds as it has."""
     random, values = np.random.default_rng(seed), table.to_numpy()
     cases = table.groupby(level=CASE, sort=True).indices.values()
-    draws = [np.concatenate([random.choice(rows, len(rows)) for rows in cases]) for _ in range(RESAMPLES)]
+    draws = [
+        np.concatenate([random.choice(rows, len(rows)) for rows in cases])
+        for _ in range(RESAMPLES)
+    ]
     return np.array([statistic(values[rows]) for rows in draws])
 
 
@@ -157,7 +198,12 @@ def left_out(table: pd.DataFrame) -> pd.DataFrame:
         others = [solver for solver in everyone if solver[0] != label]
         without = order(pd.DataFrame(table[others])) if others else []
         place = {solver: number for number, solver in enumerate(without)}
-        rows.append((label, sum(place[one] > place[other] for one, other in combinations(others, 2))))
+        rows.append(
+            (
+                label,
+                sum(place[one] > place[other] for one, other in combinations(others, 2)),
+            )
+        )
     return pd.DataFrame(rows, columns=["label", "swapped"])
 
 
@@ -167,18 +213,25 @@ def order(table: pd.DataFrame) -> list[Any]:
     return [name for _, name in sorted(zip(-found, table.columns, strict=True))]
 
 
-def paired(rows: Any, column: str, frameworks: tuple[str, str] = ("torch", "jax")) -> pd.DataFrame:
+def paired(
+    rows: Any, column: str, frameworks: tuple[str, str] = ("torch", "jax")
+) -> pd.DataFrame:
     """The median ratio of two frameworks on equal seeds, a row a case and optimizer, with a bootstrap interval.
 
-    `pairs` counts the seeds on which both have a positive number; without one there is no row.
+    `pairs` counts the seeds on which both have a positive number; without one there is no
+    row.
     """
     both: Any = by_task(rows, column).stack("label", future_stack=True)
     table = both.reindex(columns=list(frameworks))
     table = table[np.isfinite(table).all(axis=1) & (table > 0).all(axis=1)]
     found = []
-    for names, group in np.log(table[frameworks[0]] / table[frameworks[1]]).groupby(level=[*CASE, "label"]):
+    for names, group in np.log(table[frameworks[0]] / table[frameworks[1]]).groupby(
+        level=[*CASE, "label"]
+    ):
         low, high = _interval(group.to_numpy())
-        found.append((*names, len(group), np.exp(group.median()), np.exp(low), np.exp(high)))
+        found.append(
+            (*names, len(group), np.exp(group.median()), np.exp(low), np.exp(high))
+        )
     return pd.DataFrame(found, columns=[*CASE, "label", "pairs", "ratio", "low", "high"])
 
 
@@ -187,6 +240,10 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
     if len(values) < LEAST_PAIRS:
         return float("nan"), float("nan")
     drawn = stats.bootstrap(
-        (values,), np.median, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        (values,),
+        np.median,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
     )
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)

@@ -14,7 +14,17 @@ from optbench.training.clock import SECTIONS
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
 
-CASE = ["campaign", "machine", "case", "problem", "problem_version", "network", "parameters", "precision", "floor"]
+CASE = [
+    "campaign",
+    "machine",
+    "case",
+    "problem",
+    "problem_version",
+    "network",
+    "parameters",
+    "precision",
+    "floor",
+]
 BATCHES = ["interior_points", "boundary_points", "resample_every"]
 BUDGETS = ["budget_steps", "budget_seconds"]
 ENTRY = [
@@ -34,31 +44,63 @@ ENTRY = [
 GROUP = CASE[:3]  # what a table of its own is made for
 COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "success",
            "status", "hyperparameters")  # fmt: skip
-ALIGNMENT = ("left", "left", "right", "right", "right", "right", "right", "right", "right", "left", "left")
+ALIGNMENT = (
+    "left",
+    "left",
+    "right",
+    "right",
+    "right",
+    "right",
+    "right",
+    "right",
+    "right",
+    "left",
+    "left",
+)
 
 
 def summarise(frames: Frames) -> pd.DataFrame:
     """A row for each case, optimizer and framework: medians and quartiles over seeds, and how many runs ended how.
 
-    No row mixes campaigns, machines or versions. An error below the accuracy of a reference, the floor, is the floor.
-    The final error is that of finished runs alone; best, steps and
-    seconds are those of every run. Cases are in the order of the runs, their rows in that of the final error.
+    No row mixes campaigns, machines or versions. An error below the accuracy of a
+    reference, the floor, is the floor. The final error is that of finished runs alone;
+    best, steps and seconds are those of every run. Cases are in the order of the runs,
+    their rows in that of the final error.
     """
     runs: Any = frames.runs
-    runs = runs.assign(**{name: runs[name].clip(lower=runs["floor"]) for name in ("relative_l2", "best_relative_l2")})
-    runs = runs.assign(ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0))
+    runs = runs.assign(
+        **{
+            name: runs[name].clip(lower=runs["floor"])
+            for name in ("relative_l2", "best_relative_l2")
+        }
+    )
+    runs = runs.assign(
+        ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0)
+    )
     groups = runs.groupby(CASE + ENTRY, sort=False, dropna=False)
-    rows = [dict(zip(CASE + ENTRY, names, strict=True)) | _entry(group) for names, group in groups]
+    rows = [
+        dict(zip(CASE + ENTRY, names, strict=True)) | _entry(group)
+        for names, group in groups
+    ]
     table = pd.DataFrame(rows)
     table = table.assign(place=table.groupby(GROUP, sort=False).ngroup())
-    table = table.sort_values(["place", "relative_l2", "label", "framework"], na_position="last")
+    table = table.sort_values(
+        ["place", "relative_l2", "label", "framework"], na_position="last"
+    )
     return table.drop(columns="place").reset_index(drop=True)
 
 
 def _entry(runs: Any) -> dict[str, Any]:
     counts = runs["status"].value_counts()
-    status = ", ".join(f"{count} {status}" for status, count in counts.items()) if len(runs) > 1 else counts.index[0]
-    final, best = runs["relative_l2"][runs["status"] == "finished"], runs["best_relative_l2"]
+    status = (
+        ", ".join(f"{count} {status}" for status, count in counts.items())
+        if len(runs) > 1
+        else counts.index[0]
+    )
+    final, best = (
+        runs["relative_l2"][runs["status"] == "finished"],
+        runs["best_relative_l2"],
+    )
     return {
         "runs": len(runs),
         "finished": len(final),
@@ -70,7 +112,11 @@ def _entry(runs: Any) -> dict[str, Any]:
 
 
 def _spread(values: Any) -> tuple[tuple[str, float], ...]:
-    return ("", values.median()), ("_q25", values.quantile(0.25)), ("_q75", values.quantile(0.75))
+    return (
+        ("", values.median()),
+        ("_q25", values.quantile(0.25)),
+        ("_q75", values.quantile(0.75)),
+    )
 
 
 def render(table: pd.DataFrame, style: str) -> str:
@@ -78,7 +124,9 @@ def render(table: pd.DataFrame, style: str) -> str:
     if style == "csv":
         return table.to_csv(index=False)
     several = len(table[GROUP[:2]].drop_duplicates()) > 1
-    return "\n".join(_case(rows, style, several) for _, rows in table.groupby(GROUP, sort=False))
+    return "\n".join(
+        _case(rows, style, several) for _, rows in table.groupby(GROUP, sort=False)
+    )
 
 
 def _case(rows: Any, style: str, several: bool) -> str:
@@ -99,7 +147,8 @@ def _labels(rows: Any) -> list[str]:
     repeated = rows.duplicated(["label", "framework"], keep=False)
     labels = zip(rows["label"], rows["hyperparameters"], repeated, strict=True)
     return [
-        f"{own.bare(label)}: {hyperparameters}" if more else own.bare(label) for label, hyperparameters, more in labels
+        f"{own.bare(label)}: {hyperparameters}" if more else own.bare(label)
+        for label, hyperparameters, more in labels
     ]
 
 
@@ -107,7 +156,11 @@ def _header(rows: Any) -> str:
     first = rows.iloc[0]
     network = f"{first['network']} (D = {first['parameters']:,})"
     unnamed = f"{first['problem']}, {first['network']}"
-    named = "" if first["case"] in (unnamed, f"{unnamed}, {first['precision']}") else f"{first['case']}: "
+    named = (
+        ""
+        if first["case"] in (unnamed, f"{unnamed}, {first['precision']}")
+        else f"{first['case']}: "
+    )
     kinds = rows[BATCHES].drop_duplicates()
     points = _batch(first) if len(kinds) == 1 else "points differ by optimizer"
     budgets = rows[BUDGETS].drop_duplicates()
@@ -120,7 +173,11 @@ def _batch(row: Any) -> str:
 
 
 def _budget(row: Any) -> str:
-    return f"{row['budget_seconds']:g} s" if pd.notna(row["budget_seconds"]) else f"{row['budget_steps']:g} steps"
+    return (
+        f"{row['budget_seconds']:g} s"
+        if pd.notna(row["budget_seconds"])
+        else f"{row['budget_steps']:g} steps"
+    )
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
@@ -135,7 +192,9 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         _number(row["compile_seconds"], ".2f"),
         f"{row['finished']}/{row['runs']}",
         row["status"],
-        "the paper's" if row["hyperparameters_from"] == "paper" else row["hyperparameters_from"],
+        "the paper's"
+        if row["hyperparameters_from"] == "paper"
+        else row["hyperparameters_from"],
     ]
 
 
@@ -145,7 +204,9 @@ def _with_quartiles(row: dict[Any, Any], name: str) -> str:
         return ("≤" if 0 < value <= row["floor"] else "") + _number(value, form)
 
     several = row["runs"] > 1 and pd.notna(row[name])
-    return shown("", ".2e") + (f" [{shown('_q25', '.1e')}, {shown('_q75', '.1e')}]" if several else "")
+    return shown("", ".2e") + (
+        f" [{shown('_q25', '.1e')}, {shown('_q75', '.1e')}]" if several else ""
+    )
 
 
 def _number(value: float, form: str) -> str:
@@ -154,10 +215,16 @@ def _number(value: float, form: str) -> str:
 
 def _notes(rows: Any) -> Iterator[str]:
     """What a reader must know before comparing the rows."""
-    for what, columns, words in (("batches", BATCHES, _batch), ("budgets", BUDGETS, _budget)):
+    for what, columns, words in (
+        ("batches", BATCHES, _batch),
+        ("budgets", BUDGETS, _budget),
+    ):
         if len(rows[columns].drop_duplicates()) > 1:
             kinds = rows.groupby(columns, sort=False, dropna=False)
-            each = [f"{', '.join(group['label'].unique())}: {words(group.iloc[0])}" for _, group in kinds]
+            each = [
+                f"{', '.join(group['label'].unique())}: {words(group.iloc[0])}"
+                for _, group in kinds
+            ]
             yield f"Optimizers of this case had different {what}: {'; '.join(each)}."
             yield ""
     if (floor := rows["floor"].max()) > 0:

@@ -17,7 +17,11 @@ NAMES = {"label": "optimizer"}
 
 def make(frames: Frames) -> list[Table]:
     """All tables of a campaign."""
-    reached, paper, runs = statistics.reached(frames), against.compare(frames), _measured(frames)
+    reached, paper, runs = (
+        statistics.reached(frames),
+        against.compare(frames),
+        _measured(frames),
+    )
     ranked = _ranked(runs)
     return [
         errors(runs, ranked),
@@ -40,8 +44,12 @@ def errors(runs: Any, ranked: pd.DataFrame) -> Table:
         solvers["final"].apply(statistics.quartiles).tolist()
     )
     order = {case: number for number, case in enumerate(dict.fromkeys(runs["case"]))}
-    data: Any = numbers.reset_index().merge(ranked.drop(columns="median"), on=[*CASE, *SOLVER])
-    data = data.assign(place=data["case"].map(order)).sort_values(["place", "relative_l2", *SOLVER], ignore_index=True)
+    data: Any = numbers.reset_index().merge(
+        ranked.drop(columns="median"), on=[*CASE, *SOLVER]
+    )
+    data = data.assign(place=data["case"].map(order)).sort_values(
+        ["place", "relative_l2", *SOLVER], ignore_index=True
+    )
     data = data.drop(columns="place")
     shown = _names(data).assign(
         **{
@@ -49,7 +57,10 @@ def errors(runs: Any, ranked: pd.DataFrame) -> Table:
                 f"{_number(row.relative_l2, '.2e')}{_between(row.relative_l2_q25, row.relative_l2_q75, '.1e')}"
                 for row in data.itertuples()
             ],
-            "95 % interval": [f"{_number(row.low, '.1e')} to {_number(row.high, '.1e')}" for row in data.itertuples()],
+            "95 % interval": [
+                f"{_number(row.low, '.1e')} to {_number(row.high, '.1e')}"
+                for row in data.itertuples()
+            ],
             "first": data["first"].map("{:.2f}".format),
             "success": [f"{row.finished}/{row.runs}" for row in data.itertuples()],
             "steps": [_number(value, ",.0f") for value in data["steps"]],
@@ -72,8 +83,12 @@ def _ranked(runs: Any) -> pd.DataFrame:
     parts = []
     for names, group in runs.groupby(CASE, sort=False):
         found = statistics.ranking(statistics.by_task(group, "final"), statistics.medians)
-        counts = group.groupby(SOLVER)["final"].agg(runs="size", finished="count").reset_index()
-        parts.append(found.merge(counts, on=SOLVER).assign(**dict(zip(CASE, names, strict=True))))
+        counts = (
+            group.groupby(SOLVER)["final"].agg(runs="size", finished="count").reset_index()
+        )
+        parts.append(
+            found.merge(counts, on=SOLVER).assign(**dict(zip(CASE, names, strict=True)))
+        )
     found: Any = pd.concat(parts, ignore_index=True).rename(columns={"value": "median"})
     return found.replace(np.inf, np.nan)
 
@@ -85,8 +100,14 @@ def headline(runs: Any, ranked: pd.DataFrame) -> Table:
     data = data.assign(cell=[_cell(row) for row in data.to_dict("records")])
     table = data.pivot_table(index=SOLVER, columns="case", values="cell", aggfunc="first")
     labels, frameworks = (dict.fromkeys(runs[name]) for name in SOLVER)
-    solvers = [solver for solver in product(labels, sorted(frameworks, reverse=True)) if solver in table.index]
-    shown = table.loc[solvers, [*dict.fromkeys(runs["case"])]].fillna("not run").reset_index()
+    solvers = [
+        solver
+        for solver in product(labels, sorted(frameworks, reverse=True))
+        if solver in table.index
+    ]
+    shown = (
+        table.loc[solvers, [*dict.fromkeys(runs["case"])]].fillna("not run").reset_index()
+    )
     shown.columns.name = None
     title = (
         "Relative L2 error at the end of the budget: medians over seeds, a run that did not finish being the last; in "
@@ -99,7 +120,11 @@ def headline(runs: Any, ranked: pd.DataFrame) -> Table:
 def _cell(row: dict[str, Any]) -> str:
     text = _number(row["median"], ".1e")
     text = f"**{text}**" if row["bold"] else text
-    return text if row["finished"] == row["runs"] else f"{text} ({row['finished']}/{row['runs']})"
+    return (
+        text
+        if row["finished"] == row["runs"]
+        else f"{text} ({row['finished']}/{row['runs']})"
+    )
 
 
 def beside_the_paper(data: pd.DataFrame) -> Table:
@@ -118,7 +143,9 @@ def _measured(frames: Frames) -> Any:
     """Runs with their final error, where they finished, and their seconds; no error is below the reference's."""
     runs: Any = frames.runs
     return runs.assign(
-        final=runs["relative_l2"].clip(lower=runs["floor"]).where(runs["status"] == "finished"),
+        final=runs["relative_l2"]
+        .clip(lower=runs["floor"])
+        .where(runs["status"] == "finished"),
         ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0),
         overhead=runs[BEFORE].sum(axis=1),
         total_seconds=runs[[*BEFORE, "train_seconds"]].sum(axis=1),
@@ -141,7 +168,12 @@ def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
         "was; – where none did, a number only where half of them did."
     )
     shown = shown.reset_index()
-    return Table(f"targets_{column}", title, data, _names(shown).join(shown.drop(columns=[*CASE, *SOLVER])))
+    return Table(
+        f"targets_{column}",
+        title,
+        data,
+        _names(shown).join(shown.drop(columns=[*CASE, *SOLVER])),
+    )
 
 
 def rankings(reached: Any) -> Table:
@@ -156,8 +188,20 @@ def rankings(reached: Any) -> Table:
                 )
                 names = "; ".join(dict.fromkeys(cases["case"]))
                 parts.append(ranked.assign(cases=names, target=target, tasks=len(table)))
-    columns = ["cases", "target", *SOLVER, "area", "low", "high", "first", "swapped", "tasks"]
-    found: Any = pd.concat(parts or [pd.DataFrame(columns=[*columns, "value"])], ignore_index=True)
+    columns = [
+        "cases",
+        "target",
+        *SOLVER,
+        "area",
+        "low",
+        "high",
+        "first",
+        "swapped",
+        "tasks",
+    ]
+    found: Any = pd.concat(
+        parts or [pd.DataFrame(columns=[*columns, "value"])], ignore_index=True
+    )
     areas = 0 - found[["value", "high", "low"]].replace(np.inf, 0)
     data = found.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
     shown = pd.DataFrame(
@@ -165,7 +209,10 @@ def rankings(reached: Any) -> Table:
             "cases": data["cases"],
             "target": data["target"].map("{:.0e}".format),
             **{NAMES.get(name, name): data[name] for name in SOLVER},
-            "area": [f"{row.area:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in data.itertuples()],
+            "area": [
+                f"{row.area:.3f} [{row.low:.3f}, {row.high:.3f}]"
+                for row in data.itertuples()
+            ],
             "first": data["first"].map("{:.2f}".format),
             "pairs that swap without it": data["swapped"],
         }
@@ -188,9 +235,17 @@ def _smallest_is_largest_area(values: np.ndarray) -> np.ndarray:
 
 def frameworks(runs: Any) -> Table:
     """PyTorch over JAX on equal seeds."""
-    what = {"ms_per_step": "seconds a step", "overhead": "set-up, compilation, warm-up", "final": "final error"}
+    what = {
+        "ms_per_step": "seconds a step",
+        "overhead": "set-up, compilation, warm-up",
+        "final": "final error",
+    }
     data: Any = pd.concat(
-        [statistics.paired(runs, column).assign(what=words) for column, words in what.items()], ignore_index=True
+        [
+            statistics.paired(runs, column).assign(what=words)
+            for column, words in what.items()
+        ],
+        ignore_index=True,
     )
     cells = [
         f"{row.ratio:.3g} [{row.low:.3g}, {row.high:.3g}]"
@@ -203,7 +258,9 @@ def frameworks(runs: Any) -> Table:
         index=keys, columns="what", values="cell", aggfunc="first", sort=False
     )
     shown = (
-        shown.reindex(columns=[words for words in what.values() if words in shown.columns]).fillna("–").reset_index()
+        shown.reindex(columns=[words for words in what.values() if words in shown.columns])
+        .fillna("–")
+        .reset_index()
     )
     title = (
         "PyTorch over JAX: the median ratio on equal seeds, where both have a number (the final error: where both "

@@ -23,7 +23,9 @@ from optbench.training.limits import Limits
 REPORT_INTERVAL = 0.2  # seconds
 GRACE = 10.0  # seconds between asking a child to end and killing it
 
-Progress = Callable[[float, Row], None]  # the share of the budget that is spent, the newest row of the history
+Progress = Callable[
+    [float, Row], None
+]  # the share of the budget that is spent, the newest row of the history
 
 _reports: Any = None  # in a child: the way to its parent
 _stop = threading.Event()  # in a child: its parent wants it to end
@@ -33,10 +35,14 @@ class Child:
     """One child and the pipe that its reports come through; its own, so that a killed child blocks no other."""
 
     def __init__(self, limits: Limits) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy the parent's threads and frameworks
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would copy the parent's threads and frameworks
         self._limits = limits
         self._reader, self._writer = context.Pipe(duplex=False)
-        self._executor = ProcessPoolExecutor(1, context, initializer=_start, initargs=(self._writer, limits.threads))
+        self._executor = ProcessPoolExecutor(
+            1, context, initializer=_start, initargs=(self._writer, limits.threads)
+        )
         self._children: list[BaseProcess] = []
         self._killed: tuple[Status, str] | None = None
         self._kernel_kills = kernel_kills()
@@ -45,7 +51,9 @@ class Child:
         """The record of a run; raises BrokenProcessPool where the child ends without one."""
         others = set(multiprocessing.active_children())
         future: Future[Record] = self._executor.submit(_perform, request, self._limits)
-        self._children += [child for child in multiprocessing.active_children() if child not in others]
+        self._children += [
+            child for child in multiprocessing.active_children() if child not in others
+        ]
         deadline = time.monotonic() + self._limits.seconds + GRACE
         while not future.done():
             if self._reader.poll(0.05):
@@ -58,10 +66,22 @@ class Child:
     def _enforce(self, deadline: float) -> None:
         """Kill the child where it is past a limit that it did not keep itself."""
         if self._killed is None and time.monotonic() > deadline:
-            self._kill("timed-out", f"past the limit of {self._limits.seconds:g} wall-clock seconds in a single step")
-        limited = self._limits.memory < math.inf  # else nobody asks the kernel while a run is timed
-        if limited and self._killed is None and (held := self._resident()) > self._limits.memory:
-            self._kill("out-of-memory", f"held {held / 1e9:.3g} GB, past the limit of {self._limits.memory / 1e9:.3g}")
+            self._kill(
+                "timed-out",
+                f"past the limit of {self._limits.seconds:g} wall-clock seconds in a single step",
+            )
+        limited = (
+            self._limits.memory < math.inf
+        )  # else nobody asks the kernel while a run is timed
+        if (
+            limited
+            and self._killed is None
+            and (held := self._resident()) > self._limits.memory
+        ):
+            self._kill(
+                "out-of-memory",
+                f"held {held / 1e9:.3g} GB, past the limit of {self._limits.memory / 1e9:.3g}",
+            )
 
     def _resident(self) -> int:
         """Bytes that the child holds."""
@@ -82,8 +102,15 @@ class Child:
             return self._killed
         codes = [child.exitcode for child in self._children if child.exitcode]
         if codes and codes[-1] == -signal.SIGKILL and kernel_kills() > self._kernel_kills:
-            return "out-of-memory", "the run's process died: killed by the kernel for lack of memory"
-        how = f"killed by {signal.Signals(-codes[-1]).name}" if codes and codes[-1] < 0 else f"exit codes {codes}"
+            return (
+                "out-of-memory",
+                "the run's process died: killed by the kernel for lack of memory",
+            )
+        how = (
+            f"killed by {signal.Signals(-codes[-1]).name}"
+            if codes and codes[-1] < 0
+            else f"exit codes {codes}"
+        )
         return "failed", f"the run's process died: {how}"
 
     def close(self) -> None:
@@ -103,7 +130,9 @@ class Child:
 def kernel_kills() -> int:
     """How many processes the kernel has killed for lack of memory since it booted; 0 where it does not tell."""
     with suppress(OSError):
-        counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+        counters = dict(
+            line.split() for line in Path("/proc/vmstat").read_text().splitlines()
+        )
         return int(counters.get("oom_kill", 0))
     return 0
 
@@ -112,14 +141,18 @@ def _start(reports: Any, threads: int) -> None:
     """In the child, before anything of a framework is imported."""
     global _reports
     _reports = reports
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; a terminal interrupts both
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the parent decides; a terminal interrupts both
     signal.signal(signal.SIGTERM, lambda number, frame: _stop.set())
     pin(threads)
 
 
 def _perform(request: Request, limits: Limits) -> Record:
     from optbench.training.loop import Terms
-    from optbench.training.run import perform  # imports NumPy: only once the threads are pinned
+    from optbench.training.run import (
+        perform,
+    )  # imports NumPy: only once the threads are pinned
 
     file = checkpoint(limits.checkpoints, request.identity) if limits.checkpoints else None
     given = limits.seconds, limits.memory, limits.least_steps, file, limits.interval

@@ -15,7 +15,8 @@ WAIT = 1.0  # seconds between two looks at runs that another process has in hand
 class Claims:
     """The runs of a campaign that have no record yet, claimed one by one.
 
-    A claim is a lock of the operating system on a file: it ends with its owner, however that ends.
+    A claim is a lock of the operating system on a file: it ends with its owner, however
+    that ends.
     """
 
     def __init__(self, store: Store, requests: Sequence[Request]) -> None:
@@ -42,13 +43,17 @@ class Claims:
 
     def _claim_one(self) -> Request | None:
         for identity, request in list(self._left.items()):
-            lock = FileLock(self._path(identity), thread_local=False)  # a cluster claims in a thread
+            lock = FileLock(
+                self._path(identity), thread_local=False
+            )  # a cluster claims in a thread
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
             del self._left[identity]
-            if self._store.find(request) is None:  # asked with the lock in hand: else it may be done by now
+            if (
+                self._store.find(request) is None
+            ):  # asked with the lock in hand: else it may be done by now
                 self._held[identity] = lock
                 return request
             lock.release()

@@ -1,9 +1,10 @@
 """Runs on many machines: a run is a task of a Dask cluster, and its record comes back to the submitter.
 
-The submitter alone writes: no disk is shared. A request does not say which of the cluster's machines will do it, so
-that what is done is looked for in one folder, `<results>/<campaign>/cluster`, and not in one a machine: the submitter's
-own would say that its hardware made numbers that it never saw. Each record names its machine, and no row of a table
-mixes two. With `local`, every worker is on this machine and its folder is used.
+The submitter alone writes: no disk is shared. A request does not say which of the cluster's
+machines will do it, so that what is done is looked for in one folder,
+`<results>/<campaign>/cluster`, and not in one a machine: the submitter's own would say that
+its hardware made numbers that it never saw. Each record names its machine, and no row of a
+table mixes two. With `local`, every worker is on this machine and its folder is used.
 """
 
 import logging
@@ -20,7 +21,15 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any, NoReturn
 
-from distributed import Client, Future, LocalCluster, Reschedule, Worker, WorkerPlugin, get_worker
+from distributed import (
+    Client,
+    Future,
+    LocalCluster,
+    Reschedule,
+    Worker,
+    WorkerPlugin,
+    get_worker,
+)
 from distributed.comm.addressing import get_address_host_port
 from distributed.core import Status
 from distributed.scheduler import KilledWorker
@@ -41,8 +50,8 @@ LOOK = 1.0  # seconds between two looks at how many workers there are
 class Cluster:
     """The workers of a Dask cluster, each with one run at a time: its resource `runs` is 1.
 
-    No more is sent than there is room for: where a worker dies, Dask blames all that was meant for it. `run` is what a
-    worker calls.
+    No more is sent than there is room for: where a worker dies, Dask blames all that was
+    meant for it. `run` is what a worker calls.
     """
 
     def __init__(self, client: Any, run: Callable[[Request], Record]) -> None:
@@ -72,12 +81,21 @@ class Cluster:
             self._wait_until(lambda: not self._in_hand)
             outcomes.put(None)
         except Exception as error:
-            outcomes.put(partial(_raise, error if self.client.status == "running" else _lost(self._address)))
+            outcomes.put(
+                partial(
+                    _raise,
+                    error if self.client.status == "running" else _lost(self._address),
+                )
+            )
 
     def _send(self, request: Request, outcomes: SimpleQueue) -> None:
-        future = self.client.submit(self._run, request, key=key(request), resources={"runs": 1})
+        future = self.client.submit(
+            self._run, request, key=key(request), resources={"runs": 1}
+        )
         self._in_hand[request.identity] = future
-        future.add_done_callback(lambda future: outcomes.put(partial(self._record, request, future)))
+        future.add_done_callback(
+            lambda future: outcomes.put(partial(self._record, request, future))
+        )
 
     def _record(self, request: Request, future: Any) -> Record:
         """What came of a run."""
@@ -112,7 +130,9 @@ def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterato
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise _not_there(address, error) from error
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a lost scheduler is told of in one line
+    logging.getLogger("distributed.client").setLevel(
+        logging.CRITICAL
+    )  # a lost scheduler is told of in one line
     with client:
         yield _crew(client, replace(limits, checkpoints=None), say)
 
@@ -125,8 +145,13 @@ def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[
         CampaignError: there are not that many cores.
     """
     cores = _shares(workers, limits.threads)
-    where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
-    # no memory limit: a nanny's would be of the worker, while the run and its own limit are in the worker's child
+    where = {
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": logging.ERROR,
+    }
+    # no memory limit: a nanny's would be of the worker, while the run and its own limit are
+    # in the worker's child
     per_worker = {"threads_per_worker": 1, "resources": {"runs": 1}, "memory_limit": 0}
     with (
         LocalCluster(n_workers=workers, processes=True, **where, **per_worker) as cluster,
@@ -146,14 +171,18 @@ class Pinned(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """In the worker, before its first run."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the submitter decides; a terminal interrupts both
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the submitter decides; a terminal interrupts both
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, self._cores[int(str(worker.name))])
 
 
 def key(request: Request) -> str:
     """A task's name; the dashboard shows and groups by what is before the first hyphen."""
-    words = f"{own.slug(request.problem)}, {own.slug(request.optimizer)}, {request.framework}"
+    words = (
+        f"{own.slug(request.problem)}, {own.slug(request.optimizer)}, {request.framework}"
+    )
     return f"{words}-seed{request.seed}-{request.identity}"
 
 
@@ -168,8 +197,12 @@ def perform(request: Request, limits: Limits) -> Record:
     Raises:
         Reschedule: the worker closes, or nobody waits for the record any more.
     """
-    multiprocessing.current_process().daemon = False  # as a nanny's daemon it could have no children
-    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)  # a nanny's, and slower: the run is timed without it elsewhere
+    multiprocessing.current_process().daemon = (
+        False  # as a nanny's daemon it could have no children
+    )
+    os.environ.pop(
+        "MALLOC_TRIM_THRESHOLD_", None
+    )  # a nanny's, and slower: the run is timed without it elsewhere
     scratch = Path(get_worker().local_directory).parent / "optbench" / request.identity[:16]
     limits = replace(limits, processes="per-run", checkpoints=limits.checkpoints or scratch)
     try:
@@ -204,10 +237,16 @@ def _crew(client: Any, limits: Limits, say: Callable[[str], None]) -> Cluster:
     try:
         crew = Cluster(client, partial(perform, limits=limits))
     except ImportError as error:
-        raise _not_there(client.scheduler.address, f"the scheduler runs without our code: {error}") from error
+        raise _not_there(
+            client.scheduler.address, f"the scheduler runs without our code: {error}"
+        ) from error
     slots = room(client)
-    waiting = "" if slots else "; waiting for workers, which are started with --resources runs=1"
-    say(f"cluster: room for {slots} runs at a time, dashboard {client.dashboard_link}{waiting}")
+    waiting = (
+        "" if slots else "; waiting for workers, which are started with --resources runs=1"
+    )
+    say(
+        f"cluster: room for {slots} runs at a time, dashboard {client.dashboard_link}{waiting}"
+    )
     return crew
 
 
@@ -217,17 +256,25 @@ def _shares(workers: int, threads: int) -> list[list[int]]:
     if workers * threads > len(cores):
         needed = f"{workers * threads} cores are needed for runs of threads = {threads}, and there are {len(cores)}"
         raise CampaignError("command line", ("--workers",), needed, value=workers)
-    return [cores[first : first + threads] for first in range(0, workers * threads, threads)]
+    return [
+        cores[first : first + threads] for first in range(0, workers * threads, threads)
+    ]
 
 
 def usable_cores() -> list[int]:
     """The cores that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    return (
+        sorted(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else list(range(os.cpu_count() or 1))
+    )
 
 
 def _room(dask_scheduler: Any) -> int:
     """On the scheduler."""
-    return int(sum(worker.resources.get("runs", 0) for worker in dask_scheduler.workers.values()))
+    return int(
+        sum(worker.resources.get("runs", 0) for worker in dask_scheduler.workers.values())
+    )
 
 
 def _bury(deaths: int, dask_scheduler: Any) -> None:
@@ -243,11 +290,16 @@ def _reason(error: BaseException | None) -> str:
 
 
 def _not_there(address: str, error: object) -> CampaignError:
-    return CampaignError("command line", ("--scheduler",), " ".join(str(error).split()), value=address)
+    return CampaignError(
+        "command line", ("--scheduler",), " ".join(str(error).split()), value=address
+    )
 
 
 def _lost(address: str) -> CampaignError:
-    return _not_there(address, "the scheduler is lost; the same command, with one that lives, does the rest")
+    return _not_there(
+        address,
+        "the scheduler is lost; the same command, with one that lives, does the rest",
+    )
 
 
 def _raise(error: Exception) -> NoReturn:

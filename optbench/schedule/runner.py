@@ -25,7 +25,8 @@ class Crew(Protocol):
     def records(self, requests: Iterable[Request], display: Display) -> Iterator[Record]:
         """Do runs, as many at a time as there is room for; each record as it comes, a lost run's too.
 
-        A request is taken from `requests` just before its run, and announced with `display.begin`.
+        A request is taken from `requests` just before its run, and announced with
+        `display.begin`.
         """
         ...
 
@@ -41,18 +42,24 @@ def run(
 ) -> None:
     """Do what is left of a campaign, then write its tables, its figure and checksums into `folder`.
 
-    `file` is the campaign's, copied beside them; `rerun` names the runs that are done again. What times out before
-    `least_steps` steps is not repeated over seeds.
+    `file` is the campaign's, copied beside them; `rerun` names the runs that are done
+    again. What times out before `least_steps` steps is not repeated over seeds.
 
     Raises:
         FrameworkMissing: none of its frameworks is installed.
     """
     requests = _possible(requests, console)
-    kept = Store(folder, lambda text: line(console, text), store.AGAIN[rerun] if rerun else ())
-    done = {record.identity: record for request in requests if (record := kept.find(request))}
+    kept = Store(
+        folder, lambda text: line(console, text), store.AGAIN[rerun] if rerun else ()
+    )
+    done = {
+        record.identity: record for request in requests if (record := kept.find(request))
+    }
     left = [request for request in requests if request.identity not in done]
     line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
-    if file:  # before the first run: what is done of a campaign can be reported and verified
+    if (
+        file
+    ):  # before the first run: what is done of a campaign can be reported and verified
         folder.mkdir(parents=True, exist_ok=True)
         store.replace(folder / CAMPAIGN, file.read_bytes())
     claims, hopeless = Claims(kept, left), Hopeless(least_steps, done.values())
@@ -71,12 +78,16 @@ def run(
                 keep(record)
     finally:
         claims.release_all()
-    report([record for request in requests if (record := kept.find(request))], folder, console)
+    report(
+        [record for request in requests if (record := kept.find(request))], folder, console
+    )
 
 
 def report(records: Sequence[Record], folder: Path, console: Console) -> None:
     """Print the table; write it, the figure and the checksums of all, and say where."""
-    from optbench.records import checksums  # pandas and matplotlib: after the runs, not in their way
+    from optbench.records import (
+        checksums,
+    )  # pandas and matplotlib: after the runs, not in their way
     from optbench.records.frames import from_records
     from optbench.report import curves
     from optbench.report import summary as tables
@@ -89,7 +100,12 @@ def report(records: Sequence[Record], folder: Path, console: Console) -> None:
         store.replace(folder / f"table.{suffix}", tables.render(summary, style))
     figures = curves.error_over_seconds(frames, folder)
     copies = sources.keep([record.request for record in records], folder)
-    written = [folder / "runs", *(folder / f"table.{suffix}" for suffix in tables.FORMATS.values()), *figures, *copies]
+    written = [
+        folder / "runs",
+        *(folder / f"table.{suffix}" for suffix in tables.FORMATS.values()),
+        *figures,
+        *copies,
+    ]
     written.append(checksums.write(folder))
     for path in written:
         line(console, f"written: {path}")
@@ -97,13 +113,20 @@ def report(records: Sequence[Record], folder: Path, console: Console) -> None:
 
 def _possible(requests: Sequence[Request], console: Console) -> list[Request]:
     """The requests whose framework is here; says which one is not."""
-    missing = [name for name in dict.fromkeys(r.framework for r in requests) if not implementations.is_installed(name)]
+    missing = [
+        name
+        for name in dict.fromkeys(r.framework for r in requests)
+        if not implementations.is_installed(name)
+    ]
     possible = [request for request in requests if request.framework not in missing]
     if not possible:
         raise implementations.FrameworkMissing(missing[0])
     for name in missing:
         runs = sum(request.framework == name for request in requests)
-        line(console, f"{implementations.FrameworkMissing(name)}; its {runs} runs are left out")
+        line(
+            console,
+            f"{implementations.FrameworkMissing(name)}; its {runs} runs are left out",
+        )
     return possible
 
 

@@ -25,7 +25,11 @@ class Hopeless:
         for request in requests:
             if shown := self._shown.get(_without_seed(request)):
                 self.skipped.append(
-                    lost(request, "timed-out", f"not done, as seed {shown.request.seed}: {shown.error}")
+                    lost(
+                        request,
+                        "timed-out",
+                        f"not done, as seed {shown.request.seed}: {shown.error}",
+                    )
                 )
             else:
                 yield request

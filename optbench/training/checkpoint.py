@@ -40,7 +40,12 @@ def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
     }
     content = io.BytesIO()
     arrays = {f"leaf{number}": leaf for number, leaf in enumerate(checkpoint.leaves)}
-    np.savez(content, allow_pickle=False, told=np.frombuffer(json.dumps(told).encode(), np.uint8), **arrays)
+    np.savez(
+        content,
+        allow_pickle=False,
+        told=np.frombuffer(json.dumps(told).encode(), np.uint8),
+        **arrays,
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     store.replace(file, content.getvalue())
 
@@ -55,5 +60,7 @@ def read(file: Path, identity: str) -> Checkpoint | None:
         reached = told["stage"], told["counters"]
     except (OSError, BadZipFile, ValueError, KeyError, EOFError, ValidationError):
         return None
-    found = Checkpoint(leaves, told["resumed"], told["steps"], told["seconds"], rows, *reached)
+    found = Checkpoint(
+        leaves, told["resumed"], told["steps"], told["seconds"], rows, *reached
+    )
     return found if told["identity"] == identity else None

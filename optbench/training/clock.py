@@ -4,17 +4,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# setup: importing the framework, building problem and network · draw: points and targets · copy: arrays to the device ·
-# compile: the first call of everything compiled · warm_up: the second · train: optimizer steps, device synchronised ·
-# evaluate: errors and losses of the history · log: reading a step's losses, progress, checkpoints, everything else
+# setup: importing the framework, building problem and network · draw: points and targets ·
+# copy: arrays to the device · compile: the first call of everything compiled · warm_up: the
+# second · train: optimizer steps, device synchronised · evaluate: errors and losses of the
+# history · log: reading a step's losses, progress, checkpoints, everything else
 SECTIONS = ("setup", "draw", "copy", "compile", "warm_up", "train", "evaluate", "log")
 
 
 class Clock:
     """Attributes elapsed time to the section it was spent in; starts in "setup".
 
-    Switching sections reads the time once and books it on the section left, so that the parts add up to the whole by
-    construction. `now` gives seconds.
+    Switching sections reads the time once and books it on the section left, so that the
+    parts add up to the whole by construction. `now` gives seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:

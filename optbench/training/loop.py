@@ -17,7 +17,9 @@ from optbench.training.setup import Prepared, copied
 from optbench.training.status import Diverged, TimedOut, stage
 
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
-Report = Callable[[float, Row], None]  # the share of the budget that is spent, the newest row of the history
+Report = Callable[
+    [float, Row], None
+]  # the share of the budget that is spent, the newest row of the history
 
 
 class Stopped(Exception):
@@ -54,7 +56,9 @@ class Training:
         self._saved = 0.0  # wall-clock seconds at the last checkpoint
         self._begin(0, {})
         on_accelerator = run.backend.device_name() != "cpu"
-        self._ahead = Ahead(run.sample) if on_accelerator and request.resample_every else None
+        self._ahead = (
+            Ahead(run.sample) if on_accelerator and request.resample_every else None
+        )
         self._draw = self._ahead or run.sample
 
     def train(self) -> None:
@@ -139,15 +143,21 @@ class Training:
         if not np.isfinite(losses).all():
             raise Diverged(f"the loss before step {self.steps + 1} is not finite")
         if sum(losses) > DIVERGED * first:
-            raise Diverged(f"the loss before step {self.steps + 1} is more than {DIVERGED:g} times the first")
+            raise Diverged(
+                f"the loss before step {self.steps + 1} is more than {DIVERGED:g} times the first"
+            )
 
     def observe(self) -> int:
         """Add a row for the parameters as they are, and give their step; raises Diverged."""
         with self.clock.section("evaluate"), np.errstate(over="ignore", invalid="ignore"):
             to_numpy, solution = self.run.backend.to_numpy, self.run.solution
-            interior, boundary = (float(to_numpy(loss)) for loss in self.run.losses(self.params, self.batch))
+            interior, boundary = (
+                float(to_numpy(loss)) for loss in self.run.losses(self.params, self.batch)
+            )
             errors = to_numpy(self.run.predict(self.params, self.run.points)) - solution
-            rms, reference = (float(np.sqrt(np.mean(np.sum(u**2, axis=1)))) for u in (errors, solution))
+            rms, reference = (
+                float(np.sqrt(np.mean(np.sum(u**2, axis=1)))) for u in (errors, solution)
+            )
         row = Row(
             step=self.steps,
             seconds=self.clock.seconds["train"],
@@ -176,9 +186,14 @@ class Training:
         x = surface.grid(self.run.problem)
         if x is None:
             return None
-        with self.clock.section("evaluate"), suppress(Exception):  # the run has its results already
+        with (
+            self.clock.section("evaluate"),
+            suppress(Exception),
+        ):  # the run has its results already
             u = self.run.backend.to_numpy(
-                self.run.predict(self.params, copied(x, self.request.dtype, self.run.backend, self.clock))
+                self.run.predict(
+                    self.params, copied(x, self.request.dtype, self.run.backend, self.clock)
+                )
             )
             return tuple(float(f"{value:.5g}") for value in u[:, 0])
         return None
@@ -187,25 +202,49 @@ class Training:
         """What the optimizers' searches have counted."""
         search = getattr(self.state, "search", None)
         counted = [name for name in COUNTERS if hasattr(search, name)]
-        now = {name: int(self.run.backend.to_numpy(getattr(search, name))) for name in counted}
-        return self._counted | {name: self._counted.get(name, 0) + count for name, count in now.items()}
+        now = {
+            name: int(self.run.backend.to_numpy(getattr(search, name))) for name in counted
+        }
+        return self._counted | {
+            name: self._counted.get(name, 0) + count for name, count in now.items()
+        }
 
     def _save(self) -> None:
         if self.terms.checkpoint:
             leaves = trees.leaves((self.params, self.state))
             arrays = [self.run.backend.to_numpy(leaf) for leaf in leaves]
-            told = self.steps, dict(self.clock.seconds), tuple(self.history), self.stage, self._counted
-            with suppress(OSError):  # a full disk must not end a run; its record will say so
-                checkpoint.write(self.terms.checkpoint, self.request.identity, Checkpoint(arrays, self.resumed, *told))
+            told = (
+                self.steps,
+                dict(self.clock.seconds),
+                tuple(self.history),
+                self.stage,
+                self._counted,
+            )
+            with suppress(
+                OSError
+            ):  # a full disk must not end a run; its record will say so
+                checkpoint.write(
+                    self.terms.checkpoint,
+                    self.request.identity,
+                    Checkpoint(arrays, self.resumed, *told),
+                )
 
     def _restore(self) -> None:
         """Go on from the checkpoint, if there is one."""
-        found = checkpoint.read(self.terms.checkpoint, self.request.identity) if self.terms.checkpoint else None
+        found = (
+            checkpoint.read(self.terms.checkpoint, self.request.identity)
+            if self.terms.checkpoint
+            else None
+        )
         if found:
             self._begin(found.stage, found.counters)  # for the shape of its state
             arrays = self.run.backend.from_numpy_tree(found.leaves)
             self.params, self.state = trees.like((self.params, self.state), arrays)
-            self.steps, self.history, self.resumed = found.steps, list(found.history), found.resumed + 1
+            self.steps, self.history, self.resumed = (
+                found.steps,
+                list(found.history),
+                found.resumed + 1,
+            )
             self.clock.restore(found.seconds)
             every = self.request.resample_every
             if every and self.steps > every:

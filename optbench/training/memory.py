@@ -5,10 +5,14 @@ from typing import Any
 DOUBLE = 8  # bytes: curvature is in float64 whatever the parameters are
 
 
-def foresee(optimizer: Any, objective: Any, params: Any, batch: Any, backend: Any, memory: float) -> None:
+def foresee(
+    optimizer: Any, objective: Any, params: Any, batch: Any, backend: Any, memory: float
+) -> None:
     """Raise MemoryError where a step cannot fit: it holds the old state, the new one and its working matrices."""
     numbers = optimizer.working(params, batch) if hasattr(optimizer, "working") else 0
     needed = 2 * backend.state_bytes(optimizer, objective, params) + numbers * DOUBLE
     free = min(backend.free_memory(), memory)
     if needed > free:
-        raise MemoryError(f"{optimizer.name} needs {needed / 1e9:.3g} GB for a step, and {free / 1e9:.3g} GB are free")
+        raise MemoryError(
+            f"{optimizer.name} needs {needed / 1e9:.3g} GB for a step, and {free / 1e9:.3g} GB are free"
+        )

@@ -8,7 +8,8 @@ from typing import Any
 class Ahead:
     """Draws number k + 1 in the background while number k is in use.
 
-    Only for accelerators: on a CPU the drawing would take its time from the steps being timed.
+    Only for accelerators: on a CPU the drawing would take its time from the steps being
+    timed.
     """
 
     def __init__(self, draw: Callable[[int], Any]) -> None:

@@ -23,7 +23,8 @@ def perform(
 ) -> Record:
     """Do a run, whatever becomes of it: divergence, a lack of memory or an error is a status of the record.
 
-    It goes on from its checkpoint where there is one. Raises Stopped where it is asked to, with a checkpoint written.
+    It goes on from its checkpoint where there is one. Raises Stopped where it is asked to,
+    with a checkpoint written.
     """
     clock, terms = clock or Clock(), terms or Terms()
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -32,7 +33,9 @@ def perform(
     status: Status = "finished"
     error: str | None = None
     try:
-        run = prepare(request, load(request.framework), clock, terms.memory, terms.least_steps)
+        run = prepare(
+            request, load(request.framework), clock, terms.memory, terms.least_steps
+        )
         training = Training(request, run, clock, terms)
         training.train()
     except Stopped:
@@ -49,7 +52,9 @@ def perform(
     return _record(request, training, clock, before=before, after=observe(), **outcome)
 
 
-def _record(request: Request, training: "Training | None", clock: Clock, **outcome: Any) -> Record:
+def _record(
+    request: Request, training: "Training | None", clock: Clock, **outcome: Any
+) -> Record:
     backend = training.run.backend if training else None
     surface = training.surface() if training and outcome["status"] == "finished" else None
     return Record(

@@ -44,15 +44,24 @@ class Prepared:
     solution: np.ndarray  # u* there [n, m]
     params: Any  # initial ones
     batch: Any  # the first one
-    sample: Callable[[int], Batch]  # from the number of a redraw to its points and targets, in NumPy
+    sample: Callable[
+        [int], Batch
+    ]  # from the number of a redraw to its points and targets, in NumPy
 
 
-def prepare(request: Request, framework: Any, clock: Clock, memory: float = math.inf, least_steps: int = 0) -> Prepared:
+def prepare(
+    request: Request,
+    framework: Any,
+    clock: Clock,
+    memory: float = math.inf,
+    least_steps: int = 0,
+) -> Prepared:
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
-    Raises MemoryError where what a step holds for certain is more than the device has free, or than `memory` bytes;
-    TimedOut where a warm step shows that its seconds have no room for `least_steps`; InvalidFile where a file of the
-    user's own is not what it was when the run was asked for; Refused where it asks for TF32 without a GPU.
+    Raises MemoryError where what a step holds for certain is more than the device has free,
+    or than `memory` bytes; TimedOut where a warm step shows that its seconds have no room
+    for `least_steps`; InvalidFile where a file of the user's own is not what it was when
+    the run was asked for; Refused where it asks for TF32 without a GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)
@@ -61,8 +70,12 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
         raise Refused(f"precision tf32 {NO_TF32}")
     backend.allow_tf32(request.tf32)
     backend.reset_peak_memory()
-    objective = framework.Objective(problem, activation=networks.parse(request.network).activation)
-    params = networks.initial_parameters(request.network, problem.dim, problem.outputs, request.seed)
+    objective = framework.Objective(
+        problem, activation=networks.parse(request.network).activation
+    )
+    params = networks.initial_parameters(
+        request.network, problem.dim, problem.outputs, request.seed
+    )
     params = copied(params, request.dtype, backend, clock)
     sample = functools.partial(_sample, request, problem)
     with clock.section("draw"):
@@ -73,8 +86,12 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
         with stage(request, number):
             optimizer = named.optimizer(framework, asked.optimizer)(**asked.hyperparameters)
             foresee(optimizer, objective, params, first, backend, memory)
-            step = backend.compile(functools.partial(optimizer.step, objective), donate=(1,))  # the old state
-            parts.append(Part(optimizer, functools.partial(optimizer.init, objective), step))
+            step = backend.compile(
+                functools.partial(optimizer.step, objective), donate=(1,)
+            )  # the old state
+            parts.append(
+                Part(optimizer, functools.partial(optimizer.init, objective), step)
+            )
     prepared = Prepared(
         problem,
         backend,
@@ -97,12 +114,14 @@ def prepare(request: Request, framework: Any, clock: Clock, memory: float = math
 def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, float]:
     """Compile and warm up a part by calling all that the loop calls; what comes of it is not part of the run.
 
-    Returns the parameters after its steps, which the next part is warmed up with, and a warm step's seconds.
+    Returns the parameters after its steps, which the next part is warmed up with, and a
+    warm step's seconds.
     """
     with clock.section("compile"):
         state = part.init(params)
     taken = 0.0
-    # twice, with a step's own results: JAX compiles anew where they differ from the first in weak type or placement
+    # twice, with a step's own results: JAX compiles anew where they differ from the first
+    # in weak type or placement
     for section in ("compile", "warm_up"):
         before = clock.seconds[section]
         with clock.section(section):
@@ -110,25 +129,33 @@ def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, 
             run.backend.wait((params, state, losses))
         taken = clock.seconds[section] - before
         with clock.section(section):
-            run.backend.wait((run.losses(params, run.batch), run.predict(params, run.points)))
+            run.backend.wait(
+                (run.losses(params, run.batch), run.predict(params, run.points))
+            )
     return params, taken
 
 
 def _has_room(request: Request, step: float, least: int) -> None:
     """Raise TimedOut where a budget of seconds is over before so many steps."""
     if request.seconds and least * step > request.seconds:
-        raise TimedOut(f"a step takes {step:.3g} s, and {request.seconds:g} s have no room for {least} of them")
+        raise TimedOut(
+            f"a step takes {step:.3g} s, and {request.seconds:g} s have no room for {least} of them"
+        )
 
 
 def _sample(request: Request, problem: Problem, index: int) -> Batch:
-    return seeds.batch(problem, request.seed, index, request.points.interior, request.points.boundary)
+    return seeds.batch(
+        problem, request.seed, index, request.points.interior, request.points.boundary
+    )
 
 
 def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
     """A tree's arrays on the device, in `dtype`."""
     with clock.section("copy"):
         copy = backend.from_numpy_tree(
-            trees.like(tree, [leaf.astype(dtype, copy=False) for leaf in trees.leaves(tree)])
+            trees.like(
+                tree, [leaf.astype(dtype, copy=False) for leaf in trees.leaves(tree)]
+            )
         )
         backend.wait(copy)
         return copy

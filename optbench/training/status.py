@@ -50,7 +50,9 @@ def _classify(error: BaseException) -> tuple[Status, str]:
     if isinstance(error, FactorisationFailed | ImportError | Refused):
         return "failed", str(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
-    return "failed", _described(error) + "".join(f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last)
+    return "failed", _described(error) + "".join(
+        f" ({Path(frame.filename).name}:{frame.lineno})" for frame in last
+    )
 
 
 def _described(error: BaseException) -> str:

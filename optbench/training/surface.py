@@ -13,7 +13,9 @@ def grid(problem: Problem) -> Any:
     """x [SIDE², 2] over the domain's box, the first input varying slowest; None for other problems."""
     if (problem.dim, problem.outputs) != (2, 1):
         return None
-    sides = [np.linspace(low, high, SIDE) for low, high in zip(*problem.bounds, strict=True)]
+    sides = [
+        np.linspace(low, high, SIDE) for low, high in zip(*problem.bounds, strict=True)
+    ]
     return np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2)
 
 

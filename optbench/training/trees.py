@@ -5,7 +5,11 @@ from typing import Any
 
 def leaves(tree: Any) -> list[Any]:
     """The arrays and numbers in lists, tuples and named tuples, in order."""
-    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, list | tuple) else [tree]
+    return (
+        [leaf for part in tree for leaf in leaves(part)]
+        if isinstance(tree, list | tuple)
+        else [tree]
+    )
 
 
 def like(tree: Any, values: list[Any]) -> Any:

@@ -72,7 +72,13 @@ def describe(trials: Sequence[Trial], number: int) -> str:
     return f"trial {number}: {trial.error:.2e} with {trial.chosen}; best {top.error:.2e}, trial {top.number}"
 
 
-def write(campaign: Campaign, name: str, protocol: Protocol, results: Sequence[Result], folder: Path) -> list[Path]:
+def write(
+    campaign: Campaign,
+    name: str,
+    protocol: Protocol,
+    results: Sequence[Result],
+    folder: Path,
+) -> list[Path]:
     """Write `tuned.toml` and `trials.csv` into a folder; gives their paths, the first only where a trial ended well."""
     folder.mkdir(parents=True, exist_ok=True)
     table, plan = folder / TRIALS, folder / CHOSEN
@@ -94,12 +100,19 @@ def _tuned(tables: Tables, protocol: Protocol, results: Sequence[Result]) -> Tab
                  if result.study.case == number and _error(result) < math.inf}  # fmt: skip
         given = case.get("optimizers", tables["optimizers"])
         optimizers = {
-            label: with_values(without(table, "experiment") | {"from": "tuned"}, found[label].best.hyperparameters)
+            label: with_values(
+                without(table, "experiment") | {"from": "tuned"},
+                found[label].best.hyperparameters,
+            )
             for label, table in given.items()
             if label in found
         }
         cases += [case | {"optimizers": optimizers}] if optimizers else []
-    budget = {} if any(level.keys() & {"steps", "seconds"} for level in (tables, *cases)) else protocol.budget
+    budget = (
+        {}
+        if any(level.keys() & {"steps", "seconds"} for level in (tables, *cases))
+        else protocol.budget
+    )
     return without(tables, "optimizers") | budget | {"case": cases}
 
 
@@ -110,24 +123,39 @@ def _error(result: Result) -> float:
 def _header(name: str, protocol: Protocol, results: Sequence[Result]) -> str:
     """How the numbers were found, as comments."""
     frameworks = list(dict.fromkeys(result.study.framework for result in results))
-    where = f"in {frameworks[0]}" if len(frameworks) == 1 else f"the best over {' and '.join(frameworks)}"
+    where = (
+        f"in {frameworks[0]}"
+        if len(frameworks) == 1
+        else f"the best over {' and '.join(frameworks)}"
+    )
     lines = [
         f"Written by `{protocol.command(name)}`: hyperparameters tuned {where}.",
         f"Every optimizer and framework had {protocol.trials} trials, the defaults first, on seeds "
         f"{', '.join(map(str, protocol.run_seeds))}; the choice is by the median final relative L2",
         "at the selection points. Neither the seeds nor the points are those of a report.",
-        *(f"{result.study.title}, {_budget(result.study)} a run: {_outcome(result)}" for result in results),
+        *(
+            f"{result.study.title}, {_budget(result.study)} a run: {_outcome(result)}"
+            for result in results
+        ),
     ]
     return "".join(f"# {text}\n" for text in lines) + "\n"
 
 
 def _budget(study: Study) -> str:
-    return f"{study.first.seconds:g} s" if study.first.seconds else f"{study.first.steps} steps"
+    return (
+        f"{study.first.seconds:g} s"
+        if study.first.seconds
+        else f"{study.first.steps} steps"
+    )
 
 
 def _outcome(result: Result) -> str:
     counted, top = sum(trial.counted for trial in result.trials), result.best
-    found = f"{top.error:.2e}, trial {top.number}" if top.error < math.inf else "no trial ended well"
+    found = (
+        f"{top.error:.2e}, trial {top.number}"
+        if top.error < math.inf
+        else "no trial ended well"
+    )
     return f"{found} of {counted}"
 
 
@@ -145,7 +173,10 @@ def _row(study: Study, trial: Trial) -> dict[str, Any]:
     run = study.first
     return {
         "case": study.case,
-        **{key: getattr(run, key) for key in ("problem", "network", "optimizer", "framework")},
+        **{
+            key: getattr(run, key)
+            for key in ("problem", "network", "optimizer", "framework")
+        },
         "label": study.label,
         "trial": trial.number,
         "counted": trial.counted,

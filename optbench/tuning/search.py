@@ -25,7 +25,9 @@ try:
     from optuna.trial import FrozenTrial, TrialState
     from sqlalchemy.exc import SQLAlchemyError
 except ImportError as error:
-    message = f"{error.name} is not installed: pip install -e '.[tune]' in the clone brings it"
+    message = (
+        f"{error.name} is not installed: pip install -e '.[tune]' in the clone brings it"
+    )
     raise CampaignError("tune", (), message) from error
 
 Log = optuna.Study  # Optuna's record of a study
@@ -39,7 +41,11 @@ class Sampler(optuna.samplers.BaseSampler):
 
     def before_trial(self, study: Log, trial: FrozenTrial) -> None:
         """Called by Optuna before it asks for values."""
-        before = [one for one in study.get_trials(False) if one.number < trial.number and _counts(one)]
+        before = [
+            one
+            for one in study.get_trials(False)
+            if one.number < trial.number and _counts(one)
+        ]
         digest = hashlib.sha256(f"{study.study_name} {len(before)}".encode()).digest()
         self._tpe = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "big"))
 
@@ -51,7 +57,9 @@ class Sampler(optuna.samplers.BaseSampler):
         """TPE's."""
         return self._tpe.sample_relative(study, trial, search_space)
 
-    def sample_independent(self, study: Log, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
+    def sample_independent(
+        self, study: Log, trial: FrozenTrial, param_name: str, param_distribution: Any
+    ) -> Any:
         """TPE's."""
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
 
@@ -69,17 +77,36 @@ def run(
     """Tune a campaign, the content of `file`, and write what was found into `folder`; `url` is a database of Optuna's.
 
     Raises:
-        CampaignError: the campaign or the spaces are wrong, or the database cannot be opened.
+        CampaignError: the campaign or the spaces are wrong, or the database cannot be
+        opened.
     """
     wanted = studies(campaign, file.stem, file.name, spaces, protocol)
     frameworks = dict.fromkeys(study.framework for study in wanted)
     line(console, f"tuned in {' and '.join(frameworks)}; --framework says in which")
     folder.mkdir(parents=True, exist_ok=True)
     database = folder / "studies.sqlite3"
-    trials = tune(wanted, protocol.trials, url or f"sqlite:///{database.resolve()}", folder, crew, console)
+    trials = tune(
+        wanted,
+        protocol.trials,
+        url or f"sqlite:///{database.resolve()}",
+        folder,
+        crew,
+        console,
+    )
     results = [Result(study, found) for study, found in zip(wanted, trials, strict=True)]
-    written = write(campaign, file.stem if file == shipped().get(file.stem) else file.name, protocol, results, folder)
-    for path in (folder / "runs", *(() if url else (database,)), *written, checksums.write(folder)):
+    written = write(
+        campaign,
+        file.stem if file == shipped().get(file.stem) else file.name,
+        protocol,
+        results,
+        folder,
+    )
+    for path in (
+        folder / "runs",
+        *(() if url else (database,)),
+        *written,
+        checksums.write(folder),
+    ):
         line(console, f"written: {path}")
 
 
@@ -96,34 +123,63 @@ def tune(
     kept = Store(folder, lambda text: line(console, text))
     with owner(folder) as name, _storage(url, folder) as storage:
         logs = [
-            optuna.create_study(storage=storage, sampler=Sampler(), study_name=study.name, load_if_exists=True)
+            optuna.create_study(
+                storage=storage,
+                sampler=Sampler(),
+                study_name=study.name,
+                load_if_exists=True,
+            )
             for study in wanted
         ]
-        left = sum(max(trials - len(log.get_trials(False, (TrialState.COMPLETE,))), 0) for log in logs)
+        left = sum(
+            max(trials - len(log.get_trials(False, (TrialState.COMPLETE,))), 0)
+            for log in logs
+        )
         total = len(wanted) * trials
-        line(console, f"{wanted[0].name_of_runs}: {total} trials, {trials} a study, {total - left} done, {left} left")
-        with Display("runs", left * len(wanted[0].requests({})), console) as display, crew as workers:
-            # what others have in hand is left to them at first; in the end nobody is waited for, they may be gone
-            for taken in ((TrialState.COMPLETE, TrialState.RUNNING), (TrialState.COMPLETE,)):
+        line(
+            console,
+            f"{wanted[0].name_of_runs}: {total} trials, {trials} a study, {total - left} done, {left} left",
+        )
+        with (
+            Display("runs", left * len(wanted[0].requests({})), console) as display,
+            crew as workers,
+        ):
+            # what others have in hand is left to them at first; in the end nobody is waited
+            # for, they may be gone
+            for taken in (
+                (TrialState.COMPLETE, TrialState.RUNNING),
+                (TrialState.COMPLETE,),
+            ):
                 for study, log in zip(wanted, logs, strict=True):
                     _retire(log, folder)
                     while len(log.get_trials(False, taken)) < trials:
                         number = _attempt(study, log, name, kept, workers, display)
-                        line(console, f"{study.title}: {describe(_trials(log, trials), number)}")
+                        line(
+                            console,
+                            f"{study.title}: {describe(_trials(log, trials), number)}",
+                        )
         return [_trials(log, trials) for log in logs]
 
 
-def _attempt(study: Study, log: Log, name: str, kept: Store, crew: Crew, display: Display) -> int:
+def _attempt(
+    study: Study, log: Log, name: str, kept: Store, crew: Crew, display: Display
+) -> int:
     """One trial's number; an interruption gives it back."""
     if not any(map(_counts, log.get_trials(False))):
         log.enqueue_trial(study.defaults)
     trial = log.ask()
     try:
         trial.set_user_attr("owner", name)
-        requests = study.requests({key: entry.suggest(trial, key) for key, entry in study.space.items()})
-        records = sorted(_records(requests, kept, crew, display), key=lambda record: record.request.seed)
+        requests = study.requests(
+            {key: entry.suggest(trial, key) for key, entry in study.space.items()}
+        )
+        records = sorted(
+            _records(requests, kept, crew, display), key=lambda record: record.request.seed
+        )
         trial.set_user_attr("status", [record.status for record in records])
-        trial.set_user_attr("records", [kept.path(record.request).name for record in records])
+        trial.set_user_attr(
+            "records", [kept.path(record.request).name for record in records]
+        )
         log.tell(trial, statistics.median(map(final_error, records)))
     except BaseException:
         log.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
@@ -131,11 +187,15 @@ def _attempt(study: Study, log: Log, name: str, kept: Store, crew: Crew, display
     return trial.number
 
 
-def _records(requests: Sequence[Request], kept: Store, crew: Crew, display: Display) -> Iterator[Record]:
+def _records(
+    requests: Sequence[Request], kept: Store, crew: Crew, display: Display
+) -> Iterator[Record]:
     """The runs' records; those that are there are not done again."""
     found = [kept.find(request) for request in requests]
     yield from filter(None, found)
-    left = [request for request, record in zip(requests, found, strict=True) if record is None]
+    left = [
+        request for request, record in zip(requests, found, strict=True) if record is None
+    ]
     for record in crew.records(left, display):
         kept.write(record)
         display.end(record)
@@ -162,7 +222,9 @@ def _storage(url: str, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
             storage = optuna.storages.RDBStorage(url)
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
         # without the address, which may hold a password
-        raise CampaignError("--storage", (), f"cannot be opened: {str(error).splitlines()[0]}") from error
+        raise CampaignError(
+            "--storage", (), f"cannot be opened: {str(error).splitlines()[0]}"
+        ) from error
     try:
         yield storage
     finally:
@@ -172,7 +234,10 @@ def _storage(url: str, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
 
 def _trials(log: Log, counted: int) -> list[Trial]:
     """All trials; the first `counted` that ended count, for as many are every study's."""
-    ended = sorted(log.get_trials(False, (TrialState.COMPLETE,)), key=lambda one: (one.datetime_complete, one.number))
+    ended = sorted(
+        log.get_trials(False, (TrialState.COMPLETE,)),
+        key=lambda one: (one.datetime_complete, one.number),
+    )
     first = {one.number for one in ended[:counted]}
     return [
         Trial(

@@ -80,7 +80,8 @@ KINDS: dict[str, type[Range]] = {
 def read(file: Path, optimizers: dict[str, Any]) -> dict[str, Space]:
     """The search spaces of a file, by optimizer; `optimizers` are the classes that there are.
 
-    Both ends of a range make an optimizer, and the default is in it: it is the first that tuning tries.
+    Both ends of a range make an optimizer, and the default is in it: it is the first that
+    tuning tries.
 
     Raises:
         CampaignError: one line that names the file, the key, its value and what is allowed.
@@ -89,20 +90,31 @@ def read(file: Path, optimizers: dict[str, Any]) -> dict[str, Space]:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # malformed TOML, or no UTF-8
         raise CampaignError(file.name, (), f"no TOML file: {error}") from error
-    return {name: _space(file.name, name, table, optimizers) for name, table in tables.items()}
+    return {
+        name: _space(file.name, name, table, optimizers) for name, table in tables.items()
+    }
 
 
 def ends(entry: Range) -> tuple[Any, ...]:
     """The lowest and the highest value, or all of a categorical's."""
-    return tuple(entry.values) if isinstance(entry, Categorical) else (entry.low, entry.high)
+    return (
+        tuple(entry.values) if isinstance(entry, Categorical) else (entry.low, entry.high)
+    )
 
 
 def _space(source: str, name: str, table: Any, optimizers: dict[str, Any]) -> Space:
     if name not in optimizers:
-        raise CampaignError(source, (name,), str(UnknownName("optimizer", name, optimizers)))
+        raise CampaignError(
+            source, (name,), str(UnknownName("optimizer", name, optimizers))
+        )
     if not isinstance(table, dict):
-        raise CampaignError(source, (name,), "must be a table of hyperparameters", value=table)
-    return {key: _range(source, (name, key), entry, optimizers[name]) for key, entry in table.items()}
+        raise CampaignError(
+            source, (name,), "must be a table of hyperparameters", value=table
+        )
+    return {
+        key: _range(source, (name, key), entry, optimizers[name])
+        for key, entry in table.items()
+    }
 
 
 def _range(source: str, where: Where, entry: Any, optimizer: Any) -> Range:
@@ -110,7 +122,9 @@ def _range(source: str, where: Where, entry: Any, optimizer: Any) -> Range:
     if key not in known:
         raise CampaignError(source, where, unknown_key(key, known), value=entry)
     if not isinstance(entry, dict) or entry.get("kind") not in KINDS:
-        raise CampaignError(source, where, f"must have a kind: {', '.join(KINDS)}", value=entry)
+        raise CampaignError(
+            source, where, f"must have a kind: {', '.join(KINDS)}", value=entry
+        )
     kind = KINDS[entry["kind"]]
     try:
         made = kind.model_validate(entry)
@@ -129,6 +143,12 @@ def _check(source: str, where: Where, entry: Range, optimizer: Any) -> None:
             raise explain(source, error, (), above=where[:-1]) from error
     default, ordered = getattr(optimizer(), key), not isinstance(entry, Categorical)
     if ordered and not values[0] < values[1]:
-        raise CampaignError(source, (*where, "high"), f"must be > low = {values[0]:g}", value=values[1])
-    if default is None or not (values[0] <= default <= values[1] if ordered else default in values):
-        raise CampaignError(source, where, f"must hold the default, {default}", value=list(values))
+        raise CampaignError(
+            source, (*where, "high"), f"must be > low = {values[0]:g}", value=values[1]
+        )
+    if default is None or not (
+        values[0] <= default <= values[1] if ordered else default in values
+    ):
+        raise CampaignError(
+            source, where, f"must hold the default, {default}", value=list(values)
+        )

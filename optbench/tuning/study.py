@@ -33,7 +33,9 @@ class Protocol:
     seeds: int = 1  # runs a trial
     seed: int = 0  # of the samplers
     frameworks: tuple[str, ...] = ()  # none: the first of the campaign's that is installed
-    budget: dict[str, Any] = field(default_factory=dict)  # {"seconds": …} or {"steps": …}; empty: the case's
+    budget: dict[str, Any] = field(
+        default_factory=dict
+    )  # {"seconds": …} or {"steps": …}; empty: the case's
 
     @property
     def run_seeds(self) -> list[int]:
@@ -42,9 +44,21 @@ class Protocol:
 
     def command(self, campaign: str) -> str:
         """The command line that asks for it."""
-        given = {"trials": self.trials, "seeds": self.seeds, "seed": self.seed, **self.budget}
+        given = {
+            "trials": self.trials,
+            "seeds": self.seeds,
+            "seed": self.seed,
+            **self.budget,
+        }
         options = [*given.items(), *(("framework", name) for name in self.frameworks)]
-        return shlex.join(["optbench", "tune", campaign, *(word for k, v in options for word in (f"--{k}", str(v)))])
+        return shlex.join(
+            [
+                "optbench",
+                "tune",
+                campaign,
+                *(word for k, v in options for word in (f"--{k}", str(v))),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,9 @@ class Study:
     label: str  # of the optimizer's table
     framework: str
     space: Space
-    tables: Tables  # a campaign of this case, optimizer and framework alone, on tuning's seeds
+    tables: (
+        Tables  # a campaign of this case, optimizer and framework alone, on tuning's seeds
+    )
     name_of_runs: str  # what their records call the campaign
     source: str
     seed: int  # of the sampler
@@ -64,7 +80,10 @@ class Study:
         """A trial's runs, one a seed: as a campaign's would be, but measured at the selection points."""
         case = self.tables["case"][0]
         table = with_values(case["optimizers"][self.label], hyperparameters)
-        plan = parse(self.tables | {"case": [case | {"optimizers": {self.label: table}}]}, self.source)
+        plan = parse(
+            self.tables | {"case": [case | {"optimizers": {self.label: table}}]},
+            self.source,
+        )
         runs = expansion.requests(plan, self.name_of_runs, self.source)
         return [run.model_copy(update={"evaluation": "selection"}) for run in runs]
 
@@ -86,28 +105,47 @@ class Study:
     @cached_property
     def name(self) -> str:
         """Readable words, and a digest of all that the trials depend on."""
-        run, space = self.first, {key: entry.model_dump() for key, entry in self.space.items()}
-        asked = json.dumps([run.identity, self.tables["seeds"], self.seed, space, machine_class()], sort_keys=True)
+        run, space = (
+            self.first,
+            {key: entry.model_dump() for key, entry in self.space.items()},
+        )
+        asked = json.dumps(
+            [run.identity, self.tables["seeds"], self.seed, space, machine_class()],
+            sort_keys=True,
+        )
         words = (own.slug(run.problem), run.network, own.slug(run.optimizer), run.framework)
         return f"{'-'.join(words)}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
 
 
-def studies(campaign: Campaign, name: str, source: str, file: Path, protocol: Protocol) -> list[Study]:
+def studies(
+    campaign: Campaign, name: str, source: str, file: Path, protocol: Protocol
+) -> list[Study]:
     """The studies of a campaign, each once; `file` has the search spaces.
 
     Raises:
-        CampaignError: the campaign, the spaces or the budget are wrong, or the campaign reports on tuning's seeds.
-        UnknownName, FrameworkMissing: there is no such framework, or it is not installed.
+        CampaignError: the campaign, the spaces or the budget are wrong, or the campaign
+        reports on tuning's seeds. UnknownName, FrameworkMissing: there is no such
+        framework, or it is not installed.
     """
     for framework in protocol.frameworks:
         implementations.load(framework)
     tables = _tunable(as_tables(campaign), protocol.budget)
-    runs = expansion.requests(parse(tables, source), name, source)  # a mistake is named where it is in the file
+    runs = expansion.requests(
+        parse(tables, source), name, source
+    )  # a mistake is named where it is in the file
     if taken := {run.seed for run in runs} & set(protocol.run_seeds):
-        raise CampaignError(source, ("seeds",), f"must not hold {min(taken)}, which is a seed of tuning's")
-    found = spaces.read(file, implementations.load(implementations.installed()[-1]).OPTIMIZERS)
+        raise CampaignError(
+            source, ("seeds",), f"must not hold {min(taken)}, which is a seed of tuning's"
+        )
+    found = spaces.read(
+        file, implementations.load(implementations.installed()[-1]).OPTIMIZERS
+    )
     if missing := {part.optimizer for run in runs for part in run.parts} - set(found):
-        raise CampaignError(file.name, (min(missing),), "is missing: an optimizer needs a search space to be tuned")
+        raise CampaignError(
+            file.name,
+            (min(missing),),
+            "is missing: an optimizer needs a search space to be tuned",
+        )
     every = [
         Study(case, label, framework, space, part, f"{name}-tuning", source, protocol.seed)
         for case, label, framework, space, part in _parts(tables, protocol, found)
@@ -133,12 +171,18 @@ def with_values(table: Tables, hyperparameters: Tables) -> Tables:
     if "stages" not in table:
         return table | hyperparameters
     numbered = enumerate(table["stages"], 1)
-    return table | {"stages": [stage | _of_stage(number, hyperparameters) for number, stage in numbered]}
+    return table | {
+        "stages": [stage | _of_stage(number, hyperparameters) for number, stage in numbered]
+    }
 
 
 def _of_stage(number: int, hyperparameters: Tables) -> Tables:
     prefix = f"{number}."
-    return {key.removeprefix(prefix): value for key, value in hyperparameters.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value
+        for key, value in hyperparameters.items()
+        if key.startswith(prefix)
+    }
 
 
 def _space(label: str, table: Tables, found: dict[str, Space]) -> Space:
@@ -146,7 +190,11 @@ def _space(label: str, table: Tables, found: dict[str, Space]) -> Space:
     if "stages" not in table:
         return found[table.get("name", label)]
     numbered = enumerate(table["stages"], 1)
-    return {f"{number}.{key}": entry for number, stage in numbered for key, entry in found[stage["name"]].items()}
+    return {
+        f"{number}.{key}": entry
+        for number, stage in numbered
+        for key, entry in found[stage["name"]].items()
+    }
 
 
 def _fixed(table: Tables, space: Space) -> Tables:
@@ -154,7 +202,9 @@ def _fixed(table: Tables, space: Space) -> Tables:
     if "stages" not in table:
         return without(table, *space)
     numbered = enumerate(table["stages"], 1)
-    return table | {"stages": [without(stage, *_of_stage(number, space)) for number, stage in numbered]}
+    return table | {
+        "stages": [without(stage, *_of_stage(number, space)) for number, stage in numbered]
+    }
 
 
 def _tunable(tables: Tables, budget: Tables) -> Tables:
@@ -167,7 +217,8 @@ def _tunable(tables: Tables, budget: Tables) -> Tables:
 def _alike(level: Tables) -> Tables:
     """The campaign or a case, its optimizers without budgets and origins of their own."""
     made = {
-        label: without(table, "from", "experiment", *BUDGETS) for label, table in level.get("optimizers", {}).items()
+        label: without(table, "from", "experiment", *BUDGETS)
+        for label, table in level.get("optimizers", {}).items()
     }
     return level | {"optimizers": made} if "optimizers" in level else level
 
@@ -177,17 +228,28 @@ def _parts(
 ) -> Iterator[tuple[int, str, str, Space, Tables]]:
     """Case, label, framework, where is looked, and the campaign of them alone, without what is looked for."""
     for number, case in enumerate(tables["case"]):
-        for framework in protocol.frameworks or _first(case.get("frameworks", tables["frameworks"])):
+        for framework in protocol.frameworks or _first(
+            case.get("frameworks", tables["frameworks"])
+        ):
             for label, table in case.get("optimizers", tables["optimizers"]).items():
                 space = _space(label, table, found)
-                alone = without(case, "seeds", "frameworks") | {"optimizers": {label: _fixed(table, space)}}
-                part = {"seeds": protocol.run_seeds, "frameworks": [framework], "optimizers": {}, "case": [alone]}
+                alone = without(case, "seeds", "frameworks") | {
+                    "optimizers": {label: _fixed(table, space)}
+                }
+                part = {
+                    "seeds": protocol.run_seeds,
+                    "frameworks": [framework],
+                    "optimizers": {},
+                    "case": [alone],
+                }
                 yield number, label, framework, space, tables | part
 
 
 def _first(frameworks: list[str]) -> list[str]:
     """The first framework that is installed."""
-    here = [framework for framework in frameworks if implementations.is_installed(framework)]
+    here = [
+        framework for framework in frameworks if implementations.is_installed(framework)
+    ]
     if not here:
         raise implementations.FrameworkMissing(frameworks[0])
     return here[:1]

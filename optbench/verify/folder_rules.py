@@ -61,7 +61,12 @@ def once(results: Results) -> Iterator[str]:
         request = record.request
         runs[question(request)].append(file.name)
         if record.history and math.isfinite(record.history[0].rms):
-            start = request.problem, request.network, request.evaluation, record.history[0].rms
+            start = (
+                request.problem,
+                request.network,
+                request.evaluation,
+                record.history[0].rms,
+            )
             starts[start].setdefault(request.seed, file.name)
     for names in runs.values():
         if len(names) > 1:
@@ -81,7 +86,10 @@ def as_recorded(results: Results) -> Iterator[str]:
         return
     frames = from_records(found)
     summary = tables.summarise(frames)
-    expected = {f"table.{suffix}": tables.render(summary, style) for style, suffix in tables.FORMATS.items()}
+    expected = {
+        f"table.{suffix}": tables.render(summary, style)
+        for style, suffix in tables.FORMATS.items()
+    }
     if any((results.folder / name).exists() for name in (report.TABLES, report.PAGE)):
         expected |= report.texts(frames, found, results)
     for name, text in expected.items():
@@ -91,7 +99,9 @@ def as_recorded(results: Results) -> Iterator[str]:
             yield f"{file} is missing"
         elif written != text:
             lines = zip_longest(written.split("\n"), text.split("\n"))
-            number = next(number for number, (is_, should) in enumerate(lines, 1) if is_ != should)
+            number = next(
+                number for number, (is_, should) in enumerate(lines, 1) if is_ != should
+            )
             yield f"{file}: line {number} is not what the records give"
 
 
@@ -106,21 +116,29 @@ def of_one_version(results: Results) -> Iterator[str]:
             versions[name][f"SHA-256 {digest[:16]}…"].append(file.name)
     for name, files in versions.items():
         if len(files) > 1:
-            each = "; ".join(f"version {version}: {', '.join(files[version])}" for version in sorted(files))
+            each = "; ".join(
+                f"version {version}: {', '.join(files[version])}"
+                for version in sorted(files)
+            )
             yield f"{results.folder}: {name} is there in {len(files)} versions: {each}"
 
 
 def commits(records: Sequence[Record]) -> str:
     """The commits behind records."""
     told = {(record.provenance.commit, record.provenance.dirty) for record in records}
-    words = sorted(f"{commit or 'unknown'}{' with uncommitted changes' if dirty else ''}" for commit, dirty in told)
+    words = sorted(
+        f"{commit or 'unknown'}{' with uncommitted changes' if dirty else ''}"
+        for commit, dirty in told
+    )
     return f"commits: {', '.join(words)}" if words else ""
 
 
 def _each(rule: Callable[[Record], Iterator[str]]) -> Callable[[Results], Iterator[str]]:
     """A rule for one record as a rule for all of a folder."""
     return lambda results: (
-        f"{file}: {problem}" for file, record in results.records.items() for problem in rule(record)
+        f"{file}: {problem}"
+        for file, record in results.records.items()
+        for problem in rule(record)
     )
 
 

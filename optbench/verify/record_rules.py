@@ -45,28 +45,52 @@ def history(record: Record) -> Iterator[str]:
 
 
 def _to_the_end(record: Record) -> Iterator[str]:
-    last, spent = record.history[-1] if record.history else None, record.clock.get("train", math.nan)
+    last, spent = (
+        record.history[-1] if record.history else None,
+        record.clock.get("train", math.nan),
+    )
     if last is None or last.step < record.steps:
         yield f"finished after {record.steps} steps, which the history does not reach"
     elif not math.isclose(last.seconds, spent, rel_tol=1e-9):
         yield f"the history ends at {last.seconds:g} s, the clock says {spent:g} s of steps"
-    if bad := [row.step for row in record.history if not all(map(math.isfinite, row.model_dump().values()))]:
+    if bad := [
+        row.step
+        for row in record.history
+        if not all(map(math.isfinite, row.model_dump().values()))
+    ]:
         yield f"finished, but its numbers after step {bad[0]} are not finite"
 
 
 def budget(record: Record) -> Iterator[str]:
     """A finished run spent its budget, and none overran it by more than one step."""
-    steps, seconds, spent = record.request.steps, record.request.seconds, record.clock.get("train", math.nan)
-    if steps is not None and (record.steps > steps or (record.status == "finished" and record.steps < steps)):
+    steps, seconds, spent = (
+        record.request.steps,
+        record.request.seconds,
+        record.clock.get("train", math.nan),
+    )
+    if steps is not None and (
+        record.steps > steps or (record.status == "finished" and record.steps < steps)
+    ):
         yield f"{record.steps} steps on a budget of {steps}"
     if seconds is not None and record.status == "finished" and not spent >= seconds:
         yield f"finished after {spent:g} s of a budget of {seconds:g} s"
     for before, row in pairwise(record.history):
-        share = before.step / steps if steps is not None else before.seconds / (seconds or math.inf)
-        if row.stage == before.stage < len(record.request.parts) and share >= record.request.ends[row.stage - 1]:
+        share = (
+            before.step / steps
+            if steps is not None
+            else before.seconds / (seconds or math.inf)
+        )
+        if (
+            row.stage == before.stage < len(record.request.parts)
+            and share >= record.request.ends[row.stage - 1]
+        ):
             yield f"stage {row.stage} went on after step {before.step}, when its share was spent"
     # a step begins within the budget, so that every row but the last is within it
-    if seconds is not None and len(record.history) > 1 and record.history[-2].seconds >= seconds:
+    if (
+        seconds is not None
+        and len(record.history) > 1
+        and record.history[-2].seconds >= seconds
+    ):
         yield f"went on at {record.history[-2].seconds:g} s on a budget of {seconds:g} s"
 
 
@@ -82,7 +106,11 @@ def speed(record: Record) -> Iterator[str]:
 def not_bounded(records: Sequence[Record]) -> str:
     """How many records the bound does not apply to."""
     count = sum(_fastest(record) is None for record in records)
-    return f"not applied to {count} of {len(records)} records: on a GPU or without a calibration" if count else ""
+    return (
+        f"not applied to {count} of {len(records)} records: on a GPU or without a calibration"
+        if count
+        else ""
+    )
 
 
 def _fastest(record: Record) -> float | None:
@@ -90,7 +118,11 @@ def _fastest(record: Record) -> float | None:
 
     NumPy's product may use one core where a framework uses all.
     """
-    speeds = [conditions.calibration_flops for conditions in (record.before, record.after) if conditions]
+    speeds = [
+        conditions.calibration_flops
+        for conditions in (record.before, record.after)
+        if conditions
+    ]
     if record.provenance.device != "cpu" or not speeds:
         return None
     return MARGIN * FLOPS_RATIO[record.request.dtype] * record.request.threads * max(speeds)

@@ -16,7 +16,12 @@ from optbench.records.record import Record, Row
 from optbench.schedule import workers
 from optbench.training.limits import Limits
 
-COMPARED = ("interior", "boundary", "relative_l2", "rms")  # a row's numbers that no clock enters
+COMPARED = (
+    "interior",
+    "boundary",
+    "relative_l2",
+    "rms",
+)  # a row's numbers that no clock enters
 
 
 class Comparison(NamedTuple):
@@ -29,13 +34,17 @@ class Comparison(NamedTuple):
 
 def draw(records: Mapping[Path, Record], count: int, seed: int) -> dict[Path, Record]:
     """So many of the finished runs, or all that there are."""
-    finished = sorted(file for file, record in records.items() if record.status == "finished")
+    finished = sorted(
+        file for file, record in records.items() if record.status == "finished"
+    )
     drawn = np.random.default_rng(seed).permutation(len(finished))[:count]
     return {finished[number]: records[finished[number]] for number in drawn}
 
 
 def repeat(
-    drawn: Mapping[Path, Record], tolerance: float, say: Callable[[str], None] = lambda text: None
+    drawn: Mapping[Path, Record],
+    tolerance: float,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Comparison]:
     """Do runs again, each in a process of its own, and compare; raises FrameworkMissing."""
     for number, (file, record) in enumerate(drawn.items(), 1):
@@ -51,18 +60,26 @@ def repeat(
 def compare(file: Path, record: Record, again: Record, tolerance: float) -> Comparison:
     """A run and its repetition; on a budget of seconds, at the steps that both have.
 
-    On another class of machine rounding differs, and grows over the steps: no difference is a problem there.
+    On another class of machine rounding differs, and grows over the steps: no difference is
+    a problem there.
     """
     if again.status != record.status:
         return Comparison(file, math.nan, f"repeated, it is {again.status}: {again.error}")
     rows, others = ({row.step: row for row in each.history} for each in (record, again))
     if record.request.steps is not None and rows.keys() != others.keys():
         return Comparison(file, math.nan, "repeated, its history has other steps")
-    differences = {step: _difference(rows[step], others[step]) for step in sorted(rows.keys() & others.keys())}
-    apart = [step for step, difference in differences.items() if not difference <= tolerance]
+    differences = {
+        step: _difference(rows[step], others[step])
+        for step in sorted(rows.keys() & others.keys())
+    }
+    apart = [
+        step for step, difference in differences.items() if not difference <= tolerance
+    ]
     problem = None
     if apart and record.provenance.machine == machine_class():
-        problem = f"repeated, it differs by {differences[apart[0]]:.2g} from step {apart[0]} on"
+        problem = (
+            f"repeated, it differs by {differences[apart[0]]:.2g} from step {apart[0]} on"
+        )
     return Comparison(file, max(differences.values(), default=math.nan), problem)
 
 
@@ -76,9 +93,15 @@ def _changed(record: Record) -> str | None:
     request = record.request
     if changed := sources.changed(request):
         return f"cannot be repeated: {changed}"
-    framework, now = implementations.load(request.framework), {request.problem: problems.get(request.problem).version}
+    framework, now = (
+        implementations.load(request.framework),
+        {request.problem: problems.get(request.problem).version},
+    )
     try:
-        now |= {part.optimizer: named.optimizer(framework, part.optimizer).version for part in request.parts}
+        now |= {
+            part.optimizer: named.optimizer(framework, part.optimizer).version
+            for part in request.parts
+        }
     except InvalidName as error:
         return f"cannot be repeated: {error}"
     if request.stages:

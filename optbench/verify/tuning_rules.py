@@ -45,8 +45,16 @@ def as_recorded(results: Results) -> Iterator[str]:
     """A trial's value is the median of its runs' errors, and the smallest of a case and optimizer was chosen."""
     best: dict[tuple[str, str], Row] = {}
     for row in _rows(results):
-        errors = [final_error(results.records[run]) for run in _runs(results, row) if run in results.records]
-        if row["relative_l2"] and errors and float(row["relative_l2"]) != statistics.median(errors):
+        errors = [
+            final_error(results.records[run])
+            for run in _runs(results, row)
+            if run in results.records
+        ]
+        if (
+            row["relative_l2"]
+            and errors
+            and float(row["relative_l2"]) != statistics.median(errors)
+        ):
             yield f"{results.folder / TRIALS}: {_title(row)}: {row['relative_l2']} is not what its records give"
         if row["counted"] == "True" and _value(row) < math.inf:
             key = row["case"], row["label"]
@@ -55,8 +63,14 @@ def as_recorded(results: Results) -> Iterator[str]:
 
 
 def _not_chosen(file: Path, best: list[Row]) -> Iterator[str]:
-    cases = tomllib.loads(file.read_text(encoding="utf-8"))["case"] if file.is_file() else []
-    tables = {(case["problem"], case["network"], label): t for case in cases for label, t in case["optimizers"].items()}
+    cases = (
+        tomllib.loads(file.read_text(encoding="utf-8"))["case"] if file.is_file() else []
+    )
+    tables = {
+        (case["problem"], case["network"], label): t
+        for case in cases
+        for label, t in case["optimizers"].items()
+    }
     for row in best:
         table = tables.get((row["problem"], row["network"], row["label"]))
         if table is None or with_values(table, json.loads(row["hyperparameters"])) != table:

@@ -32,20 +32,36 @@ def findings(found: list[results_folder.Results]) -> Iterator[Finding]:
 
 
 def repeated(
-    found: list[results_folder.Results], count: int, seed: int, tolerance: float, say: Callable[[str], None]
+    found: list[results_folder.Results],
+    count: int,
+    seed: int,
+    tolerance: float,
+    say: Callable[[str], None],
 ) -> Finding:
     """What comes of doing runs again."""
-    records = {file: record for results in found for file, record in results.records.items()}
+    records = {
+        file: record for results in found for file, record in results.records.items()
+    }
     drawn = rerun.draw(records, count, seed)
     done = list(rerun.repeat(drawn, tolerance, say))
-    elsewhere = sum(record.provenance.machine != machine_class() for record in drawn.values())
+    elsewhere = sum(
+        record.provenance.machine != machine_class() for record in drawn.values()
+    )
     remark = f"{len(drawn)} repeated, {_largest(done)}, tolerance {tolerance:g}"
     if elsewhere:
-        remark += f"; {elsewhere} of another class of machine, whose differences are no problem"
-    return Finding("rerun", [f"{each.file}: {each.problem}" for each in done if each.problem], remark)
+        remark += (
+            f"; {elsewhere} of another class of machine, whose differences are no problem"
+        )
+    return Finding(
+        "rerun", [f"{each.file}: {each.problem}" for each in done if each.problem], remark
+    )
 
 
 def _largest(done: list[rerun.Comparison]) -> str:
     """The largest difference in words; of what could be compared."""
     differences = [each.difference for each in done if each.difference == each.difference]
-    return f"largest relative difference {max(differences):.2g}" if differences else "none compared"
+    return (
+        f"largest relative difference {max(differences):.2g}"
+        if differences
+        else "none compared"
+    )

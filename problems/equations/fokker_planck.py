@@ -1,6 +1,7 @@
 """The Fokker-Planck equation of an Ornstein-Uhlenbeck process, for the logarithm of its density.
 
-p_t + div(p μ) - Tr(σσᵀ∇²p)/2 = 0 with μ(x) = -x/2, σ = √2 I; q = log p. Time is input 0. Source: arXiv 2405.15603.
+p_t + div(p μ) - Tr(σσᵀ∇²p)/2 = 0 with μ(x) = -x/2, σ = √2 I; q = log p. Time is input 0.
+Source: arXiv 2405.15603.
 """
 
 from functools import partial
@@ -11,7 +12,10 @@ from optbench.problems.family import family
 from optbench.problems.problem import DIRICHLET, Array, Jet, Operator, Problem, Term
 
 HALF_WIDTH = 5.0  # space is [-5, 5]^n
-SECOND_MOMENT, FOURTH_MOMENT = HALF_WIDTH**2 / 3, HALF_WIDTH**4 / 5  # of one coordinate, uniform there
+SECOND_MOMENT, FOURTH_MOMENT = (
+    HALF_WIDTH**2 / 3,
+    HALF_WIDTH**4 / 5,
+)  # of one coordinate, uniform there
 
 
 def residual(jet: Jet, x: Array, y: Array) -> Array:
@@ -42,7 +46,9 @@ def log_fokker_planck(dim: int) -> Problem:
             partial(box, lower=bounds[0], upper=bounds[1]),
             lambda x: np.zeros((len(x), 1)),
         ),
-        boundary=Term.of(DIRICHLET, partial(initial_time, lower=-upper, upper=upper), solution),
+        boundary=Term.of(
+            DIRICHLET, partial(initial_time, lower=-upper, upper=upper), solution
+        ),
         bounds=bounds,
         solution=solution,
         solution_norm=_solution_norm(dim),

@@ -1,6 +1,7 @@
 """The heat equation u_t = Δu/4 for t in [0, 1] on the unit cube, with boundary and initial values.
 
-Time is input 0. Half of the boundary points lie on the cube's boundary, half at t = 0. Solutions of arXiv 2405.15603.
+Time is input 0. Half of the boundary points lie on the cube's boundary, half at t = 0.
+Solutions of arXiv 2405.15603.
 """
 
 from functools import partial
@@ -24,7 +25,9 @@ def heat_sine(dim: int) -> Problem:
     return _heat(
         f"heat_sine_{dim}d",
         dim,
-        solution=lambda x: np.exp(-decay * x[:, :1]) * np.sin(np.pi * x[:, 1:]).prod(1, keepdims=True),
+        solution=lambda x: (
+            np.exp(-decay * x[:, :1]) * np.sin(np.pi * x[:, 1:]).prod(1, keepdims=True)
+        ),
         # E exp(-2 decay t) · (E sin²(π x))^n
         solution_norm=np.sqrt(-np.expm1(-2 * decay) / (2 * decay) / 2**dim),
         interior_points=900,
@@ -41,14 +44,18 @@ def heat_sum(dim: int) -> Problem:
         f"heat_sum_{dim}d",
         dim,
         solution=lambda x: np.exp(-x[:, :1]) * np.sin(2 * x[:, 1:]).sum(1, keepdims=True),
-        solution_norm=np.sqrt(-np.expm1(-2) / 2 * (dim * square + dim * (dim - 1) * mean**2)),
+        solution_norm=np.sqrt(
+            -np.expm1(-2) / 2 * (dim * square + dim * (dim - 1) * mean**2)
+        ),
         interior_points=3000,
         boundary_points=500,
         resample_every=1,
     )
 
 
-def _heat(name: str, dim: int, solution: Field, solution_norm: float, **defaults) -> Problem:
+def _heat(
+    name: str, dim: int, solution: Field, solution_norm: float, **defaults
+) -> Problem:
     """The problem on [0, 1] × [0, 1]^dim without a source, with boundary and initial values `solution`."""
     lower, upper = np.zeros(1 + dim), np.ones(1 + dim)
     space = np.diag([0.0] + [1.0] * dim)
@@ -57,7 +64,9 @@ def _heat(name: str, dim: int, solution: Field, solution_norm: float, **defaults
         name=name,
         dim=1 + dim,
         outputs=1,
-        interior=Term.of(Operator(residual, space), points, lambda x: np.zeros((len(x), 1))),
+        interior=Term.of(
+            Operator(residual, space), points, lambda x: np.zeros((len(x), 1))
+        ),
         boundary=Term.of(DIRICHLET, partial(parabolic_boundary, dim=dim), solution),
         bounds=(lower, upper),
         solution=solution,

@@ -1,6 +1,7 @@
 """Poisson's equation -Δu = f on the unit cube with u = g on its boundary.
 
-Solutions, right-hand sides and constants of arXiv 2405.15603 as its published code has them.
+Solutions, right-hand sides and constants of arXiv 2405.15603 as its published code has
+them.
 """
 
 from functools import partial
@@ -69,7 +70,9 @@ def poisson_harmonic(dim: int) -> Problem:
     The dimension must be even.
     """
     if dim % 2:
-        raise InvalidName(f"poisson_harmonic: the dimension must be even (its solution pairs coordinates), not {dim}")
+        raise InvalidName(
+            f"poisson_harmonic: the dimension must be even (its solution pairs coordinates), not {dim}"
+        )
     scale, pairs = HARMONIC_SCALE.get(dim, 1.0), dim // 2
     return _poisson(
         f"poisson_harmonic_{dim}d",
@@ -102,14 +105,18 @@ def poisson_norm(dim: int) -> Problem:
     )
 
 
-def _poisson(name: str, dim: int, source: Field, solution: Field, solution_norm: float, **defaults) -> Problem:
+def _poisson(
+    name: str, dim: int, source: Field, solution: Field, solution_norm: float, **defaults
+) -> Problem:
     """The problem on [0, 1]^dim with right-hand side f = `source` and boundary values g = `solution`."""
     lower, upper = np.zeros(dim), np.ones(dim)
     return Problem(
         name=name,
         dim=dim,
         outputs=1,
-        interior=Term.of(Operator(residual, np.eye(dim)), partial(box, lower=lower, upper=upper), source),
+        interior=Term.of(
+            Operator(residual, np.eye(dim)), partial(box, lower=lower, upper=upper), source
+        ),
         boundary=Term.of(DIRICHLET, partial(faces, dim=dim), solution),
         bounds=(lower, upper),
         solution=solution,

@@ -28,7 +28,13 @@ def read(text, tmp_path):
 def test_every_default_is_spelled_out(tmp_path):
     (run,) = read(GOOD, tmp_path)
     assert (run.points.interior, run.points.boundary, run.resample_every) == (900, 120, 0)
-    assert (run.seconds, run.steps, run.seed, run.dtype, run.mode) == (2.0, None, 0, "float64", "jit")
+    assert (run.seconds, run.steps, run.seed, run.dtype, run.mode) == (
+        2.0,
+        None,
+        0,
+        "float64",
+        "jit",
+    )
     assert run.hyperparameters["damping"] == 1e-3
     assert run.hyperparameters["momentum"] == 0.5
     assert run.labels.hyperparameters_from == "ours"
@@ -45,9 +51,17 @@ def test_the_innermost_table_decides(tmp_path):
         (seed, label) for seed in (4, 5) for label in ("kfac", "Adam, slow", "adam")
     ]
     slow, plain = runs[1], runs[2]
-    assert (slow.optimizer, slow.steps, slow.seconds, slow.resample_every) == ("adam", 7, None, 3)
+    assert (slow.optimizer, slow.steps, slow.seconds, slow.resample_every) == (
+        "adam",
+        7,
+        None,
+        3,
+    )
     assert (slow.points.interior, plain.points.interior, plain.seconds) == (10, 900, 2.0)
-    assert (slow.labels.hyperparameters_from, plain.labels.hyperparameters_from) == ("default", "default")
+    assert (slow.labels.hyperparameters_from, plain.labels.hyperparameters_from) == (
+        "default",
+        "default",
+    )
 
 
 def test_the_same_run_twice_is_one(tmp_path):
@@ -65,7 +79,9 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
         "dtype": "float32", "tf32": True,
         "seconds": 3.0, "points": run.points.model_copy(update={"interior": 8}), "optimizer": "adam",
     }  # fmt: skip
-    identities = {run.model_copy(update={key: value}).identity for key, value in changes.items()}
+    identities = {
+        run.model_copy(update={key: value}).identity for key, value in changes.items()
+    }
     assert len(identities | {run.identity}) == len(changes) + 1
 
 
@@ -118,15 +134,29 @@ def test_shipped_campaigns_are_read():
 def test_quick_has_every_optimizer_in_both_frameworks_with_hyperparameters_of_its_own():
     file = campaign.find("quick")
     runs = expansion.requests(campaign.read(file), "quick", file.name)
-    optimizers = {*expansion.implementations.load(expansion.implementations.installed()[0]).OPTIMIZERS, *PRESETS}
+    optimizers = {
+        *expansion.implementations.load(
+            expansion.implementations.installed()[0]
+        ).OPTIMIZERS,
+        *PRESETS,
+    }
     for problem in ("poisson_sine_2d", "heat_sine_1d"):
         asked = {(run.optimizer, run.framework) for run in runs if run.problem == problem}
-        assert asked == {(optimizer, framework) for optimizer in optimizers for framework in ("torch", "jax")}
+        assert asked == {
+            (optimizer, framework)
+            for optimizer in optimizers
+            for framework in ("torch", "jax")
+        }
     assert {run.labels.hyperparameters_from for run in runs} == {"ours"}
 
 
 def one(*settings, **fields):
-    given = {"problem": "heat_sine_1d", "network": "tanh_8", "seconds": None, "steps": 5} | fields
+    given = {
+        "problem": "heat_sine_1d",
+        "network": "tanh_8",
+        "seconds": None,
+        "steps": 5,
+    } | fields
     plan = single.campaign("kfac", "jax", 3, settings, fields.pop("interior", None), None, **{
         key: value for key, value in given.items() if key != "interior"
     })  # fmt: skip
@@ -138,7 +168,12 @@ def test_one_run_from_the_command_line():
     assert run.hyperparameters["damping"] == 1e-3
     assert run.hyperparameters["curvature"] == "empirical"
     assert run.hyperparameters["identity_init"] is False
-    assert (run.points.interior, run.points.boundary, run.seed, run.steps) == (50, 120, 3, 5)
+    assert (run.points.interior, run.points.boundary, run.seed, run.steps) == (
+        50,
+        120,
+        3,
+        5,
+    )
 
 
 @pytest.mark.parametrize(

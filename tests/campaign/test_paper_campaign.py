@@ -9,7 +9,9 @@ from optbench.problems import networks
 from optbench import problems
 from optbench.campaign import campaign, expansion
 
-RECORDED = json.loads((files("optbench.benchmarks") / "paper_hyperparameters.json").read_text())
+RECORDED = json.loads(
+    (files("optbench.benchmarks") / "paper_hyperparameters.json").read_text()
+)
 PROBLEMS = {
     "poisson2d_sin_product": "poisson_sine_2d",
     "poisson5d_cos_sum": "poisson_cosine_5d",
@@ -30,7 +32,8 @@ OPTIMIZERS = {
     "kfac_star": "KFAC*",
     "hessian_free": "Hessian-free",
 }
-# the recorded name of a field that every run of an optimizer must have, or the value that stands for its absence
+# the recorded name of a field that every run of an optimizer must have, or the value that
+# stands for its absence
 FIELDS = {
     "sgd": {"learning_rate": "SGD_lr", "momentum": "SGD_momentum"},
     "adam": {"learning_rate": "Adam_lr", "eps": "Adam_eps"},
@@ -39,7 +42,11 @@ FIELDS = {
         "history_size": "LBFGS_history_size",
         "inner_iterations": "LBFGS_max_iter",
     },
-    "engd": {"damping": "ENGD_damping", "decay": "ENGD_ema_factor", "identity_init": "ENGD_initialize_to_identity"},
+    "engd": {
+        "damping": "ENGD_damping",
+        "decay": "ENGD_ema_factor",
+        "identity_init": "ENGD_initialize_to_identity",
+    },
     "kfac": {
         "damping": "KFAC_damping",
         "decay": "KFAC_ema_factor",
@@ -81,8 +88,15 @@ def recorded_runs():
 
 
 def test_every_recorded_run_is_there_in_both_frameworks(requests):
-    asked = [(request.labels.experiment, request.optimizer, request.framework) for request in requests]
-    expected = {(*run, framework) for run in recorded_runs() - MISTAKEN for framework in ("torch", "jax")}
+    asked = [
+        (request.labels.experiment, request.optimizer, request.framework)
+        for request in requests
+    ]
+    expected = {
+        (*run, framework)
+        for run in recorded_runs() - MISTAKEN
+        for framework in ("torch", "jax")
+    }
     assert len(asked) == len(set(asked))
     assert set(asked) == expected
 
@@ -95,13 +109,23 @@ def test_numbers_are_the_recorded_ones(requests):
         problem = problems.get(request.problem)
         assert request.problem == PROBLEMS[recorded["problem"]]
         assert request.network == setup["model"].replace("mlp-", "").replace("-", "_")
-        assert networks.parameter_count(request.network, problem.dim, problem.outputs) == recorded["D"]
-        assert (request.points.interior, request.points.boundary) == (setup["N_Omega"], setup["N_dOmega"])
+        assert (
+            networks.parameter_count(request.network, problem.dim, problem.outputs)
+            == recorded["D"]
+        )
+        assert (request.points.interior, request.points.boundary) == (
+            setup["N_Omega"],
+            setup["N_dOmega"],
+        )
         assert request.resample_every == setup["batch_frequency"]
         assert request.seconds == setup["num_seconds"]
         assert request.labels.hyperparameters_from == "paper"
         assert request.labels.case == request.labels.experiment.split("_")[0]
-        family = request.optimizer.removesuffix("_per_layer").removesuffix("_diagonal").removesuffix("_star")
+        family = (
+            request.optimizer.removesuffix("_per_layer")
+            .removesuffix("_diagonal")
+            .removesuffix("_star")
+        )
         for ours, name in FIELDS[family].items():
             if ours in request.hyperparameters:
                 assert request.hyperparameters[ours] == theirs[name]
@@ -111,4 +135,6 @@ def test_numbers_are_the_recorded_ones(requests):
 def searched(theirs):
     """The recorded learning rate, None for a line search."""
     (rate,) = (value for name, value in theirs.items() if name.endswith("_lr"))
-    return None if isinstance(rate, str) or theirs.get("HessianFree_use_linesearch") else rate
+    return (
+        None if isinstance(rate, str) or theirs.get("HessianFree_use_linesearch") else rate
+    )

@@ -33,8 +33,15 @@ def interior(residual=None, diffusion=None, points=None, target=None):
 
     def change(good):
         operator = good.interior.operator
-        operator = Operator(residual or operator.residual, operator.diffusion if diffusion is None else diffusion)
-        sample = Term.of(operator, points, lambda x: -18 * good.solution(x)).sample if points else good.interior.sample
+        operator = Operator(
+            residual or operator.residual,
+            operator.diffusion if diffusion is None else diffusion,
+        )
+        sample = (
+            Term.of(operator, points, lambda x: -18 * good.solution(x)).sample
+            if points
+            else good.interior.sample
+        )
         if target:
 
             def aimed(generator, n):
@@ -50,7 +57,9 @@ def interior(residual=None, diffusion=None, points=None, target=None):
 def boundary(points=None, target=None, operator=DIRICHLET):
     """The problem with another boundary."""
     points = points or partial(faces, dim=2)
-    return lambda good: replace(good, boundary=Term.of(operator, points, target or good.solution))
+    return lambda good: replace(
+        good, boundary=Term.of(operator, points, target or good.solution)
+    )
 
 
 def fields(**given):
@@ -132,13 +141,17 @@ FAULTS = {
         "does not run in .* An operator is arithmetic on jet, x and y, without NumPy's functions",
     ),
 }  # fmt: skip
-SKIPPED = {name: {"frameworks"} for name in FAULTS} | {"NumPy in the operator": set()}  # compiling takes seconds
+SKIPPED = {name: {"frameworks"} for name in FAULTS} | {
+    "NumPy in the operator": set()
+}  # compiling takes seconds
 
 
 @pytest.mark.parametrize("what", FAULTS)
 def test_a_fault_is_found_and_explained(what, good, monkeypatch):
     change, expected, message = FAULTS[what]
-    checks = {name: check for name, check in contract.CHECKS.items() if name not in SKIPPED[what]}
+    checks = {
+        name: check for name, check in contract.CHECKS.items() if name not in SKIPPED[what]
+    }
     monkeypatch.setattr(contract, "CHECKS", checks)
     with np.errstate(all="ignore"):
         results = list(contract.check(change(good)))
@@ -146,8 +159,12 @@ def test_a_fault_is_found_and_explained(what, good, monkeypatch):
     assert expected in found
     said = " | ".join(found[expected])
     assert re.search(message, said), said
-    assert all("\n" not in complaint for complaints in found.values() for complaint in complaints)
-    after_first = [result.skipped for result in results if result.name not in contract.FIRST]
+    assert all(
+        "\n" not in complaint for complaints in found.values() for complaint in complaints
+    )
+    after_first = [
+        result.skipped for result in results if result.name not in contract.FIRST
+    ]
     assert all(after_first) if expected in contract.FIRST else not any(after_first)
 
 
@@ -188,19 +205,32 @@ def test_a_condition_may_have_derivatives(good):
     right = replace(good, boundary=Term.of(neumann, sides, slope))
     assert list(contract.data(right)) == []
     wrong = replace(good, boundary=Term.of(neumann, sides, lambda x: -slope(x)))
-    assert "misses the boundary or initial condition by 6.2" in next(iter(contract.data(wrong)))
+    assert "misses the boundary or initial condition by 6.2" in next(
+        iter(contract.data(wrong))
+    )
 
 
 def test_derivatives_are_those_of_formulas():
     x = np.random.default_rng(0).random((5, 2))
-    jet, error = jet_of(lambda x: np.exp(x[:, :1]) * np.sin(3 * x[:, 1:]), np.array([[2.0, 0.5], [0.5, 1.0]]), x)
+    jet, error = jet_of(
+        lambda x: np.exp(x[:, :1]) * np.sin(3 * x[:, 1:]),
+        np.array([[2.0, 0.5], [0.5, 1.0]]),
+        x,
+    )
     e, s, c = np.exp(x[:, :1]), np.sin(3 * x[:, 1:]), np.cos(3 * x[:, 1:])
-    np.testing.assert_allclose(jet.gradient, np.stack([e * s, 3 * e * c], 1), rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(jet.curvature, 2 * e * s + 3 * e * c - 9 * e * s, atol=10 * error)
+    np.testing.assert_allclose(
+        jet.gradient, np.stack([e * s, 3 * e * c], 1), rtol=1e-11, atol=1e-11
+    )
+    np.testing.assert_allclose(
+        jet.curvature, 2 * e * s + 3 * e * c - 9 * e * s, atol=10 * error
+    )
     assert error < 1e-9
 
 
-@pytest.mark.parametrize("function", [lambda x: np.log(x[:, :1]), lambda x: np.linalg.norm(x, axis=1, keepdims=True)])
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: np.log(x[:, :1]), lambda x: np.linalg.norm(x, axis=1, keepdims=True)],
+)
 def test_derivatives_are_found_where_a_line_leaves_the_domain_or_is_not_analytic(function):
     x = np.array([[0.05, 0.3], [0.6, 0.02]])
     jet, error = jet_of(function, np.eye(2), x)
@@ -219,21 +249,29 @@ def test_a_reference_is_asked_for_its_accuracy_alone(nodes, coarse, good):
              if name != "frameworks"}  # fmt: skip
     (wrong,) = found.pop("reference") or [None]
     assert coarse == (
-        wrong is not None and "interpolation is off by about" in wrong and "its accuracy of 1.0e-04" in wrong
+        wrong is not None
+        and "interpolation is off by about" in wrong
+        and "its accuracy of 1.0e-04" in wrong
     )
     assert not coarse or "a finer grid is needed" in wrong
-    assert {name for name, complaints in found.items() if complaints} <= ({"norm"} if coarse else set())
+    assert {name for name, complaints in found.items() if complaints} <= (
+        {"norm"} if coarse else set()
+    )
 
 
 def test_a_reference_that_misses_the_data_is_found(good):
     axis = np.linspace(0, 1, 33)
     shifted = on_grid(lambda x: good.solution(x) + 0.1, axis, axis, accuracy=1e-3)
-    assert "misses the boundary" in next(iter(contract.data(replace(good, solution=shifted))))
+    assert "misses the boundary" in next(
+        iter(contract.data(replace(good, solution=shifted)))
+    )
 
 
 def test_the_command_says_ok_or_what_is_wrong(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(contract, "CHECKS", {n: c for n, c in contract.CHECKS.items() if n != "frameworks"})
+    monkeypatch.setattr(
+        contract, "CHECKS", {n: c for n, c in contract.CHECKS.items() if n != "frameworks"}
+    )
     (tmp_path / "two.py").write_text(PDE + PDE.replace('"helmholtz_2d"', '"wrong_2d"').replace("(K**2 -", "(K**2 +")
                                      .replace("helmholtz = ", "wrong = "))  # fmt: skip
     said = CliRunner().invoke(app, ["check", "two.py:helmholtz_2d"])
@@ -249,4 +287,6 @@ def test_the_command_says_ok_or_what_is_wrong(tmp_path, monkeypatch):
 
 def test_the_contract_is_not_a_formality():
     """Every check has a planted fault."""
-    assert {expected for _, expected, _ in FAULTS.values()} == set(contract.CHECKS) - {"reference"}
+    assert {expected for _, expected, _ in FAULTS.values()} == set(contract.CHECKS) - {
+        "reference"
+    }

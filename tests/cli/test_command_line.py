@@ -47,10 +47,19 @@ def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
     assert f"tiny: {runs} runs, 0 done, {runs} left" in said.stdout
     assert f"[{runs}/{runs}] heat_sine_1d, tanh_4 (D = 17), sgd" in said.stdout
     assert re.search(r"^sgd +torch|^sgd +jax", said.stdout, re.MULTILINE)
-    written = [Path(line.removeprefix("written: ")) for line in said.stdout.splitlines() if "written: " in line]
-    assert {"runs", "table.txt", "table.csv", "table.md", "error_over_seconds.png", "SHA256SUMS"} <= {
-        path.name for path in written
-    }
+    written = [
+        Path(line.removeprefix("written: "))
+        for line in said.stdout.splitlines()
+        if "written: " in line
+    ]
+    assert {
+        "runs",
+        "table.txt",
+        "table.csv",
+        "table.md",
+        "error_over_seconds.png",
+        "SHA256SUMS",
+    } <= {path.name for path in written}
     assert all((folder / path).exists() for path in written)
     assert all(path.is_relative_to("results/local/tiny") for path in written)
 
@@ -79,7 +88,9 @@ def test_nothing_is_run_twice(done):
 
 
 def test_a_changed_request_is_run(done, tmp_path):
-    (tmp_path / "tiny.toml").write_text(TINY.replace("sgd = {}", "sgd = { momentum = 0.5 }"))
+    (tmp_path / "tiny.toml").write_text(
+        TINY.replace("sgd = {}", "sgd = { momentum = 0.5 }")
+    )
     said = cli("run", "tiny.toml", "--results", done[0] / "results" / "local", cwd=tmp_path)
     assert ", 0 done, " in said.stdout
 
@@ -87,9 +98,15 @@ def test_a_changed_request_is_run(done, tmp_path):
 def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     folder, _ = done
     text = cli("table", folder, cwd=tmp_path).stdout
-    assert "poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points (one fixed batch), 3 steps" in text
+    assert (
+        "poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points (one fixed batch), 3 steps"
+        in text
+    )
     csv = cli("table", folder, "--format", "csv", cwd=tmp_path).stdout
-    assert len(csv.splitlines()) == 1 + len(list(folder.rglob("runs/*.json"))) or len(FRAMEWORKS) < 2
+    assert (
+        len(csv.splitlines()) == 1 + len(list(folder.rglob("runs/*.json")))
+        or len(FRAMEWORKS) < 2
+    )
     said = cli("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
     assert said.stdout.count("written: ") == 2
     assert (tmp_path / "figures" / "error_over_seconds.png").exists()
@@ -106,28 +123,64 @@ def test_one_run_without_a_file(tmp_path):
         "--network",
         "sin_4_4",
     )
-    said = cli("run", *asked, "--steps", 2, "--interior", 8, "--boundary", 6, "--set", "beta1=0.5", cwd=tmp_path)
+    said = cli(
+        "run",
+        *asked,
+        "--steps",
+        2,
+        "--interior",
+        8,
+        "--boundary",
+        6,
+        "--set",
+        "beta1=0.5",
+        cwd=tmp_path,
+    )
     assert said.returncode == 0, said.stderr
     assert "poisson_sine_3d, sin_4_4 (D = 41), adam" in said.stdout
     assert "beta1=0.5" in optbench.load(tmp_path).runs["hyperparameters"][0]
 
 
-ONE = ("run", "--optimizer", "sgd", "--framework", FRAMEWORKS[0], "--steps", "1", "--problem")
+ONE = (
+    "run",
+    "--optimizer",
+    "sgd",
+    "--framework",
+    FRAMEWORKS[0],
+    "--steps",
+    "1",
+    "--problem",
+)
 MISTAKES = [
     (("run", "quik"), "unknown campaign 'quik': did you mean quick?"),
-    (("run",), "give either a campaign, or --problem, --optimizer and --framework for one run"),
+    (
+        ("run",),
+        "give either a campaign, or --problem, --optimizer and --framework for one run",
+    ),
     (("run", "--problem", "poisson_sine_2d"), "give either a campaign, or"),
     (("run", "quick", "--problem", "poisson_sine_2d"), "--problem: not with a campaign"),
-    (("run", "quick", "--seconds", "1", "--set", "x=1"), "--seconds, --set: not with a campaign"),
-    ((*ONE, "poisson_harmonic_3d", "--interior", "10"), "poisson_harmonic: the dimension must be even"),
+    (
+        ("run", "quick", "--seconds", "1", "--set", "x=1"),
+        "--seconds, --set: not with a campaign",
+    ),
+    (
+        (*ONE, "poisson_harmonic_3d", "--interior", "10"),
+        "poisson_harmonic: the dimension must be even",
+    ),
     ((*ONE, "poisson_sine", "--boundary", "10"), "malformed problem name 'poisson_sine'"),
-    (("parity", "--problem", "poisson_harmonic_3d"), "poisson_harmonic: the dimension must be even"),
+    (
+        ("parity", "--problem", "poisson_harmonic_3d"),
+        "poisson_harmonic: the dimension must be even",
+    ),
     (("parity", "--network", "tanh8"), "malformed network name 'tanh8'"),
     (("run", "bad.toml"), "bad.toml: case[0].optimizers.kfac.damping = -1.0: must be ≥ 0"),
     (("list", "problem"), "unknown list 'problem': did you mean problems"),
     (("table", "nowhere"), "no records in nowhere"),
     (("table", "nowhere", "--format", "tex"), "unknown format 'tex'"),
-    (("parity", "--problem", "poisson_sin_2d"), "unknown problem 'poisson_sin_2d': did you mean poisson_sine_2d"),
+    (
+        ("parity", "--problem", "poisson_sin_2d"),
+        "unknown problem 'poisson_sin_2d': did you mean poisson_sine_2d",
+    ),
     (("parity", "--optimizer", "kfax"), "unknown optimizer 'kfax': did you mean kfac"),
 ]
 
@@ -135,7 +188,8 @@ MISTAKES = [
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     bad = TINY.replace("sgd = {}", "").replace(
-        'network = "tanh_4"\n[[case]]', 'network = "tanh_4"\noptimizers = { kfac = { damping = -1.0 } }\n[[case]]'
+        'network = "tanh_4"\n[[case]]',
+        'network = "tanh_4"\noptimizers = { kfac = { damping = -1.0 } }\n[[case]]',
     )
     (tmp_path / "bad.toml").write_text(bad)
     said = cli(*arguments, cwd=tmp_path)
@@ -163,15 +217,36 @@ def test_help_is_complete(tmp_path):
 
 def test_the_console_script_is_the_same_command_line(tmp_path):
     script = Path(sys.executable).with_name("optbench")
-    said = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-    assert said.stdout.splitlines()[2:] == cli("--help", cwd=tmp_path).stdout.splitlines()[2:]
+    said = subprocess.run(
+        [script, "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (
+        said.stdout.splitlines()[2:] == cli("--help", cwd=tmp_path).stdout.splitlines()[2:]
+    )
 
 
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
 def test_parity_prints_its_certificate(tmp_path):
-    said = cli("parity", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--steps", 2, cwd=tmp_path)
+    said = cli(
+        "parity",
+        "--problem",
+        "poisson_sine_2d",
+        "--optimizer",
+        "sgd",
+        "--steps",
+        2,
+        cwd=tmp_path,
+    )
     assert said.returncode == 0
-    assert re.search(r"poisson_sine_2d +tanh_8_8 \(D = 105\) +sgd +defaults +2 +\S+ +\S+ +yes", said.stdout)
+    assert re.search(
+        r"poisson_sine_2d +tanh_8_8 \(D = 105\) +sgd +defaults +2 +\S+ +\S+ +yes",
+        said.stdout,
+    )
 
 
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
@@ -180,23 +255,45 @@ def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
     """The parent does not find it; the children, which are not asked for it, never look."""
     (tmp_path / "tiny.toml").write_text(TINY)
     command = [sys.executable, "-c", WITHOUT, missing]
-    said = subprocess.run([*command, "run", "tiny.toml"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    said = subprocess.run(
+        [*command, "run", "tiny.toml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert said.returncode == 0, said.stderr
     assert f"{missing} is not installed: pip install -e '.[{missing}]'" in said.stdout
     assert "its 2 runs are left out" in said.stdout
     assert set(optbench.load(tmp_path).runs["framework"]) == set(FRAMEWORKS) - {missing}
-    asked = ("run", "--problem", "poisson_sine_2d", "--optimizer", "sgd", "--framework", missing, "--steps", "2")
-    said = subprocess.run([*command, *asked], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    asked = (
+        "run",
+        "--problem",
+        "poisson_sine_2d",
+        "--optimizer",
+        "sgd",
+        "--framework",
+        missing,
+        "--steps",
+        "2",
+    )
+    said = subprocess.run(
+        [*command, *asked], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert said.returncode == 2
     assert f"{missing} is not installed" in said.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(number, code, tmp_path):
+def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
+    number, code, tmp_path
+):
     text = TINY.replace('processes = "per-framework"', "").replace("steps = 3", "steps = 1000000").replace(
         "[[case]]", '[[case]]\nsteps = 2\nnetwork = "tanh_4"\nproblem = "poisson_cosine_2d"\n[[case]]', 1
     )  # fmt: skip
-    (tmp_path / "long.toml").write_text(text.replace(json.dumps(FRAMEWORKS), json.dumps(FRAMEWORKS[:1])))
+    (tmp_path / "long.toml").write_text(
+        text.replace(json.dumps(FRAMEWORKS), json.dumps(FRAMEWORKS[:1]))
+    )
     command = [sys.executable, "-m", "optbench", "run", "long.toml"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -208,5 +305,8 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(number, co
         run.send_signal(number)
         _, errors = run.communicate(timeout=60)
     assert run.returncode == code
-    assert errors.strip() == "optbench: interrupted: what is finished is kept, and the same command does the rest"
+    assert (
+        errors.strip()
+        == "optbench: interrupted: what is finished is kept, and the same command does the rest"
+    )
     assert len(optbench.load(tmp_path).runs) == 1

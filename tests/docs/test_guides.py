@@ -51,7 +51,9 @@ def page(tmp_path, monkeypatch):
 def follow_block(before, language, body, capfd):
     if language in ("python", "toml"):
         file = re.findall(r"`(\w+\.(?:py|toml))`", before)[-1]
-        Path(file).write_text(re.sub(r"^seconds = [\d.]+", "steps = 3", body, flags=re.MULTILINE))
+        Path(file).write_text(
+            re.sub(r"^seconds = [\d.]+", "steps = 3", body, flags=re.MULTILINE)
+        )
     elif language == "sh":
         for line in body.splitlines():
             run(re.sub(r"--seconds \d+", "--steps 3", line))
@@ -81,17 +83,29 @@ def test_a_pde_from_its_equation_to_a_table_and_a_picture(page, capfd, monkeypat
     said = capfd.readouterr().out
     assert re.search(r"^engd +torch ", said, re.MULTILINE)
     assert "The reference is accurate to 9.66e-04 in relative L2" in said
-    assert (folder / "figures" / "error_over_seconds.png").read_bytes().startswith(b"\x89PNG")
-    assert {file.name for file in folder.rglob("sources/*")} == {"helmholtz.py", "membrane.py", "membrane.npz"}
+    assert (
+        (folder / "figures" / "error_over_seconds.png").read_bytes().startswith(b"\x89PNG")
+    )
+    assert {file.name for file in folder.rglob("sources/*")} == {
+        "helmholtz.py",
+        "membrane.py",
+        "membrane.npz",
+    }
 
 
 @needs_both
 def test_the_pages_fault_is_explained_as_it_says(page, tmp_path, capfd, monkeypatch):
-    (text,) = re.findall(r"```python\n(.*?)```", (DOCS / "your_own_pde.md").read_text(), re.DOTALL)[:1]
-    (tmp_path / "helmholtz.py").write_text(text.replace("* solution(x)\n", "* solution(x) / 2\n"))
+    (text,) = re.findall(
+        r"```python\n(.*?)```", (DOCS / "your_own_pde.md").read_text(), re.DOTALL
+    )[:1]
+    (tmp_path / "helmholtz.py").write_text(
+        text.replace("* solution(x)\n", "* solution(x) / 2\n")
+    )
     (problem,) = problem_checks.named(str(tmp_path / "helmholtz.py"))
     (said,) = problem_checks.solution(problem)
-    page_says = " ".join(re.findall(r"^> (.*)$", (DOCS / "your_own_pde.md").read_text(), re.MULTILINE))
+    page_says = " ".join(
+        re.findall(r"^> (.*)$", (DOCS / "your_own_pde.md").read_text(), re.MULTILINE)
+    )
     assert page_says == f"solution: {said}"
 
 
@@ -99,7 +113,9 @@ def test_the_pages_fault_is_explained_as_it_says(page, tmp_path, capfd, monkeypa
 def test_an_optimizer_beside_ours(page, capfd):
     folder = page("your_own_optimizer.md", capfd)
     (table,) = folder.rglob("table.txt")
-    assert re.search(r"^lion.py:lion +torch .* 1/1 +finished +ours$", table.read_text(), re.MULTILINE)
+    assert re.search(
+        r"^lion.py:lion +torch .* 1/1 +finished +ours$", table.read_text(), re.MULTILINE
+    )
     assert (folder / "figures" / "error_over_seconds.svg").exists()
 
 
@@ -109,5 +125,8 @@ def test_stages_and_precision(page, capfd):
     said = {file.parent.parent.name: file.read_text() for file in folder.rglob("table.txt")}
     for label in ("adam_lbfgs", "patient", "three"):
         assert re.search(rf"^{label} +torch .* 1/1 +finished", said["staged"], re.MULTILINE)
-    assert re.findall(r"3 steps, (\w+)$", said["fast"], re.MULTILINE) == ["float64", "float32"]
+    assert re.findall(r"3 steps, (\w+)$", said["fast"], re.MULTILINE) == [
+        "float64",
+        "float32",
+    ]
     assert said["fast"].count(" 1/1 ") == 4

@@ -15,13 +15,20 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), 
 def test_the_example_runs(framework, capsys):
     example, _ = EXAMPLES
     assert len(example.strip().splitlines()) <= 13
-    exec(compile(example.replace('load("jax")', f'load("{framework}")'), "README.md", "exec"), {})
+    exec(
+        compile(
+            example.replace('load("jax")', f'load("{framework}")'), "README.md", "exec"
+        ),
+        {},
+    )
     interior, boundary = map(float, re.findall(r"\d\.\de[+-]\d\d", capsys.readouterr().out))
     assert interior < 1
     assert boundary < 0.1
 
 
-@pytest.mark.skipif(not list((ROOT / "results").glob("cpu/*/runs")), reason="results/cpu is not published")
+@pytest.mark.skipif(
+    not list((ROOT / "results").glob("cpu/*/runs")), reason="results/cpu is not published"
+)
 def test_results_are_plotted_in_five_lines(tmp_path, monkeypatch):
     _, example = EXAMPLES
     assert len([line for line in example.splitlines() if line]) == 5

@@ -10,9 +10,12 @@ from small import relative, small
 from optbench import implementations, problems
 from optbench.campaign import campaign, expansion
 
-HEAT = problems.get("heat_sine_1d")  # a diffusion that is not the identity, and a boundary term of values alone
+HEAT = problems.get(
+    "heat_sine_1d"
+)  # a diffusion that is not the identity, and a boundary term of values alone
 needs_compiler = pytest.mark.skipif(
-    "torch" not in implementations.installed() or shutil.which("c++") is None, reason="Inductor needs a C++ compiler"
+    "torch" not in implementations.installed() or shutil.which("c++") is None,
+    reason="Inductor needs a C++ compiler",
 )
 
 
@@ -20,7 +23,10 @@ needs_compiler = pytest.mark.skipif(
 @pytest.mark.filterwarnings("ignore")  # Inductor uses what PyTorch calls deprecated
 def test_compiled_passes_give_the_eager_numbers():
     eager, compiled = (small(name, HEAT) for name in ("torch", "torch-compiled"))
-    for optimizer in ("sgd", "kfac"):  # the gradient alone; the linearization and the line search's loss
+    for optimizer in (
+        "sgd",
+        "kfac",
+    ):  # the gradient alone; the linearization and the line search's loss
         one, other = (one_step(case, optimizer) for case in (eager, compiled))
         assert all(relative(a, b) <= 1e-13 for a, b in zip(one, other, strict=True))
         assert relative(one, eager.start) > 1e-8  # it moved
@@ -29,7 +35,9 @@ def test_compiled_passes_give_the_eager_numbers():
 def one_step(case, optimizer):
     made = case.framework.OPTIMIZERS[optimizer]()
     step = case.framework.backend.compile(partial(made.step, case.objective))
-    return case.numpy(step(case.params, made.init(case.objective, case.params), case.batch)[0])
+    return case.numpy(
+        step(case.params, made.init(case.objective, case.params), case.batch)[0]
+    )
 
 
 @needs_compiler
@@ -37,7 +45,9 @@ def test_the_programs_are_compiled_ones(monkeypatch):
     case = small("torch-compiled", HEAT)
     asked = []
     monkeypatch.setattr(
-        case.part("passes.objective"), "compiled", lambda passes: asked.append(passes.__name__) or passes
+        case.part("passes.objective"),
+        "compiled",
+        lambda passes: asked.append(passes.__name__) or passes,
     )
     one_step(case, "sgd"), one_step(case, "kfac"), one_step(case, "engd_woodbury")
     assert set(asked) == {"differentiate", "linearize", "half_squares"}
@@ -50,14 +60,24 @@ def test_a_campaign_may_name_the_mode():
         "seeds": [0],
         "steps": 1,
         "frameworks": ["torch-compiled"],
-        "case": [{"problem": HEAT.name, "network": "tanh_5", "optimizers": {"sgd": {"learning_rate": 0.1}}}],
+        "case": [
+            {
+                "problem": HEAT.name,
+                "network": "tanh_5",
+                "optimizers": {"sgd": {"learning_rate": 0.1}},
+            }
+        ],
     }
     (request,) = expansion.requests(campaign.parse(tables, "made up"), "made_up", "made up")
     assert (request.framework, request.mode) == ("torch-compiled", "inductor")
 
 
 def test_a_mode_is_missing_with_its_framework(monkeypatch):
-    monkeypatch.setattr(implementations, "find_spec", lambda name: None if name == "torch" else object())
+    monkeypatch.setattr(
+        implementations, "find_spec", lambda name: None if name == "torch" else object()
+    )
     assert implementations.installed() == ("jax",)
-    with pytest.raises(FrameworkMissing, match=r"torch is not installed: pip install -e '\.\[torch\]'"):
+    with pytest.raises(
+        FrameworkMissing, match=r"torch is not installed: pip install -e '\.\[torch\]'"
+    ):
         implementations.load("torch-compiled")

@@ -32,8 +32,12 @@ def run(case, optimizer, steps, **hyperparameters):
 def test_a_step_is_pure(framework, optimizer):
     case = small(framework, SINE)
     _, state, step = case.prepare(optimizer)
-    params, state, _ = step(case.params, state, case.batch)  # beyond the first step, where memory matters
-    before = deepcopy(case.numpy((params, state, case.batch)))  # not a view of what the step writes into
+    params, state, _ = step(
+        case.params, state, case.batch
+    )  # beyond the first step, where memory matters
+    before = deepcopy(
+        case.numpy((params, state, case.batch))
+    )  # not a view of what the step writes into
     assert np.isfinite(vector(before[0])).all()  # NaN over NaN would look untouched
     once, again = (case.numpy(step(params, state, case.batch)) for _ in range(2))
     assert_same_bits(case.numpy((params, state, case.batch)), before)
@@ -52,7 +56,11 @@ def test_state_goes_through_numpy(framework, optimizer):
 
 
 def leaves(tree):
-    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, tuple | list) else [np.asarray(tree)]
+    return (
+        [leaf for part in tree for leaf in leaves(part)]
+        if isinstance(tree, tuple | list)
+        else [np.asarray(tree)]
+    )
 
 
 def assert_same_bits(one, other):
@@ -75,7 +83,9 @@ def test_nothing_is_compiled_twice(optimizer):
 @frameworks
 @every_optimizer
 def test_the_loss_decreases(framework, optimizer):
-    losses = run(small(framework, SINE, "tanh_16", interior=60, boundary=20), optimizer, 25)[1]
+    losses = run(
+        small(framework, SINE, "tanh_16", interior=60, boundary=20), optimizer, 25
+    )[1]
     assert losses[-1] < 0.99 * losses[0]
 
 
@@ -93,7 +103,9 @@ def test_losses_are_those_before_the_step(framework, optimizer):
     case = small(framework, SINE)
     _, state, step = case.prepare(optimizer)
     expected = case.numpy(case.objective.losses(case.params, case.batch))
-    assert np.allclose(case.numpy(step(case.params, state, case.batch)[2]), expected, rtol=1e-12, atol=0)
+    assert np.allclose(
+        case.numpy(step(case.params, state, case.batch)[2]), expected, rtol=1e-12, atol=0
+    )
 
 
 @frameworks
@@ -102,11 +114,19 @@ def test_single_precision_stays_single(framework, optimizer):
     case = small(framework, SINE, dtype=np.float32)
     _, state, step = case.prepare(optimizer)
     params, state, losses = step(case.params, state, case.batch)
-    if hasattr(state, "preconditioner"):  # curvature alone is in float64, whatever the parameters are
+    if hasattr(
+        state, "preconditioner"
+    ):  # curvature alone is in float64, whatever the parameters are
         kept = state.preconditioner
-        assert {leaf.dtype for leaf in leaves(case.numpy((kept.factors, kept.inverses)))} == {np.dtype(np.float64)}
+        assert {
+            leaf.dtype for leaf in leaves(case.numpy((kept.factors, kept.inverses)))
+        } == {np.dtype(np.float64)}
         state = state._replace(preconditioner=kept._replace(factors=[], inverses=[]))
-    floats = [leaf for leaf in leaves(case.numpy((params, state, losses))) if leaf.dtype.kind == "f"]
+    floats = [
+        leaf
+        for leaf in leaves(case.numpy((params, state, losses)))
+        if leaf.dtype.kind == "f"
+    ]
     assert {leaf.dtype for leaf in floats} == {np.dtype(np.float32)}
 
 
@@ -120,7 +140,9 @@ def test_a_wrong_shape_is_named(framework, optimizer, which):
         "points": ((x[:, :1], y), boundary),
         "targets": ((x, y[1:]), boundary),
         "columns": ((x, x), boundary),
-        "dtype": arrays(case.framework, SINE, case.start, case.numpy(case.batch), dtype=np.float32).batch,
+        "dtype": arrays(
+            case.framework, SINE, case.start, case.numpy(case.batch), dtype=np.float32
+        ).batch,
         "network": case.batch,
     }[which]
     params = case.params[1:] if which == "network" else case.params
@@ -172,7 +194,10 @@ def test_a_failed_factorisation_says_what_is_singular(framework, optimizer):
     params, state, losses = step(case.params, state, case.batch)
     assert relative(case.numpy(params), case.start) == 0
     assert np.isfinite(case.numpy(losses)).all()
-    with pytest.raises(FactorisationFailed, match=r"layer 0 interior A: .*(condition|not positive definite)"):
+    with pytest.raises(
+        FactorisationFailed,
+        match=r"layer 0 interior A: .*(condition|not positive definite)",
+    ):
         made.check(state)
 
 
@@ -187,7 +212,9 @@ def test_a_failed_factorisation_says_what_is_singular(framework, optimizer):
         ("kfac_star", {}, "layer 2"),
     ],
 )
-def test_a_failed_factorisation_moves_nothing_and_names_the_layer(framework, optimizer, fields, named):
+def test_a_failed_factorisation_moves_nothing_and_names_the_layer(
+    framework, optimizer, fields, named
+):
     case = small(framework, SINE, "tanh_5_4")
     made, state, step = case.prepare(optimizer, decay=0.5, damping=1e-2, **fields)
     before, state, _ = step(case.params, state, case.batch)
@@ -195,7 +222,9 @@ def test_a_failed_factorisation_moves_nothing_and_names_the_layer(framework, opt
     after, state, losses = step(before, last_layer_poisoned(state), case.batch)
     assert_same_bits(case.numpy(after), case.numpy(before))
     assert np.isfinite(case.numpy(losses)).all()
-    with pytest.raises(FactorisationFailed, match=f"with damping 0.01: .*{named}.*not finite"):
+    with pytest.raises(
+        FactorisationFailed, match=f"with damping 0.01: .*{named}.*not finite"
+    ):
         made.check(state)
 
 
@@ -220,12 +249,18 @@ def searched(case, kind, objective, params, directions, losses, choice=None):
     """Where a line search leads, whether it moved and what it remembers; compiled as in a step."""
     part = case.part("solvers.line_search")
     options, last = SimpleNamespace(learning_rate=None, line_search=kind), part.never()
-    last = last if choice is None else last._replace(choice=case.framework.backend.from_numpy(np.array(choice)))
+    last = (
+        last
+        if choice is None
+        else last._replace(choice=case.framework.backend.from_numpy(np.array(choice)))
+    )
 
     def follow(params, directions, batch, losses, last):
         return part.follow(options, objective, params, directions, batch, losses, last)
 
-    params, found = case.framework.backend.compile(follow)(params, directions, case.batch, losses, last)
+    params, found = case.framework.backend.compile(follow)(
+        params, directions, case.batch, losses, last
+    )
     return params, int(found.stalls) == 0, found
 
 
@@ -237,18 +272,36 @@ def test_the_line_search_decides_as_it_says(framework, kind):
     losses, gradient = case.objective.gradient(case.params, case.batch)
     downhill = [-g for g in gradient]
     trials = [
-        float(case.objective.loss(case.part("passes.parameters").advance(case.params, downhill, a), case.batch))
+        float(
+            case.objective.loss(
+                case.part("passes.parameters").advance(case.params, downhill, a), case.batch
+            )
+        )
         for a in search.GRID
     ]
-    moved_to, moved, found = searched(case, kind, case.objective, case.params, downhill, losses)
-    step = (vector(case.numpy(moved_to)) - vector(case.start)) / vector(case.numpy(downhill))
+    moved_to, moved, found = searched(
+        case, kind, case.objective, case.params, downhill, losses
+    )
+    step = (vector(case.numpy(moved_to)) - vector(case.start)) / vector(
+        case.numpy(downhill)
+    )
     assert moved
     assert int(found.choice) == int(np.argmin(trials))
-    assert np.nanmedian(step) == pytest.approx(search.GRID[int(np.argmin(trials))], rel=1e-6)
+    assert np.nanmedian(step) == pytest.approx(
+        search.GRID[int(np.argmin(trials))], rel=1e-6
+    )
     assert len(search.GRID) == 31
     assert (search.GRID[0], search.GRID[-1]) == (2.0**-30, 1.0)
     if kind == "grid":  # from its last choice on: there and at the two neighbours
-        again = searched(case, kind, case.objective, case.params, downhill, losses, choice=int(found.choice))[2]
+        again = searched(
+            case,
+            kind,
+            case.objective,
+            case.params,
+            downhill,
+            losses,
+            choice=int(found.choice),
+        )[2]
         assert int(again.choice) == int(found.choice)
         assert int(again.evaluations) == 3
 
@@ -281,7 +334,8 @@ def test_a_candidate_that_is_not_a_number_loses(framework, kind):
     put = case.framework.backend.from_numpy
     # decreasing up to α = 2⁻⁵, not a number beyond
     falling = SimpleNamespace(
-        problem=SINE, loss=lambda params, batch: 0 * (2.0**-5 - params[0][0, 0]) ** 0.5 - params[0][0, 0]
+        problem=SINE,
+        loss=lambda params, batch: 0 * (2.0**-5 - params[0][0, 0]) ** 0.5 - params[0][0, 0],
     )
     losses = case.part("passes.objective").Losses(*(put(np.array(0.0)) for _ in range(2)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
@@ -291,11 +345,16 @@ def test_a_candidate_that_is_not_a_number_loses(framework, kind):
 
 
 @frameworks
-@pytest.mark.parametrize(("valley", "choice"), [(12, 30), (12, 0), (0, 30), (30, 0), (30, 30)])
+@pytest.mark.parametrize(
+    ("valley", "choice"), [(12, 30), (12, 0), (0, 30), (30, 0), (30, 30)]
+)
 def test_the_lazy_search_walks_to_the_minimum_from_anywhere(framework, valley, choice):
     case = small(framework, SINE)
     put = case.framework.backend.from_numpy
-    bowl = SimpleNamespace(problem=SINE, loss=lambda params, batch: (params[0][0, 0] / 2.0 ** (valley - 30) - 1) ** 2)
+    bowl = SimpleNamespace(
+        problem=SINE,
+        loss=lambda params, batch: (params[0][0, 0] / 2.0 ** (valley - 30) - 1) ** 2,
+    )
     losses = case.part("passes.objective").Losses(put(np.array(1.0)), put(np.array(0.0)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
     params, moved, found = searched(case, "grid", bowl, start, directions, losses, choice)
@@ -310,7 +369,9 @@ def test_the_smallest_step_wins_ties(framework, kind):
     case = small(framework, SINE)
     search = case.part("solvers.line_search")
     losses, gradient = case.objective.gradient(case.params, case.batch)
-    flat = SimpleNamespace(problem=SINE, loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses))
+    flat = SimpleNamespace(
+        problem=SINE, loss=lambda params, batch: params[0][0, 0] * 0 + sum(losses)
+    )
     params, moved, _ = searched(case, kind, flat, case.params, gradient, losses)
     smallest = case.part("passes.parameters").advance(case.params, gradient, search.GRID[0])
     assert moved
@@ -341,5 +402,7 @@ def test_an_unknown_framework_is_answered():
 
 def test_a_missing_framework_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(implementations, "is_installed", lambda name: name != "jax")
-    with pytest.raises(implementations.FrameworkMissing, match=r"pip install -e '\.\[jax\]'"):
+    with pytest.raises(
+        implementations.FrameworkMissing, match=r"pip install -e '\.\[jax\]'"
+    ):
         implementations.load("jax")

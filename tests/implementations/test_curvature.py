@@ -12,13 +12,20 @@ from small import arrays, frameworks, relative, small, vector
 from optbench import implementations, problems
 
 EPS = np.finfo(np.float64).eps
-GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text())["poisson"]
+GOLDEN = json.loads(
+    (Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text()
+)["poisson"]
 
 
 @pytest.fixture
 def golden(request):
     batch = (GOLDEN["X"], GOLDEN["f"]), (GOLDEN["B"], GOLDEN["g"])
-    return arrays(implementations.load(request.param), problems.get("poisson_sine_2d"), GOLDEN["W"], batch)
+    return arrays(
+        implementations.load(request.param),
+        problems.get("poisson_sine_2d"),
+        GOLDEN["W"],
+        batch,
+    )
 
 
 in_both = pytest.mark.parametrize("golden", implementations.installed(), indirect=True)
@@ -30,7 +37,9 @@ def numbers(key):
 
 @in_both
 def test_golden_residuals_losses_gradient(golden):
-    interior, boundary = golden.numpy(golden.objective.residuals(golden.params, golden.batch))
+    interior, boundary = golden.numpy(
+        golden.objective.residuals(golden.params, golden.batch)
+    )
     assert relative(interior, np.array(GOLDEN["residual_interior"])) <= 1e-10
     assert relative(boundary, np.array(GOLDEN["residual_boundary"])) <= 1e-10
     losses, gradient = golden.numpy(golden.objective.gradient(golden.params, golden.batch))
@@ -45,19 +54,30 @@ def test_golden_residuals_losses_gradient(golden):
 def test_golden_factors(golden, approximation, curvature):
     terms = golden.objective.linearize(golden.params, golden.batch)
     for term, key in zip(terms, ("kfac_interior", "kfac_boundary"), strict=True):
-        factors = golden.numpy(golden.part("passes.linearization").kronecker_factors(term, approximation, curvature))
+        factors = golden.numpy(
+            golden.part("passes.linearization").kronecker_factors(
+                term, approximation, curvature
+            )
+        )
         recorded = GOLDEN[key][approximation]
         assert relative([A for A, _ in factors], numbers(recorded["A"])) <= 1e-10
         identities = [np.eye(len(matrix)) for matrix in GOLDEN["W"]]
         kind = {"type-2": "B_type2", "empirical": "B_empirical"}.get(curvature)
-        assert relative([B for _, B in factors], numbers(recorded[kind]) if kind else identities) <= 1e-10
+        assert (
+            relative(
+                [B for _, B in factors], numbers(recorded[kind]) if kind else identities
+            )
+            <= 1e-10
+        )
 
 
 @in_both
 def test_golden_gramian_and_engd(golden):
     terms = golden.objective.linearize(golden.params, golden.batch)
     part = golden.part("passes.linearization")
-    rows = [np.concatenate(golden.numpy(part.jacobian_blocks(term)), axis=1) for term in terms]
+    rows = [
+        np.concatenate(golden.numpy(part.jacobian_blocks(term)), axis=1) for term in terms
+    ]
     gramian = sum(J.T @ J / len(J) for J in rows)
     assert np.trace(gramian) == pytest.approx(GOLDEN["gramian_trace"], rel=1e-10)
     assert relative(gramian[0], np.array(GOLDEN["gramian_first_row"])) <= 1e-10
@@ -71,25 +91,39 @@ def test_golden_gramian_and_engd(golden):
 @in_both
 def test_golden_kfac_and_the_quadratic_model(golden):
     optimizer, state, _ = golden.prepare("kfac", damping=1e-3, decay=0.5)
-    summary = partial(golden.part("optimizers.kfac").summarize, optimizer, state.preconditioner)
+    summary = partial(
+        golden.part("optimizers.kfac").summarize, optimizer, state.preconditioner
+    )
     terms = golden.objective.means(summary, golden.params, golden.batch)
     slopes = golden.part("optimizers.kfac").total_gradient(terms)
-    directions, _ = golden.part("optimizers.kfac").precondition(optimizer, state.preconditioner, terms, slopes)
+    directions, _ = golden.part("optimizers.kfac").precondition(
+        optimizer, state.preconditioner, terms, slopes
+    )
     expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
     assert relative(golden.numpy(directions), expected) <= 1e-10
     recorded, part = GOLDEN["kfac_auto"], golden.part("optimizers.kfac_star")
-    previous = golden.framework.backend.from_numpy(np.array(recorded["previous_update_flat"]))
+    previous = golden.framework.backend.from_numpy(
+        np.array(recorded["previous_update_flat"])
+    )
     update = golden.part("passes.parameters").split_like(golden.params, previous)
     pieces = golden.objective.linearize_pieces(golden.params, golden.batch)
     matrix, slope = part.quadratic_model(pieces, slopes, directions, update, 1e-3)
     assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
     assert relative(golden.numpy(slope), np.array(recorded["rhs"])) <= 1e-10
-    assert relative(golden.numpy(part.minimize_quadratic(matrix, slope)), np.array(recorded["alpha_mu"])) <= 1e-10
+    assert (
+        relative(
+            golden.numpy(part.minimize_quadratic(matrix, slope)),
+            np.array(recorded["alpha_mu"]),
+        )
+        <= 1e-10
+    )
 
 
 @frameworks
 @pytest.mark.parametrize(("network", "points"), [("tanh_5_4", 1), ("sin_3_3_3", 1)])
-@pytest.mark.parametrize("problem", [problems.get("heat_sum_2d"), coupled_2d], ids=lambda problem: problem.name)
+@pytest.mark.parametrize(
+    "problem", [problems.get("heat_sum_2d"), coupled_2d], ids=lambda problem: problem.name
+)
 def test_boundary_factors_are_exact_for_one_point(framework, problem, network, points):
     case = small(framework, problem, network, boundary=points)
     assert_exact(case, case.objective.linearize(case.params, case.batch)[1])
@@ -98,17 +132,25 @@ def test_boundary_factors_are_exact_for_one_point(framework, problem, network, p
 @frameworks
 def test_boundary_factors_are_exact_for_one_linear_layer(framework):
     case = small(framework, coupled_2d, boundary=9)
-    one_layer = [case.framework.backend.from_numpy(np.array([[0.3, -0.2, 0.1], [0.5, 0.7, -0.4]]))]
+    one_layer = [
+        case.framework.backend.from_numpy(np.array([[0.3, -0.2, 0.1], [0.5, 0.7, -0.4]]))
+    ]
     assert_exact(case, case.objective.linearize(one_layer, case.batch)[1])
 
 
 def assert_exact(case, term):
     """B ⊗ A is the block of (1/n) JᵀJ."""
     part = case.part("passes.linearization")
-    blocks = zip(part.kronecker_factors(term, "expand", "type-2"), part.jacobian_blocks(term), strict=True)
+    blocks = zip(
+        part.kronecker_factors(term, "expand", "type-2"),
+        part.jacobian_blocks(term),
+        strict=True,
+    )
     for (A, B), rows in blocks:
         A, B, rows = case.numpy((A, B, rows))
-        assert relative(np.kron(B, A), rows.T @ rows / len(case.numpy(term.residual))) <= 1e-12
+        assert (
+            relative(np.kron(B, A), rows.T @ rows / len(case.numpy(term.residual))) <= 1e-12
+        )
 
 
 def positive(generator, size, smallest=1e-2):
@@ -138,29 +180,43 @@ def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
     values = np.array([0.0, 1e-17, -1e-3, 2.0, 3.0])
     matrix, right = vectors * values @ vectors.T, generator.normal(size=5)
     ours = case.numpy(algebra.pseudo_inverse_solve(put(matrix), put(right)))
-    assert relative(ours, np.linalg.pinv(matrix, rcond=5 * 2.2e-16, hermitian=True) @ right) <= 1e-9
+    assert (
+        relative(ours, np.linalg.pinv(matrix, rcond=5 * 2.2e-16, hermitian=True) @ right)
+        <= 1e-9
+    )
     # eigenvalues just above and just below eps·n·max|w|
     values = np.array([-4.0, 0.5, 1.1 * 20 * EPS, 0.9 * 20 * EPS, 1.0])
     ours = case.numpy(algebra.pseudo_inverse_solve(put(np.diag(values)), put(values)))
     assert ours == pytest.approx([1, 1, 1, 0, 1], rel=1e-12)
     divided = case.numpy(
-        case.part("optimizers.engd").divide(put(np.array([-0.5, 1.5])), 0.5, put(np.array([3.0, 3.0])))
+        case.part("optimizers.engd").divide(
+            put(np.array([-0.5, 1.5])), 0.5, put(np.array([3.0, 3.0]))
+        )
     )
     assert divided.tolist() == [0.0, 1.5]
 
 
 @frameworks
-@pytest.mark.parametrize(("damping", "smallest"), [(1e-3, 0.0), (1e-3, 1.0), (0.0, 1.0), (1e-15, 0.0), (0.5, -1.0)])
+@pytest.mark.parametrize(
+    ("damping", "smallest"),
+    [(1e-3, 0.0), (1e-3, 1.0), (0.0, 1.0), (1e-15, 0.0), (0.5, -1.0)],
+)
 def test_the_damped_solve_is_the_pseudo_inverse(framework, damping, smallest):
     """By Cholesky or not: with a damping that is no more than rounding, and where the matrix is not definite."""
     generator = np.random.default_rng(2)
     case = small(framework, coupled_2d)
     algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
     vectors = np.linalg.qr(generator.normal(size=(5, 5)))[0]
-    matrix, right = vectors * [smallest, 2.0, 3.0, 4.0, 50.0] @ vectors.T, generator.normal(size=5)
+    matrix, right = (
+        vectors * [smallest, 2.0, 3.0, 4.0, 50.0] @ vectors.T,
+        generator.normal(size=5),
+    )
     damped = matrix + damping * np.eye(5)
     ours = case.numpy(algebra.damped_solve(put(matrix), damping, put(right)))
-    assert relative(ours, np.linalg.pinv(damped, rcond=5 * 2.2e-16, hermitian=True) @ right) <= 1e-9
+    assert (
+        relative(ours, np.linalg.pinv(damped, rcond=5 * 2.2e-16, hermitian=True) @ right)
+        <= 1e-9
+    )
 
 
 @frameworks
@@ -172,7 +228,9 @@ def test_factorisations_answer_with_nan(framework, bad):
     assert np.isnan(case.numpy(algebra.cholesky(matrix))).any()
     if np.isnan(bad):
         assert np.isnan(case.numpy(algebra.eigh(matrix)[0])).any()
-        assert np.isnan(case.numpy(algebra.pseudo_inverse_solve(matrix, put(np.ones(3))))).any()
+        assert np.isnan(
+            case.numpy(algebra.pseudo_inverse_solve(matrix, put(np.ones(3))))
+        ).any()
 
 
 @frameworks
@@ -180,7 +238,10 @@ def test_the_quadratic_model_s_minimum(framework):
     case = small(framework, coupled_2d)
     part, put = case.part("optimizers.kfac_star"), case.framework.backend.from_numpy
     scaled = np.diag([1.0, 1e-6])
-    matrix, slope = scaled @ np.array([[2.0, 0.7], [0.7, 1.0]]) @ scaled, scaled @ np.array([1.0, -3.0])
+    matrix, slope = (
+        scaled @ np.array([[2.0, 0.7], [0.7, 1.0]]) @ scaled,
+        scaled @ np.array([1.0, -3.0]),
+    )
     found = case.numpy(part.minimize_quadratic(put(matrix), put(slope)))
     assert relative(np.array(found), -np.linalg.solve(matrix, slope)) <= 1e-12
     # along two parallel directions the shortest solution in scaled coordinates
@@ -188,7 +249,9 @@ def test_the_quadratic_model_s_minimum(framework):
     found = case.numpy(part.minimize_quadratic(put(matrix), put(scaled @ np.ones(2))))
     assert relative(np.array(found), np.array([-0.5, -0.5e6])) <= 1e-9
     # without a last update there is one direction
-    found = case.numpy(part.minimize_quadratic(put(np.diag([4.0, 0.0])), put(np.array([2.0, 0.0]))))
+    found = case.numpy(
+        part.minimize_quadratic(put(np.diag([4.0, 0.0])), put(np.array([2.0, 0.0])))
+    )
     assert np.array(found).tolist() == [-0.5, 0.0]
 
 
@@ -200,7 +263,11 @@ def test_the_quadratic_model_s_cut_off(framework, sign, distance, kept):
     case = small(framework, coupled_2d)
     part, put = case.part("optimizers.kfac_star"), case.framework.backend.from_numpy
     c = sign * (1 - distance)
-    found = case.numpy(part.minimize_quadratic(put(np.array([[1.0, c], [c, 1.0]])), put(np.array([2.0, sign]))))
+    found = case.numpy(
+        part.minimize_quadratic(
+            put(np.array([[1.0, c], [c, 1.0]])), put(np.array([2.0, sign]))
+        )
+    )
     large, small_ = 3 / (1 + abs(c)), kept / (1 - abs(c))
     expected = [-(large + small_) / 2, -sign * (large - small_) / 2]
     assert np.array(found) == pytest.approx(expected, rel=1e-12)

@@ -10,8 +10,13 @@ from small import frameworks, relative, small, vector
 
 from optbench import problems
 
-PROBLEMS = [problems.get(name) for name in ("poisson_sine_2d", "heat_sum_2d", "log_fokker_planck_2d")] + [coupled_2d]
-every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+PROBLEMS = [
+    problems.get(name)
+    for name in ("poisson_sine_2d", "heat_sum_2d", "log_fokker_planck_2d")
+] + [coupled_2d]
+every_problem = pytest.mark.parametrize(
+    "problem", PROBLEMS, ids=lambda problem: problem.name
+)
 NETWORKS = ["tanh_5_4", "sin_4_3", "tanh_6"]
 
 
@@ -47,8 +52,13 @@ def exact_jacobians(case):
         return case.objective.residuals(list(params), case.batch)
 
     layers = tuple(range(len(case.params)))
-    of_terms = case.numpy(autodiff(case.framework.name).jacobian(residuals, argnums=layers)(*case.params))
-    return [[block.reshape(block.shape[0] * block.shape[1], -1) for block in blocks] for blocks in of_terms]
+    of_terms = case.numpy(
+        autodiff(case.framework.name).jacobian(residuals, argnums=layers)(*case.params)
+    )
+    return [
+        [block.reshape(block.shape[0] * block.shape[1], -1) for block in blocks]
+        for blocks in of_terms
+    ]
 
 
 def plain_network(sigma, params, x):
@@ -71,12 +81,21 @@ def plain_jet(case, points):
 
 @frameworks
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("diffusion", [np.eye(2), np.diag([0.0, 1.0]), DIFFUSION], ids=["identity", "space", "full"])
+@pytest.mark.parametrize(
+    "diffusion",
+    [np.eye(2), np.diag([0.0, 1.0]), DIFFUSION],
+    ids=["identity", "space", "full"],
+)
 def test_the_jet_equals_nested_automatic_differentiation(framework, network, diffusion):
     case = small(framework, coupled_2d, network)
     objective, (x, y) = case.part("passes.objective"), case.batch[0]
-    term = replace(coupled_2d.interior, operator=replace(coupled_2d.interior.operator, diffusion=diffusion))
-    rows = objective.evaluate(case.objective.equation(term, x), case.params, x, y).done.outputs[-1]
+    term = replace(
+        coupled_2d.interior,
+        operator=replace(coupled_2d.interior.operator, diffusion=diffusion),
+    )
+    rows = objective.evaluate(
+        case.objective.equation(term, x), case.params, x, y
+    ).done.outputs[-1]
     value, gradient, curvature = case.numpy(objective.as_jet(rows))
     u, slope, bend = plain_jet(case, x)
     assert relative(value, u) <= 1e-13
@@ -93,11 +112,15 @@ def test_slopes_are_the_activation_s_derivatives(framework, name):
     slopes = activation.slopes(case.framework.backend.from_numpy(z))
     slopes = case.numpy([*slopes, activation.third(slopes)])
     angles = 2 * np.pi * np.arange(32) / 32
-    around = getattr(np, name)(z[:, None] + 0.5 * np.exp(1j * angles))  # Cauchy's integral on a circle
+    around = getattr(np, name)(
+        z[:, None] + 0.5 * np.exp(1j * angles)
+    )  # Cauchy's integral on a circle
     factorial = 1
     for order in range(4):
         factorial *= max(order, 1)
-        derivative = (around * np.exp(-1j * order * angles)).mean(1).real * factorial / 0.5**order
+        derivative = (
+            (around * np.exp(-1j * order * angles)).mean(1).real * factorial / 0.5**order
+        )
         assert np.abs(slopes[order] - derivative).max() <= 1e-9
 
 
@@ -114,11 +137,21 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
         ours = np.concatenate(case.numpy(part.jacobian_blocks(term)), axis=1)
         assert relative(ours, blocks) <= 1e-12
         residual = case.numpy(term.residual)
-        assert relative(case.numpy(part.gradient(term)), blocks.T @ residual.ravel() / len(residual)) <= 1e-12
-        direction = [np.cos(np.arange(matrix.size)).reshape(matrix.shape) for matrix in case.start]
+        assert (
+            relative(
+                case.numpy(part.gradient(term)), blocks.T @ residual.ravel() / len(residual)
+            )
+            <= 1e-12
+        )
+        direction = [
+            np.cos(np.arange(matrix.size)).reshape(matrix.shape) for matrix in case.start
+        ]
         along = part.products(term, case.framework.backend.from_numpy_tree(direction))
         assert relative(case.numpy(along).ravel(), blocks @ vector(direction)) <= 1e-12
-    slopes = jacobian(lambda *params: case.objective.loss(list(params), case.batch), argnums=tuple(range(count)))
+    slopes = jacobian(
+        lambda *params: case.objective.loss(list(params), case.batch),
+        argnums=tuple(range(count)),
+    )
     _, gradient = case.objective.gradient(case.params, case.batch)
     assert relative(case.numpy(gradient), list(case.numpy(slopes(*case.params)))) <= 1e-12
 
@@ -157,14 +190,21 @@ def test_cotangents_equal_automatic_differentiation(framework, problem):
     tanh = network.ACTIVATIONS["tanh"]
 
     def residual(*shifts):
-        rows = network.linear(case.params[0], x[None], problem.interior.operator.rows) + shifts[0]
+        rows = (
+            network.linear(case.params[0], x[None], problem.interior.operator.rows)
+            + shifts[0]
+        )
         for matrix, shift in zip(case.params[1:], shifts[1:], strict=True):
-            rows = network.activate(tanh.slopes(rows[0]), network.bending(rows, equation.diffuse), rows)
+            rows = network.activate(
+                tanh.slopes(rows[0]), network.bending(rows, equation.diffuse), rows
+            )
             rows = network.linear(matrix, rows, len(rows)) + shift
         return problem.interior.operator.residual(objective.as_jet(rows), x, y)
 
     shifts = [q[0] * 0 for q in term.cotangents]
-    exact = autodiff(framework).jacobian(residual, argnums=tuple(range(len(shifts))))(*shifts)
+    exact = autodiff(framework).jacobian(residual, argnums=tuple(range(len(shifts))))(
+        *shifts
+    )
     for q, whole in zip(term.cotangents, exact, strict=True):
         # the residual of a point depends on that point's rows alone
         own = np.einsum("ncsno->csno", case.numpy(whole))

@@ -15,19 +15,26 @@ from optbench.training import trees
 SINE = problems.get("poisson_sine_2d")
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 needs = {
-    name: pytest.mark.skipif(name not in implementations.installed(), reason=f"{name} is missing")
+    name: pytest.mark.skipif(
+        name not in implementations.installed(), reason=f"{name} is missing"
+    )
     for name in implementations.FRAMEWORKS
 }
-# what each optimizer asks the device in a step without a line search: whether the Gramian is to be solved by Cholesky
+# what each optimizer asks the device in a step without a line search: whether the Gramian
+# is to be solved by Cholesky
 SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3, "spring": 1}
 
 
 def searches(optimizer):
-    return "line_search" in {field.name for field in fields(small("torch", SINE).framework.OPTIMIZERS[optimizer])}
+    return "line_search" in {
+        field.name for field in fields(small("torch", SINE).framework.OPTIMIZERS[optimizer])
+    }
 
 
 @needs["torch"]
-@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if not name.startswith(("lbfgs", "hessian"))])
+@pytest.mark.parametrize(
+    "optimizer", [name for name in OPTIMIZERS if not name.startswith(("lbfgs", "hessian"))]
+)
 @pytest.mark.parametrize("search", ["grid", "grid_exhaustive", None])
 def test_torch_waits_for_the_device_as_often_as_it_must(optimizer, search):
     case = small("torch", SINE, "tanh_5_4")
@@ -38,11 +45,18 @@ def test_torch_waits_for_the_device_as_often_as_it_must(optimizer, search):
         pytest.skip("no line search")
     _, state, step = case.prepare(optimizer, **options)
     params, state, _ = step(case.params, state, case.batch)
-    before, evaluations = case.framework.backend.reads, getattr(state, "search", None) and state.search.evaluations
+    before, evaluations = (
+        case.framework.backend.reads,
+        getattr(state, "search", None) and state.search.evaluations,
+    )
     _, state, _ = step(params, state, case.batch)
     asked = case.framework.backend.reads - before
     # the loss at the start, then one for each evaluation, or one for all of the grid
-    of_search = {"grid": lambda: 1 + state.search.evaluations - evaluations, "grid_exhaustive": lambda: 2, None: int}
+    of_search = {
+        "grid": lambda: 1 + state.search.evaluations - evaluations,
+        "grid_exhaustive": lambda: 2,
+        None: int,
+    }
     assert asked == SOLVES.get(optimizer, 0) + of_search[search]()
 
 
@@ -54,7 +68,11 @@ def test_torch_lbfgs_waits_for_its_decisions_alone(optimizer, at_most):
     params, state, _ = step(case.params, state, case.batch)
     before = case.framework.backend.reads
     step(params, state, case.batch)
-    assert 0 < case.framework.backend.reads - before <= at_most * CONDITIONED[optimizer]["inner_iterations"]
+    assert (
+        0
+        < case.framework.backend.reads - before
+        <= at_most * CONDITIONED[optimizer]["inner_iterations"]
+    )
 
 
 @needs["torch"]
@@ -82,9 +100,18 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
     for file in ("control", "hessian_free", "history", "kfac", "line_search"):
         monkeypatch.setattr(case.part(file), "read", read)
     with torch.no_grad():
-        params, batch = ([m.to("meta") for m in case.params], [[t.to("meta") for t in term] for term in case.batch])
-        params, state, losses = made.step(case.objective, params, made.init(case.objective, params), batch)
-    tensors = [leaf for leaf in trees.leaves((params, state, losses)) if isinstance(leaf, torch.Tensor) and leaf.ndim]
+        params, batch = (
+            [m.to("meta") for m in case.params],
+            [[t.to("meta") for t in term] for term in case.batch],
+        )
+        params, state, losses = made.step(
+            case.objective, params, made.init(case.objective, params), batch
+        )
+    tensors = [
+        leaf
+        for leaf in trees.leaves((params, state, losses))
+        if isinstance(leaf, torch.Tensor) and leaf.ndim
+    ]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
 
 
@@ -97,11 +124,15 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
     case = small("jax", SINE, "tanh_5_4")
     made, state, _ = case.prepare(optimizer, **CONDITIONED[optimizer])
     step = jax.jit(partial(made.step, case.objective))
-    text = jax.export.export(step, platforms=["cuda"])(case.params, state, case.batch).mlir_module()
+    text = jax.export.export(step, platforms=["cuda"])(
+        case.params, state, case.batch
+    ).mlir_module()
     called = set(re.findall(r"custom_call @(\w+)", text))
     assert "callback" not in text
     assert all(name.startswith(("cusolver_", "cublas")) for name in called), called
-    factorises = optimizer.startswith(("kfac", "engd", "spring")) and optimizer != "engd_diagonal"
+    factorises = (
+        optimizer.startswith(("kfac", "engd", "spring")) and optimizer != "engd_diagonal"
+    )
     assert bool(called) == factorises
 
 
@@ -110,7 +141,9 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
 def test_a_donated_step_has_the_same_bits(optimizer):
     case = small("jax", SINE, "tanh_5_4")
     made, state, plain = case.prepare(optimizer, **CONDITIONED[optimizer])
-    donated = case.framework.backend.compile(partial(made.step, case.objective), donate=(1,))
+    donated = case.framework.backend.compile(
+        partial(made.step, case.objective), donate=(1,)
+    )
     ends = []
     for step in (plain, donated):
         params, state = case.params, made.init(case.objective, case.params)
@@ -118,7 +151,9 @@ def test_a_donated_step_has_the_same_bits(optimizer):
             old = state
             params, state, losses = step(params, state, case.batch)
         ends.append(case.numpy((params, state, losses)))
-    assert any(leaf.is_deleted() for leaf in trees.leaves(old)) or optimizer == "engd_diagonal"
+    assert (
+        any(leaf.is_deleted() for leaf in trees.leaves(old)) or optimizer == "engd_diagonal"
+    )
     for one, other in zip(*map(trees.leaves, ends), strict=True):
         assert np.array_equal(one, other)
 

@@ -18,9 +18,13 @@ def torch_optimizer(name, fields, params):
     import torch
 
     if name == "sgd":
-        return torch.optim.SGD(params, lr=fields["learning_rate"], momentum=fields["momentum"])
+        return torch.optim.SGD(
+            params, lr=fields["learning_rate"], momentum=fields["momentum"]
+        )
     betas = fields.get("beta1", 0.9), fields.get("beta2", 0.999)
-    return torch.optim.Adam(params, lr=fields["learning_rate"], betas=betas, eps=fields.get("eps", 1e-8))
+    return torch.optim.Adam(
+        params, lr=fields["learning_rate"], betas=betas, eps=fields.get("eps", 1e-8)
+    )
 
 
 def optax_optimizer(name, fields):
@@ -49,8 +53,12 @@ def test_equals_torch_optim(framework, name, fields):
     optimizer = torch_optimizer(name, fields, theirs)
     gradient = case.framework.backend.compile(case.objective.gradient)
     for ours in walk(case, name, fields):
-        here = [case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs]
-        for matrix, slope in zip(theirs, case.numpy(gradient(here, case.batch)[1]), strict=True):
+        here = [
+            case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs
+        ]
+        for matrix, slope in zip(
+            theirs, case.numpy(gradient(here, case.batch)[1]), strict=True
+        ):
             matrix.grad = torch.tensor(slope)
         optimizer.step()
         assert relative(ours, [matrix.detach().numpy() for matrix in theirs]) <= 1e-12
@@ -71,7 +79,9 @@ def test_equals_optax(framework, name, fields):
     gradient = case.framework.backend.compile(case.objective.gradient)
     for ours in walk(case, name, fields):
         here = [case.framework.backend.from_numpy(np.asarray(matrix)) for matrix in theirs]
-        slopes = [jax.numpy.asarray(slope) for slope in case.numpy(gradient(here, case.batch)[1])]
+        slopes = [
+            jax.numpy.asarray(slope) for slope in case.numpy(gradient(here, case.batch)[1])
+        ]
         updates, state = optimizer.update(slopes, state)
         theirs = optax.apply_updates(theirs, updates)
         assert relative(ours, [np.asarray(matrix) for matrix in theirs]) <= 1e-12

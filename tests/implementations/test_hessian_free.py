@@ -111,20 +111,31 @@ def test_products_are_those_of_dense_matrices(framework, problem):
 
     def both(v, params, batch):
         pieces = here.objective.linearize_pieces(params, batch)
-        return part.gauss_newton(params, pieces, v), part.hessian(here.objective, params, batch, v)
+        return part.gauss_newton(params, pieces, v), part.hessian(
+            here.objective, params, batch, v
+        )
 
     start, batch = numpy_case(framework, problem)
     v = np.random.default_rng(0).normal(size=len(flat(start)))
-    found = here.numpy(here.framework.backend.compile(both)(put(v), here.params, here.batch))
+    found = here.numpy(
+        here.framework.backend.compile(both)(put(v), here.params, here.batch)
+    )
     assert relative(found[0], gramian_and_gradient(problem, start, batch)[0] @ v) <= 1e-12
-    ahead, behind = (gramian_and_gradient(problem, like(start, flat(start) + h * v), batch)[1] for h in (1e-5, -1e-5))
+    ahead, behind = (
+        gramian_and_gradient(problem, like(start, flat(start) + h * v), batch)[1]
+        for h in (1e-5, -1e-5)
+    )
     assert relative(found[1], (ahead - behind) / 2e-5) <= 1e-7
     assert relative(*found) > 1e-3
 
 
 STEPS = [  # between them every branch: see `test_the_cases_go_everywhere`
     (HEAT, {"damping": 1e-2, "cg_max_iterations": 12}, 3),
-    (coupled_2d, {"damping": 0.1, "adapt_damping": False, "cg_decay": 0.5, "cg_max_iterations": 6}, 4),
+    (
+        coupled_2d,
+        {"damping": 0.1, "adapt_damping": False, "cg_decay": 0.5, "cg_max_iterations": 6},
+        4,
+    ),
 ]
 ONE = STEPS[0][1]  # the hyperparameters of the step that all tests share
 
@@ -135,10 +146,14 @@ def test_steps_equal_the_oracle(framework, problem, fields, steps):
     here = case(framework, problem)
     _, state, step = prepared(framework, problem, **fields)
     params = here.params
-    path = oracle_steps.hessian_free_steps(problem, *numpy_case(framework, problem), steps, **fields)
+    path = oracle_steps.hessian_free_steps(
+        problem, *numpy_case(framework, problem), steps, **fields
+    )
     for theirs, damping, _ in path:
         params, state, _ = step(params, state, here.batch)
-        assert relative(here.numpy(params), theirs) <= 1e-7  # longer runs amplify rounding without bound
+        assert (
+            relative(here.numpy(params), theirs) <= 1e-7
+        )  # longer runs amplify rounding without bound
         assert float(state.damping) == pytest.approx(damping, rel=1e-12)
     assert relative(here.numpy(params), here.start) > 1e-3
 
@@ -146,7 +161,9 @@ def test_steps_equal_the_oracle(framework, problem, fields, steps):
 def test_the_cases_go_everywhere():
     events, factors = [], set()
     for problem, fields, steps in STEPS:
-        path = oracle_steps.hessian_free_steps(problem, *numpy_case("torch", problem), steps, **fields)
+        path = oracle_steps.hessian_free_steps(
+            problem, *numpy_case("torch", problem), steps, **fields
+        )
         events += [event for *_, event in path]
         dampings = [fields["damping"], *(damping for _, damping, _ in path)]
         factors |= {round(new / old, 3) for old, new in pairwise(dampings)}
@@ -164,12 +181,19 @@ def test_a_converged_step_goes_along_engd_s_direction(framework, damping, shorte
     here = case(framework)
     _, state, step = prepared(framework, **ONE)
     before, _, _ = step(here.params, state, here.batch)
-    params, after, _ = step(before, state._replace(damping=0 * state.damping + damping), here.batch)
+    params, after, _ = step(
+        before, state._replace(damping=0 * state.damping + damping), here.batch
+    )
     start, batch = here.numpy(before), numpy_case(framework)[1]
     direction = oracle_steps.engd_direction(
-        *gramian_and_gradient(HEAT, start, batch), oracle_steps.blocks("engd", start), damping
+        *gramian_and_gradient(HEAT, start, batch),
+        oracle_steps.blocks("engd", start),
+        damping,
     )
-    assert relative(vector(here.numpy(params)) - vector(start), 0.8**shortened * direction) <= 1e-4
+    assert (
+        relative(vector(here.numpy(params)) - vector(start), 0.8**shortened * direction)
+        <= 1e-4
+    )
     # the losses at both ends of CG and one iterate back
     assert int(after.search.evaluations) == 3 + shortened
 
@@ -187,7 +211,12 @@ def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework)
         return 3.0 + size * (g @ s) + size**2 * (s @ H @ s) / 2
 
     def search(s, H, g):
-        return part.armijo(lambda size: quadratic(size, s, H, g), quadratic(1.0, s, H, g), put(np.array(3.0)), g @ s)
+        return part.armijo(
+            lambda size: quadratic(size, s, H, g),
+            quadratic(1.0, s, H, g),
+            put(np.array(3.0)),
+            g @ s,
+        )
 
     compiled, powers = here.framework.backend.compile(search), []
     for length in (1.0, 1.97, 1.985, 2.5, 20.0, 120.0, 140.0):
@@ -200,12 +229,15 @@ def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework)
     assert powers == [0, 0, 1, 2, 11, 19, None]
     for ratio in (-1.0, 0.2, 0.25, 0.5, 0.75, 0.8, 3.0, -np.inf, np.nan):
         found = part.adapted(put(np.array(0.3)), put(np.array(ratio)))
-        assert float(found) == pytest.approx(oracle_steps.changed_damping(0.3, ratio), rel=1e-15)
+        assert float(found) == pytest.approx(
+            oracle_steps.changed_damping(0.3, ratio), rel=1e-15
+        )
 
 
 @frameworks
 @pytest.mark.parametrize(
-    ("losses", "slot"), [([4, 3, 2, 1], 3), ([4, 2, 2, 3], 2), ([0, 5, 1, 2], 2), ([1, 2, 3, np.inf], 0)]
+    ("losses", "slot"),
+    [([4, 3, 2, 1], 3), ([4, 2, 2, 3], 2), ([0, 5, 1, 2], 2), ([1, 2, 3, np.inf], 0)],
 )
 def test_backtracking_stops_at_the_first_that_is_no_better(framework, losses, slot):
     here = case(framework)
@@ -252,7 +284,8 @@ def test_a_step_passes_the_network_once_and_never_for_a_product(monkeypatch, fra
     ((products, passes_in_cg),) = within
     assert passes.count("linearize") == passes.count("backward") == 2  # one a term
     assert passes_in_cg == 0
-    # a compiled program holds the first product and the loop's; the others are the loss: both ends, two searches
+    # a compiled program holds the first product and the loop's; the others are the loss:
+    # both ends, two searches
     assert products == (2 if framework == "jax" else int(after.search.iterations) + 1) > 1
     losses = 4 if framework == "jax" else int(after.search.evaluations)
     assert passes.count("forward") == 2 + 2 * losses
@@ -267,16 +300,24 @@ def test_torch_asks_once_an_iteration_and_once_a_decision(adapts):
     for _ in range(4):
         before, reads = state.search, here.framework.backend.reads
         params, state, _ = step(params, state, here.batch)
-        iterations, evaluations = (int(a) - int(b) for a, b in zip(state.search[:2], before[:2], strict=True))
-        # whether CG goes on: once more than it did; of the losses those of the ends need no answer; whether it suffices
-        assert here.framework.backend.reads - reads == iterations + 1 + evaluations - (1 + adapts) + 1
+        iterations, evaluations = (
+            int(a) - int(b) for a, b in zip(state.search[:2], before[:2], strict=True)
+        )
+        # whether CG goes on: once more than it did; of the losses those of the ends need no
+        # answer; whether it suffices
+        assert (
+            here.framework.backend.reads - reads
+            == iterations + 1 + evaluations - (1 + adapts) + 1
+        )
 
 
 @frameworks
 def test_a_start_that_overflowed_moves_nothing_and_is_dropped(framework):
     here = case(framework)
     _, state, step = prepared(framework, **ONE)
-    params, after, losses = step(here.params, state._replace(start=state.start + np.inf), here.batch)
+    params, after, losses = step(
+        here.params, state._replace(start=state.start + np.inf), here.batch
+    )
     assert relative(here.numpy(params), here.start) == 0
     assert not here.numpy(after.start).any()
     assert int(after.search.stalls) == 1

@@ -11,7 +11,9 @@ from test_derivatives import exact_jacobians
 from optbench import problems
 
 PROBLEMS = [problems.get("heat_sum_2d"), coupled_2d]
-every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+every_problem = pytest.mark.parametrize(
+    "problem", PROBLEMS, ids=lambda problem: problem.name
+)
 
 
 @frameworks
@@ -19,11 +21,20 @@ every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem:
 def test_the_kernel_equals_the_product_of_dense_jacobians(framework, problem):
     case = small(framework, problem)
     rows = [np.concatenate(blocks, axis=1) for blocks in exact_jacobians(case)]
-    dense = np.concatenate([J / len(x) ** 0.5 for J, (x, _) in zip(rows, case.batch, strict=True)])
+    dense = np.concatenate(
+        [J / len(x) ** 0.5 for J, (x, _) in zip(rows, case.batch, strict=True)]
+    )
     terms = case.objective.linearize(case.params, case.batch)
-    assert relative(case.numpy(case.part("passes.kernel").scaled_kernel(terms)), dense @ dense.T) <= 1e-12
+    assert (
+        relative(
+            case.numpy(case.part("passes.kernel").scaled_kernel(terms)), dense @ dense.T
+        )
+        <= 1e-12
+    )
     weights = np.random.default_rng(0).normal(size=len(dense))
-    pulled = case.part("passes.kernel").transposed(terms, case.framework.backend.from_numpy(weights))
+    pulled = case.part("passes.kernel").transposed(
+        terms, case.framework.backend.from_numpy(weights)
+    )
     assert relative(vector(case.numpy(pulled)), weights @ dense) <= 1e-12
 
 
@@ -35,10 +46,18 @@ def test_both_ways_to_a_layer_s_kernel_agree(monkeypatch, framework, problem, la
     kernel = case.part("passes.kernel")
     monkeypatch.setattr(kernel, "LARGEST", largest)
     interior, boundary = case.objective.linearize(case.params, case.batch)
-    for q, a, q2, a2 in zip(interior.cotangents, interior.inputs, boundary.cotangents, boundary.inputs, strict=True):
+    for q, a, q2, a2 in zip(
+        interior.cotangents,
+        interior.inputs,
+        boundary.cotangents,
+        boundary.inputs,
+        strict=True,
+    ):
         full = case.part("passes.linearization").full_rows
         layer = q, full(a, q.shape[1]), q2, full(a2, q2.shape[1])
-        by_rows, by_neurons = case.numpy((kernel.rows_pairwise(*layer), kernel.neurons_together(*layer)))
+        by_rows, by_neurons = case.numpy(
+            (kernel.rows_pairwise(*layer), kernel.neurons_together(*layer))
+        )
         assert by_rows.shape == (7, q.shape[0], 5, q2.shape[0])
         assert relative(by_rows, by_neurons) <= 1e-12
 
@@ -50,7 +69,9 @@ def test_the_kernel_s_direction_is_the_gramian_s(monkeypatch, framework, problem
     engd = case.part("optimizers.engd")
     ends = []
     for optimizer, by_kernel in (("engd_woodbury", True), ("engd", True), ("engd", False)):
-        monkeypatch.setattr(engd.ENGD, "_has_smaller_kernel", lambda *_, by_kernel=by_kernel: by_kernel)
+        monkeypatch.setattr(
+            engd.ENGD, "_has_smaller_kernel", lambda *_, by_kernel=by_kernel: by_kernel
+        )
         made, state, step = case.prepare(optimizer, damping=1e-2)
         params, state, losses = step(case.params, state, case.batch)
         made.check(state)
@@ -62,7 +83,12 @@ def test_the_kernel_s_direction_is_the_gramian_s(monkeypatch, framework, problem
 @frameworks
 @pytest.mark.parametrize(
     ("interior", "fields", "smaller"),
-    [(7, {}, True), (60, {}, False), (7, {"decay": 0.5}, False), (7, {"damping": 0.0}, False)],
+    [
+        (7, {}, True),
+        (60, {}, False),
+        (7, {"decay": 0.5}, False),
+        (7, {"damping": 0.0}, False),
+    ],
 )
 def test_engd_takes_the_smaller_matrix(framework, interior, fields, smaller):
     case = small(framework, coupled_2d, interior=interior)
@@ -76,7 +102,14 @@ def held_by_xla(case, solve):
     """Numbers of the compiled solve's temporary arrays; LAPACK's workspace comes on top."""
     import jax
 
-    return jax.jit(solve).lower(case.params, case.batch).compile().memory_analysis().temp_size_in_bytes / 8
+    return (
+        jax.jit(solve)
+        .lower(case.params, case.batch)
+        .compile()
+        .memory_analysis()
+        .temp_size_in_bytes
+        / 8
+    )
 
 
 def held_by_torch(case, solve):
@@ -90,7 +123,10 @@ def held_by_torch(case, solve):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             result = function(*args, **(kwargs or {}))
             for tensor in result if isinstance(result, tuple | list) else [result]:
-                if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self.alive:
+                if (
+                    isinstance(tensor, torch.Tensor)
+                    and tensor.untyped_storage()._cdata not in self.alive
+                ):
                     self.count(tensor.untyped_storage())
             self.peak = max(self.peak, self.held)
             return result
@@ -110,11 +146,17 @@ def held_by_torch(case, solve):
 
 
 @frameworks
-@pytest.mark.parametrize(("problem", "network"), [("poisson_sine_2d", "tanh_8"), ("poisson_cosine_5d", "tanh_32_32")])
+@pytest.mark.parametrize(
+    ("problem", "network"),
+    [("poisson_sine_2d", "tanh_8"), ("poisson_cosine_5d", "tanh_32_32")],
+)
 def test_a_solve_holds_what_is_foreseen(framework, problem, network):
     """By eigenvectors, whose solver's own workspace of two matrices neither count sees."""
     case = small(framework, problems.get(problem), network, interior=420, boundary=80)
-    solve, working = case.part("passes.kernel").solve, case.part("passes.kernel").working(case.params, case.batch)
+    solve, working = (
+        case.part("passes.kernel").solve,
+        case.part("passes.kernel").working(case.params, case.batch),
+    )
     held = {"torch": held_by_torch, "jax": held_by_xla}[framework](
         case, lambda params, batch: solve(case.objective, params, batch, 1e-15, params)
     )

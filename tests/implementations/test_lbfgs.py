@@ -27,7 +27,9 @@ def torch_lbfgs(case, fields, line_search, batches):
     gradient = case.framework.backend.compile(case.objective.gradient)
 
     def closure(batch):
-        here = [case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs]
+        here = [
+            case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs
+        ]
         losses, slopes = case.numpy(gradient(here, batch))
         for matrix, slope in zip(theirs, slopes, strict=True):
             matrix.grad = torch.tensor(slope)
@@ -35,10 +37,15 @@ def torch_lbfgs(case, fields, line_search, batches):
 
     for batch in batches:
         optimizer.step(partial(closure, batch))
-        yield [matrix.detach().numpy().copy() for matrix in theirs], optimizer.state[theirs[0]]["n_iter"]
+        yield (
+            [matrix.detach().numpy().copy() for matrix in theirs],
+            optimizer.state[theirs[0]]["n_iter"],
+        )
 
 
-def assert_equal_walks(framework, name, line_search, steps, problem="poisson_sine_2d", redrawn=False, **fields):
+def assert_equal_walks(
+    framework, name, line_search, steps, problem="poisson_sine_2d", redrawn=False, **fields
+):
     """Returns the inner iterations done after each step."""
     problem = problems.get(problem)
     case = small(framework, problem, interior=20, boundary=12)
@@ -82,7 +89,16 @@ STOPS = {
 @pytest.mark.parametrize("condition", STOPS)
 def test_each_condition_ends_a_step_as_torch_s(framework, condition):
     iterations, problem, fields = STOPS[condition]
-    done = assert_equal_walks(framework, "lbfgs", None, 2, problem, inner_iterations=12, history_size=100, **fields)
+    done = assert_equal_walks(
+        framework,
+        "lbfgs",
+        None,
+        2,
+        problem,
+        inner_iterations=12,
+        history_size=100,
+        **fields,
+    )
     assert done[0] == iterations
 
 
@@ -96,9 +112,14 @@ def test_a_pair_without_curvature_is_not_kept(framework):
     direction = case.numpy(part.quasi_newton(pairs, gradient))
     for curvature, kept in ((-1.0, False), (0.0, False), (0.5e-10, False), (2e-10, True)):
         again = part.owned(pairs) if framework == "torch" else pairs
-        again = part.remember(again, put(np.array([1e-5, 0, 0])), put(np.array([1e5 * curvature, 1e-6, 0])))
+        again = part.remember(
+            again, put(np.array([1e-5, 0, 0])), put(np.array([1e5 * curvature, 1e-6, 0]))
+        )
         assert int(again.stored) == 3 + kept
-        assert np.array_equal(case.numpy(part.quasi_newton(again, gradient)), direction) != kept
+        assert (
+            np.array_equal(case.numpy(part.quasi_newton(again, gradient)), direction)
+            != kept
+        )
 
 
 @frameworks
@@ -109,7 +130,9 @@ def test_equals_torch_with_the_wolfe_search(framework):
 
 @frameworks
 @pytest.mark.parametrize("inner_iterations", [4, 20])
-@pytest.mark.parametrize(("name", "line_search"), [("lbfgs", None), ("lbfgs_wolfe", "strong_wolfe")])
+@pytest.mark.parametrize(
+    ("name", "line_search"), [("lbfgs", None), ("lbfgs_wolfe", "strong_wolfe")]
+)
 def test_the_first_step_equals_torch(framework, name, line_search, inner_iterations):
     fields = {"learning_rate": 0.1, "inner_iterations": inner_iterations, "history_size": 3}
     assert_equal_walks(framework, name, line_search, 1, **fields)
@@ -127,8 +150,14 @@ def test_a_solved_problem_stays(framework):
 FUNCTIONS = {
     "bowl": (lambda t: (t - 1.0) ** 2, lambda t: 2 * (t - 1.0)),
     "valley": (lambda t: -t / (t**2 + 2), lambda t: (t**2 - 2) / (t**2 + 2) ** 2),
-    "ripples": (lambda t: 0.1 * t * t - np.sin(3 * t) - t, lambda t: 0.2 * t - 3 * np.cos(3 * t) - 1),
-    "kink": (lambda t: (t + 0.004) ** 5 - 2 * (t + 0.004) ** 4, lambda t: 5 * (t + 0.004) ** 4 - 8 * (t + 0.004) ** 3),
+    "ripples": (
+        lambda t: 0.1 * t * t - np.sin(3 * t) - t,
+        lambda t: 0.2 * t - 3 * np.cos(3 * t) - 1,
+    ),
+    "kink": (
+        lambda t: (t + 0.004) ** 5 - 2 * (t + 0.004) ** 4,
+        lambda t: 5 * (t + 0.004) ** 4 - 8 * (t + 0.004) ** 3,
+    ),
     "cliff": (lambda t: np.exp(5 * (t - 2)) - t, lambda t: 5 * np.exp(5 * (t - 2)) - 1),
 }
 
@@ -143,7 +172,10 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     value, slope = FUNCTIONS[function]
     case = small(framework, problems.get("poisson_sine_2d"))
     put = case.framework.backend.from_numpy
-    search, Point = case.part("solvers.strong_wolfe").strong_wolfe, case.part("solvers.strong_wolfe").Point
+    search, Point = (
+        case.part("solvers.strong_wolfe").strong_wolfe,
+        case.part("solvers.strong_wolfe").Point,
+    )
 
     def point(t):
         t = float(t)
@@ -152,14 +184,20 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
         return Point(t, loss, gradient.reshape(1), gradient)
 
     def theirs(x, t, d):
-        return float(value(float(t))), torch.tensor([float(slope(float(t)))], dtype=torch.float64)
+        return float(value(float(t))), torch.tensor(
+            [float(slope(float(t)))], dtype=torch.float64
+        )
 
     f, g = theirs(None, 0.0, None)
     one = torch.ones(1, dtype=torch.float64)
-    _, _, expected, evaluations = _strong_wolfe(theirs, None, size, one, f, g, g.dot(one), max_ls=budget)
+    _, _, expected, evaluations = _strong_wolfe(
+        theirs, None, size, one, f, g, g.dot(one), max_ls=budget
+    )
     if framework == "jax":
         point = traceable(value, slope, Point)
-    found, count = search(point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget)
+    found, count = search(
+        point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget
+    )
     assert int(count) == evaluations
     assert float(found.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
 

@@ -11,9 +11,16 @@ from made_up import coupled_2d
 
 from optbench import problems
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text())["poisson"]
+GOLDEN = json.loads(
+    (Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text()
+)["poisson"]
 POISSON = problems.get("poisson_sine_2d")
-CASES = [POISSON, problems.get("heat_sine_1d"), problems.get("log_fokker_planck_2d"), coupled_2d]
+CASES = [
+    POISSON,
+    problems.get("heat_sine_1d"),
+    problems.get("log_fokker_planck_2d"),
+    coupled_2d,
+]
 every_case = pytest.mark.parametrize("problem", CASES, ids=lambda problem: problem.name)
 activations = pytest.mark.parametrize("activation", ["tanh", "sin"])
 approximations = pytest.mark.parametrize("approximation", ["expand", "reduce"])
@@ -21,10 +28,24 @@ trajectories = pytest.mark.parametrize(
     ("steps", "options"),
     [
         (oracle_steps.engd_steps, {"damping": 1e-2}),
-        (oracle_steps.engd_steps, {"damping": 1e-2, "decay": 0.3, "kind": "engd_per_layer"}),
-        (oracle_steps.engd_steps, {"damping": 1e-2, "identity_init": True, "decay": 0.3, "kind": "engd_diagonal"}),
+        (
+            oracle_steps.engd_steps,
+            {"damping": 1e-2, "decay": 0.3, "kind": "engd_per_layer"},
+        ),
+        (
+            oracle_steps.engd_steps,
+            {"damping": 1e-2, "identity_init": True, "decay": 0.3, "kind": "engd_diagonal"},
+        ),
         (oracle_steps.kfac_steps, {"damping": 1e-3, "damping_rule": "trace-norm"}),
-        (oracle_steps.kfac_steps, {"damping": 1e-3, "momentum": 0, "curvature": "empirical", "factor_interval": 2}),
+        (
+            oracle_steps.kfac_steps,
+            {
+                "damping": 1e-3,
+                "momentum": 0,
+                "curvature": "empirical",
+                "factor_interval": 2,
+            },
+        ),
         (oracle_steps.kfac_star_steps, {"damping": 1e-3, "decay": 0.5}),
     ],
 )
@@ -35,7 +56,10 @@ def numbers(recorded):
 
 
 def close(one, other, rel=1e-10):
-    one, other = (oracle.flat(each) if isinstance(each, list) else np.ravel(each) for each in (one, other))
+    one, other = (
+        oracle.flat(each) if isinstance(each, list) else np.ravel(each)
+        for each in (one, other)
+    )
     assert one.shape == other.shape
     assert np.linalg.norm(one - other) <= rel * np.linalg.norm(other)
 
@@ -71,13 +95,17 @@ def test_golden_residuals_losses_gradient(golden):
 @approximations
 @pytest.mark.parametrize("curvature", ["type-2", "empirical", "forward-only"])
 def test_golden_factors(golden, approximation, curvature):
-    for (term, points), key in zip(terms(golden[0], golden[2]), ("kfac_interior", "kfac_boundary"), strict=True):
+    for (term, points), key in zip(
+        terms(golden[0], golden[2]), ("kfac_interior", "kfac_boundary"), strict=True
+    ):
         linear = oracle.linearized(term, golden[1], points)
         A, B = zip(*oracle.kronecker_factors(linear, approximation, curvature), strict=True)
         recorded = GOLDEN[key][approximation]
         name = {"type-2": "B_type2", "empirical": "B_empirical"}.get(curvature)
         identities = [np.eye(len(matrix)) for matrix in golden[1]]
-        expected = numbers(recorded["A"]) + (numbers(recorded[name]) if name else identities)
+        expected = numbers(recorded["A"]) + (
+            numbers(recorded[name]) if name else identities
+        )
         for factor, matrix in zip(A + B, expected, strict=True):
             close(factor, matrix)
 
@@ -88,14 +116,19 @@ def test_golden_gramian_and_engd(golden):
     close(np.diag(G), GOLDEN["gramian_diag"])
     close(G[0], GOLDEN["gramian_first_row"])
     blocks = oracle_steps.blocks("engd", golden[1])
-    close(oracle_steps.engd_direction(G, gradient, blocks, 1e-2), GOLDEN["engd_full_direction_lam1e-2"])
+    close(
+        oracle_steps.engd_direction(G, gradient, blocks, 1e-2),
+        GOLDEN["engd_full_direction_lam1e-2"],
+    )
 
 
 def test_golden_kfac_and_kfac_star(golden):
     direction, recorded = golden_kfac(golden), GOLDEN["kfac_auto"]
     close(direction, numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"]))
     previous = np.array(recorded["previous_update_flat"])
-    model = oracle_steps.quadratic_model(direction, previous, *oracle.gramian_and_gradient(*golden), 1e-3)
+    model = oracle_steps.quadratic_model(
+        direction, previous, *oracle.gramian_and_gradient(*golden), 1e-3
+    )
     close(model[0], recorded["matrix"])
     close(model[1], recorded["rhs"])
     close(oracle_steps.step_size_and_momentum(*model), recorded["alpha_mu"])
@@ -108,7 +141,10 @@ def test_jacobian_is_inputs_times_cotangents(problem, activation):
     for term, points in terms(problem, batch):
         linear = oracle.linearized(term, params, points, activation)
         pairs = zip(linear.inputs, linear.cotangents, strict=True)
-        rows = [np.einsum("csno,sni->ncoi", q, a).reshape(linear.residual.size, -1) for a, q in pairs]
+        rows = [
+            np.einsum("csno,sni->ncoi", q, a).reshape(linear.residual.size, -1)
+            for a, q in pairs
+        ]
         close(np.hstack(rows), oracle.jacobian(term, params, points, activation), 1e-13)
 
 
@@ -152,18 +188,28 @@ def test_activations_are_complex_steps_of_each_other(activation):
 @every_case
 def test_gradient_is_the_slope_of_the_loss(problem):
     _, params, batch = case(problem)
-    theta, slope = oracle.flat(params), oracle.gramian_and_gradient(problem, params, batch)[1]
+    theta, slope = (
+        oracle.flat(params),
+        oracle.gramian_and_gradient(problem, params, batch)[1],
+    )
     for index in range(0, len(theta), 7):
         step = np.eye(len(theta))[index] * 1e-5
-        above, below = (sum(oracle.losses(problem, oracle.like(params, theta + s), batch)) for s in (step, -step))
+        above, below = (
+            sum(oracle.losses(problem, oracle.like(params, theta + s), batch))
+            for s in (step, -step)
+        )
         assert (above - below) / 2e-5 == pytest.approx(slope[index], rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("rule", ["same", "trace-norm"])
 def test_kronecker_sum_solve_solves_the_matrix_equation(rule):
     generator = np.random.default_rng(0)
-    roots = [(generator.normal(size=(4, 5)), generator.normal(size=(3, 4))) for _ in range(2)]
-    interior, boundary = (oracle_steps.damped(a.T @ a, b.T @ b, 1e-2, rule) for a, b in roots)
+    roots = [
+        (generator.normal(size=(4, 5)), generator.normal(size=(3, 4))) for _ in range(2)
+    ]
+    interior, boundary = (
+        oracle_steps.damped(a.T @ a, b.T @ b, 1e-2, rule) for a, b in roots
+    )
     gradient = generator.normal(size=(4, 5))
     X = oracle_steps.kronecker_sum_solve(interior, boundary, gradient)
     close(interior[1] @ X @ interior[0] + boundary[1] @ X @ boundary[0], gradient)
@@ -198,7 +244,9 @@ def test_pseudo_inverse_drops_what_is_rounding():
     close(oracle_steps.pseudo_inverse_solve(np.array([[-4.0]]), np.ones(1)), [-0.25])
 
 
-@pytest.mark.parametrize(("gap", "expected"), [(1e-15, [-0.375, -0.375]), (0.5, [0.0, -1.0])])
+@pytest.mark.parametrize(
+    ("gap", "expected"), [(1e-15, [-0.375, -0.375]), (0.5, [0.0, -1.0])]
+)
 def test_the_two_by_two_system_drops_rounding(gap, expected):
     matrix = np.array([[1.0, 1 - gap], [1 - gap, 1.0]])
     close(oracle_steps.step_size_and_momentum(matrix, np.array([0.5, 1.0])), expected)
@@ -224,7 +272,9 @@ def test_engd_solves_linear_least_squares_in_one_step(kind):
 
 def test_engd_per_layer_solves_each_block(golden):
     G, gradient = oracle.gramian_and_gradient(*golden)
-    (end,) = oracle_steps.engd_steps(*golden, 1, "engd_per_layer", damping=1e-2, learning_rate=1.0)
+    (end,) = oracle_steps.engd_steps(
+        *golden, 1, "engd_per_layer", damping=1e-2, learning_rate=1.0
+    )
     direction, start = oracle.flat(end) - oracle.flat(golden[1]), 0
     for matrix in golden[1]:
         block = slice(start, start := start + matrix.size)
@@ -266,13 +316,19 @@ def test_momentum_is_not_scaled_and_histories_have_intervals(golden, interval):
     options = {"damping": 1e-3, "decay": 0.5, "momentum": 0.5, "learning_rate": 0.1}
     problem, params, batch = golden
     first, second = oracle_steps.kfac_steps(*golden, 2, **{interval: 2}, **options)
-    kronecker = oracle_steps.Kronecker(problem, params, damping=1e-3, decay=0.5, **{interval: 2})
+    kronecker = oracle_steps.Kronecker(
+        problem, params, damping=1e-3, decay=0.5, **{interval: 2}
+    )
     start = kronecker.direction(params, batch, oracle.gramian_and_gradient(*golden)[1])
     gradient = oracle.gramian_and_gradient(problem, first, batch)[1]
     stale = [
         oracle_steps.kronecker_sum_solve(*each)
         for each in zip(*kronecker.damped, oracle.like(params, gradient), strict=True)
     ]
-    close(oracle.flat(second) - oracle.flat(first), 0.1 * (0.5 * start - oracle.flat(stale)), 1e-9)
+    close(
+        oracle.flat(second) - oracle.flat(first),
+        0.1 * (0.5 * start - oracle.flat(stale)),
+        1e-9,
+    )
     fresh = oracle_steps.kfac_steps(*golden, 2, **options)
     assert np.linalg.norm(oracle.flat(fresh[1]) - oracle.flat(second)) > 1e-6

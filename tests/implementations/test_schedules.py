@@ -23,7 +23,11 @@ def rates(framework, shape, warm_up=0.0, steps=STEPS):
     loaded = implementations.load(framework)
     schedule = import_module(f"{loaded.backend.__package__}.solvers.schedule")
     made = loaded.OPTIMIZERS["sgd"](
-        learning_rate=0.3, schedule=shape, schedule_steps=STEPS, schedule_end=END, warm_up=warm_up
+        learning_rate=0.3,
+        schedule=shape,
+        schedule_steps=STEPS,
+        schedule_end=END,
+        warm_up=warm_up,
     )
     state = made.init(None, loaded.backend.from_numpy_tree([np.ones((1, 2))]))
     found, progress = [], state.progress
@@ -38,13 +42,19 @@ def of_optax(shape, warm_up):
 
     rise = int(warm_up * STEPS)
     if shape == "constant":
-        return optax.warmup_constant_schedule(0.0, 0.3, rise) if rise else optax.constant_schedule(0.3)
+        return (
+            optax.warmup_constant_schedule(0.0, 0.3, rise)
+            if rise
+            else optax.constant_schedule(0.3)
+        )
     if shape == "cosine" and rise:
         return optax.warmup_cosine_decay_schedule(0.0, 0.3, rise, STEPS, 0.3 * END)
     if shape == "cosine":
         return optax.cosine_decay_schedule(0.3, STEPS, END)
     if rise:
-        return optax.warmup_exponential_decay_schedule(0.0, 0.3, rise, STEPS - rise, END, end_value=0.3 * END)
+        return optax.warmup_exponential_decay_schedule(
+            0.0, 0.3, rise, STEPS - rise, END, end_value=0.3 * END
+        )
     return optax.exponential_decay(0.3, STEPS, END, end_value=0.3 * END)
 
 
@@ -57,7 +67,9 @@ def test_equals_optax(framework, shape, warm_up):
 
     jax.config.update("jax_enable_x64", True)
     theirs = of_optax(shape, warm_up)
-    assert rates(framework, shape, warm_up) == pytest.approx([float(theirs(k)) for k in range(STEPS + 3)], rel=1e-12)
+    assert rates(framework, shape, warm_up) == pytest.approx(
+        [float(theirs(k)) for k in range(STEPS + 3)], rel=1e-12
+    )
 
 
 def of_torch(shape, warm_up):
@@ -86,25 +98,42 @@ def of_torch(shape, warm_up):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equals_torch(framework, shape, warm_up):
     pytest.importorskip("torch")
-    assert rates(framework, shape, warm_up, STEPS - 2) == pytest.approx(list(of_torch(shape, warm_up)), abs=1e-12)
+    assert rates(framework, shape, warm_up, STEPS - 2) == pytest.approx(
+        list(of_torch(shape, warm_up)), abs=1e-12
+    )
 
 
 @frameworks
-@pytest.mark.parametrize(("optimizer", "dtype"), [("sgd", np.float64), ("adam", np.float32)])
+@pytest.mark.parametrize(
+    ("optimizer", "dtype"), [("sgd", np.float64), ("adam", np.float32)]
+)
 def test_a_step_is_that_of_the_learning_rate(framework, optimizer, dtype):
     """Also where the length is the budget; nothing is compiled twice, and single precision stays single."""
     case = small(framework, HEAT, "tanh_4", dtype=dtype)
-    made, state, step = case.prepare(optimizer, learning_rate=0.1, schedule="cosine", warm_up=0.25)
+    made, state, step = case.prepare(
+        optimizer, learning_rate=0.1, schedule="cosine", warm_up=0.25
+    )
     plain, start, constant = case.prepare(optimizer, learning_rate=0.1)
     for share in (0.125, 1.0):
         state = made.progress(state, share)
         moved, state, _ = step(case.params, state, case.batch)
         expected, start, _ = constant(case.params, plain.progress(start, share), case.batch)
-        changes = [[new - old for new, old in zip(each, case.params, strict=True)] for each in (moved, expected)]
+        changes = [
+            [new - old for new, old in zip(each, case.params, strict=True)]
+            for each in (moved, expected)
+        ]
         ratio = {0.125: 0.5, 1.0: made.schedule_end}[share]
         tolerance = 1e-12 if dtype is np.float64 else 1e-3
-        assert relative(case.numpy(changes[0]), [ratio * change for change in case.numpy(changes[1])]) <= tolerance
-        assert {matrix.dtype for matrix in case.numpy([*moved, state.progress.share])} == {np.dtype(dtype)}
+        assert (
+            relative(
+                case.numpy(changes[0]),
+                [ratio * change for change in case.numpy(changes[1])],
+            )
+            <= tolerance
+        )
+        assert {matrix.dtype for matrix in case.numpy([*moved, state.progress.share])} == {
+            np.dtype(dtype)
+        }
     assert getattr(step, "_cache_size", lambda: 1)() == 1
     assert start.progress == ()
 
@@ -128,7 +157,11 @@ def test_a_run_tells_its_share_before_every_step_also_when_it_goes_on(tmp_path, 
         fake = Fake()
         fake.OPTIMIZERS = {"sgd": told}
         try:
-            fake.perform(request(resample_every=1, **budget), checkpoint=tmp_path / "run.npz", stop=StopAfter(steps))
+            fake.perform(
+                request(resample_every=1, **budget),
+                checkpoint=tmp_path / "run.npz",
+                stop=StopAfter(steps),
+            )
         except Stopped:
             assert shares == pytest.approx([0, 0.25, 0.5])
     assert shares == pytest.approx([0, 0.25, 0.5, 0.75])
@@ -140,7 +173,11 @@ def test_a_run_goes_on_inside_its_schedule(optimizer, tmp_path):
     """A budget of eight steps is a schedule of eight steps; a stopped run ends with the same bits."""
     fields = {"schedule": "cosine", "warm_up": 0.25}
     runs = [
-        request(optimizer=optimizer, steps=8, hyperparameters=fields | {"schedule_steps": length})
+        request(
+            optimizer=optimizer,
+            steps=8,
+            hyperparameters=fields | {"schedule_steps": length},
+        )
         for length in (None, 8, 5)
     ]
     whole, same, other = (train.perform(run) for run in runs)

@@ -17,15 +17,29 @@ from optbench.training.memory import foresee
 HEAT = problems.get("heat_sum_2d")
 
 
-def directions(problem, start, batches, rate, momentum, damping, constraint=None, corrected=False):
+def directions(
+    problem, start, batches, rate, momentum, damping, constraint=None, corrected=False
+):
     """φ₁, φ₂ … and the parameters after each step of a constant step size: dense NumPy, a batch a step."""
     theta, phi = vector(start), 0 * vector(start)
     for k, batch in enumerate(batches, start=1):
-        params, pairs = oracle.like(start, theta), list(zip((problem.interior, problem.boundary), batch, strict=True))
-        J = np.concatenate([oracle.jacobian(term, params, at) / len(at[0]) ** 0.5 for term, at in pairs])
-        r = np.concatenate([oracle.residual(term, params, at).ravel() / len(at[0]) ** 0.5 for term, at in pairs])
+        params, pairs = (
+            oracle.like(start, theta),
+            list(zip((problem.interior, problem.boundary), batch, strict=True)),
+        )
+        J = np.concatenate(
+            [oracle.jacobian(term, params, at) / len(at[0]) ** 0.5 for term, at in pairs]
+        )
+        r = np.concatenate(
+            [
+                oracle.residual(term, params, at).ravel() / len(at[0]) ** 0.5
+                for term, at in pairs
+            ]
+        )
         zeta = -r - momentum * J @ phi
-        phi = J.T @ np.linalg.solve(J @ J.T + damping * np.eye(len(r)), zeta) + momentum * phi
+        phi = (
+            J.T @ np.linalg.solve(J @ J.T + damping * np.eye(len(r)), zeta) + momentum * phi
+        )
         size = min(rate, constraint**0.5 / np.linalg.norm(phi)) if constraint else rate
         theta = theta + size * phi / (np.sqrt(1 - momentum ** (2 * k)) if corrected else 1)
         yield phi, theta
@@ -36,7 +50,9 @@ def walk(case, batches, **fields):
     made, state, step = case.prepare("spring", **fields)
     params = case.params
     for batch in batches:
-        params, state, _ = step(params, state, case.framework.backend.from_numpy_tree(batch))
+        params, state, _ = step(
+            params, state, case.framework.backend.from_numpy_tree(batch)
+        )
         made.check(state)
         yield vector(case.numpy(state.direction)), vector(case.numpy(params))
 
@@ -45,12 +61,20 @@ def walk(case, batches, **fields):
 def test_the_direction_is_the_golden_one(framework):
     golden, start = GOLDEN["spring"], numbers(GOLDEN["W"])
     batch = tuple((np.array(GOLDEN[x]), np.array(GOLDEN[y])) for x, y in ("Xf", "Bg"))
-    case = arrays(implementations.load(framework), problems.get("poisson_sine_2d"), start, batch)
-    made, state, step = case.prepare("spring", learning_rate=1.0, momentum=golden["decay"], damping=golden["damping"])
-    before = case.framework.backend.from_numpy_tree(oracle.like(start, np.array(golden["phi_prev"])))
+    case = arrays(
+        implementations.load(framework), problems.get("poisson_sine_2d"), start, batch
+    )
+    made, state, step = case.prepare(
+        "spring", learning_rate=1.0, momentum=golden["decay"], damping=golden["damping"]
+    )
+    before = case.framework.backend.from_numpy_tree(
+        oracle.like(start, np.array(golden["phi_prev"]))
+    )
     _, state, _ = step(case.params, state._replace(direction=before), case.batch)
     made.check(state)
-    assert relative(vector(case.numpy(state.direction)), np.array(golden["phi_new"])) <= 1e-10
+    assert (
+        relative(vector(case.numpy(state.direction)), np.array(golden["phi_new"])) <= 1e-10
+    )
 
 
 CASES = [
@@ -68,7 +92,9 @@ def test_steps_equal_the_dense_recursion(framework, problem, fields):
     case = small(framework, problem, "tanh_4_3", interior=6, boundary=4)
     batches = [problems.seeds.batch(problem, 3, index, 6, 4) for index in range(3)]
     constraint, corrected = fields["norm_constraint"], fields.get("bias_correction", False)
-    theirs = directions(problem, case.start, batches, 0.05, 0.9, 1e-2, constraint, corrected)
+    theirs = directions(
+        problem, case.start, batches, 0.05, 0.9, 1e-2, constraint, corrected
+    )
     ours = walk(case, batches, learning_rate=0.05, momentum=0.9, damping=1e-2, **fields)
     for (phi, theta), (expected, there) in zip(ours, theirs, strict=True):
         assert relative(phi, expected) <= 1e-9
@@ -79,7 +105,12 @@ def test_steps_equal_the_dense_recursion(framework, problem, fields):
 def test_a_line_search_follows_the_corrected_direction(framework):
     """In the first step φ/√(1 − μ²) is 7.09 times φ: the same grid ends elsewhere. There is no norm constraint."""
     case = small(framework, HEAT)
-    fields = {"damping": 1e-2, "line_search": "grid_exhaustive", "bias_correction": True, "norm_constraint": 1e-12}
+    fields = {
+        "damping": 1e-2,
+        "line_search": "grid_exhaustive",
+        "bias_correction": True,
+        "norm_constraint": 1e-12,
+    }
     ((phi, theta),) = walk(case, [case.numpy(case.batch)], **fields)
     followed, start = phi / np.sqrt(1 - 0.99**2), vector(case.start)
     (alpha,) = {round(size, 12) for size in (theta - start) / followed}
@@ -92,7 +123,10 @@ def test_a_line_search_follows_the_corrected_direction(framework):
 def test_without_momentum_it_is_engd(framework):
     case = small(framework, HEAT)
     ends = []
-    for name, fields in (("spring", {"momentum": 0.0, "norm_constraint": None}), ("engd_woodbury", {})):
+    for name, fields in (
+        ("spring", {"momentum": 0.0, "norm_constraint": None}),
+        ("engd_woodbury", {}),
+    ):
         _, state, step = case.prepare(name, damping=1e-2, learning_rate=0.1, **fields)
         params = case.params
         for _ in range(3):
@@ -104,8 +138,15 @@ def test_without_momentum_it_is_engd(framework):
 
 @needs["torch"]
 def test_a_run_draws_its_points_anew_in_every_step():
-    fields = {"learning_rate": 0.05, "momentum": 0.9, "damping": 1e-2, "norm_constraint": None}
-    record = run.perform(request(optimizer="spring", hyperparameters=fields, steps=3, resample_every=1))
+    fields = {
+        "learning_rate": 0.05,
+        "momentum": 0.9,
+        "damping": 1e-2,
+        "norm_constraint": None,
+    }
+    record = run.perform(
+        request(optimizer="spring", hyperparameters=fields, steps=3, resample_every=1)
+    )
     problem = problems.get("poisson_sine_2d")
     start = problems.networks.initial_parameters("tanh_4", problem.dim, problem.outputs, 3)
     batches = [problems.seeds.batch(problem, 3, index, 9, 6) for index in range(3)]
@@ -116,11 +157,15 @@ def test_a_run_draws_its_points_anew_in_every_step():
 
 
 @frameworks
-def test_four_thousand_points_need_a_full_kernel_s_memory_and_it_is_said_before(monkeypatch, framework):
+def test_four_thousand_points_need_a_full_kernel_s_memory_and_it_is_said_before(
+    monkeypatch, framework
+):
     """A kernel of 128 MB: six of them, and little beside."""
     case = small(framework, HEAT)
     made, batch = case.prepare("spring")[0], problems.seeds.batch(HEAT, 0, 0, 3500, 500)
     monkeypatch.setattr(case.framework.backend, "free_memory", lambda: 1e12)
     foresee(made, case.objective, case.params, batch, case.framework.backend, 9 * 128e6)
-    with pytest.raises(MemoryError, match=r"spring needs 0\.\d+ GB for a step, and 0.768 GB are free"):
+    with pytest.raises(
+        MemoryError, match=r"spring needs 0\.\d+ GB for a step, and 0.768 GB are free"
+    ):
         foresee(made, case.objective, case.params, batch, case.framework.backend, 6 * 128e6)

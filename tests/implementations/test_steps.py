@@ -12,8 +12,12 @@ PROBLEMS = [problems.get("heat_sum_2d"), problems.get("log_fokker_planck_1d"), c
 STEPS = 3
 ORACLES = {
     "engd": oracle_steps.engd_steps,
-    "engd_per_layer": lambda *args, **fields: oracle_steps.engd_steps(*args, kind="engd_per_layer", **fields),
-    "engd_diagonal": lambda *args, **fields: oracle_steps.engd_steps(*args, kind="engd_diagonal", **fields),
+    "engd_per_layer": lambda *args, **fields: oracle_steps.engd_steps(
+        *args, kind="engd_per_layer", **fields
+    ),
+    "engd_diagonal": lambda *args, **fields: oracle_steps.engd_steps(
+        *args, kind="engd_diagonal", **fields
+    ),
     "kfac": oracle_steps.kfac_steps,
     "kfac_star": oracle_steps.kfac_star_steps,
 }

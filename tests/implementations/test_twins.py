@@ -11,15 +11,23 @@ from optbench.measure import parity
 
 pytestmark = needs_both
 QUICK = ("poisson_sine_2d", "log_fokker_planck_1d")
-OTHERS = ("poisson_cosine_2d", "poisson_harmonic_4d", "poisson_norm_3d", "heat_sine_1d", "heat_sum_2d")
+OTHERS = (
+    "poisson_cosine_2d",
+    "poisson_harmonic_4d",
+    "poisson_norm_3d",
+    "heat_sine_1d",
+    "heat_sum_2d",
+)
 PROBLEMS = [
     *(problems.get(name) for name in QUICK),
     coupled_2d,
     *(pytest.param(problems.get(name), marks=pytest.mark.slow) for name in OTHERS),
 ]
-# L-BFGS amplifies rounding without bound: ten steps of two inner iterations, with small steps
+# L-BFGS amplifies rounding without bound: ten steps of two inner iterations, with small
+# steps
 LBFGS = {"lbfgs": 10, "lbfgs_wolfe": 10}
-# the residuals of log-Fokker-Planck are a hundred times larger, and so is what keeps rounding as small there
+# the residuals of log-Fokker-Planck are a hundred times larger, and so is what keeps
+# rounding as small there
 STIFF = {
     "engd": 1.0,
     "engd_woodbury": 1.0,
@@ -43,7 +51,9 @@ def case(problem, optimizer, **fields):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_trajectories_agree(problem, optimizer):
     frameworks = parity.both()
-    one, other = (parity.trajectory(framework, case(problem, optimizer)) for framework in frameworks)
+    one, other = (
+        parity.trajectory(framework, case(problem, optimizer)) for framework in frameworks
+    )
     assert parity.difference(one, other) <= 1e-10
     assert parity.difference(one[:1], one[-1:]) > 1e-9  # they went somewhere
 
@@ -105,7 +115,11 @@ class Mutant:
             def step(self, objective, params, state, batch):
                 moved, state, losses = right.step(self, objective, params, state, batch)
                 scale = (1 - self.beta1**state.step) / (1 - self.beta2**state.step) ** 0.5
-                return [p + (q - p) * scale for p, q in zip(params, moved, strict=True)], state, losses
+                return (
+                    [p + (q - p) * scale for p, q in zip(params, moved, strict=True)],
+                    state,
+                    losses,
+                )
 
         return "adam", Biased
 
@@ -131,7 +145,9 @@ def test_a_boundary_factor_with_the_wrong_count_is_noticed(monkeypatch):
 
     monkeypatch.setattr(kfac, "kronecker_factors", wrong)
     for name in ("kfac", "kfac_star"):
-        certificate = parity.certify(case(problems.get("poisson_sine_2d"), name), parity.both())
+        certificate = parity.certify(
+            case(problems.get("poisson_sine_2d"), name), parity.both()
+        )
         assert certificate.difference > 1e-10
         assert not certificate.agrees
 
@@ -151,7 +167,9 @@ def test_the_lazy_line_search_goes_where_the_exhaustive_one_does(problem, optimi
     torch = parity.both()[0]
     asked = case(problem, optimizer, steps=30)
     lazy = replace(asked, hyperparameters=asked.hyperparameters | {"line_search": "grid"})
-    assert parity.difference(*(parity.trajectory(torch, each) for each in (asked, lazy))) == 0
+    assert (
+        parity.difference(*(parity.trajectory(torch, each) for each in (asked, lazy))) == 0
+    )
 
 
 def test_the_lazy_line_search_is_the_same_in_both():

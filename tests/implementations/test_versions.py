@@ -1,6 +1,7 @@
 """A trajectory that changes needs a new version: problems and optimizers against recorded numbers.
 
-`python tests/implementations/test_versions.py` prints what to record after a version was raised.
+`python tests/implementations/test_versions.py` prints what to record after a version was
+raised.
 """
 
 import json
@@ -22,11 +23,17 @@ FRAMEWORK = implementations.installed()[0]
 OPTIMIZERS = {name: (name, fields) for name, fields in parity.CONDITIONED.items()} | {
     "sgd cosine": ("sgd", {"schedule": "cosine", "schedule_steps": 4, "warm_up": 0.25}),
     "adam exponential": ("adam", {"schedule": "exponential", "schedule_steps": 4}),
-    "spring constrained": ("spring", {"damping": 1e-2, "learning_rate": 0.1, "bias_correction": True}),
+    "spring constrained": (
+        "spring",
+        {"damping": 1e-2, "learning_rate": 0.1, "bias_correction": True},
+    ),
     "kfac reduce": ("kfac", {"damping": 1e-2, "approximation": "reduce"}),
     "kfac empirical": ("kfac", {"damping": 1e-2, "curvature": "empirical"}),
     "kfac trace-norm": ("kfac", {"damping": 1e-2, "damping_rule": "trace-norm"}),
-    "hessian_free hessian": ("hessian_free", {"damping": 300.0, "cg_max_iterations": 5, "curvature": "hessian"}),
+    "hessian_free hessian": (
+        "hessian_free",
+        {"damping": 300.0, "cg_max_iterations": 5, "curvature": "hessian"},
+    ),
 }
 
 
@@ -44,10 +51,20 @@ def digest(parts):
 def made_up_residual(term, x, y, outputs):
     """The operator's residual where u, ∇u and ∇²u are made up, since the solution's is zero."""
     n, dim = x.shape
-    shapes = {"value": (n, outputs), "gradient": (n, dim, outputs), "hessian": (n, dim, dim, outputs)}
-    value, gradient, hessian = (np.cos(np.arange(np.prod(shape))).reshape(shape) for shape in shapes.values())
+    shapes = {
+        "value": (n, outputs),
+        "gradient": (n, dim, outputs),
+        "hessian": (n, dim, dim, outputs),
+    }
+    value, gradient, hessian = (
+        np.cos(np.arange(np.prod(shape))).reshape(shape) for shape in shapes.values()
+    )
     A = term.operator.diffusion
-    jet = Jet(value, None, None) if A is None else Jet(value, gradient, np.einsum("ij,nijm->nm", A, hessian))
+    jet = (
+        Jet(value, None, None)
+        if A is None
+        else Jet(value, gradient, np.einsum("ij,nijm->nm", A, hessian))
+    )
     return term.operator.residual(jet, x, y)
 
 
@@ -59,14 +76,19 @@ def of_problem(name):
     x, u = seeds.evaluation_points(problem, "report")
     terms = zip((problem.interior, problem.boundary), batch, strict=True)
     residuals = [made_up_residual(term, *points, problem.outputs) for term, points in terms]
-    return [problem.version, digest([*batch.interior, *batch.boundary, *start, x[:9], u[:9], *residuals])]
+    return [
+        problem.version,
+        digest([*batch.interior, *batch.boundary, *start, x[:9], u[:9], *residuals]),
+    ]
 
 
 def of_optimizer(name):
     """The parameters' change in three steps with hyperparameters that do not amplify rounding."""
     framework = implementations.load(FRAMEWORK)
     optimizer, fields = OPTIMIZERS[name]
-    path = parity.trajectory(framework, parity.Case(problems.get("heat_sine_1d"), optimizer, fields, steps=3))
+    path = parity.trajectory(
+        framework, parity.Case(problems.get("heat_sine_1d"), optimizer, fields, steps=3)
+    )
     return [framework.OPTIMIZERS[optimizer].version, digest([path[-1] - path[0]])]
 
 

@@ -40,15 +40,30 @@ NAMES = {
     "work.Flops.track_flops",
     "work.HostReads.track_host_reads",
 }
-CLASSES = [step.Step, width.Width, memory.Memory, compile.Compile, work.Flops, accuracy.RelativeL2]
+CLASSES = [
+    step.Step,
+    width.Width,
+    memory.Memory,
+    compile.Compile,
+    work.Flops,
+    accuracy.RelativeL2,
+]
 SINE = "poisson_sine_2d"
-needs_torch = pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
+needs_torch = pytest.mark.skipif(
+    "torch" not in implementations.installed(), reason="torch is missing"
+)
 
 
 def asv_process(code, *arguments, **environment):
     """Code in a process that has asv's runner first, from elsewhere, as asv starts it."""
     begin = "import asv_runner, sys; from asv_runner._aux import update_sys_path\nupdate_sys_path(sys.argv[1])\n"
-    command = [sys.executable, "-c", begin + code, str(ROOT / "benchmarks"), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        begin + code,
+        str(ROOT / "benchmarks"),
+        *map(str, arguments),
+    ]
     given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=given)
     assert done.returncode == 0, done.stderr
@@ -86,8 +101,13 @@ def test_every_benchmark_has_a_version_by_hand_and_asks_for_every_optimizer(disc
 
 
 def test_the_bigger_grid_has_every_problem_and_width():
-    full = {found["name"]: found for found in json.loads(asv_process(DISCOVER, OPTBENCH_ASV="full"))}
-    assert [eval(name) for name in full["step.Step.time_step"]["params"][2]] == problems.names()
+    full = {
+        found["name"]: found
+        for found in json.loads(asv_process(DISCOVER, OPTBENCH_ASV="full"))
+    }
+    assert [
+        eval(name) for name in full["step.Step.time_step"]["params"][2]
+    ] == problems.names()
     assert full["width.Width.time_step"]["params"][2][-1] == "4096"
 
 
@@ -101,7 +121,14 @@ def test_a_process_of_asvs_has_one_core_and_this_optbench(tmp_path):
         "len(getattr(os, 'sched_getaffinity', lambda process: [0])(0)), 'torch' in sys.modules, 'jax' in sys.modules)"
     )
     said = asv_process(code, tmp_path, OMP_NUM_THREADS="7").split()
-    assert said == [str(ROOT / "optbench" / "measure" / "timed.py"), "1", "1", "1", "False", "False"]
+    assert said == [
+        str(ROOT / "optbench" / "measure" / "timed.py"),
+        "1",
+        "1",
+        "1",
+        "False",
+        "False",
+    ]
 
 
 @pytest.fixture
@@ -110,7 +137,9 @@ def tiny(monkeypatch):
     made = common.Work
 
     def shrunk(framework, optimizer, problem, network, settings):
-        return made(framework, optimizer, problem, "tanh_3", settings, interior=6, boundary=4)
+        return made(
+            framework, optimizer, problem, "tanh_3", settings, interior=6, boundary=4
+        )
 
     monkeypatch.setattr(common, "Work", shrunk)
     monkeypatch.setattr(works, "POINTS", {"interior": 6, "boundary": 4})
@@ -130,7 +159,10 @@ def run(cls, method, cell, cache=()):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @frameworks
 def test_every_benchmark_of_a_step_runs(framework, optimizer, tiny, monkeypatch):
-    timed = {name: common.Timed(common.work(framework, optimizer, name, "tanh_3")) for name in common.PROBLEMS}
+    timed = {
+        name: common.Timed(common.work(framework, optimizer, name, "tanh_3"))
+        for name in common.PROBLEMS
+    }
     for module in (common, works):  # compiled once for all
         monkeypatch.setattr(module, "Timed", lambda asked, *rest: timed[asked.problem])
     for problem in common.PROBLEMS:
@@ -138,14 +170,22 @@ def test_every_benchmark_of_a_step_runs(framework, optimizer, tiny, monkeypatch)
     for wide in common.WIDTHS:
         assert run(width.Width, "time_step", (framework, optimizer, wide)) is None
     for wide in memory.Memory.params[2]:
-        assert isinstance(run(memory.Memory, "track_peak_memory", (framework, optimizer, wide)), int)
-    assert run(compile.Compile, "track_compile_seconds", (framework, optimizer)) == timed[SINE].compile_seconds > 0
+        assert isinstance(
+            run(memory.Memory, "track_peak_memory", (framework, optimizer, wide)), int
+        )
+    assert (
+        run(compile.Compile, "track_compile_seconds", (framework, optimizer))
+        == timed[SINE].compile_seconds
+        > 0
+    )
     cell = (framework, optimizer, SINE)
     counts = ({cell: works.counts(common.work(*cell, ""))},)
     assert run(work.Flops, "track_flops", cell, counts) > 0
     assert run(work.HostReads, "track_host_reads", cell, counts) >= 0
     assert run(work.Evaluations, "track_line_search_evaluations", cell, counts) >= 0
-    assert run(work.Compilations, "track_compilations", cell, counts) == (framework == "jax")
+    assert run(work.Compilations, "track_compilations", cell, counts) == (
+        framework == "jax"
+    )
 
 
 @pytest.mark.parametrize("cls", [work.Counted, accuracy.Walked])
@@ -166,14 +206,25 @@ def test_a_cache_has_every_cell_and_a_failure_is_the_cells_alone(cls, monkeypatc
     for benchmark in cls.__subclasses__():
         assert set(product(*benchmark.params)) <= set(cache)
     for cell, outcome in cache.items():
-        kind = RuntimeError if "kfac" in cell else NotImplementedError if "adam" in cell else float
+        kind = (
+            RuntimeError
+            if "kfac" in cell
+            else NotImplementedError
+            if "adam" in cell
+            else float
+        )
         assert isinstance(outcome, kind), cell
     with pytest.raises(RuntimeError, match="planted"):
-        cls.__subclasses__()[0]().setup(cache, *next(cell for cell in cache if "kfac" in cell))
+        cls.__subclasses__()[0]().setup(
+            cache, *next(cell for cell in cache if "kfac" in cell)
+        )
 
 
 def test_a_width_has_its_parameters():
-    assert {wide: width.Parameters().track_parameters(wide) for wide in (64, 4096)} == {64: 9_873, 4096: 38_822_913}
+    assert {wide: width.Parameters().track_parameters(wide) for wide in (64, 4096)} == {
+        64: 9_873,
+        4096: 38_822_913,
+    }
 
 
 @frameworks
@@ -185,17 +236,28 @@ def test_the_calibration_kernel_runs(framework, tiny):
 
 @needs_both
 def test_accuracy_runs(monkeypatch):
-    monkeypatch.setattr(accuracy, "_case", lambda *cell: replace(small_case(*cell), steps=2))
+    monkeypatch.setattr(
+        accuracy, "_case", lambda *cell: replace(small_case(*cell), steps=2)
+    )
     monkeypatch.setattr(common, "OPTIMIZERS", ["sgd"])
     monkeypatch.setattr(accuracy, "CELLS", (["sgd"], [SINE]))
     cache = accuracy.Walked().setup_cache()
     assert len(cache) == 3
-    assert 0 < run(accuracy.RelativeL2, "track_relative_l2", ("torch", "sgd", SINE), (cache,)) < 10
+    assert (
+        0
+        < run(accuracy.RelativeL2, "track_relative_l2", ("torch", "sgd", SINE), (cache,))
+        < 10
+    )
     assert 0 <= run(accuracy.Parity, "track_parity", ("sgd", SINE), (cache,)) < 1e-12
 
 
 def small_case(optimizer, problem):
-    return replace(accuracies.case(problems.get(problem), optimizer), network="tanh_3", interior=6, boundary=4)
+    return replace(
+        accuracies.case(problems.get(problem), optimizer),
+        network="tanh_3",
+        interior=6,
+        boundary=4,
+    )
 
 
 def fake(monkeypatch):
@@ -221,11 +283,15 @@ def test_the_wait_for_the_device_is_inside_the_timed_call(monkeypatch):
     taken = asked.do_run()
     assert taken["number"] == 1
     assert set(taken["samples"]) == {STEP}
-    assert made.calls == steps + len(taken["samples"]) >= steps + 3  # `setup`, which asv repeats, makes no step
+    assert (
+        made.calls == steps + len(taken["samples"]) >= steps + 3
+    )  # `setup`, which asv repeats, makes no step
     assert made.pending == 0
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(1.0, 1), (0.02, 1), (0.001, 20), (1e-5, 2000)])
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(1.0, 1), (0.02, 1), (0.001, 20), (1e-5, 2000)]
+)
 def test_a_sample_takes_twenty_milliseconds(monkeypatch, seconds, expected):
     made = fake(monkeypatch)
     assert common.calls(lambda: made.ticks.pass_by(seconds)) == expected
@@ -237,7 +303,10 @@ def test_what_is_missing_is_skipped_and_says_why(cls, monkeypatch):
         raise implementations.FrameworkMissing(framework)
 
     monkeypatch.setattr(implementations, "load", missing)
-    cell, cache = next(product(*cls.params)), [cls().setup_cache()] if hasattr(cls, "setup_cache") else []
+    cell, cache = (
+        next(product(*cls.params)),
+        [cls().setup_cache()] if hasattr(cls, "setup_cache") else [],
+    )
     with pytest.raises(NotImplementedError, match=f"{cell[0]} is not installed"):
         cls().setup(*cache, *cell)
 
@@ -317,8 +386,13 @@ def test_factors_that_are_skipped_are_seen(monkeypatch):
     loaded = {name: implementations.load(name) for name in implementations.FRAMEWORKS}
 
     def quantities():
-        paths = {name: parity.trajectory(framework, case) for name, framework in loaded.items()}
-        errors = {name: accuracies.relative_l2(loaded[name], case, path) for name, path in paths.items()}
+        paths = {
+            name: parity.trajectory(framework, case) for name, framework in loaded.items()
+        }
+        errors = {
+            name: accuracies.relative_l2(loaded[name], case, path)
+            for name, path in paths.items()
+        }
         return errors, parity.difference(*paths.values())
 
     (errors, difference), kept = quantities(), kfac.average
@@ -373,7 +447,11 @@ def test_asv_installs_what_the_lock_says(configuration):
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     lock = dict(line.split("==") for line in lines if "==" in line)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} | {"torch", "jax", "pip+asv_runner"}
+    needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} | {
+        "torch",
+        "jax",
+        "pip+asv_runner",
+    }
     pinned = configuration["matrix"]["req"]
     assert needed <= set(pinned)
     assert pinned == {name: [lock[name.removeprefix("pip+")]] for name in pinned}
@@ -385,7 +463,10 @@ def test_asv_installs_what_the_lock_says(configuration):
         ("step.Step.time_step('torch', 'kfac', 'poisson_sine_2d')", 0.3),
         ("work.Flops.track_flops('torch', 'kfac', 'poisson_sine_2d')", 0.01),
         ("memory.Memory.track_peak_memory('torch', 'kfac', 256)", 0.1),
-        ("accuracy.RelativeL2.track_relative_l2('torch', 'kfac', 'poisson_sine_2d')", 0.001),
+        (
+            "accuracy.RelativeL2.track_relative_l2('torch', 'kfac', 'poisson_sine_2d')",
+            0.001,
+        ),
         ("accuracy.Parity.track_parity('kfac', 'poisson_sine_2d')", 1000),
     ],
 )
@@ -394,7 +475,10 @@ def test_asv_reads_our_thresholds(configuration, entry, expected):
     from asv.plugins.regressions import _GraphDataFilter
 
     reader = _GraphDataFilter(Config.from_json(configuration), None, {})
-    assert reader._get_threshold(SimpleNamespace(params={"branch": "main"}), None, entry) == expected
+    assert (
+        reader._get_threshold(SimpleNamespace(params={"branch": "main"}), None, entry)
+        == expected
+    )
 
 
 # the check after a run, and the site
@@ -405,10 +489,18 @@ PARAMS = [["'torch'", "'jax'"], ["1", "2"]]
 
 
 def wrote(folder, results, name="abcdef12-env.json"):
-    asked = {"step.Step.time_step": {"name": "step.Step.time_step", "params": PARAMS, "version": "1"}}
+    asked = {
+        "step.Step.time_step": {
+            "name": "step.Step.time_step",
+            "params": PARAMS,
+            "version": "1",
+        }
+    }
     (folder / MACHINE).mkdir(exist_ok=True)
     (folder / "benchmarks.json").write_text(json.dumps({**asked, "version": 2}))
-    (folder / MACHINE / "machine.json").write_text(json.dumps({"machine": MACHINE, "version": 1}))
+    (folder / MACHINE / "machine.json").write_text(
+        json.dumps({"machine": MACHINE, "version": 1})
+    )
     text = {
         "commit_hash": "abcdef1234",
         "result_columns": ["result", "params", "version", "samples"],
@@ -422,7 +514,10 @@ def calibrated(*samples):
     return {asv_check.CALIBRATION: [[0.01], [["'torch'"]], "1", [list(samples)]]}
 
 
-WHOLE = {"step.Step.time_step": [[1.0, 2.0, 3.0, float("nan")], PARAMS, "1"], **calibrated(1.0, 1.1, 1.05, 1.0)}
+WHOLE = {
+    "step.Step.time_step": [[1.0, 2.0, 3.0, float("nan")], PARAMS, "1"],
+    **calibrated(1.0, 1.1, 1.05, 1.0),
+}
 
 
 def test_a_whole_run_has_no_problems(tmp_path):
@@ -441,19 +536,32 @@ def test_a_whole_run_has_no_problems(tmp_path):
         ({"step.Step.time_step": [[1.0, None, 3.0, 4.0], PARAMS, "1"]}, 1),  # one raised
         ({"step.Step.time_step": [None, PARAMS, "1"]}, 4),  # all raised
         ({}, 4),  # interrupted
-        ({"step.Step.time_step": [[1.0, 2.0], [["'torch'"], ["1", "2"]], "1"]}, 2),  # of a smaller grid
-        ({"step.Step.time_step": [[1.0, 2.0, 3.0, 4.0], PARAMS, "0"]}, 4),  # of another version
+        (
+            {"step.Step.time_step": [[1.0, 2.0], [["'torch'"], ["1", "2"]], "1"]},
+            2,
+        ),  # of a smaller grid
+        (
+            {"step.Step.time_step": [[1.0, 2.0, 3.0, 4.0], PARAMS, "0"]},
+            4,
+        ),  # of another version
     ],
 )
 def test_fewer_than_were_asked_is_seen(tmp_path, results, missing):
-    done = asv_check.check(wrote(tmp_path, {**results, **calibrated(1.0, 1.0)}), MACHINE, "abcdef1234")
+    done = asv_check.check(
+        wrote(tmp_path, {**results, **calibrated(1.0, 1.0)}), MACHINE, "abcdef1234"
+    )
     assert len(done.missing) == missing
     assert not done.problems
 
 
 def test_what_was_not_asked_is_not_missing(tmp_path):
-    results = {"step.Step.time_step": [[1.0, float("nan"), None, None], PARAMS, "1"], **calibrated(1.0, 1.0)}
-    done = asv_check.check(wrote(tmp_path, results), MACHINE, "abcdef1234", [r"time_step\('torch'"])
+    results = {
+        "step.Step.time_step": [[1.0, float("nan"), None, None], PARAMS, "1"],
+        **calibrated(1.0, 1.0),
+    }
+    done = asv_check.check(
+        wrote(tmp_path, results), MACHINE, "abcdef1234", [r"time_step\('torch'"]
+    )
     assert (done.ran, len(done.skipped), done.missing) == (1, 1, [])
     done = asv_check.check(tmp_path, MACHINE, "abcdef1234", ["tiem_step"])
     assert done.problems == ["no benchmark matches tiem_step"]
@@ -469,7 +577,9 @@ def test_a_torn_file_is_seen(tmp_path):
     torn = wrote(tmp_path, WHOLE, name="1234-env.json") / MACHINE / "1234-env.json"
     torn.write_text(torn.read_text()[:100])
     done = asv_check.check(tmp_path, MACHINE, "abcdef1234")
-    assert [str(torn) in problem and "torn" in problem for problem in done.problems] == [True]
+    assert [str(torn) in problem and "torn" in problem for problem in done.problems] == [
+        True
+    ]
 
 
 @pytest.mark.parametrize("samples", [(1.0, 1.3, 1.2, 1.3), (1.3, 1.2, 1.0, 1.3), ()])
@@ -477,14 +587,20 @@ def test_a_machine_that_changed_its_speed_is_seen(tmp_path, samples):
     results = {**WHOLE, **calibrated(*samples)}
     (problem,) = asv_check.check(wrote(tmp_path, results), MACHINE, "abcdef1234").problems
     assert ("moved by more than 15%" if samples else "no samples") in problem
-    assert not samples or not asv_check.check(tmp_path, MACHINE, "abcdef1234", moved=0.25).problems
+    assert (
+        not samples
+        or not asv_check.check(tmp_path, MACHINE, "abcdef1234", moved=0.25).problems
+    )
 
 
 def test_the_check_has_an_exit_code(tmp_path):
     wrote(tmp_path, WHOLE)
     asked = ["asv-check", tmp_path, "--machine", MACHINE, "--commit", "abcdef1234"]
     whole = cli(*asked, cwd=tmp_path)
-    assert (whole.returncode, whole.stdout.splitlines()[-1]) == (0, "3 measured, 1 skipped, 0 failed or not run")
+    assert (whole.returncode, whole.stdout.splitlines()[-1]) == (
+        0,
+        "3 measured, 1 skipped, 0 failed or not run",
+    )
     (tmp_path / MACHINE / "abcdef12-env.json").write_text("{")
     assert cli(*asked, cwd=tmp_path).returncode == 1
     nothing = cli("asv-check", tmp_path / "nowhere", cwd=tmp_path)
@@ -510,7 +626,9 @@ def test_the_site_needs_no_network(tmp_path, page):
 
 
 def test_a_new_file_of_asvs_page_is_named(tmp_path):
-    (tmp_path / "index.html").write_text('<script src="https://elsewhere/new-1.0.min.js" crossorigin></script>')
+    (tmp_path / "index.html").write_text(
+        '<script src="https://elsewhere/new-1.0.min.js" crossorigin></script>'
+    )
     with pytest.raises(FileNotFoundError, match=r"asks for new-1\.0\.min\.js"):
         asv_site.carry(tmp_path)
 
@@ -519,23 +637,42 @@ def test_carried_files_are_those_that_asv_names(page):
     import base64
     import hashlib
 
-    tags = re.findall(r'https://[^"]*/([^"/]+)" integrity="(sha\d+)-([^"]+)"', page.read_text())
+    tags = re.findall(
+        r'https://[^"]*/([^"/]+)" integrity="(sha\d+)-([^"]+)"', page.read_text()
+    )
     same = [
         name
         for name, algorithm, checksum in tags
         if (file := asv_site.FILES / name).is_file()
-        and base64.b64encode(hashlib.new(algorithm, file.read_bytes()).digest()).decode() == checksum
+        and base64.b64encode(hashlib.new(algorithm, file.read_bytes()).digest()).decode()
+        == checksum
     ]
     assert len(tags) == 10
     # flot is not minified here, stupidtable is a newer version
     assert len(same) == 5
 
 
-# what times another commit must import nothing that this clone's records need: old commits' `problems` do not have it
+# what times another commit must import nothing that this clone's records need: old commits'
+# `problems` do not have it
 NEEDED_BY_A_TIMED_STEP = {
-    *("optbench", "optbench.campaign", "optbench.campaign.presets", "optbench.measure", "optbench.measure.accuracy"),
-    *("optbench.measure.commit_process", "optbench.measure.parity", "optbench.measure.timed"),
-    *("optbench.measure.widths", "optbench.measure.work", "optbench.records", "optbench.records.cores"),
+    *(
+        "optbench",
+        "optbench.campaign",
+        "optbench.campaign.presets",
+        "optbench.measure",
+        "optbench.measure.accuracy",
+    ),
+    *(
+        "optbench.measure.commit_process",
+        "optbench.measure.parity",
+        "optbench.measure.timed",
+    ),
+    *(
+        "optbench.measure.widths",
+        "optbench.measure.work",
+        "optbench.records",
+        "optbench.records.cores",
+    ),
     *("optbench.training", "optbench.training.lack", "optbench.training.memory"),
 }
 
@@ -544,8 +681,14 @@ def test_what_times_a_commit_imports_little_of_optbench():
     modules = "accuracy, calibration, compile, memory, step, width, work"
     code = f"import sys; from benchmarks import {modules}; from optbench.measure import commit_process\n"
     code += "print(*(name for name in sys.modules if name.startswith('optbench')))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    found = {name for name in done.stdout.split() if name.split(".")[1:2] not in (["problems"], ["implementations"])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = {
+        name
+        for name in done.stdout.split()
+        if name.split(".")[1:2] not in (["problems"], ["implementations"])
+    }
     assert found == NEEDED_BY_A_TIMED_STEP
 
 
@@ -558,7 +701,9 @@ def test_what_times_a_commit_imports_little_of_optbench():
         (None, None, False),  # a search, by an old commit that keeps nothing of it
     ],
 )
-def test_a_search_that_a_commit_does_not_count_is_no_zero(monkeypatch, search, learning_rate, told):
+def test_a_search_that_a_commit_does_not_count_is_no_zero(
+    monkeypatch, search, learning_rate, told
+):
     timed = SimpleNamespace(
         state=SimpleNamespace(search=search),
         optimizer=SimpleNamespace(learning_rate=learning_rate),

@@ -12,7 +12,11 @@ import optbench
 from optbench.measure import asv_report, crossovers
 from optbench.records.store import InvalidRecord
 
-OPTIMIZERS, FRAMEWORKS, PROBLEMS = ["sgd", "engd", "kfac"], ["torch", "jax"], ["poisson_sine_2d", "heat_sine_1d"]
+OPTIMIZERS, FRAMEWORKS, PROBLEMS = (
+    ["sgd", "engd", "kfac"],
+    ["torch", "jax"],
+    ["poisson_sine_2d", "heat_sine_1d"],
+)
 SIZES = {16: 693, 64: 9_873, 128: 38_689, 256: 153_153, 512: 609_409}  # D by width
 STEP = {"framework": FRAMEWORKS, "optimizer": OPTIMIZERS, "problem": PROBLEMS}
 WIDTH = {"framework": FRAMEWORKS, "optimizer": OPTIMIZERS, "width": list(SIZES)}
@@ -32,13 +36,19 @@ def step(day):
         if (framework, optimizer, problem) == ("torch", "engd", "heat_sine_1d"):
             return None
         factor = FACTORS[day] if optimizer == "kfac" else 1
-        return noisy(factor * seconds(framework, optimizer, 64), seed=10 * day + len(framework))
+        return noisy(
+            factor * seconds(framework, optimizer, 64), seed=10 * day + len(framework)
+        )
 
     return of
 
 
 def width(framework, optimizer, width):
-    return NAN if optimizer == "engd" and width > 128 else noisy(seconds(framework, optimizer, width), width, spread=0)
+    return (
+        NAN
+        if optimizer == "engd" and width > 128
+        else noisy(seconds(framework, optimizer, width), width, spread=0)
+    )
 
 
 def parameters(width):
@@ -56,7 +66,10 @@ def results(tmp_path_factory):
         [
             (benchmark("step.Step.time_step", STEP), cells(STEP, step(day))),
             (benchmark("width.Width.time_step", WIDTH), cells(WIDTH, width)),
-            (benchmark("width.Parameters.track_parameters", ALONE, unit="parameters"), cells(ALONE, parameters)),
+            (
+                benchmark("width.Parameters.track_parameters", ALONE, unit="parameters"),
+                cells(ALONE, parameters),
+            ),
             (benchmark("work.Flops.track_flops", STEP, unit="flops"), cells(STEP, flops)),
             (benchmark("calibration.Calibration.time_matmul", {}), [noisy(0.02, day)]),
         ]
@@ -78,15 +91,28 @@ def cell(frame, benchmark, **parameters):
 
 
 def test_a_row_has_asv_s_numbers(frame):
-    rows = cell(frame, "step.Step.time_step", framework="jax", optimizer="kfac", problem="heat_sine_1d")
+    rows = cell(
+        frame,
+        "step.Step.time_step",
+        framework="jax",
+        optimizer="kfac",
+        problem="heat_sine_1d",
+    )
     assert len(rows) == len(FACTORS)
     row, samples = rows.iloc[-1], step(2)("jax", "kfac", "heat_sine_1d")
-    assert (row["machine"], row["memory"], row["unit"], row["version"]) == ("two cores", 8e9, "seconds", "1")
+    assert (row["machine"], row["memory"], row["unit"], row["version"]) == (
+        "two cores",
+        8e9,
+        "seconds",
+        "1",
+    )
     assert row["commit"] == f"{3:040x}"[::-1]
     assert row["date"] == pd.Timestamp("1970-01-04", tz="UTC")
     assert row["samples"] == samples
     assert row["median"] == np.median(samples)
-    assert (row["q25"], row["q75"]) == pytest.approx((np.percentile(samples, 25), np.percentile(samples, 75)), rel=1e-4)
+    assert (row["q25"], row["q75"]) == pytest.approx(
+        (np.percentile(samples, 25), np.percentile(samples, 75)), rel=1e-4
+    )
     assert row["status"] == "measured"
 
 
@@ -100,7 +126,13 @@ def test_parameters_are_values_not_their_repr(frame):
 
 
 def test_what_has_no_number_says_why(frame):
-    failed = cell(frame, "step.Step.time_step", framework="torch", optimizer="engd", problem="heat_sine_1d")
+    failed = cell(
+        frame,
+        "step.Step.time_step",
+        framework="torch",
+        optimizer="engd",
+        problem="heat_sine_1d",
+    )
     skipped = cell(frame, "width.Width.time_step", optimizer="engd", width=256)
     assert set(failed["status"]) == {"failed"}
     assert set(skipped["status"]) == {"skipped"}
@@ -114,7 +146,10 @@ def test_trailing_columns_may_be_absent(tmp_path):
     lost = [(described, [None] * len(cells(STEP, flops)))]
     write(tmp_path, "m", [[(described, cells(STEP, step(0)))], lost], samples=False)
     found = optbench.load_asv(tmp_path)
-    (torn_off,) = (json.loads(file.read_text())["results"]["step.Step.time_step"] for file in tmp_path.rglob("2*.json"))
+    (torn_off,) = (
+        json.loads(file.read_text())["results"]["step.Step.time_step"]
+        for file in tmp_path.rglob("2*.json")
+    )
     assert len(torn_off) < 6
     assert set(found["status"][found["commit"].str.startswith("2")]) == {"failed"}
     assert found["samples"].isna().all()
@@ -151,9 +186,9 @@ def test_mistakes_are_named(tmp_path):
 
 
 def test_the_ratio_s_interval_holds_it(frame):
-    table = pd.DataFrame(asv_report.step_cost(asv_report.newest(frame, asv_report.STEP))).set_index(
-        ["optimizer", "problem"]
-    )
+    table = pd.DataFrame(
+        asv_report.step_cost(asv_report.newest(frame, asv_report.STEP))
+    ).set_index(["optimizer", "problem"])
     row = table.loc[("kfac", "heat_sine_1d")]
     medians = [np.median(step(2)(name, "kfac", "heat_sine_1d")) for name in FRAMEWORKS]
     assert (row["torch"], row["jax"]) == tuple(medians)
@@ -168,7 +203,9 @@ def test_the_ratio_s_interval_holds_it(frame):
 def test_intervals_hold_the_true_ratio_as_often_as_they_say():
     held = 0
     for seed in range(100):
-        low, high = asv_report.interval(noisy(2.0, 2 * seed, 30), noisy(1.0, 2 * seed + 1, 30))
+        low, high = asv_report.interval(
+            noisy(2.0, 2 * seed, 30), noisy(1.0, 2 * seed + 1, 30)
+        )
         held += low <= 2 <= high
     assert 88 <= held <= 100
     assert np.isnan(asv_report.interval([1.0], [1.0, 2.0])).all()
@@ -185,8 +222,13 @@ def test_engd_and_kfac_cross_where_they_do(frame):
     for each in found:
         assert each["parameters"] == pytest.approx(4000)
         assert each["seconds"] == pytest.approx(SLOWER[each["framework"]] * 1e-3)
-    assert crossovers.in_words(found[0]) == "jax: a step of engd costs less than one of kfac up to D ≈ 4,000, then more"
-    dearer = ladder.assign(step_seconds=ladder["step_seconds"].where(ladder["optimizer"] != "engd", 1e3))
+    assert (
+        crossovers.in_words(found[0])
+        == "jax: a step of engd costs less than one of kfac up to D ≈ 4,000, then more"
+    )
+    dearer = ladder.assign(
+        step_seconds=ladder["step_seconds"].where(ladder["optimizer"] != "engd", 1e3)
+    )
     never = next(crossovers.find(dearer))
     assert (never["below"], never["above"]) == ("kfac", "engd")
     assert crossovers.in_words(never).endswith("at every D measured, 693 to 609,409")
@@ -194,7 +236,9 @@ def test_engd_and_kfac_cross_where_they_do(frame):
 
 def test_history_has_no_problem_that_begins_later(frame):
     rows = asv_report.of(frame, asv_report.STEP)
-    late = rows[rows["commit"] == rows["commit"].iloc[-1]].assign(problem="heat_sum_4d", median=9.0)
+    late = rows[rows["commit"] == rows["commit"].iloc[-1]].assign(
+        problem="heat_sum_4d", median=9.0
+    )
     found = asv_report.history(pd.concat([frame, late], ignore_index=True), asv_report.STEP)
     assert len(found) == len(asv_report.history(frame, asv_report.STEP)) > 0
     assert "heat_sum_4d" not in set(found["problem"])
@@ -202,10 +246,14 @@ def test_history_has_no_problem_that_begins_later(frame):
 
 def test_history_is_relative_to_the_first_commit_of_the_same_version(frame):
     rows = asv_report.history(frame, asv_report.STEP)
-    kfac = rows[rows["optimizer"] == "kfac"].groupby("commit", sort=False)["relative"].mean()
+    kfac = (
+        rows[rows["optimizer"] == "kfac"].groupby("commit", sort=False)["relative"].mean()
+    )
     assert kfac.to_numpy() == pytest.approx(FACTORS, rel=0.15)
     assert (kfac.iloc[0] == 1).all()
-    newer = frame.assign(version=frame["version"].where(frame["commit"] != frame["commit"].iloc[-1], "2"))
+    newer = frame.assign(
+        version=frame["version"].where(frame["commit"] != frame["commit"].iloc[-1], "2")
+    )
     assert asv_report.history(newer, asv_report.STEP)["relative"].eq(1).all()
 
 
@@ -213,9 +261,18 @@ def test_everything_is_written_and_said(frame, tmp_path):
     said = []
     asv_report.report(frame, tmp_path, said.append)
     text = "\n".join(said)
-    written = {line.removeprefix("written: ") for line in text.splitlines() if line.startswith("written: ")}
+    written = {
+        line.removeprefix("written: ")
+        for line in text.splitlines()
+        if line.startswith("written: ")
+    }
     assert written == {str(path) for path in (tmp_path / "two cores").iterdir()}
-    figures = ["cost_over_parameters", "frameworks_over_parameters", "time_over_commits", "work_over_commits"]
+    figures = [
+        "cost_over_parameters",
+        "frameworks_over_parameters",
+        "time_over_commits",
+        "work_over_commits",
+    ]
     for name in figures:
         assert (tmp_path / "two cores" / f"{name}.png").stat().st_size > 10_000
     drawing = (tmp_path / "two cores" / "cost_over_parameters.svg").read_text()
@@ -226,7 +283,9 @@ def test_everything_is_written_and_said(frame, tmp_path):
         "no number from here on",
     ):
         assert f"<!-- {words} -->" in drawing
-    exponents = pd.read_csv(tmp_path / "two cores" / "exponents.csv").set_index(["optimizer", "framework"])
+    exponents = pd.read_csv(tmp_path / "two cores" / "exponents.csv").set_index(
+        ["optimizer", "framework"]
+    )
     assert exponents["exponent"].loc[("sgd", "jax")] == pytest.approx(1)
 
 

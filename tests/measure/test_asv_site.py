@@ -27,7 +27,9 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The page's address here."""
-    if subprocess.run(["git", "cat-file", "-e", "52bb5091"], cwd=ROOT, check=False, capture_output=True).returncode:
+    if subprocess.run(
+        ["git", "cat-file", "-e", "52bb5091"], cwd=ROOT, check=False, capture_output=True
+    ).returncode:
         pytest.skip("no history in this clone: asv publishes commits")
     pytest.importorskip("asv")
     folder = tmp_path_factory.mktemp("site") / "html"
@@ -67,20 +69,32 @@ def test_the_grid_has_every_benchmark(tab, site):
     tab.goto(site)
     tab.wait_for_selector("#summarygrid-display a")
     shown = tab.inner_text("#summarygrid-display")
-    for name in ("time_step", "track_flops", "track_relative_l2", "track_peak_memory", "time_matmul"):
+    for name in (
+        "time_step",
+        "track_flops",
+        "track_relative_l2",
+        "track_peak_memory",
+        "time_matmul",
+    ):
         assert name in shown
 
 
 def test_a_step_over_widths_has_a_line_a_framework(tab, site):
     tab.goto(f"{site}#width.Width.time_step?x-axis=width&p-optimizer='kfac'")
     tab.wait_for_selector("#main-graph canvas")
-    tab.wait_for_function("document.querySelector('#graph-display').innerText.includes('kfac')")
-    assert {"torch", "jax"} <= set(tab.inner_text("#graph-display").replace("'", " ").split())
+    tab.wait_for_function(
+        "document.querySelector('#graph-display').innerText.includes('kfac')"
+    )
+    assert {"torch", "jax"} <= set(
+        tab.inner_text("#graph-display").replace("'", " ").split()
+    )
 
 
 def test_regressions_are_a_table(tab, site):
     tab.goto(f"{site}#regressions")
     tab.wait_for_selector("#regressions-body table")
-    found = tab.evaluate("fetch('regressions.json').then((answer) => answer.json())")["regressions"]
+    found = tab.evaluate("fetch('regressions.json').then((answer) => answer.json())")[
+        "regressions"
+    ]
     assert found
     assert tab.locator("#regressions-body tbody tr").count() == len(found)

@@ -33,9 +33,25 @@ OUTSIDE = {"step_of_torch_optim": "torch", "step_of_optax": "jax"}
 def test_every_benchmark_runs_once_and_frameworks_are_in_one_table(tmp_path):
     """In one test: a process a worker of xdist would run them all again."""
     file = tmp_path / "bench.json"
-    command = [sys.executable, "-m", "pytest", "-q", *FILES, *TINY, *ONCE, *GROUPS, f"--benchmark-json={file}"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, env=environment)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        *FILES,
+        *TINY,
+        *ONCE,
+        *GROUPS,
+        f"--benchmark-json={file}",
+    ]
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTEST_XDIST")
+    }
+    said = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=900, env=environment
+    )
     assert said.returncode == 0, said.stdout
     found = json.loads(file.read_text())
     assert_every_one_ran(found["benchmarks"])
@@ -49,7 +65,11 @@ def test_every_benchmark_runs_once_and_frameworks_are_in_one_table(tmp_path):
 def assert_every_one_ran(benchmarks):
     names = ("problem", "framework", "optimizer")
     found = {
-        (one["name"].partition("[")[0].removeprefix("test_"), *map(one["params"].get, names)) for one in benchmarks
+        (
+            one["name"].partition("[")[0].removeprefix("test_"),
+            *map(one["params"].get, names),
+        )
+        for one in benchmarks
     }
     ours = {(part, problem, framework, optimizer) for part, optimizers in PARTS.items() for optimizer in optimizers
             for framework in implementations.installed() for problem in PROBLEMS}  # fmt: skip
@@ -61,16 +81,35 @@ def assert_every_one_ran(benchmarks):
 def assert_frameworks_are_in_one_table(said):
     tables = re.split(r"-+ benchmark 'problem=", said)[1:]
     assert len(tables) == len(PROBLEMS) * (len(OPTIMIZERS) + 1)
-    rows = [name for name, framework in OUTSIDE.items() if framework in implementations.installed()]
+    rows = [
+        name
+        for name, framework in OUTSIDE.items()
+        if framework in implementations.installed()
+    ]
     for problem in PROBLEMS:
-        (adam,) = [table for table in tables if table.startswith(f"{problem} optimizer=adam'")]
-        for row in [*rows, *(f"step[{framework}" for framework in implementations.installed())]:
+        (adam,) = [
+            table for table in tables if table.startswith(f"{problem} optimizer=adam'")
+        ]
+        for row in [
+            *rows,
+            *(f"step[{framework}" for framework in implementations.installed()),
+        ]:
             assert f"test_{row}" in adam
 
 
 @cache
 def timed(framework, optimizer, **hyperparameters):
-    return Timed(Work(framework, optimizer, "heat_sine_1d", "tanh_4_3", hyperparameters, interior=7, boundary=5))
+    return Timed(
+        Work(
+            framework,
+            optimizer,
+            "heat_sine_1d",
+            "tanh_4_3",
+            hyperparameters,
+            interior=7,
+            boundary=5,
+        )
+    )
 
 
 @frameworks
@@ -92,28 +131,49 @@ def test_an_outside_step_is_our_first_step(framework, optimizer):
     outside = {"torch": bench_step.torch_optim, "jax": bench_step.optax}[framework]
     case = timed(framework, optimizer)
     start = case.optimizer.init(case.objective, case.params)
-    ours, _, _ = case.function(lambda params, batch: case.optimizer.step(case.objective, params, start, batch))()
+    ours, _, _ = case.function(
+        lambda params, batch: case.optimizer.step(case.objective, params, start, batch)
+    )()
     found = outside(case)()
     theirs = found if framework == "torch" else found[0]
-    assert relative(case.framework.backend.to_numpy_tree(theirs), case.framework.backend.to_numpy_tree(ours)) <= 1e-12
+    assert (
+        relative(
+            case.framework.backend.to_numpy_tree(theirs),
+            case.framework.backend.to_numpy_tree(ours),
+        )
+        <= 1e-12
+    )
 
 
-needs_torch = pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
+needs_torch = pytest.mark.skipif(
+    "torch" not in implementations.installed(), reason="torch is missing"
+)
 
 
 @needs_torch
 def test_the_parts_of_kfac_are_those_of_its_step():
     case = timed("torch", "kfac", damping=1e-3, decay=0.5, momentum=0.3)
     moved, after, _ = case.step(case.params, case.state, case.batch)
-    assert relative(case.framework.backend.to_numpy_tree(bench_parts.line_search(case)()[0]), numbers(case, moved)) == 0
+    assert (
+        relative(
+            case.framework.backend.to_numpy_tree(bench_parts.line_search(case)()[0]),
+            numbers(case, moved),
+        )
+        == 0
+    )
     directions = numbers(case, bench_parts.kronecker_solve(case)())
     momentum = [new - 0.3 * old for new, old in zip(numbers(case, after.momentum), numbers(case, case.state.momentum),
                                                     strict=True)]  # fmt: skip
     assert relative(directions, momentum) <= 1e-10
-    factors = [factor for term in bench_parts.factors(case)() for layer in term for factor in layer]
+    factors = [
+        factor for term in bench_parts.factors(case)() for layer in term for factor in layer
+    ]
     old, new = (numbers(case, [F for term in (slice(0, 2), slice(2, 4)) for layer in state.preconditioner.factors
                                for F in layer[term]]) for state in (case.state, after))  # fmt: skip
-    assert relative(numbers(case, factors), [2 * b - a for a, b in zip(old, new, strict=True)]) <= 1e-10
+    assert (
+        relative(numbers(case, factors), [2 * b - a for a, b in zip(old, new, strict=True)])
+        <= 1e-10
+    )
 
 
 @needs_torch

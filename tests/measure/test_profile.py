@@ -35,22 +35,38 @@ def test_flops_by_phase_are_those_counted_by_hand():
 
 
 @pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
-@pytest.mark.parametrize("problem", [SINE, problems.get("log_fokker_planck_2d")], ids=lambda problem: problem.name)
+@pytest.mark.parametrize(
+    "problem",
+    [SINE, problems.get("log_fokker_planck_2d")],
+    ids=lambda problem: problem.name,
+)
 def test_flops_are_those_that_torch_counts(problem):
     from torch.utils.flop_counter import FlopCounterMode
 
     case = small("torch", problem, "tanh_3_2", interior=5, boundary=4)
     part = case.part("passes.linearization")
     factors = partial(part.kronecker_factors, approximation="expand", curvature="type-2")
-    counted = flops.phases(Work("torch", "kfac", problem.name, "tanh_3_2", interior=5, boundary=4), 0, products=1)
+    counted = flops.phases(
+        Work("torch", "kfac", problem.name, "tanh_3_2", interior=5, boundary=4),
+        0,
+        products=1,
+    )
     terms = case.objective.linearize(case.params, case.batch)
     pieces = case.objective.linearize_pieces(case.params, case.batch)
     vector = case.part("passes.parameters").flatten(case.params)
     for work, expected in (
         (lambda: case.objective.loss(case.params, case.batch), counted["forward"]),
-        (lambda: case.objective.gradient(case.params, case.batch), counted["forward"] + counted["backward"]),
+        (
+            lambda: case.objective.gradient(case.params, case.batch),
+            counted["forward"] + counted["backward"],
+        ),
         (lambda: [factors(term) for term in terms], counted["factors"]),
-        (lambda: case.part("optimizers.hessian_free").gauss_newton(case.params, pieces, vector), counted["products"]),
+        (
+            lambda: case.part("optimizers.hessian_free").gauss_newton(
+                case.params, pieces, vector
+            ),
+            counted["products"],
+        ),
     ):
         with FlopCounterMode(display=False) as counter:
             work()
@@ -84,19 +100,44 @@ def test_functions_are_timed_in_turn():
 
 
 def test_phases_add_up_to_the_step():
-    parts = {"forward": 1.0, "gradient": 3.0, "without factors": 4.0, "without inverses": 6.0, "without search": 9.0}
+    parts = {
+        "forward": 1.0,
+        "gradient": 3.0,
+        "without factors": 4.0,
+        "without inverses": 6.0,
+        "without search": 9.0,
+    }
     phases = profile.differences(parts | {"step": 14.0})
     assert phases == {
         "forward": 1.0, "backward": 2.0, "line search": 5.0, "inverses": 3.0, "factors": 2.0, "rest": 1.0
     }  # fmt: skip
-    assert profile.differences({"forward": 1.0, "gradient": 3.0, "step": 4.0})["rest"] == 1.0
+    assert (
+        profile.differences({"forward": 1.0, "gradient": 3.0, "step": 4.0})["rest"] == 1.0
+    )
 
 
 @pytest.mark.parametrize("framework", implementations.installed())
 def test_a_profile_is_printed(framework, tmp_path):
-    small_case = ["--network", "tanh_4", "--interior", "6", "--boundary", "4", "--seconds", "0"]
+    small_case = [
+        "--network",
+        "tanh_4",
+        "--interior",
+        "6",
+        "--boundary",
+        "4",
+        "--seconds",
+        "0",
+    ]
     said = cli(
-        "profile", SINE.name, "kfac", *small_case, "--framework", framework, "--set", "damping=1e-3", cwd=tmp_path
+        "profile",
+        SINE.name,
+        "kfac",
+        *small_case,
+        "--framework",
+        framework,
+        "--set",
+        "damping=1e-3",
+        cwd=tmp_path,
     )
     for words in (
         f"{framework}: kfac on {SINE.name}, tanh_4 (D = 17)",
@@ -111,7 +152,15 @@ def test_a_profile_is_printed(framework, tmp_path):
 
 @pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
 def test_a_profile_tells_what_a_product_costs():
-    work = Work("torch", "hessian_free", SINE.name, "tanh_4", {"damping": 0.1}, interior=6, boundary=4)
+    work = Work(
+        "torch",
+        "hessian_free",
+        SINE.name,
+        "tanh_4",
+        {"damping": 0.1},
+        interior=6,
+        boundary=4,
+    )
     found = profile.measure(work, 0)
     assert found.products > 1
     (phase,) = (phase for phase in found.phases if phase.name == "products")
@@ -123,7 +172,14 @@ def test_a_profile_tells_what_a_product_costs():
 
 def test_the_exponent_is_that_of_the_large_networks():
     D = np.array([300, 1e4, 1e5, 1e6, 1e7])
-    table = pd.DataFrame({"optimizer": "kfac", "framework": "jax", "parameters": D, "step_seconds": 1e-9 * D**1.5})
+    table = pd.DataFrame(
+        {
+            "optimizer": "kfac",
+            "framework": "jax",
+            "parameters": D,
+            "step_seconds": 1e-9 * D**1.5,
+        }
+    )
     table.loc[0, "step_seconds"] = 1.0  # a small one: launches, not work
     (fit,) = scale.fits(table)
     assert fit["exponent"] == pytest.approx(1.5)
@@ -138,7 +194,14 @@ def test_the_interval_of_a_noisy_exponent_holds_it():
     D, held = np.logspace(4, 7, 6), 0
     for _ in range(200):
         noisy = 1e-9 * D * np.exp(0.3 * generator.normal(size=6))
-        table = pd.DataFrame({"optimizer": "kfac", "framework": "jax", "parameters": D, "step_seconds": noisy})
+        table = pd.DataFrame(
+            {
+                "optimizer": "kfac",
+                "framework": "jax",
+                "parameters": D,
+                "step_seconds": noisy,
+            }
+        )
         (fit,) = scale.fits(table)
         held += fit["low"] <= 1 <= fit["high"]
     assert 180 <= held <= 198  # 95 % of 200 is 190
@@ -171,7 +234,18 @@ def test_scaling_keeps_the_proportions_and_names_its_optimizers():
 
 @needs_both
 def test_scaling_records_what_lacks_memory(tmp_path):
-    asked = ["--width", "8", "--width", "400", "--optimizer", "engd_per_layer", "--memory", "1", "--steps", "2"]
+    asked = [
+        "--width",
+        "8",
+        "--width",
+        "400",
+        "--optimizer",
+        "engd_per_layer",
+        "--memory",
+        "1",
+        "--steps",
+        "2",
+    ]
     said = cli("scale", *asked, "--framework", "jax", "--results", tmp_path, cwd=tmp_path)
     (file,) = tmp_path.rglob("scale.csv")
     measured = pd.read_csv(file)
@@ -185,5 +259,7 @@ def test_scaling_records_what_lacks_memory(tmp_path):
 
 
 def test_nothing_is_drawn_without_a_step(tmp_path):
-    table = pd.read_csv(io.StringIO("optimizer,framework,parameters,step_seconds\nkfac,jax,5,\n"))
+    table = pd.read_csv(
+        io.StringIO("optimizer,framework,parameters,step_seconds\nkfac,jax,5,\n")
+    )
     assert cost_figures.cost_over_parameters(table, pd.DataFrame(), tmp_path) == []

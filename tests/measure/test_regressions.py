@@ -14,7 +14,16 @@ from optbench.cli.app import app
 from optbench.measure import commit_process as measured
 from optbench.measure import regressions
 from optbench.measure.commit_process import Asked, Measured
-from optbench.measure.verdicts import TREES, Times, counted, parted, table, timed, unmeasured, unsteady
+from optbench.measure.verdicts import (
+    TREES,
+    Times,
+    counted,
+    parted,
+    table,
+    timed,
+    unmeasured,
+    unsteady,
+)
 
 ASKED = Asked("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
 
@@ -23,7 +32,9 @@ def process(seed=0, calibration=1e-3, **factors):
     """What a process found: steps of a millisecond, times a factor by optimizer, with noise that only slows."""
     noise = 1 + np.abs(np.random.default_rng(seed).normal(0, 0.01, size=50))
     return Measured(
-        samples={name: list(1e-3 * factors.get(name, 1) * noise) for name in ("kfac", "sgd")},
+        samples={
+            name: list(1e-3 * factors.get(name, 1) * noise) for name in ("kfac", "sgd")
+        },
         work={name: {"flops": 1000.0, "host_reads": 2.0} for name in ("kfac", "sgd")},
         error={"kfac": 1e-2, "sgd": 1e-1},
         calibration=[calibration],
@@ -35,13 +46,20 @@ def trees(again=None, head=None, count=4):
     fields = {"base": {}, "again": again or {}, "head": head or {}}
     return Times(
         "torch",
-        {tree: [process(10 * number + i, **fields[tree]) for i in range(count)] for number, tree in enumerate(TREES)},
+        {
+            tree: [process(10 * number + i, **fields[tree]) for i in range(count)]
+            for number, tree in enumerate(TREES)
+        },
         {tree: process() for tree in ("base", "head")},
     )
 
 
 def worse(verdicts):
-    return [(verdict.kind, verdict.optimizer, verdict.what) for verdict in verdicts if verdict.worse]
+    return [
+        (verdict.kind, verdict.optimizer, verdict.what)
+        for verdict in verdicts
+        if verdict.worse
+    ]
 
 
 def test_equal_commits_are_equal():
@@ -49,22 +67,30 @@ def test_equal_commits_are_equal():
     assert worse(timed(trees())) == []
 
 
-@pytest.mark.parametrize(("flops", "named"), [(1009.0, False), (1011.0, True), (500.0, False)])
+@pytest.mark.parametrize(
+    ("flops", "named"), [(1009.0, False), (1011.0, True), (500.0, False)]
+)
 def test_more_work_than_a_hundredth_is_named(flops, named):
     head = process()
     head.work["kfac"]["flops"] = flops
     assert worse(counted("torch", process(), head)) == [("work", "kfac", "flops")] * named
 
 
-@pytest.mark.parametrize(("error", "named"), [(1.0009e-2, False), (0.9e-2, True), (1.1e-2, True), (np.nan, True)])
+@pytest.mark.parametrize(
+    ("error", "named"), [(1.0009e-2, False), (0.9e-2, True), (1.1e-2, True), (np.nan, True)]
+)
 def test_another_accuracy_is_named_better_or_worse(error, named):
     head = process()
     head.error["kfac"] = error
-    assert worse(counted("torch", process(), head)) == [("accuracy", "kfac", "relative L2")] * named
+    assert (
+        worse(counted("torch", process(), head))
+        == [("accuracy", "kfac", "relative L2")] * named
+    )
 
 
 @pytest.mark.parametrize(
-    ("base", "head", "named"), [(0, 9e-10, False), (0, 1.1e-9, True), (1e-3, 9e-3, False), (0, np.nan, True)]
+    ("base", "head", "named"),
+    [(0, 9e-10, False), (0, 1.1e-9, True), (1e-3, 9e-3, False), (0, np.nan, True)],
 )
 def test_twins_that_part_are_named(base, head, named):
     torch, jax = trees(), trees()
@@ -72,7 +98,10 @@ def test_twins_that_part_are_named(base, head, named):
         torch.counts[tree].path = {"kfac": [[1.0, 0.0], [1.0, 0.0]], "sgd": [[1.0, 0.0]]}
         jax.counts[tree].path = {"kfac": [[1.0, 0.0], [1.0, apart]]}
     assert len(list(parted([torch, jax]))) == 1
-    assert worse(parted([torch, jax])) == [("accuracy", "kfac", "difference of the twins")] * named
+    assert (
+        worse(parted([torch, jax]))
+        == [("accuracy", "kfac", "difference of the twins")] * named
+    )
     assert list(parted([torch])) == []
 
 
@@ -92,12 +121,17 @@ def test_what_the_base_did_not_have_is_no_regression():
 
 @pytest.mark.parametrize(("factor", "named"), [(1.03, False), (1.2, True), (0.8, False)])
 def test_slower_is_named_beyond_the_least_share(factor, named):
-    assert worse(timed(trees(head={"kfac": factor}))) == [("time", "kfac", "seconds a step")] * named
+    assert (
+        worse(timed(trees(head={"kfac": factor})))
+        == [("time", "kfac", "seconds a step")] * named
+    )
 
 
 def test_slower_must_be_more_than_what_the_base_differs_from_itself_by():
     assert worse(timed(trees(again={"sgd": 1.3}, head={"kfac": 1.2}))) == []
-    assert worse(timed(trees(again={"sgd": 1.3}, head={"kfac": 1.5}))) == [("time", "kfac", "seconds a step")]
+    assert worse(timed(trees(again={"sgd": 1.3}, head={"kfac": 1.5}))) == [
+        ("time", "kfac", "seconds a step")
+    ]
 
 
 def test_a_ratio_has_an_interval_around_it():
@@ -108,7 +142,9 @@ def test_a_ratio_has_an_interval_around_it():
     assert timed(trees(count=1))[0].interval == (pytest.approx(1, rel=0.02),) * 2
 
 
-@pytest.mark.parametrize(("milliseconds", "moved"), [(1.1, False), (1.2, True), (0.8, True)])
+@pytest.mark.parametrize(
+    ("milliseconds", "moved"), [(1.1, False), (1.2, True), (0.8, True)]
+)
 def test_times_are_not_judged_where_the_machine_changed_its_speed(milliseconds, moved):
     times = trees(head={"calibration": 1e-3 * milliseconds, "kfac": 2})
     assert (unsteady(times) is not None) == moved
@@ -137,13 +173,23 @@ def test_a_tree_has_the_commits_code_and_this_clones_optbench():
         assert folders["again"] == folders["base"] != folders["head"]
         for folder in folders.values():
             ours = (folder / "optbench" / "measure" / "commit_process.py").read_bytes()
-            assert ours == (regressions.CODE / "optbench" / "measure" / "commit_process.py").read_bytes()
-            assert (folder / "implementations" / "torch" / "optimizers" / "kfac.py").is_file()
+            assert (
+                ours
+                == (
+                    regressions.CODE / "optbench" / "measure" / "commit_process.py"
+                ).read_bytes()
+            )
+            assert (
+                folder / "implementations" / "torch" / "optimizers" / "kfac.py"
+            ).is_file()
     assert not folders["head"].exists()
 
 
 def test_a_commit_that_is_not_there_is_said():
-    with pytest.raises(regressions.NotMeasured, match="nowhere"), regressions.trees("nowhere", "HEAD"):
+    with (
+        pytest.raises(regressions.NotMeasured, match="nowhere"),
+        regressions.trees("nowhere", "HEAD"),
+    ):
         pass
 
 
@@ -161,30 +207,53 @@ def test_work_is_counted_first_and_trees_take_turns(monkeypatch):
     every = regressions.run("HEAD", "HEAD", asked_of, 2, Console(quiet=True))
     first = [("base", True), ("head", True)]
     later = [("base", False), ("base", False), ("head", False)]
-    expected = [(framework, *one) for turn in (first, later, later) for framework in ("torch", "jax") for one in turn]
+    expected = [
+        (framework, *one)
+        for turn in (first, later, later)
+        for framework in ("torch", "jax")
+        for one in turn
+    ]
     assert asked == expected
     assert [len(times.processes[tree]) for times in every for tree in TREES] == [2] * 6
     assert [set(times.counts) for times in every] == [{"base", "head"}] * 2
 
 
 def test_a_process_that_fails_is_said(monkeypatch):
-    failed = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nImportError: planted")
+    failed = subprocess.CompletedProcess(
+        [], 1, stdout="", stderr="Traceback\nImportError: planted"
+    )
     monkeypatch.setattr(regressions.subprocess, "run", lambda *words, **options: failed)
-    with pytest.raises(regressions.NotMeasured, match="a process of torch failed: ImportError: planted"):
+    with pytest.raises(
+        regressions.NotMeasured, match="a process of torch failed: ImportError: planted"
+    ):
         regressions._measure(Path(), {"framework": "torch"})
 
 
 def test_a_process_that_is_killed_says_nothing_and_is_said(monkeypatch):
-    monkeypatch.setattr(regressions.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""))
-    with pytest.raises(regressions.NotMeasured, match="a process of torch failed: exit status -9"):
+    monkeypatch.setattr(
+        regressions.subprocess,
+        "run",
+        lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""),
+    )
+    with pytest.raises(
+        regressions.NotMeasured, match="a process of torch failed: exit status -9"
+    ):
         regressions._measure(Path(), {"framework": "torch"})
 
 
 def test_what_fails_at_the_base_is_not_passed_over(monkeypatch, tmp_path):
     """A base that fails alone, or with the head, is no "no worse"; an optimizer that only the head has is new."""
     for why, lost, said in (
-        ("MemoryError: planted", True, ["torch: kfac was not measured at the base: MemoryError: planted"]),
-        ("TypeError: planted", False, ["torch: kfac was not measured at the base: TypeError: planted"]),
+        (
+            "MemoryError: planted",
+            True,
+            ["torch: kfac was not measured at the base: MemoryError: planted"],
+        ),
+        (
+            "TypeError: planted",
+            False,
+            ["torch: kfac was not measured at the base: TypeError: planted"],
+        ),
         ("LookupError: there is no kfac in this commit", False, []),
     ):
         times = trees()
@@ -193,7 +262,15 @@ def test_what_fails_at_the_base_is_not_passed_over(monkeypatch, tmp_path):
             times.counts[tree].failed["kfac"] = why
         assert list(unmeasured(times)) == said
         monkeypatch.setattr(regressions, "run", lambda *_, times=times: [times])
-        words = ["regressions", "HEAD", "HEAD", "--framework", "torch", "--output", str(tmp_path)]
+        words = [
+            "regressions",
+            "HEAD",
+            "HEAD",
+            "--framework",
+            "torch",
+            "--output",
+            str(tmp_path),
+        ]
         assert CliRunner().invoke(app, words).exit_code == (2 if said else 0)
 
 
@@ -218,7 +295,9 @@ def test_an_optimizer_that_fails_fails_alone(monkeypatch):
     assert found.failed == {"kfac": "ArithmeticError: planted"}
     assert (found.work, found.error) == ({"sgd": {"flops": 1.0}}, {"sgd": 0.5})
     assert list(found.samples) == ["sgd"]
-    assert len(found.samples["sgd"]) == len(found.calibration) == measured.ROUNDS  # at least a call a round
+    assert (
+        len(found.samples["sgd"]) == len(found.calibration) == measured.ROUNDS
+    )  # at least a call a round
 
 
 @pytest.mark.parametrize(
@@ -229,9 +308,19 @@ def test_an_optimizer_that_fails_fails_alone(monkeypatch):
         ({"calibration": 2e-3}, 2, "could be judged"),
     ],
 )
-def test_the_command_says_what_it_found_by_its_exit_code(monkeypatch, tmp_path, head, code, said):
+def test_the_command_says_what_it_found_by_its_exit_code(
+    monkeypatch, tmp_path, head, code, said
+):
     monkeypatch.setattr(regressions, "run", lambda *_: [trees(head=head)])
-    words = ["regressions", "HEAD", "HEAD", "--framework", "torch", "--output", str(tmp_path)]
+    words = [
+        "regressions",
+        "HEAD",
+        "HEAD",
+        "--framework",
+        "torch",
+        "--output",
+        str(tmp_path),
+    ]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == code
     assert said in done.output
@@ -241,7 +330,9 @@ def test_the_command_says_what_it_found_by_its_exit_code(monkeypatch, tmp_path, 
 
 
 def test_a_wrong_optimizer_is_answered():
-    done = CliRunner().invoke(app, ["regressions", "HEAD", "--optimizer", "kfacc", "--framework", "torch"])
+    done = CliRunner().invoke(
+        app, ["regressions", "HEAD", "--optimizer", "kfacc", "--framework", "torch"]
+    )
     assert done.exit_code == 2
     assert "kfac" in done.output
 
@@ -252,10 +343,20 @@ def test_a_wrong_optimizer_is_answered():
         ("", [], True),
         ("", ["time: seconds a step, jax kfac (1.2)"], False),
         ("work", [], False),
-        ("work", ["work: flops, torch kfac (1.09)", "time: seconds a step, torch kfac (1.1)"], True),
+        (
+            "work",
+            ["work: flops, torch kfac (1.09)", "time: seconds a step, torch kfac (1.1)"],
+            True,
+        ),
         ("work", ["time: seconds a step, torch kfac (1.1)"], False),
-        ("work", ["work: flops, torch kfac (1.09)", "time: seconds a step, jax kfac (1.1)"], False),
+        (
+            "work",
+            ["work: flops, torch kfac (1.09)", "time: seconds a step, jax kfac (1.1)"],
+            False,
+        ),
     ],
 )
-def test_what_is_planted_is_found_by_its_kind_and_nothing_else_is_named(found_by, named, right):
+def test_what_is_planted_is_found_by_its_kind_and_nothing_else_is_named(
+    found_by, named, right
+):
     assert selftest.Planted("", "", "", "", found_by, "torch kfac").is_found(named) is right

@@ -8,7 +8,13 @@ from scipy.stats import kstest
 
 from optbench import problems
 
-NAMES = [*problems.names(), "poisson_sine_1d", "poisson_cosine_3d", "heat_sum_2d", "heat_sine_3d"]
+NAMES = [
+    *problems.names(),
+    "poisson_sine_1d",
+    "poisson_cosine_3d",
+    "heat_sum_2d",
+    "heat_sine_3d",
+]
 
 
 def rng(seed=0):
@@ -19,7 +25,9 @@ def is_uniform(sample, lower, upper):
     return kstest(sample, "uniform", (lower, upper - lower)).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("problem", [*map(problems.get, NAMES), coupled_2d], ids=lambda problem: problem.name)
+@pytest.mark.parametrize(
+    "problem", [*map(problems.get, NAMES), coupled_2d], ids=lambda problem: problem.name
+)
 def test_points_are_in_the_box(problem):
     lower, upper = problem.bounds
     for term in (problem.interior, problem.boundary):

@@ -43,7 +43,9 @@ def folder(tmp_path):
     """A user's folder, with a campaign and the files that it names."""
     (tmp_path / "pdes").mkdir()
     (tmp_path / "pdes" / "my_pde.py").write_text(PDE)
-    (tmp_path / "pdes" / "my_optimizer.py").write_text(OPTIMIZER.replace("FRAMEWORK", FRAMEWORK))
+    (tmp_path / "pdes" / "my_optimizer.py").write_text(
+        OPTIMIZER.replace("FRAMEWORK", FRAMEWORK)
+    )
     (tmp_path / "one.toml").write_text(ONE)
     return tmp_path
 
@@ -54,7 +56,17 @@ def asked(file):
 
 def alone(problem="poisson_sine_2d", optimizer="sgd", framework=FRAMEWORK, steps=3):
     """The request of one run from the command line."""
-    plan = single.campaign(optimizer, framework, 0, [], 9, 6, problem=str(problem), network="tanh_4", steps=steps)
+    plan = single.campaign(
+        optimizer,
+        framework,
+        0,
+        [],
+        9,
+        6,
+        problem=str(problem),
+        network="tanh_4",
+        steps=steps,
+    )
     (found,) = expansion.requests(plan, "single", single.SOURCE)
     return found
 
@@ -70,19 +82,41 @@ def test_a_name_of_a_file_gives_its_problem_the_same_object_every_time(folder, m
     monkeypatch.chdir(folder)
     problem = problems.get("pdes/my_pde.py:helmholtz_2d")
     assert problem.name == "helmholtz_2d"
-    assert problem is problems.get(f"{folder}/pdes/../pdes/my_pde.py:helmholtz_2d".replace("pdes/../", ""))
+    assert problem is problems.get(
+        f"{folder}/pdes/../pdes/my_pde.py:helmholtz_2d".replace("pdes/../", "")
+    )
 
 
 WRONG = {
     "no such file": (None, "absent.py:x", "absent.py: No such file"),
     "a folder": (None, "pdes.py:x", "pdes.py: Is a directory"),
-    "no such name": (PDE, "f.py:helmholz_2d", r"unknown problem 'helmholz_2d': did you mean helmholtz_2d\?"),
+    "no such name": (
+        PDE,
+        "f.py:helmholz_2d",
+        r"unknown problem 'helmholz_2d': did you mean helmholtz_2d\?",
+    ),
     "no name": (PDE, "f.py", r"f.py names a file and no problem: write f.py:helmholtz_2d"),
-    "the variable's name": (PDE, "f.py:helmholtz", r"in the variable helmholtz is named helmholtz_2d: write f.py:"),
-    "another thing": (PDE, "f.py:source", r"source is no problem but a function; there is helmholtz_2d"),
+    "the variable's name": (
+        PDE,
+        "f.py:helmholtz",
+        r"in the variable helmholtz is named helmholtz_2d: write f.py:",
+    ),
+    "another thing": (
+        PDE,
+        "f.py:source",
+        r"source is no problem but a function; there is helmholtz_2d",
+    ),
     "no problem at all": ("x = 1", "f.py:x", "f.py has no problem"),
-    "two of one name": (PDE + "twin = Problem(**vars(helmholtz))", "f.py:helmholtz_2d", "has two problems named 'helm"),
-    "a missing import": ("\n\nimport nothing_such", "f.py:x", "f.py, line 3: ModuleNotFoundError: No module named"),
+    "two of one name": (
+        PDE + "twin = Problem(**vars(helmholtz))",
+        "f.py:helmholtz_2d",
+        "has two problems named 'helm",
+    ),
+    "a missing import": (
+        "\n\nimport nothing_such",
+        "f.py:x",
+        "f.py, line 3: ModuleNotFoundError: No module named",
+    ),
     "a wrong line": (PDE + "\nwrong(\n", "f.py:x", r"f.py, line \d+: SyntaxError: "),
     "an error of two lines": (
         "def f():\n    raise ValueError('a\\nb')\nf()",
@@ -90,7 +124,11 @@ WRONG = {
         "f.py, line 2: ValueError: a b$",
     ),
     "an exit": ("raise SystemExit(3)", "f.py:x", "f.py, line 1: SystemExit: 3"),
-    "a missing field": (PDE.replace("outputs=1,", ""), "f.py:x", "TypeError: .* missing 1 required .*'outputs'"),
+    "a missing field": (
+        PDE.replace("outputs=1,", ""),
+        "f.py:x",
+        "TypeError: .* missing 1 required .*'outputs'",
+    ),
     "no text": ("\0", "f.py:x", "f.py: (SyntaxError|ValueError): "),
 }
 
@@ -107,10 +145,24 @@ def test_a_mistake_is_one_line(what, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_the_command_line_says_it_in_one_line_and_writes_nothing(tmp_path, monkeypatch, capsys):
+def test_the_command_line_says_it_in_one_line_and_writes_nothing(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main(["run", "--problem", "absent.py:x", "--optimizer", "sgd", "--framework", FRAMEWORK, "--steps", "3"])
+        main(
+            [
+                "run",
+                "--problem",
+                "absent.py:x",
+                "--optimizer",
+                "sgd",
+                "--framework",
+                FRAMEWORK,
+                "--steps",
+                "3",
+            ]
+        )
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert (
@@ -148,19 +200,30 @@ def test_an_optimizer_of_one_framework_is_refused_in_the_other(folder):
     (other,) = {"torch", "jax"} - {FRAMEWORK}
     name = f"{folder}/pdes/my_optimizer.py:mine"
     with pytest.raises(
-        CampaignError, match=rf'is written in {FRAMEWORK}, not in {other}: .* frameworks = \["{FRAMEWORK}"\]'
+        CampaignError,
+        match=rf'is written in {FRAMEWORK}, not in {other}: .* frameworks = \["{FRAMEWORK}"\]',
     ):
         alone(optimizer=name, framework=other)
-    with pytest.raises(InvalidFile, match=f"my_optimizer.py:mine is written in {FRAMEWORK}: there is none in {other}"):
+    with pytest.raises(
+        InvalidFile,
+        match=f"my_optimizer.py:mine is written in {FRAMEWORK}: there is none in {other}",
+    ):
         named.optimizer(implementations.Framework(other, {}, object, pytest), name)
 
 
 def test_an_optimizers_table_says_its_framework(folder):
-    both = ONE.replace('"torch"', '"torch", "jax"').replace("sgd = {}", 'sgd = {}\n"pdes/my_optimizer.py:mine" = {}')
+    both = ONE.replace('"torch"', '"torch", "jax"').replace(
+        "sgd = {}", 'sgd = {}\n"pdes/my_optimizer.py:mine" = {}'
+    )
     (folder / "both.toml").write_text(both)
-    with pytest.raises(CampaignError, match=r"^both.toml: optimizers.pdes/my_optimizer.py:mine: is written in"):
+    with pytest.raises(
+        CampaignError,
+        match=r"^both.toml: optimizers.pdes/my_optimizer.py:mine: is written in",
+    ):
         asked(folder / "both.toml")
-    (folder / "both.toml").write_text(both.replace('mine" = {}', f'mine" = {{ frameworks = ["{FRAMEWORK}"] }}'))
+    (folder / "both.toml").write_text(
+        both.replace('mine" = {}', f'mine" = {{ frameworks = ["{FRAMEWORK}"] }}')
+    )
     runs = [(own.bare(run.optimizer), run.framework) for run in asked(folder / "both.toml")]
     assert runs == [("sgd", "torch"), ("sgd", "jax"), ("my_optimizer.py:mine", FRAMEWORK)]
 
@@ -181,11 +244,16 @@ def test_what_is_written_names_the_file_and_its_hash_and_no_folder(folder):
     assert written["problem"] == "my_pde.py:helmholtz_2d"
     assert written["files"] == {"my_pde.py": digest(folder / "pdes" / "my_pde.py")}
     assert str(folder) not in run.model_dump_json() + run.title
-    assert store.path(Path(), run).name.startswith("my_pde.helmholtz_2d-tanh_4-sgd-torch-seed0-")
+    assert store.path(Path(), run).name.startswith(
+        "my_pde.helmholtz_2d-tanh_4-sgd-torch-seed0-"
+    )
 
 
 def test_the_identity_is_the_files_content_and_not_its_place(folder, tmp_path_factory):
-    run, elsewhere = alone(f"{folder}/pdes/my_pde.py:helmholtz_2d"), tmp_path_factory.mktemp("elsewhere") / "my_pde.py"
+    run, elsewhere = (
+        alone(f"{folder}/pdes/my_pde.py:helmholtz_2d"),
+        tmp_path_factory.mktemp("elsewhere") / "my_pde.py",
+    )
     elsewhere.write_text(PDE)
     assert alone(f"{elsewhere}:helmholtz_2d").identity == run.identity
     (elsewhere.parent / "b").mkdir()
@@ -211,7 +279,9 @@ def test_two_files_of_one_name_are_refused(folder):
 def test_a_file_runs_as_what_it_copies(tmp_path):
     """A child process with problem and optimizer of files walks the path of ours, bit for bit."""
     text = "from dataclasses import replace\nimport problems\n"
-    (tmp_path / "p.py").write_text(text + 'copy = replace(problems.get("poisson_sine_2d"), name="copy")')
+    (tmp_path / "p.py").write_text(
+        text + 'copy = replace(problems.get("poisson_sine_2d"), name="copy")'
+    )
     (tmp_path / "o.py").write_text(OPTIMIZER.replace("FRAMEWORK", FRAMEWORK))
     with workers.workers(Limits()) as crew:
         run = alone(f"{tmp_path}/p.py:copy", f"{tmp_path}/o.py:mine")
@@ -232,7 +302,9 @@ def test_a_file_that_changes_before_its_run_is_a_failed_run(what, folder):
     record = Fake().perform(run)
     assert record.status == "failed"
     expected = (
-        f"{file} has the SHA-256 {digest(file)[:16]}…, the run was" if what == "changed" else f"{file} is missing"
+        f"{file} has the SHA-256 {digest(file)[:16]}…, the run was"
+        if what == "changed"
+        else f"{file} is missing"
     )
     assert expected in record.error
 
@@ -247,7 +319,9 @@ def results(folder):
     records = [Fake().perform(run) for run in asked(folder / "one.toml")]
     for record in records:
         store.write(store.path(place, record.request), record)
-    assert sources.keep([record.request for record in records], place) == [place / "sources" / "my_pde.py"]
+    assert sources.keep([record.request for record in records], place) == [
+        place / "sources" / "my_pde.py"
+    ]
     (place / "campaign.toml").write_text(ONE)
     summary = tables.summarise(from_records(records))
     for style, suffix in tables.FORMATS.items():
@@ -257,7 +331,10 @@ def results(folder):
 
 
 def complaints(place):
-    found = {finding.rule: finding.problems for finding in check.findings(results_folder.find(place))}
+    found = {
+        finding.rule: finding.problems
+        for finding in check.findings(results_folder.find(place))
+    }
     return {rule: found[rule] for rule in found if found[rule] and rule != "speed"}
 
 
@@ -288,8 +365,13 @@ def test_a_record_that_leaves_the_hash_out_is_found(results):
     (file,) = (results / "runs").glob("*.json")
     record = store.read(file)
     bare = record.request.model_copy(update={"files": {}})
-    store.write(file, record.model_copy(update={"request": bare, "identity": bare.identity}))
-    assert any("the SHA-256 of my_pde.py is not in it" in line for line in complaints(results)["schema"])
+    store.write(
+        file, record.model_copy(update={"request": bare, "identity": bare.identity})
+    )
+    assert any(
+        "the SHA-256 of my_pde.py is not in it" in line
+        for line in complaints(results)["schema"]
+    )
 
 
 def test_a_changed_file_cannot_be_repeated(results):
@@ -304,16 +386,29 @@ def test_records_of_two_versions_of_a_file_are_found(results):
     (found,) = results_folder.find(results)
     (record,) = found.records.values()
     files = {"my_pde.py": 64 * "0"}
-    other = record.model_copy(update={"request": record.request.model_copy(update={"files": files, "seed": 9})})
-    both = results_folder.Results(results, {Path("a"): record, Path("b"): other}, (), (), None)
+    other = record.model_copy(
+        update={"request": record.request.model_copy(update={"files": files, "seed": 9})}
+    )
+    both = results_folder.Results(
+        results, {Path("a"): record, Path("b"): other}, (), (), None
+    )
     (problem,) = check.RULES["versions"].problems(both)
-    assert "my_pde.py is there in 2 versions: version SHA-256 0000000000000000…: b; version" in problem
+    assert (
+        "my_pde.py is there in 2 versions: version SHA-256 0000000000000000…: b; version"
+        in problem
+    )
 
 
 def test_a_problem_with_data_is_kept_with_it(folder):
     nodes = np.linspace(0, 1, 9)
     (folder / "pdes" / "data").mkdir()
-    np.savez(folder / "pdes" / "data" / "known.npz", axis_0=nodes, axis_1=nodes, u=np.ones((9, 9)), accuracy=1e-3)
+    np.savez(
+        folder / "pdes" / "data" / "known.npz",
+        axis_0=nodes,
+        axis_1=nodes,
+        u=np.ones((9, 9)),
+        accuracy=1e-3,
+    )
     (folder / "pdes" / "my_pde.py").write_text(PDE + REFERENCE)
     (folder / "one.toml").write_text(ONE.replace("helmholtz_2d", "gridded_2d"))
     (run,) = asked(folder / "one.toml")
@@ -329,8 +424,14 @@ def test_a_problem_with_data_is_kept_with_it(folder):
 
 def test_data_that_lie_elsewhere_are_refused(folder):
     (folder / "data").mkdir()
-    np.savez(folder / "data" / "known.npz", axis_0=np.arange(9.0), u=np.ones(9), accuracy=1e-3)
-    (folder / "pdes" / "my_pde.py").write_text(PDE + REFERENCE.replace(".parent /", ".parents[1] /"))
+    np.savez(
+        folder / "data" / "known.npz", axis_0=np.arange(9.0), u=np.ones(9), accuracy=1e-3
+    )
+    (folder / "pdes" / "my_pde.py").write_text(
+        PDE + REFERENCE.replace(".parent /", ".parents[1] /")
+    )
     (folder / "one.toml").write_text(ONE.replace("helmholtz_2d", "gridded_2d"))
-    with pytest.raises(CampaignError, match=r"its data must lie beside it or below, not at .*known.npz"):
+    with pytest.raises(
+        CampaignError, match=r"its data must lie beside it or below, not at .*known.npz"
+    ):
         asked(folder / "one.toml")

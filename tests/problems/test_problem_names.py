@@ -31,12 +31,25 @@ def test_any_dimension_is_had_by_the_same_rule(family, half):
 
 def test_problems_are_hashable_by_identity():
     problem = problems.get("heat_sum_2d")
-    assert len({problem, problem.interior, problem.interior.operator, problems.get("heat_sum_3d")}) == 4
-    assert hash(problem.interior.operator) == hash(problems.get("heat_sum_2d").interior.operator)
+    assert (
+        len(
+            {
+                problem,
+                problem.interior,
+                problem.interior.operator,
+                problems.get("heat_sum_3d"),
+            }
+        )
+        == 4
+    )
+    assert hash(problem.interior.operator) == hash(
+        problems.get("heat_sum_2d").interior.operator
+    )
 
 
 @pytest.mark.parametrize(
-    ("wrong", "right"), [("poison_sine_2d", "poisson_sine_2d"), ("heat_sine_sum_7d", "heat_sum_7d")]
+    ("wrong", "right"),
+    [("poison_sine_2d", "poisson_sine_2d"), ("heat_sine_sum_7d", "heat_sum_7d")],
 )
 def test_unknown_family_is_answered_with_the_nearest(wrong, right):
     with pytest.raises(UnknownName, match=right) as error:
@@ -48,7 +61,10 @@ def test_unknown_family_is_answered_with_the_nearest(wrong, right):
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("poisson_sine", "'poisson_sine': write <family>_<dimension of space>d, such as poisson_sine_2d"),
+        (
+            "poisson_sine",
+            "'poisson_sine': write <family>_<dimension of space>d, such as poisson_sine_2d",
+        ),
         ("heat_sum4d", "'heat_sum4d': .* such as heat_sum_4d"),
         ("poisson_sine_02d", "'poisson_sine_02d'"),
         ("poisson_sine_-1d", "'poisson_sine_-1d'"),
@@ -82,5 +98,7 @@ def test_operator_wants_a_symmetric_matrix(matrix, what):
 def test_problems_are_numpy_only():
     script = "import problems, sys; problems.get('heat_sum_2d'); print({'torch', 'jax', 'scipy'} & set(sys.modules))"
     root = Path(problems.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "set()"

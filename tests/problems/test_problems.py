@@ -17,15 +17,21 @@ COMPILED = ("coupled_2d",)  # the twins' own tests go through the others in both
 def test_contract(problem, check):
     """What `optbench check` asks of a user's problem."""
     if check != "frameworks" or problem.name in COMPILED:
-        assert list(problem_checks.complaints_of(problem_checks.CHECKS[check], problem)) == []
+        assert (
+            list(problem_checks.complaints_of(problem_checks.CHECKS[check], problem)) == []
+        )
 
 
 @every_problem
 def test_boundary_and_initial_data_are_the_solution_itself(problem):
     x, y = problem.boundary.sample(np.random.default_rng(1), 51)
     assert problem.boundary.operator.diffusion is None
-    np.testing.assert_array_equal(problem.boundary.operator.residual(Jet(problem.solution(x), None, None), x, y), 0)
-    np.testing.assert_array_equal(problem.boundary.operator.residual(Jet(y + 2.5, None, None), x, y), (y + 2.5) - y)
+    np.testing.assert_array_equal(
+        problem.boundary.operator.residual(Jet(problem.solution(x), None, None), x, y), 0
+    )
+    np.testing.assert_array_equal(
+        problem.boundary.operator.residual(Jet(y + 2.5, None, None), x, y), (y + 2.5) - y
+    )
 
 
 # -- written a second time, from the issue's source and not from the code --
@@ -37,9 +43,13 @@ SOLUTIONS = {
         / (1.34 if len(x) == 10 else 12.59 if len(x) == 100 else 1)
     ),
     "poisson_norm": lambda t, x: np.linalg.norm(x) ** 2 / 33.47,
-    "heat_sine": lambda t, x: np.exp(-(np.pi**2) * len(x) * t / 4) * np.prod([np.sin(np.pi * s) for s in x]),
+    "heat_sine": lambda t, x: (
+        np.exp(-(np.pi**2) * len(x) * t / 4) * np.prod([np.sin(np.pi * s) for s in x])
+    ),
     "heat_sum": lambda t, x: np.exp(-t) * sum(np.sin(2 * s) for s in x),
-    "log_fokker_planck": lambda t, x: multivariate_normal.logpdf(x, cov=(2 - np.exp(-t)) * np.eye(len(x))),
+    "log_fokker_planck": lambda t, x: multivariate_normal.logpdf(
+        x, cov=(2 - np.exp(-t)) * np.eye(len(x))
+    ),
 }
 
 
@@ -50,14 +60,26 @@ def test_solution_is_the_papers(name):
         x, _ = term.sample(np.random.default_rng(2), 8)
         space = int(name.rpartition("_")[2][:-1])
         expected = [SOLUTIONS[family](point[0], point[len(point) - space :]) for point in x]
-        np.testing.assert_allclose(problem.solution(x)[:, 0], expected, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(
+            problem.solution(x)[:, 0], expected, rtol=1e-12, atol=1e-14
+        )
 
 
 def test_interior_residuals_have_the_papers_signs():
-    # numbers by hand at one point: u_t or ∂₁u = 3, ∂₂u = 5, curvature 7, y = 11, x = (0.5, 2)
-    jet, x, y = Jet(np.ones((1, 1)), np.array([[[3.0], [5.0]]]), np.full((1, 1), 7.0)), np.array([[0.5, 2.0]]), 11.0
-    residuals = {name: problems.get(name).interior.operator.residual(jet, x, y).item() for name in PUBLISHED}
-    assert all(residuals[name] == 7 + 11 for name in PUBLISHED if name.startswith("poisson"))
+    # numbers by hand at one point: u_t or ∂₁u = 3, ∂₂u = 5, curvature 7, y = 11, x = (0.5,
+    # 2)
+    jet, x, y = (
+        Jet(np.ones((1, 1)), np.array([[[3.0], [5.0]]]), np.full((1, 1), 7.0)),
+        np.array([[0.5, 2.0]]),
+        11.0,
+    )
+    residuals = {
+        name: problems.get(name).interior.operator.residual(jet, x, y).item()
+        for name in PUBLISHED
+    }
+    assert all(
+        residuals[name] == 7 + 11 for name in PUBLISHED if name.startswith("poisson")
+    )
     assert residuals["heat_sine_1d"] == residuals["heat_sum_4d"] == 3 - 7 / 4 - 11
     assert residuals["log_fokker_planck_9d"] == 3 - 1 / 2 - 2 * 5 / 2 - 5**2 - 7 - 11
 
@@ -67,7 +89,9 @@ def test_curvature_is_that_of_space_alone(name):
     problem, space = problems.get(name), int(name.rpartition("_")[2][:-1])
     time = problem.dim - space
     assert time == (0 if name.startswith("poisson") else 1)
-    np.testing.assert_array_equal(problem.interior.operator.diffusion, np.diag([0.0] * time + [1.0] * space))
+    np.testing.assert_array_equal(
+        problem.interior.operator.diffusion, np.diag([0.0] * time + [1.0] * space)
+    )
 
 
 @pytest.mark.parametrize("name", PUBLISHED + OTHERS)
@@ -94,7 +118,15 @@ TABLE = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_defaults_are_those_of_the_table(name):
     p = problems.get(name)
-    assert (p.dim, p.interior_points, p.boundary_points, p.resample_every, len(p.networks)) == TABLE[name]
-    large = "tanh_768_768_512_512" if name == "poisson_norm_100d" else "tanh_256_256_128_128"
+    assert (
+        p.dim,
+        p.interior_points,
+        p.boundary_points,
+        p.resample_every,
+        len(p.networks),
+    ) == TABLE[name]
+    large = (
+        "tanh_768_768_512_512" if name == "poisson_norm_100d" else "tanh_256_256_128_128"
+    )
     assert p.networks[-1] == large
     assert p.networks[:-1] in ((), ("tanh_64", "tanh_64_64_48_48"))

@@ -42,7 +42,9 @@ def test_cubics_are_met_exactly(dim):
         return (x**3 - 2 * x**2 + x + 0.5).prod(1, keepdims=True)
 
     x = np.random.default_rng(0).random((50, dim))
-    np.testing.assert_allclose(on_grid(cubic, *[uneven(9 + k) for k in range(dim)])(x), cubic(x), rtol=1e-12)
+    np.testing.assert_allclose(
+        on_grid(cubic, *[uneven(9 + k) for k in range(dim)])(x), cubic(x), rtol=1e-12
+    )
 
 
 def test_nodes_are_met_and_scipy_agrees_between_them():
@@ -51,13 +53,20 @@ def test_nodes_are_met_and_scipy_agrees_between_them():
     corners = np.array([[0.0, 0.0], [1.0, 1.0], [axes[0][7], axes[1][11]]])
     np.testing.assert_allclose(reference(corners), waves(corners), atol=1e-14)
     np.testing.assert_allclose(
-        reference(x), RegularGridInterpolator(axes, reference.values, method="cubic")(x), atol=1e-4
+        reference(x),
+        RegularGridInterpolator(axes, reference.values, method="cubic")(x),
+        atol=1e-4,
     )
 
 
 def test_the_four_nodes_lie_around_the_point():
-    reference = on_grid(lambda x: (x == 4).astype(float), np.arange(9.0))  # one at node 4, else zero
-    np.testing.assert_allclose(reference(np.array([[2.5], [3.5], [4.5], [5.5]]))[:, 0], np.array([-1, 9, 9, -1]) / 16)
+    reference = on_grid(
+        lambda x: (x == 4).astype(float), np.arange(9.0)
+    )  # one at node 4, else zero
+    np.testing.assert_allclose(
+        reference(np.array([[2.5], [3.5], [4.5], [5.5]]))[:, 0],
+        np.array([-1, 9, 9, -1]) / 16,
+    )
 
 
 def test_the_error_falls_with_the_fourth_power_and_is_foreseen():
@@ -73,7 +82,9 @@ def test_the_error_falls_with_the_fourth_power_and_is_foreseen():
 
 
 def test_the_norm_is_the_quadratic_mean():
-    reference = on_grid(lambda x: np.sin(np.pi * x).prod(1, keepdims=True), uneven(81), uneven(91))
+    reference = on_grid(
+        lambda x: np.sin(np.pi * x).prod(1, keepdims=True), uneven(81), uneven(91)
+    )
     assert reference.norm == pytest.approx(0.5, rel=1e-3)
 
 
@@ -82,14 +93,25 @@ def test_a_point_beside_the_grid_is_an_error():
         on_grid(waves, uneven(9), uneven(9))(np.array([[0.5, 1.1]]))
 
 
-WHOLE = {"axis_0": np.arange(9.0), "axis_1": np.arange(8.0), "u": np.ones((9, 8)), "accuracy": 1e-3}
+WHOLE = {
+    "axis_0": np.arange(9.0),
+    "axis_1": np.arange(8.0),
+    "u": np.ones((9, 8)),
+    "accuracy": 1e-3,
+}
 FAULTS = {
     "no accuracy": ({"accuracy": None}, "has no accuracy"),
     "no axes": ({"axis_0": None, "axis_1": None}, "has no axis_0"),
     "no first axis": ({"axis_0": None}, "has no axis_0|u has shape"),
-    "axes that fall": ({"axis_1": -np.arange(8.0)}, "axis_1 must have at least 8 nodes that increase"),
+    "axes that fall": (
+        {"axis_1": -np.arange(8.0)},
+        "axis_1 must have at least 8 nodes that increase",
+    ),
     "few nodes": ({"axis_1": np.arange(7.0)}, "axis_1 must have at least 8 nodes"),
-    "another shape": ({"u": np.ones((8, 9))}, r"u has shape \[8, 9\]: must be \[9, 8\] or \[9, 8, m\]"),
+    "another shape": (
+        {"u": np.ones((8, 9))},
+        r"u has shape \[8, 9\]: must be \[9, 8\] or \[9, 8, m\]",
+    ),
     "not finite": ({"u": np.full((9, 8), np.nan)}, "u must be finite"),
     "a perfect one": ({"accuracy": 0.0}, "accuracy must be one number > 0"),
     "many accuracies": ({"accuracy": np.ones(3)}, "accuracy must be one number > 0"),
@@ -101,7 +123,10 @@ FAULTS = {
 def test_a_file_that_is_no_reference_is_named(what, tmp_path):
     change, message = FAULTS[what]
     file = tmp_path / "r.npz"
-    np.savez(file, **{name: value for name, value in (WHOLE | change).items() if value is not None})
+    np.savez(
+        file,
+        **{name: value for name, value in (WHOLE | change).items() if value is not None},
+    )
     with pytest.raises(InvalidFile, match=message) as error:
         Reference.read(file)
     assert "\n" not in str(error.value)
@@ -122,7 +147,10 @@ def test_what_is_no_archive_is_named(tmp_path):
 def test_a_file_is_read_with_its_hash(tmp_path):
     np.savez(tmp_path / "r.npz", **WHOLE)
     reference = Reference.read(tmp_path / "r.npz")
-    assert reference.source == (tmp_path / "r.npz", digest((tmp_path / "r.npz").read_bytes()))
+    assert reference.source == (
+        tmp_path / "r.npz",
+        digest((tmp_path / "r.npz").read_bytes()),
+    )
     assert (reference.accuracy, reference.values.shape) == (1e-3, (9, 8, 1))
 
 
@@ -136,7 +164,11 @@ def runs():
     floor = (low.history[-1].relative_l2 + high.history[-1].relative_l2) / 2
     if low.relative_l2 > high.relative_l2:
         low, high = high, low
-    return low.model_copy(update={"floor": floor}), high.model_copy(update={"floor": floor}), floor
+    return (
+        low.model_copy(update={"floor": floor}),
+        high.model_copy(update={"floor": floor}),
+        floor,
+    )
 
 
 def test_no_table_says_less_than_the_floor(runs):
@@ -149,8 +181,12 @@ def test_no_table_says_less_than_the_floor(runs):
     assert f" ≤{floor:.2e}  ≤{floor:.2e} " in text
     assert f"The reference is accurate to {floor:.2e} in relative L2" in text
     both = summary.summarise(from_records([low, high])).iloc[0]
-    assert both["relative_l2_q75"] == np.quantile([floor, high.history[-1].relative_l2], 0.75)
-    assert f"{both['relative_l2_q75']:.1e}]" in summary.render(summary.summarise(from_records([low, high])), "text")
+    assert both["relative_l2_q75"] == np.quantile(
+        [floor, high.history[-1].relative_l2], 0.75
+    )
+    assert f"{both['relative_l2_q75']:.1e}]" in summary.render(
+        summary.summarise(from_records([low, high])), "text"
+    )
 
 
 def test_no_curve_goes_below_the_floor(runs, tmp_path, monkeypatch):
@@ -158,7 +194,10 @@ def test_no_curve_goes_below_the_floor(runs, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plots, "save", lambda grid, folder, name: drawn.append(grid) or [])
     plots.error_over_seconds(from_records([low]), tmp_path)
-    curve, line = drawn[0].axes.flat[0].get_lines()[0], drawn[0].axes.flat[0].get_lines()[-1]
+    curve, line = (
+        drawn[0].axes.flat[0].get_lines()[0],
+        drawn[0].axes.flat[0].get_lines()[-1],
+    )
     plt.close(drawn[0].figure)
     assert min(curve.get_ydata()) == floor
     assert set(line.get_ydata()) == {floor}

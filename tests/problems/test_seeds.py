@@ -28,20 +28,33 @@ def test_same_seed_and_index_give_the_same_bits():
 
 def test_the_streams_are_what_the_documentation_says():
     generator = np.random.default_rng(np.random.SeedSequence(7, spawn_key=(1, 4)))
-    for (x, y), (x2, y2) in zip(points(7, 4), PROBLEM.batch(generator, 50, 20), strict=True):
+    for (x, y), (x2, y2) in zip(
+        points(7, 4), PROBLEM.batch(generator, 50, 20), strict=True
+    ):
         np.testing.assert_array_equal(x, x2)
         np.testing.assert_array_equal(y, y2)
 
 
 def test_streams_share_no_number():
-    drawn = [points(seed, index).interior[0] for seed in (0, 1, seeds.EVALUATION_SEED) for index in (0, 1, 2)]
-    drawn += [seeds.evaluation_points(PROBLEM, which)[0] for which in ("report", "selection")]
-    drawn += [seeds.stream(seed, "parameters").random(100) for seed in (0, 1, seeds.EVALUATION_SEED)]
+    drawn = [
+        points(seed, index).interior[0]
+        for seed in (0, 1, seeds.EVALUATION_SEED)
+        for index in (0, 1, 2)
+    ]
+    drawn += [
+        seeds.evaluation_points(PROBLEM, which)[0] for which in ("report", "selection")
+    ]
+    drawn += [
+        seeds.stream(seed, "parameters").random(100)
+        for seed in (0, 1, seeds.EVALUATION_SEED)
+    ]
     assert not any(np.intersect1d(one, other).size for one, other in combinations(drawn, 2))
 
 
 @pytest.mark.parametrize(
-    "problem", [*map(problems.get, problems.names()), coupled_2d], ids=lambda problem: problem.name
+    "problem",
+    [*map(problems.get, problems.names()), coupled_2d],
+    ids=lambda problem: problem.name,
 )
 @pytest.mark.parametrize("which", ["report", "selection"])
 def test_evaluation_points_are_ten_times_the_default_and_fixed(problem, which):
@@ -53,18 +66,24 @@ def test_evaluation_points_are_ten_times_the_default_and_fixed(problem, which):
 
 
 def test_evaluation_points_differ_by_problem():
-    x, z = (seeds.evaluation_points(problems.get(name), "report")[0] for name in ("poisson_sine_2d", "heat_sine_1d"))
+    x, z = (
+        seeds.evaluation_points(problems.get(name), "report")[0]
+        for name in ("poisson_sine_2d", "heat_sine_1d")
+    )
     assert not np.intersect1d(x, z).size
 
 
 def test_evaluation_points_stay_what_they_are():
-    # published errors stand on these points: a change here is a change of every recorded number
+    # published errors stand on these points: a change here is a change of every recorded
+    # number
     x, _ = seeds.evaluation_points(PROBLEM, "report")
     np.testing.assert_allclose(x[0], [0.6529673284584883, 0.5582487195425644], rtol=1e-15)
 
 
 def test_unknown_evaluation_set_is_answered_with_the_nearest():
-    with pytest.raises(UnknownName, match="unknown evaluation set 'reports': did you mean report"):
+    with pytest.raises(
+        UnknownName, match="unknown evaluation set 'reports': did you mean report"
+    ):
         seeds.evaluation_points(PROBLEM, "reports")
     with pytest.raises(UnknownName):
         seeds.evaluation_points(PROBLEM, "points")  # a training stream is no evaluation set
@@ -72,8 +91,13 @@ def test_unknown_evaluation_set_is_answered_with_the_nearest():
 
 @pytest.mark.parametrize("seed", [-1, 1.0, 1.5, "1", None, True])
 def test_a_seed_is_an_integer_of_at_least_0(seed):
-    for use in (lambda: points(seed), lambda: networks.initial_parameters("tanh_4", 2, 1, seed)):
-        with pytest.raises(ValueError, match=f"a seed must be an integer of at least 0, not {seed!r}") as error:
+    for use in (
+        lambda: points(seed),
+        lambda: networks.initial_parameters("tanh_4", 2, 1, seed),
+    ):
+        with pytest.raises(
+            ValueError, match=f"a seed must be an integer of at least 0, not {seed!r}"
+        ) as error:
             use()
         assert "\n" not in str(error.value)
 

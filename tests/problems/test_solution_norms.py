@@ -10,7 +10,9 @@ from made_up import coupled_2d
 
 from optbench import problems
 
-NORMS = json.loads((Path(__file__).parents[1] / "data" / "solution_l2_norms.json").read_text())
+NORMS = json.loads(
+    (Path(__file__).parents[1] / "data" / "solution_l2_norms.json").read_text()
+)
 
 
 def quadrature_norm(problem, nodes):
@@ -31,7 +33,9 @@ def additive_norm(problem, nodes=8):
     lines = ((points + 1) / 2)[:, None, None] * np.eye(problem.dim)  # [nodes, d, d]
     g = problem.solution(lines.reshape(-1, problem.dim)).reshape(nodes, problem.dim)
     x = np.random.default_rng(0).random((3, problem.dim))
-    singles = problem.solution((x[:, :, None] * np.eye(problem.dim)).reshape(-1, problem.dim)).reshape(3, -1)
+    singles = problem.solution(
+        (x[:, :, None] * np.eye(problem.dim)).reshape(-1, problem.dim)
+    ).reshape(3, -1)
     np.testing.assert_allclose(singles.sum(1), problem.solution(x)[:, 0], rtol=1e-12)
     mean, square = weights @ g / 2, weights @ g**2 / 2
     return np.sqrt(square.sum() + mean.sum() ** 2 - (mean**2).sum())
@@ -45,7 +49,9 @@ QUADRATURE = {
     "heat_sine_1d": [40, 20],
     "heat_sine_3d": [40, 12, 12, 12],
     "heat_sum_4d": [10] * 5,
-    **{f"poisson_harmonic_{d}d": [2] * d for d in (2, 4, 10)},  # exact: u² is of degree 2 in each coordinate
+    **{
+        f"poisson_harmonic_{d}d": [2] * d for d in (2, 4, 10)
+    },  # exact: u² is of degree 2 in each coordinate
     "log_fokker_planck_1d": [24, 3],  # exact in space: degree 4
     "log_fokker_planck_3d": [24, 3, 3, 3],
     "log_fokker_planck_9d": [16] + [3] * 9,
@@ -56,7 +62,9 @@ QUADRATURE = {
 @pytest.mark.parametrize("name", QUADRATURE)
 def test_norm_is_that_of_quadrature(name):
     problem = coupled_2d if name == "coupled_2d" else problems.get(name)
-    assert problem.solution_norm == pytest.approx(quadrature_norm(problem, QUADRATURE[name]), rel=1e-10)
+    assert problem.solution_norm == pytest.approx(
+        quadrature_norm(problem, QUADRATURE[name]), rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("dim", [1, 10, 100])
@@ -77,10 +85,14 @@ def test_recorded_norms_cover_the_published_problems():
 def test_papers_scales_are_rounded_norms():
     for name in ("poisson_harmonic_10d", "poisson_harmonic_100d", "poisson_norm_100d"):
         assert problems.get(name).solution_norm == pytest.approx(1, abs=3e-3)
-    assert problems.get("poisson_harmonic_4d").solution_norm == pytest.approx(np.sqrt(2 / 9 + 2 / 16))
+    assert problems.get("poisson_harmonic_4d").solution_norm == pytest.approx(
+        np.sqrt(2 / 9 + 2 / 16)
+    )
 
 
 @every_problem
 def test_norm_is_that_of_interior_points(problem):
     x, _ = problem.interior.sample(np.random.default_rng(3), 20_000)
-    assert problem.solution_norm == pytest.approx(np.sqrt((problem.solution(x) ** 2).sum(1).mean()), rel=0.05)
+    assert problem.solution_norm == pytest.approx(
+        np.sqrt((problem.solution(x) ** 2).sum(1).mean()), rel=0.05
+    )

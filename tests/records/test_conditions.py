@@ -59,13 +59,19 @@ def test_without_a_driver_there_are_no_gpus(monkeypatch):
 
 
 def test_what_a_gpu_does_not_tell_is_none(monkeypatch):
-    silent, _ = gpus(monkeypatch, nvmlDeviceGetTemperature=refuse, nvmlDeviceGetCurrentClocksThrottleReasons=refuse)
+    silent, _ = gpus(
+        monkeypatch,
+        nvmlDeviceGetTemperature=refuse,
+        nvmlDeviceGetCurrentClocksThrottleReasons=refuse,
+    )
     assert (silent.clock, silent.temperature, silent.throttled) == (1980, None, None)
 
 
 def test_the_library_is_closed_also_after_an_error(monkeypatch):
     closed = []
-    answer = gpus(monkeypatch, nvmlDeviceGetCount=refuse, nvmlShutdown=lambda: closed.append(True))
+    answer = gpus(
+        monkeypatch, nvmlDeviceGetCount=refuse, nvmlShutdown=lambda: closed.append(True)
+    )
     assert answer is None
     assert closed == [True]
 
@@ -100,8 +106,14 @@ def test_a_machine_that_tells_nothing_is_no_error(error, monkeypatch):
 
 
 def test_only_the_process_s_own_cores_are_told_of(monkeypatch):
-    monkeypatch.setattr(conditions.psutil, "cpu_freq", lambda percpu: [SimpleNamespace(current=n) for n in range(4)])
-    monkeypatch.setattr(conditions.os, "sched_getaffinity", lambda process: {1, 3}, raising=False)
+    monkeypatch.setattr(
+        conditions.psutil,
+        "cpu_freq",
+        lambda percpu: [SimpleNamespace(current=n) for n in range(4)],
+    )
+    monkeypatch.setattr(
+        conditions.os, "sched_getaffinity", lambda process: {1, 3}, raising=False
+    )
     assert observe().cpu_clocks == (1.0, 3.0)
 
 
@@ -109,23 +121,39 @@ def test_conditions_come_back_as_they_were_and_are_strict(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", nvml())
     found = observe()
     assert Conditions.model_validate_json(found.model_dump_json()) == found
-    for wrong in ({"calibration_seconds": 0.0}, {"calibration_seconds": "1"}, {"weather": "fine"}):
+    for wrong in (
+        {"calibration_seconds": 0.0},
+        {"calibration_seconds": "1"},
+        {"weather": "fine"},
+    ):
         with pytest.raises(pydantic.ValidationError):
             observed(**wrong)
 
 
 def observed(**changes):
-    told = {"cpu_clocks": (), "load_average": None, "gpus": None, "calibration_seconds": 1.0}
+    told = {
+        "cpu_clocks": (),
+        "load_average": None,
+        "gpus": None,
+        "calibration_seconds": 1.0,
+    }
     return Conditions(**told | changes)
 
 
 def test_what_runs_write_is_no_change_of_the_code(tmp_path, monkeypatch):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@localhost"]
-    code, written = tmp_path / "optbench" / "records" / "provenance.py", tmp_path / "results" / "local.json"
+    code, written = (
+        tmp_path / "optbench" / "records" / "provenance.py",
+        tmp_path / "results" / "local.json",
+    )
     for file in (code, written):
         file.parent.mkdir(parents=True)
         file.write_text("1")
-    for words in (["init", "--quiet"], ["add", "optbench"], ["commit", "--quiet", "--message", "first"]):
+    for words in (
+        ["init", "--quiet"],
+        ["add", "optbench"],
+        ["commit", "--quiet", "--message", "first"],
+    ):
         subprocess.run([*git, *words], check=True)
     monkeypatch.setattr(provenance, "__file__", str(code))
     assert provenance._commit.__wrapped__()[1] is False

@@ -23,16 +23,22 @@ def test_a_record_comes_back_as_it_was(record, tmp_path):
 
 
 def test_numbers_that_json_does_not_have_come_back(tmp_path):
-    record = Fake().perform(request(hyperparameters={"learning_rate": 1e200, "momentum": 0.9}))
+    record = Fake().perform(
+        request(hyperparameters={"learning_rate": 1e200, "momentum": 0.9})
+    )
     file = store.path(tmp_path, record.request)
     store.write(file, record)
     assert math.isinf(store.read(file).history[-1].rms)
-    json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    json.loads(
+        file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")
+    )
 
 
 def test_nothing_is_left_beside_a_record(record, tmp_path):
     store.write(store.path(tmp_path, record.request), record)
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == [store.path(tmp_path, record.request).name]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [
+        store.path(tmp_path, record.request).name
+    ]
 
 
 def test_a_disk_that_is_full_leaves_the_old_record(record, tmp_path, monkeypatch):
@@ -53,7 +59,9 @@ EDITS = {
     "torn": lambda text: text[: len(text) // 2],
     "empty": lambda text: "",
     "another run": lambda text: text.replace('"seed": 3', '"seed": 4'),
-    "another schema": lambda text: text.replace('"schema_version": 1', '"schema_version": 99'),
+    "another schema": lambda text: text.replace(
+        '"schema_version": 1', '"schema_version": 99'
+    ),
     "another status": lambda text: text.replace('"finished"', '"done"'),
     "a new key": lambda text: text.replace('"status"', '"grade": 1, "status"'),
 }
@@ -89,13 +97,23 @@ def test_frames_have_a_row_a_run_and_a_row_a_recorded_step(record, tmp_path):
         store.write(store.path(tmp_path, each.request), each)
     runs, history = optbench.load(tmp_path)
     assert len(runs) == 2
-    assert history.groupby("identity").size().to_dict() == {record.identity: 11, other.identity: 4}
+    assert history.groupby("identity").size().to_dict() == {
+        record.identity: 11,
+        other.identity: 4,
+    }
     row = runs.set_index("identity").loc[record.identity]
-    assert (row["problem"], row["seed"], row["steps"], row["status"]) == ("poisson_sine_2d", 3, 10, "finished")
+    assert (row["problem"], row["seed"], row["steps"], row["status"]) == (
+        "poisson_sine_2d",
+        3,
+        10,
+        "finished",
+    )
     assert row["relative_l2"] == record.history[-1].relative_l2
     assert row["train_seconds"] == record.clock["train"]
     sections = [
-        name for name in runs.columns if name.endswith("_seconds") and name not in ("wall_seconds", "budget_seconds")
+        name
+        for name in runs.columns
+        if name.endswith("_seconds") and name not in ("wall_seconds", "budget_seconds")
     ]
     assert row[sections].sum() == pytest.approx(row["wall_seconds"])
 
@@ -125,7 +143,9 @@ def test_a_torn_record_is_set_aside_and_its_run_done_again(record, tmp_path):
     assert kept.find(record.request) == record
 
 
-@pytest.mark.parametrize(("again", "found"), [("failed", True), ("diverged", True), ("all", False)])
+@pytest.mark.parametrize(
+    ("again", "found"), [("failed", True), ("diverged", True), ("all", False)]
+)
 def test_records_that_are_asked_for_again_do_not_count(again, found, record, tmp_path):
     store.Store(tmp_path).write(record)
     kept = store.Store(tmp_path, again=store.AGAIN[again])
@@ -138,5 +158,8 @@ def test_an_older_schema_says_who_reads_it(record, tmp_path):
     file = store.path(tmp_path, record.request)
     store.write(file, record)
     file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 0'))
-    with pytest.raises(store.InvalidRecord, match="schema version 0 is not 1; the commit in its provenance reads it"):
+    with pytest.raises(
+        store.InvalidRecord,
+        match="schema version 0 is not 1; the commit in its provenance reads it",
+    ):
         store.read(file)

@@ -9,7 +9,9 @@ from optbench.report import report
 
 def index(place):
     done = CliRunner().invoke(app, ["index", str(place)])
-    return done, (place / "README.md").read_text() if (place / "README.md").is_file() else ""
+    return done, (place / "README.md").read_text() if (
+        place / "README.md"
+    ).is_file() else ""
 
 
 def test_a_folder_without_results_says_so(tmp_path):
@@ -18,7 +20,9 @@ def test_a_folder_without_results_says_so(tmp_path):
     assert "Nothing is published yet." in text
 
 
-def test_a_campaign_has_its_headline_table_its_links_and_the_commands_that_made_it(tmp_path):
+def test_a_campaign_has_its_headline_table_its_links_and_the_commands_that_made_it(
+    tmp_path,
+):
     folder = folder_of(tmp_path)
     list(report.make(folder))
     done, text = index(tmp_path)
@@ -55,20 +59,31 @@ def test_a_campaign_without_a_report_is_under_way(tmp_path):
 def test_a_readme_shows_the_headline_between_its_marks(tmp_path):
     folder = folder_of(tmp_path / "results")
     list(report.make(folder))
-    readme, headline = tmp_path / "README.md", (folder / "tables" / "headline.md").read_text()
-    readme.write_text("above\n<!-- headline results/c/m -->\nold\n<!-- /headline -->\nbelow\n")
+    readme, headline = (
+        tmp_path / "README.md",
+        (folder / "tables" / "headline.md").read_text(),
+    )
+    readme.write_text(
+        "above\n<!-- headline results/c/m -->\nold\n<!-- /headline -->\nbelow\n"
+    )
     for _ in range(2):
-        done = CliRunner().invoke(app, ["index", str(tmp_path / "results"), "--readme", str(readme)])
+        done = CliRunner().invoke(
+            app, ["index", str(tmp_path / "results"), "--readme", str(readme)]
+        )
         assert done.exit_code == 0, done.output
         text = readme.read_text()
         assert text.startswith(f"above\n<!-- headline results/c/m -->\n{headline}\n![")
-        assert text.endswith("(results/c/m/figures/error_over_seconds.svg)\n<!-- /headline -->\nbelow\n")
+        assert text.endswith(
+            "(results/c/m/figures/error_over_seconds.svg)\n<!-- /headline -->\nbelow\n"
+        )
 
 
 def test_a_readme_that_marks_a_folder_without_a_report_stays_and_is_told(tmp_path):
     folder_of(tmp_path / "results")
     readme = tmp_path / "README.md"
     readme.write_text(before := "<!-- headline results/c/m -->\n<!-- /headline -->\n")
-    done = CliRunner().invoke(app, ["index", str(tmp_path / "results"), "--readme", str(readme)])
+    done = CliRunner().invoke(
+        app, ["index", str(tmp_path / "results"), "--readme", str(readme)]
+    )
     assert done.exit_code != 0
     assert readme.read_text() == before

@@ -24,14 +24,21 @@ def test_the_recorded_results_are_of_the_recorded_hyperparameters():
 def test_networks_norms_and_faults_are_those_of_their_problems():
     for row in RESULTS.itertuples():
         problem = problems.get(row.problem)
-        assert networks.parameter_count(row.network, problem.dim, problem.outputs) == row.parameters
-        assert problem.solution_norm == pytest.approx(row.solution_norm, rel=0.02)  # theirs are rounded here and there
+        assert (
+            networks.parameter_count(row.network, problem.dim, problem.outputs)
+            == row.parameters
+        )
+        assert problem.solution_norm == pytest.approx(
+            row.solution_norm, rel=0.02
+        )  # theirs are rounded here and there
     faulty = RESULTS[RESULTS["fault"].fillna("").str.startswith("DIFFERENT")]
     assert set(zip(faulty["experiment"], faulty["optimizer"], strict=True)) == MISTAKEN
 
 
 def frames_of(**fields):
-    return from_records(Fake().perform(request(network=NETWORK, seed=seed, **fields)) for seed in range(3))
+    return from_records(
+        Fake().perform(request(network=NETWORK, seed=seed, **fields)) for seed in range(3)
+    )
 
 
 def test_ours_are_joined_on_problem_network_and_optimizer():
@@ -39,10 +46,14 @@ def test_ours_are_joined_on_problem_network_and_optimizer():
     data = paper.compare(frames)
     assert set(data["paper_experiment"]) == {"exp09_reproduce_poisson2d"}
     (row,) = data.to_dict("records")
-    (theirs,) = RESULTS.query("experiment == 'exp09_reproduce_poisson2d' and optimizer == 'sgd'").to_dict("records")
+    (theirs,) = RESULTS.query(
+        "experiment == 'exp09_reproduce_poisson2d' and optimizer == 'sgd'"
+    ).to_dict("records")
     assert row["paper_rms"] == theirs["rms"]
     assert row["rms"] == frames.runs["rms"].median()
-    assert row["rms"] != pytest.approx(frames.runs["relative_l2"].median())  # absolute errors alone
+    assert row["rms"] != pytest.approx(
+        frames.runs["relative_l2"].median()
+    )  # absolute errors alone
     assert (row["runs"], row["steps"]) == (3, 20)
 
 
@@ -54,7 +65,9 @@ def test_a_target_is_an_absolute_error_and_one_that_nobody_reaches_has_no_number
     assert row["reached_1e-2"] == (3 if len(reached) else 0)
     assert row["reached_1e-4"] == 0
     assert pd.isna(row["seconds_to_1e-4"])
-    assert paper.shown(paper.compare(frames))["s to 1e-04"][0] == "206 | – (0/3)"  # theirs was reached
+    assert (
+        paper.shown(paper.compare(frames))["s to 1e-04"][0] == "206 | – (0/3)"
+    )  # theirs was reached
 
 
 def test_when_a_target_was_reached_is_the_median_over_runs():
@@ -62,7 +75,9 @@ def test_when_a_target_was_reached_is_the_median_over_runs():
     frames = frames_of(steps=7)
     step = frames.history["step"].clip(lower=1)
     seed = frames.history["identity"].map(frames.runs.set_index("identity")["seed"])
-    history = frames.history.assign(rms=10.0**-step, seconds=1.0 * step + seed, relative_l2=1.0)
+    history = frames.history.assign(
+        rms=10.0**-step, seconds=1.0 * step + seed, relative_l2=1.0
+    )
     (row,) = paper.compare(frames._replace(history=history)).to_dict("records")
     assert (row["reached_1e-2"], row["seconds_to_1e-2"]) == (3, 3)
     assert (row["reached_1e-4"], row["seconds_to_1e-4"]) == (3, 5)
@@ -85,7 +100,12 @@ def test_a_campaign_on_the_papers_cases_has_the_papers_tables(name, seconds):
     assert ours
     for run in ours:
         theirs = papers[run.labels.experiment][run.optimizer, run.framework]
-        same = {"seconds": theirs.seconds, "threads": theirs.threads, "seed": theirs.seed, "labels": theirs.labels}
+        same = {
+            "seconds": theirs.seconds,
+            "threads": theirs.threads,
+            "seed": theirs.seed,
+            "labels": theirs.labels,
+        }
         assert run.model_copy(update=same) == theirs
         assert run.labels.optimizer == theirs.labels.optimizer
         assert run.seconds == seconds

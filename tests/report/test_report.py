@@ -26,7 +26,14 @@ from optbench.schedule import runner
 
 FIGURES = ["cost_over_width_poisson_sine_2d", "error_over_seconds", "error_over_steps", "profiles",
            "solution_poisson_sine_2d_tanh_4", "solution_poisson_sine_2d_tanh_8", "step_cost"]  # fmt: skip
-TABLES = ["errors", "frameworks", "headline", "rankings", "targets_seconds", "targets_total_seconds"]
+TABLES = [
+    "errors",
+    "frameworks",
+    "headline",
+    "rankings",
+    "targets_seconds",
+    "targets_total_seconds",
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +45,16 @@ def folder(tmp_path_factory):
 
 
 def products(folder):
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
 
 
-def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(folder, tmp_path):
+def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(
+    folder, tmp_path
+):
     shutil.copytree(folder / "runs", tmp_path / "c" / "m" / "runs")
     shutil.copy(folder / "campaign.toml", tmp_path / "c" / "m")
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
@@ -59,7 +72,10 @@ def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(folde
 def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
     source = formats.source(records, folder)
-    assert re.fullmatch(r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit .+, raw data .+\.", source.text)
+    assert re.fullmatch(
+        r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit .+, raw data .+\.",
+        source.text,
+    )
     assert source.text.count(source.digest[:16]) == 1
     for file in (folder / "tables").iterdir():
         text = file.read_text().replace(r"\_", "_")
@@ -69,22 +85,32 @@ def test_every_table_says_what_it_was_made_from(folder):
 def test_the_digest_is_of_the_raw_records(folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
     records = [record for _, record in store.records(folder)]
-    assert formats.source(records, tmp_path).digest == formats.source(records, folder).digest
+    assert (
+        formats.source(records, tmp_path).digest == formats.source(records, folder).digest
+    )
     next((tmp_path / "runs").iterdir()).write_text("{}")
-    assert formats.source(records, tmp_path).digest != formats.source(records, folder).digest
+    assert (
+        formats.source(records, tmp_path).digest != formats.source(records, folder).digest
+    )
 
 
 def test_numbers_are_those_of_the_records(folder):
-    data = pd.read_csv(folder / "tables" / "errors.csv", comment="#").set_index(["case", "label", "framework"])
+    data = pd.read_csv(folder / "tables" / "errors.csv", comment="#").set_index(
+        ["case", "label", "framework"]
+    )
     runs = from_records(record for _, record in store.records(folder)).runs
     for names, group in runs.groupby(["case", "label", "framework"]):
         finished = group[group["status"] == "finished"]
         row = data.loc[names]
         assert (row["runs"], row["finished"]) == (len(group), len(finished))
-        assert row["relative_l2"] == pytest.approx(finished["relative_l2"].median(), nan_ok=True)
+        assert row["relative_l2"] == pytest.approx(
+            finished["relative_l2"].median(), nan_ok=True
+        )
     assert data.groupby("case")["first"].sum().tolist() == pytest.approx([1, 1])
     assert data.xs("broken", level="label")["first"].tolist() == [0, 0]
-    targets = pd.read_csv(folder / "tables" / "targets_seconds.csv", comment="#").set_index(["label", "target"])
+    targets = pd.read_csv(folder / "tables" / "targets_seconds.csv", comment="#").set_index(
+        ["label", "target"]
+    )
     assert targets.loc[("quick", 1e-6), "reached"].tolist() == [3] * 4
     assert targets.loc[("slow", 1e-6), "reached"].tolist() == [0] * 4
     assert len(pd.read_csv(folder / "tables" / "rankings.csv", comment="#")) > 0
@@ -99,7 +125,9 @@ def test_latex_has_no_character_that_pdflatex_does_not_know(folder):
 
 
 # a campaign of eight cases and thirteen optimizers
-CASES = [case["name"] for case in tomllib.loads(campaign.shipped()["cpu"].read_text())["case"]]
+CASES = [
+    case["name"] for case in tomllib.loads(campaign.shipped()["cpu"].read_text())["case"]
+]
 WIDE = {
     "headline": {"optimizer": "engd_per_layer", "framework": "torch", **dict.fromkeys(CASES, "**1.2e-04** (4/5)")},
     "rankings": {"cases": "; ".join(CASES), "target": "1e-03", "optimizer": "engd_per_layer", "framework": "torch",
@@ -111,14 +139,26 @@ WIDE = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it")
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it"
+)
 def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
     tables = [file.read_text() for file in sorted((folder / "tables").glob("*.tex"))]
-    tables += [formats.latex(pd.DataFrame([row] * 60), "A caption.", name) for name, row in WIDE.items()]
+    tables += [
+        formats.latex(pd.DataFrame([row] * 60), "A caption.", name)
+        for name, row in WIDE.items()
+    ]
     body = "".join(rf"{table}\clearpage" for table in tables)
     preamble = r"\documentclass{article}\usepackage{booktabs,longtable}\usepackage[landscape,margin=1cm]{geometry}"
-    (tmp_path / "all.tex").write_text(rf"{preamble}\begin{{document}}{body}\end{{document}}")
-    done = subprocess.run(["pdflatex", "-halt-on-error", "all.tex"], cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "all.tex").write_text(
+        rf"{preamble}\begin{{document}}{body}\end{{document}}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "all.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-2000:]
     pages = int(re.findall(r"Output written on all.pdf \((\d+) pages?", done.stdout)[0])
     assert pages > len(tables)
@@ -137,25 +177,40 @@ def test_a_command_repeats_the_run():
     assert words[:4] == ["optbench", "run", "--problem", "poisson_sine_2d"]
     assert "learning_rate=0.5" in words
     assert words[words.index("--steps") + 1] == "10"
-    options = {option for command in get_command(app).commands["run"].params for option in command.opts}
+    options = {
+        option
+        for command in get_command(app).commands["run"].params
+        for option in command.opts
+    }
     assert {word for word in words if word.startswith("--")} <= options
 
 
 def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     class Interrupted:
         def records(self, requests, display):
-            yield from (Fake().perform(each) for _, each in zip(range(2), requests, strict=False))
+            yield from (
+                Fake().perform(each) for _, each in zip(range(2), requests, strict=False)
+            )
             raise KeyboardInterrupt
 
     file, folder = tmp_path / "c.toml", tmp_path / "c" / "m"
     file.write_text(TOML)
     requests = expansion.requests(campaign.read(file), "c", file.name)
     with pytest.raises(KeyboardInterrupt):
-        runner.run(requests, nullcontext(Interrupted()), folder, Console(file=io.StringIO()), file=file)
+        runner.run(
+            requests,
+            nullcontext(Interrupted()),
+            folder,
+            Console(file=io.StringIO()),
+            file=file,
+        )
     assert (folder / "campaign.toml").read_text() == TOML
     assert CliRunner().invoke(app, ["report", str(tmp_path / "c")]).exit_code == 0
     for name in ("headline.md", "errors.csv", "errors.tex"):
-        assert f"not complete: {len(requests) - 2} runs are missing." in (folder / "tables" / name).read_text(), name
+        assert (
+            f"not complete: {len(requests) - 2} runs are missing."
+            in (folder / "tables" / name).read_text()
+        ), name
 
 
 def test_a_report_leaves_nothing_of_another(tmp_path):
@@ -164,7 +219,9 @@ def test_a_report_leaves_nothing_of_another(tmp_path):
         (made / stale).parent.mkdir(exist_ok=True)
         (made / stale).write_text("old")
     assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
-    assert not [file for file in made.rglob("*") if file.is_file() and file.read_bytes() == b"old"]
+    assert not [
+        file for file in made.rglob("*") if file.is_file() and file.read_bytes() == b"old"
+    ]
 
 
 def test_a_run_of_stages_is_repeated_from_its_campaign_by_its_identity(tmp_path):
@@ -174,13 +231,22 @@ def test_a_run_of_stages_is_repeated_from_its_campaign_by_its_identity(tmp_path)
         "[case.optimizers]\nadam_lbfgs = {}\nsgd = {}\n"
     )
     requests = expansion.requests(campaign.read(file), "staged", file.name)
-    (staged,) = [each for each in requests if each.optimizer == "adam_lbfgs" and each.framework == "jax"]
+    (staged,) = [
+        each
+        for each in requests
+        if each.optimizer == "adam_lbfgs" and each.framework == "jax"
+    ]
     *words, only = page.command(staged).split()
     assert words == ["optbench", "run", "campaign.toml", "--only"]
     assert [each for each in requests if each.identity.startswith(only)] == [staged]
-    done = CliRunner().invoke(app, ["run", str(file), "--only", "nobody", "--results", str(tmp_path)])
+    done = CliRunner().invoke(
+        app, ["run", str(file), "--only", "nobody", "--results", str(tmp_path)]
+    )
     assert isinstance(done.exception, CampaignError)
-    assert str(done.exception) == 'staged.toml: --only = "nobody": no run\'s identity begins so'
+    assert (
+        str(done.exception)
+        == 'staged.toml: --only = "nobody": no run\'s identity begins so'
+    )
 
 
 def test_a_place_without_results_is_said(tmp_path):
@@ -200,10 +266,17 @@ def browser():
 @pytest.fixture(params=[400, 1600])
 def shown(request, browser, folder):
     """The page from disk, without a network; anything it complains of fails the test."""
-    context = browser.new_context(viewport={"width": request.param, "height": 900}, offline=True)
+    context = browser.new_context(
+        viewport={"width": request.param, "height": 900}, offline=True
+    )
     tab, complaints = context.new_page(), []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    tab.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text) if message.type == "error" else None
+        ),
+    )
     tab.goto((folder / "report.html").as_uri())
     yield tab
     assert complaints == []
@@ -223,7 +296,9 @@ def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     assert shown.inner_text("#count") == f"{len(data)} of {len(data)} rows"
     shown.select_option("select[name=framework]", "jax")
     assert set(visible(shown, 3)) == {"jax"}
-    assert shown.inner_text("#count").startswith(f"{(data['framework'] == 'jax').sum()} of {len(data)}")
+    assert shown.inner_text("#count").startswith(
+        f"{(data['framework'] == 'jax').sum()} of {len(data)}"
+    )
     shown.select_option("select[name=framework]", "")
     shown.select_option("select[name=status]", "diverged")
     assert set(visible(shown, 2)) == {"broken"}
@@ -236,7 +311,9 @@ def test_the_page_filters_sorts_and_opens_runs(shown, folder):
         assert values == sorted(values, reverse=order < 0)
         assert visible(shown, 5)[-1] == "–"  # what is no number is last in both
     expected = data["relative_l2"].dropna().map("{:.2e}".format)
-    assert sorted(text.split()[0] for text in visible(shown, 5) if text != "–") == sorted(expected)
+    assert sorted(text.split()[0] for text in visible(shown, 5) if text != "–") == sorted(
+        expected
+    )
     shown.locator("#entries tbody tr", has_text="slow").first.locator("td").nth(4).click()
     body = shown.inner_text("#runs-body")
     assert "seed 0: finished" in body
@@ -263,15 +340,21 @@ def test_the_page_works_by_keyboard_and_fits(shown):
 def test_every_table_sorts_filters_and_opens_runs(shown):
     shown.select_option("select[name=framework]", "torch")
     headline = shown.locator("#headline tbody tr:not([hidden])")
-    assert headline.locator("td:nth-child(2)").all_inner_texts() == ["torch"] * 2  # broken has JAX alone
-    headline.filter(has_text="quick").locator("td").nth(3).locator("button").focus()  # the second case's cell
+    assert (
+        headline.locator("td:nth-child(2)").all_inner_texts() == ["torch"] * 2
+    )  # broken has JAX alone
+    headline.filter(has_text="quick").locator("td").nth(3).locator(
+        "button"
+    ).focus()  # the second case's cell
     shown.keyboard.press("Enter")
     body = shown.inner_text("#runs-body")
     assert body.count("poisson_sine_2d, tanh_8, torch, seed ") == 3
     assert "tanh_4" not in body
     shown.keyboard.press("Escape")
     shown.locator("#targets_seconds th", has_text="1e-01").locator("button").click()
-    cells = shown.locator("#targets_seconds tbody tr:not([hidden]) td:nth-child(4)").all_inner_texts()
+    cells = shown.locator(
+        "#targets_seconds tbody tr:not([hidden]) td:nth-child(4)"
+    ).all_inner_texts()
     values = [float(text.split()[0].replace(",", "")) for text in cells]
     assert values == sorted(values)
     assert len(set(values)) > 1
@@ -283,8 +366,12 @@ def test_curves_are_those_picked(shown, folder):
         return int(shown.locator("#chart").get_attribute("data-curves"))
 
     every = drawn()
-    finished = [record.request for _, record in store.records(folder) if record.status == "finished"]
-    assert every == sum(request.network == "tanh_4" for request in finished) > 0  # of the case that is shown first
+    finished = [
+        record.request for _, record in store.records(folder) if record.status == "finished"
+    ]
+    assert (
+        every == sum(request.network == "tanh_4" for request in finished) > 0
+    )  # of the case that is shown first
     shown.locator("#picked input[value=slow]").uncheck()
     assert 0 < drawn() < every
     shown.locator("#picked input[value=quick]").uncheck()

@@ -12,21 +12,37 @@ from hypothesis import strategies as st
 from optbench.records.frames import Frames
 from optbench.report import figures, statistics, tables
 
-CASES, SOLVERS, SEEDS = ("one", "two"), (("kfac", "torch"), ("kfac", "jax"), ("sgd", "jax")), range(3)
+CASES, SOLVERS, SEEDS = (
+    ("one", "two"),
+    (("kfac", "torch"), ("kfac", "jax"), ("sgd", "jax")),
+    range(3),
+)
 
 
 def logs(random, cases=CASES, solvers=SOLVERS, seeds=SEEDS):
     """Runs whose errors fall, rise and end as they like; some never have a row, some are not a number."""
     runs, history = [], []
-    for number, (case, (label, framework), seed) in enumerate(product(cases, solvers, seeds)):
+    for number, (case, (label, framework), seed) in enumerate(
+        product(cases, solvers, seeds)
+    ):
         runs.append({"identity": str(number), "campaign": "c", "machine": "m", "case": case, "label": label,
                      "framework": framework, "seed": seed, "floor": float(random.choice([0, 0, 3e-3])),
                      "setup_seconds": 1.0, "compile_seconds": random.uniform(), "warm_up_seconds": np.nan})  # fmt: skip
         for step in range(random.integers(0, 7)):
             error = float(random.choice([np.nan, *10.0 ** random.uniform(-7, 0, 5)]))
-            history.append({"identity": str(number), "step": step, "seconds": 0.1 * step, "relative_l2": error})
+            history.append(
+                {
+                    "identity": str(number),
+                    "step": step,
+                    "seconds": 0.1 * step,
+                    "relative_l2": error,
+                }
+            )
     columns = ["identity", "step", "seconds", "relative_l2"]
-    return Frames(pd.DataFrame(runs), pd.DataFrame(history, columns=columns).astype({"step": int, "seconds": float}))
+    return Frames(
+        pd.DataFrame(runs),
+        pd.DataFrame(history, columns=columns).astype({"step": int, "seconds": float}),
+    )
 
 
 def slow_reached(frames, target):
@@ -35,8 +51,15 @@ def slow_reached(frames, target):
     for run in frames.runs.to_dict("records"):
         found[run["identity"]] = (math.nan,) * 3
         for row in frames.history.to_dict("records"):
-            if row["identity"] == run["identity"] and max(row["relative_l2"], run["floor"]) <= target:
-                found[run["identity"]] = row["step"], row["seconds"], row["seconds"] + 1.0 + run["compile_seconds"]
+            if (
+                row["identity"] == run["identity"]
+                and max(row["relative_l2"], run["floor"]) <= target
+            ):
+                found[run["identity"]] = (
+                    row["step"],
+                    row["seconds"],
+                    row["seconds"] + 1.0 + run["compile_seconds"],
+                )
                 break
     return found
 
@@ -59,19 +82,27 @@ def test_reached_is_what_loops_find(frames):
 @settings(max_examples=10, deadline=None)
 @given(random_logs, st.randoms())
 def test_the_order_of_rows_does_not_matter(frames, random):
-    shuffled = Frames(*(frame.sample(frac=1, random_state=random.randrange(10**6)) for frame in frames))
+    shuffled = Frames(
+        *(frame.sample(frac=1, random_state=random.randrange(10**6)) for frame in frames)
+    )
     pd.testing.assert_frame_equal(statistics.reached(shuffled), statistics.reached(frames))
-    table, other = (statistics.by_task(statistics.reached(each), "seconds") for each in (frames, shuffled))
+    table, other = (
+        statistics.by_task(statistics.reached(each), "seconds")
+        for each in (frames, shuffled)
+    )
     if table.size:
         pd.testing.assert_frame_equal(
-            statistics.ranking(table, statistics.medians), statistics.ranking(other, statistics.medians)
+            statistics.ranking(table, statistics.medians),
+            statistics.ranking(other, statistics.medians),
         )
 
 
 @settings(max_examples=10, deadline=None)
 @given(random_logs, st.sampled_from([0.25, 2.0, 1024.0]))
 def test_scaling_all_times_scales_the_result(frames, scale):
-    slower = Frames(frames.runs, frames.history.assign(seconds=scale * frames.history["seconds"]))
+    slower = Frames(
+        frames.runs, frames.history.assign(seconds=scale * frames.history["seconds"])
+    )
     one, other = (statistics.times(statistics.reached(each)) for each in (frames, slower))
     for column in ("seconds_q25", "seconds", "seconds_q75"):
         np.testing.assert_array_equal(other[column], scale * one[column])
@@ -86,12 +117,16 @@ def test_not_a_number_reaches_nothing():
     assert (statistics.times(rows)["reached"] == 0).all()
 
 
-@given(st.lists(st.one_of(st.floats(0.1, 100), st.just(math.nan)), min_size=1, max_size=9), st.floats(100, 1000))
+@given(
+    st.lists(st.one_of(st.floats(0.1, 100), st.just(math.nan)), min_size=1, max_size=9),
+    st.floats(100, 1000),
+)
 @settings(max_examples=50, deadline=None)
 def test_quartiles_are_values_and_a_slower_run_never_improves_them(values, slower):
     never = any(map(math.isnan, values))  # slower than one that never arrives is none
     before, after = (
-        as_times(statistics.quartiles(np.array(each))) for each in (values, [*values, math.nan if never else slower])
+        as_times(statistics.quartiles(np.array(each)))
+        for each in (values, [*values, math.nan if never else slower])
     )
     last = sorted(as_times(values))
     assert before == [last[math.ceil(share * len(last)) - 1] for share in (0.25, 0.5, 0.75)]
@@ -117,10 +152,18 @@ def test_what_is_reached_at_once_is_fastest():
 
 
 def tasks(values, solvers=("a", "b", "c"), seeds=2):
-    index = [("c", "m", f"case {number // seeds}", number % seeds) for number in range(len(values))]
-    columns = pd.MultiIndex.from_tuples([(name, "jax") for name in solvers], names=statistics.SOLVER)
+    index = [
+        ("c", "m", f"case {number // seeds}", number % seeds)
+        for number in range(len(values))
+    ]
+    columns = pd.MultiIndex.from_tuples(
+        [(name, "jax") for name in solvers], names=statistics.SOLVER
+    )
     return pd.DataFrame(
-        values, pd.MultiIndex.from_tuples(index, names=[*statistics.CASE, "seed"]), columns, dtype=float
+        values,
+        pd.MultiIndex.from_tuples(index, names=[*statistics.CASE, "seed"]),
+        columns,
+        dtype=float,
     )
 
 
@@ -130,19 +173,31 @@ MADE_UP = tasks([[1, 2, INF], [4, 2, INF], [1, 5, INF], [INF, INF, INF]])
 
 def test_a_profile_counts_every_task():
     found = (
-        statistics.profile(MADE_UP).groupby("label")[["ratio", "share"]].apply(lambda rows: rows.to_numpy().tolist())
+        statistics.profile(MADE_UP)
+        .groupby("label")[["ratio", "share"]]
+        .apply(lambda rows: rows.to_numpy().tolist())
     )
-    assert found.to_dict() == {"a": [[1, 0.5], [2, 0.75]], "b": [[1, 0.25], [2, 0.5], [5, 0.75]]}
+    assert found.to_dict() == {
+        "a": [[1, 0.5], [2, 0.75]],
+        "b": [[1, 0.25], [2, 0.5], [5, 0.75]],
+    }
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6))
 def test_an_area_is_that_under_the_profile(seed):
     random = np.random.default_rng(seed)
-    table = tasks(np.where(random.uniform(size=(6, 3)) < 0.2, INF, 10 ** random.uniform(-1, 1.5, (6, 3))))
+    table = tasks(
+        np.where(
+            random.uniform(size=(6, 3)) < 0.2, INF, 10 ** random.uniform(-1, 1.5, (6, 3))
+        )
+    )
     grid = np.linspace(0, np.log(statistics.FAR), 20001)
     fastest = table.min(axis=1).to_numpy()[:, None]
-    shares = [((table.to_numpy()[:, [i]] <= fastest * np.exp(grid)) & (fastest < INF)).mean(0) for i in range(3)]
+    shares = [
+        ((table.to_numpy()[:, [i]] <= fastest * np.exp(grid)) & (fastest < INF)).mean(0)
+        for i in range(3)
+    ]
     slow = [np.trapezoid(share, grid) / np.log(statistics.FAR) for share in shares]
     np.testing.assert_allclose(statistics.areas(table.to_numpy()), slow, atol=1e-4)
 
@@ -151,37 +206,60 @@ def test_a_faster_solver_alone_changes_others_order():
     table = tasks([[1, 4, INF], [1, 4, INF], [30, 4, 1], [30, 4, 1]])
     assert [name for name, _ in statistics.order(table)] == ["a", "c", "b"]
     found = statistics.left_out(table)
-    assert dict(zip(found["label"], found["swapped"], strict=True)) == {"a": 1, "b": 0, "c": 1}
+    assert dict(zip(found["label"], found["swapped"], strict=True)) == {
+        "a": 1,
+        "b": 0,
+        "c": 1,
+    }
 
 
 def test_an_optimizer_is_left_out_with_its_twin():
     """Else the twin of the fastest would be the fastest, and no order would depend on it."""
-    table = tasks([[1, 1, 4, INF], [1, 1, 4, INF], [30, 30, 4, 1], [30, 30, 4, 1]], solvers=("a", "a", "b", "c"))
+    table = tasks(
+        [[1, 1, 4, INF], [1, 1, 4, INF], [30, 30, 4, 1], [30, 30, 4, 1]],
+        solvers=("a", "a", "b", "c"),
+    )
     table.columns = pd.MultiIndex.from_tuples(
         [("a", "torch"), ("a", "jax"), ("b", "jax"), ("c", "jax")], names=statistics.SOLVER
     )
-    assert statistics.left_out(table).set_index("label")["swapped"].to_dict() == {"a": 1, "b": 0, "c": 2}
+    assert statistics.left_out(table).set_index("label")["swapped"].to_dict() == {
+        "a": 1,
+        "b": 0,
+        "c": 2,
+    }
 
 
 def test_being_first_has_a_probability():
-    # in the only case, a has the smaller median unless seed 2 is drawn twice or more of three: (1/3)³ + 3 (1/3)² (2/3)
+    # in the only case, a has the smaller median unless seed 2 is drawn twice or more of
+    # three: (1/3)³ + 3 (1/3)² (2/3)
     table = tasks([[1, 2], [1, 2], [3, 2]], solvers=("a", "b"), seeds=3)
     found = statistics.ranking(table, statistics.medians)
     assert list(found["label"]) == ["a", "b"]
     assert found["first"].sum() == pytest.approx(1)
     assert found.loc[0, "first"] == pytest.approx(20 / 27, abs=0.04)
     assert found.loc[0, ["value", "low", "high"]].tolist() == [1, 1, 3]
-    pd.testing.assert_frame_equal(found, statistics.ranking(table, statistics.medians))  # the same draws
+    pd.testing.assert_frame_equal(
+        found, statistics.ranking(table, statistics.medians)
+    )  # the same draws
 
 
 def test_cases_are_drawn_apart():
     # a case with two equal seeds stays as it is, whatever is drawn of it
     table = tasks([[1, 2], [1, 2], [8, 4], [8, 4]], solvers=("a", "b"))
-    assert len(np.unique(statistics.bootstrap(table, lambda values: values.mean(axis=0)), axis=0)) == 1
+    assert (
+        len(
+            np.unique(
+                statistics.bootstrap(table, lambda values: values.mean(axis=0)), axis=0
+            )
+        )
+        == 1
+    )
 
 
 def test_nobody_is_first_where_nothing_was_reached():
-    assert statistics.ranking(tasks([[INF, INF]] * 2, solvers=("a", "b")), statistics.medians)["first"].tolist() == [
+    assert statistics.ranking(
+        tasks([[INF, INF]] * 2, solvers=("a", "b")), statistics.medians
+    )["first"].tolist() == [
         0,
         0,
     ]
@@ -192,7 +270,10 @@ def test_frameworks_are_compared_on_equal_seeds():
               ("jax", 2): 5.0, ("torch", 3): 9.0}  # fmt: skip
     case = {"campaign": "c", "machine": "m", "case": "one", "label": "kfac"}
     rows = pd.DataFrame(
-        [case | {"framework": name, "seed": seed, "value": value} for (name, seed), value in values.items()]
+        [
+            case | {"framework": name, "seed": seed, "value": value}
+            for (name, seed), value in values.items()
+        ]
     )
     (found,) = statistics.paired(rows, "value").to_dict("records")
     assert found["pairs"] == 2
@@ -210,25 +291,49 @@ def test_pairs_are_what_loops_find(seed, seeds):
               for key in product(("kfac", "sgd"), ("torch", "jax"), range(seeds))}  # fmt: skip
     case = {"campaign": "c", "machine": "m", "case": "one"}
     keys = ("label", "framework", "seed")
-    rows = pd.DataFrame([case | dict(zip(keys, key, strict=True)) | {"value": value} for key, value in values.items()])
-    found = {row["label"]: row for row in statistics.paired(rows, "value").to_dict("records")}
+    rows = pd.DataFrame(
+        [
+            case | dict(zip(keys, key, strict=True)) | {"value": value}
+            for key, value in values.items()
+        ]
+    )
+    found = {
+        row["label"]: row for row in statistics.paired(rows, "value").to_dict("records")
+    }
     for label in ("kfac", "sgd"):
-        pairs = [(values[label, "torch", each], values[label, "jax", each]) for each in range(seeds)]
+        pairs = [
+            (values[label, "torch", each], values[label, "jax", each])
+            for each in range(seeds)
+        ]
         ratios = sorted(one / other for one, other in pairs if not math.isnan(one + other))
         assert found[label]["pairs"] == len(ratios)
         middle = ratios[(len(ratios) - 1) // 2] * ratios[len(ratios) // 2]
         assert found[label]["ratio"] == pytest.approx(middle**0.5)
         if len(ratios) >= statistics.LEAST_PAIRS:
-            assert ratios[0] * (1 - 1e-9) <= found[label]["low"] <= found[label]["ratio"] * (1 + 1e-9)
-            assert found[label]["ratio"] * (1 - 1e-9) <= found[label]["high"] <= ratios[-1] * (1 + 1e-9)
+            assert (
+                ratios[0] * (1 - 1e-9)
+                <= found[label]["low"]
+                <= found[label]["ratio"] * (1 + 1e-9)
+            )
+            assert (
+                found[label]["ratio"] * (1 - 1e-9)
+                <= found[label]["high"]
+                <= ratios[-1] * (1 + 1e-9)
+            )
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_medians_and_who_is_first_are_what_loops_find(seed):
     random = np.random.default_rng(seed)
-    values = np.where(random.uniform(size=(7, 3)) < 0.3, INF, random.integers(1, 4, size=(7, 3)).astype(float))
-    expected = [sorted(column)[math.ceil(len(column) / 2) - 1] for column in values.T.tolist()]
+    values = np.where(
+        random.uniform(size=(7, 3)) < 0.3,
+        INF,
+        random.integers(1, 4, size=(7, 3)).astype(float),
+    )
+    expected = [
+        sorted(column)[math.ceil(len(column) / 2) - 1] for column in values.T.tolist()
+    ]
     assert statistics.medians(values).tolist() == expected
     shares = [0.0] * 3
     for row in values.tolist():
@@ -241,7 +346,13 @@ def test_medians_and_who_is_first_are_what_loops_find(seed):
 def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
     """Two of three runs at their budget: the upper quartile has no number after the third one's end."""
     seconds = np.array([1.0, 2, 4, 8])
-    same = {"case": "one", "parameters": 9, "label": "kfac", "framework": "jax", "floor": 0.0}
+    same = {
+        "case": "one",
+        "parameters": 9,
+        "label": "kfac",
+        "framework": "jax",
+        "floor": 0.0,
+    }
     runs = [same | {"identity": str(seed), "seed": seed, "status": status}
             for seed, status in enumerate(("finished", "finished", "diverged"))]  # fmt: skip
     rows = [{"identity": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
@@ -266,7 +377,10 @@ def test_no_profile_is_over_cases_that_a_solver_did_not_run():
     runs = frames.runs
     absent = (runs["case"] == "two") & (runs["label"] == "sgd")
     groups = statistics.comparable(statistics.reached(frames._replace(runs=runs[~absent])))
-    assert sorted(sorted(set(group["case"])) for group in groups) == [["one", "three"], ["two"]]
+    assert sorted(sorted(set(group["case"])) for group in groups) == [
+        ["one", "three"],
+        ["two"],
+    ]
     assert sum(map(len, groups)) == len(runs[~absent]) * len(statistics.TARGETS)
     table = tables.rankings(statistics.reached(frames._replace(runs=runs[~absent]))).data
     assert set(table["cases"]) <= {"one; three", "two"}

@@ -16,7 +16,13 @@ from optbench.report import curves, summary
 def records(rates=(0.5, 0.6, 0.7), **fields):
     """A run a seed; a rate above 1 diverges."""
     return [
-        Fake().perform(request(seed=seed, hyperparameters={"learning_rate": rate, "momentum": 0.9}, **fields))
+        Fake().perform(
+            request(
+                seed=seed,
+                hyperparameters={"learning_rate": rate, "momentum": 0.9},
+                **fields,
+            )
+        )
         for seed, rate in enumerate(rates)
     ]
 
@@ -25,7 +31,9 @@ def alike(found):
     """The same hyperparameters on every record, so that the runs differ by their seeds alone."""
     same = {"learning_rate": 0.5, "momentum": 0.9}
     return [
-        record.model_copy(update={"request": record.request.model_copy(update={"hyperparameters": same})})
+        record.model_copy(
+            update={"request": record.request.model_copy(update={"hyperparameters": same})}
+        )
         for record in found
     ]
 
@@ -36,7 +44,9 @@ def test_a_row_has_the_median_and_the_quartiles_of_its_seeds():
     errors = [record.history[-1].relative_l2 for record in found]
     assert row["runs"] == row["finished"] == 3
     assert row["relative_l2"] == np.median(errors)
-    assert [row["relative_l2_q25"], row["relative_l2_q75"]] == np.quantile(errors, [0.25, 0.75]).tolist()
+    assert [row["relative_l2_q25"], row["relative_l2_q75"]] == np.quantile(
+        errors, [0.25, 0.75]
+    ).tolist()
     assert row["ms_per_step"] == pytest.approx(1000)
     assert row["parameters"] == 17
 
@@ -45,7 +55,10 @@ def test_a_row_has_the_median_and_the_quartiles_of_its_seeds():
 def test_a_row_says_where_its_hyperparameters_are_from(origin):
     found = records()
     labels = found[0].request.labels.model_copy(update={"hyperparameters_from": origin})
-    found = [r.model_copy(update={"request": r.request.model_copy(update={"labels": labels})}) for r in found]
+    found = [
+        r.model_copy(update={"request": r.request.model_copy(update={"labels": labels})})
+        for r in found
+    ]
     said = {"paper": "the paper's"}.get(origin, origin)
     text = summary.render(summary.summarise(from_records(found)), "markdown")
     assert text.splitlines()[-1].split("|")[-2].strip() == said
@@ -55,7 +68,9 @@ def test_a_diverged_run_is_counted_and_its_final_error_is_not():
     found = alike(records((0.5, 0.6, 1e200)))
     row = summary.summarise(from_records(found)).iloc[0]
     assert (row["runs"], row["finished"], row["status"]) == (3, 2, "2 finished, 1 diverged")
-    assert row["relative_l2"] == np.median([record.history[-1].relative_l2 for record in found[:2]])
+    assert row["relative_l2"] == np.median(
+        [record.history[-1].relative_l2 for record in found[:2]]
+    )
     assert " 2/3 " in summary.render(summary.summarise(from_records(found)), "text")
 
 
@@ -67,20 +82,32 @@ def test_a_case_without_a_finished_run_is_a_row_without_an_error():
 
 def test_versions_and_machines_are_not_mixed():
     (record,) = records((0.5,))
-    newer = record.model_copy(update={"request": record.request.model_copy(update={"optimizer_version": 2})})
+    newer = record.model_copy(
+        update={"request": record.request.model_copy(update={"optimizer_version": 2})}
+    )
     provenance = record.provenance.model_copy(update={"machine": "another"})
     elsewhere = record.model_copy(update={"provenance": provenance})
     assert len(summary.summarise(from_records([record, newer]))) == 2
     assert len(summary.summarise(from_records([record, elsewhere]))) == 2
-    assert "c on another:" in summary.render(summary.summarise(from_records([record, elsewhere])), "text")
+    assert "c on another:" in summary.render(
+        summary.summarise(from_records([record, elsewhere])), "text"
+    )
 
 
 def test_optimizers_that_saw_different_batches_are_told_apart():
-    (one,), (other,) = records((0.5,)), records((0.5,), points=Points(interior=12, boundary=6))
+    (one,), (other,) = (
+        records((0.5,)),
+        records((0.5,), points=Points(interior=12, boundary=6)),
+    )
     labels = other.request.labels.model_copy(update={"optimizer": "sgd, more"})
-    other = other.model_copy(update={"request": other.request.model_copy(update={"labels": labels})})
+    other = other.model_copy(
+        update={"request": other.request.model_copy(update={"labels": labels})}
+    )
     text = summary.render(summary.summarise(from_records([one, other])), "text")
-    assert "different batches: sgd: 9 interior and 6 boundary points (one fixed batch); sgd, more: 12" in text
+    assert (
+        "different batches: sgd: 9 interior and 6 boundary points (one fixed batch); sgd, more: 12"
+        in text
+    )
 
 
 def test_the_best_is_first():
@@ -93,14 +120,25 @@ def test_csv_and_markdown():
     back = pd.read_csv(io.StringIO(summary.render(table, "csv")))
     assert back["relative_l2"][0] == table["relative_l2"][0]
     markdown = summary.render(table, "markdown")
-    assert markdown.startswith("### poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points")
+    assert markdown.startswith(
+        "### poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points"
+    )
     assert "| sgd" in markdown
     assert "ms/step" in markdown
 
 
 def test_a_panel_says_d_once():
-    runs = pd.DataFrame({"case": ["exp20", "heat, D = 257", "heat, D = 257"], "parameters": [116097, 257, 449]})
-    assert curves.panels(runs).tolist() == ["exp20 (D = 116,097)", "heat, D = 257", "heat, D = 257 (D = 449)"]
+    runs = pd.DataFrame(
+        {
+            "case": ["exp20", "heat, D = 257", "heat, D = 257"],
+            "parameters": [116097, 257, 449],
+        }
+    )
+    assert curves.panels(runs).tolist() == [
+        "exp20 (D = 116,097)",
+        "heat, D = 257",
+        "heat, D = 257 (D = 449)",
+    ]
 
 
 def test_a_campaign_without_a_step_has_no_figure(tmp_path):

@@ -49,7 +49,9 @@ optimizers = { sgd = {}, adam = {} }
 """
 CAMPAIGN = HEAD + LONG + SHORT
 RUNS = 5
-needs_two_cores = pytest.mark.skipif(len(cluster.usable_cores()) < 2, reason="two workers need two cores")
+needs_two_cores = pytest.mark.skipif(
+    len(cluster.usable_cores()) < 2, reason="two workers need two cores"
+)
 
 
 @contextmanager
@@ -58,7 +60,9 @@ def dask(role, *arguments, cwd, core=0):
     command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *map(str, arguments)]
     paths = {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), str(cwd)])}
     with (cwd / f"{role}{core}.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log, env=os.environ | paths)
+        process = subprocess.Popen(
+            command, cwd=cwd, stdout=log, stderr=log, env=os.environ | paths
+        )
     if role == "worker" and hasattr(os, "sched_setaffinity"):
         cores = cluster.usable_cores()
         os.sched_setaffinity(process.pid, cores[core % len(cores) :][:1])
@@ -74,10 +78,27 @@ def two_workers(folder, *options):
     """The address of a scheduler with two workers."""
     file = folder / "scheduler.json"
     with ExitStack() as stack:
-        scheduler = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", file, "--no-dashboard")
+        scheduler = (
+            "--host",
+            "127.0.0.1",
+            "--port",
+            0,
+            "--scheduler-file",
+            file,
+            "--no-dashboard",
+        )
         stack.enter_context(dask("scheduler", *scheduler, cwd=folder))
         for core in range(2):
-            worker = ("--scheduler-file", file, "--nthreads", 1, "--resources", "runs=1", "--no-dashboard", *options)
+            worker = (
+                "--scheduler-file",
+                file,
+                "--nthreads",
+                1,
+                "--resources",
+                "runs=1",
+                "--no-dashboard",
+                *options,
+            )
             scratch = ("--local-directory", folder / f"scratch{core}")
             stack.enter_context(dask("worker", *worker, *scratch, cwd=folder, core=core))
         within(60, file.exists)
@@ -104,16 +125,33 @@ def serial(tmp_path_factory):
 
 def at_work_on(client, words):
     """The worker that has such a run in hand."""
-    busy = [worker for worker, keys in client.processing().items() if any(words in key for key in keys)]
+    busy = [
+        worker
+        for worker, keys in client.processing().items()
+        if any(words in key for key in keys)
+    ]
     return busy[0] if busy else None
 
 
 def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
     (tmp_path / "tiny.toml").write_text(CAMPAIGN)
-    with two_workers(tmp_path, "--no-nanny") as address, Client(address, set_as_default=False) as client:
+    with (
+        two_workers(tmp_path, "--no-nanny") as address,
+        Client(address, set_as_default=False) as client,
+    ):
         within(60, lambda: cluster.room(client) == 2)
-        command = [sys.executable, "-m", "optbench", "run", "tiny.toml", "--scheduler", address]
-        campaign = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "optbench",
+            "run",
+            "tiny.toml",
+            "--scheduler",
+            address,
+        ]
+        campaign = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         (saved,) = within(60, lambda: list(tmp_path.glob("scratch*/**/*.npz")))
         victim = at_work_on(client, "poisson")
         pid = client.run(os.getpid, workers=[victim])[victim]
@@ -126,7 +164,9 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
     assert results(tmp_path / "results" / "local" / "tiny" / "cluster") == serial
     assert len(serial) == RUNS
     assert len(list(tmp_path.rglob("runs/*.json"))) == RUNS
-    assert list(tmp_path.rglob("*.npz")) == [saved]  # the dead worker's; of those who live nothing stays
+    assert list(tmp_path.rglob("*.npz")) == [
+        saved
+    ]  # the dead worker's; of those who live nothing stays
 
 
 def by_seed(asked):
@@ -157,13 +197,15 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
 """
 
 
-def test_a_run_that_kills_its_workers_fails_and_one_without_its_framework_too_and_the_others_go_on(tmp_path):
+def test_a_run_that_kills_its_workers_fails_and_one_without_its_framework_too_and_the_others_go_on(
+    tmp_path,
+):
     (tmp_path / "sitecustomize.py").write_text(ABSENT)
     with two_workers(tmp_path) as address, Client(address, set_as_default=False) as client:
         found = records(client, by_seed, range(6))
-    assert {seed: record.status for seed, record in found.items()} == dict.fromkeys((0, 1), "failed") | dict.fromkeys(
-        range(2, 6), "diverged"
-    )
+    assert {seed: record.status for seed, record in found.items()} == dict.fromkeys(
+        (0, 1), "failed"
+    ) | dict.fromkeys(range(2, 6), "diverged")
     assert found[0].error == "its worker died, and so did the next ones, 3 in all"
     assert f"{FRAMEWORK} is not installed" in found[1].error
 
@@ -177,13 +219,20 @@ def cores_of_a_worker(asked):
 def test_local_workers_have_cores_of_their_own_and_keep_them(tmp_path):
     said = []
     with cluster.local(2, Limits(checkpoints=tmp_path), said.append) as crew:
-        told = [record.error for record in records(crew.client, cores_of_a_worker, (2, 3)).values()]
+        told = [
+            record.error
+            for record in records(crew.client, cores_of_a_worker, (2, 3)).values()
+        ]
     assert sorted(told) == [f"on [{core}]" for core in cluster.usable_cores()[:2]]
-    assert said[0].startswith("cluster: room for 2 runs at a time, dashboard http://127.0.0.1:")
+    assert said[0].startswith(
+        "cluster: room for 2 runs at a time, dashboard http://127.0.0.1:"
+    )
 
 
 def test_a_campaign_on_a_local_cluster(tmp_path):
-    (tmp_path / "tiny.toml").write_text(HEAD + SHORT.replace("[0, 1]", "[1]").replace(", adam = {}", ""))
+    (tmp_path / "tiny.toml").write_text(
+        HEAD + SHORT.replace("[0, 1]", "[1]").replace(", adam = {}", "")
+    )
     said = cli("run", "tiny.toml", "--workers", 1, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert len(results(store.folder(tmp_path / "results" / "local", "tiny"))) == 1
@@ -192,7 +241,10 @@ def test_a_campaign_on_a_local_cluster(tmp_path):
 def test_where_nobody_answers_is_one_line(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
     for address in ("tcp://127.0.0.1:1", "nowhere", "foo://x"):
-        with pytest.raises(CampaignError) as caught, cluster.connect(address, Limits(), print):
+        with (
+            pytest.raises(CampaignError) as caught,
+            cluster.connect(address, Limits(), print),
+        ):
             pass
         assert f'--scheduler = "{address}": ' in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -200,12 +252,26 @@ def test_where_nobody_answers_is_one_line(monkeypatch):
 
 def test_without_distributed_one_line_says_how_to_get_it(tmp_path):
     (tmp_path / "tiny.toml").write_text(CAMPAIGN)
-    command = [sys.executable, "-c", WITHOUT, "distributed", "run", "tiny.toml", "--workers", "1"]
+    command = [
+        sys.executable,
+        "-c",
+        WITHOUT,
+        "distributed",
+        "run",
+        "tiny.toml",
+        "--workers",
+        "1",
+    ]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert said.returncode == 2
-    assert said.stderr.endswith("need distributed: pip install -e '.[cluster]' in the clone brings it\n")
+    assert said.stderr.endswith(
+        "need distributed: pip install -e '.[cluster]' in the clone brings it\n"
+    )
     assert len(said.stderr.splitlines()) == 1
 
 
 def test_the_dashboard_groups_runs_by_problem_and_optimizer():
-    assert key_split(cluster.key(request(optimizer="kfac_star"))) == "poisson_sine_2d, kfac_star, torch"
+    assert (
+        key_split(cluster.key(request(optimizer="kfac_star")))
+        == "poisson_sine_2d, kfac_star, torch"
+    )

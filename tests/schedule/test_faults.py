@@ -41,7 +41,9 @@ network = "tanh_5"
 
 def start(folder):
     command = [sys.executable, "-m", "optbench", "run", "faults.toml"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,9 @@ def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
         for victim in (campaign, *children)[:: 1 if seconds > 1 else -1]:
             victim.kill()
         campaign.communicate()
-        for _, record in store.records(tmp_path) if list(tmp_path.rglob("runs/*.json")) else ():
+        for _, record in (
+            store.records(tmp_path) if list(tmp_path.rglob("runs/*.json")) else ()
+        ):
             assert record.status == "finished"
     said = cli("run", "faults.toml", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
@@ -77,7 +81,10 @@ def test_two_processes_on_one_folder_divide_the_work(uninterrupted, tmp_path):
     both = [start(tmp_path), start(tmp_path)]
     said = [campaign.communicate(timeout=300)[0] for campaign in both]
     assert [campaign.returncode for campaign in both] == [0, 0], said
-    done = [{line.split("] ")[1] for line in text.splitlines() if line.startswith("[")} for text in said]
+    done = [
+        {line.split("] ")[1] for line in text.splitlines() if line.startswith("[")}
+        for text in said
+    ]
     assert sum(map(len, done)) == 12
     assert results(tmp_path) == uninterrupted
 
@@ -85,7 +92,9 @@ def test_two_processes_on_one_folder_divide_the_work(uninterrupted, tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_in_hand_saves_itself(number, code, tmp_path):
     """Only the signal can have saved it: the second run is endless, and its interval is longer."""
-    text = CAMPAIGN.replace("steps = 60", "steps = 100000000").replace("checkpoint = 0.02", "checkpoint = 1e6")
+    text = CAMPAIGN.replace("steps = 60", "steps = 100000000").replace(
+        "checkpoint = 0.02", "checkpoint = 1e6"
+    )
     (tmp_path / "faults.toml").write_text(text.replace("adam = {}", "adam = { steps = 2 }"))
     campaign = start(tmp_path)
     for line in campaign.stdout:
@@ -103,7 +112,9 @@ def test_a_run_in_hand_saves_itself(number, code, tmp_path):
 def ask(**fields):
     mode = {"torch": "eager", "jax": "jit"}[FRAMEWORK]
     points = Points(interior=9, boundary=6)
-    return request(framework=FRAMEWORK, mode=mode, hyperparameters={}, points=points, **fields)
+    return request(
+        framework=FRAMEWORK, mode=mode, hyperparameters={}, points=points, **fields
+    )
 
 
 class Fault:
@@ -129,7 +140,10 @@ HARMS = {
 def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
     code, status, words = HARMS[harm]
     monkeypatch.setattr(child, "GRACE", 1.0)
-    limits = Limits(seconds=15.0 if harm == "endless" else np.inf, memory=2e9 if harm == "greedy" else np.inf)
+    limits = Limits(
+        seconds=15.0 if harm == "endless" else np.inf,
+        memory=2e9 if harm == "greedy" else np.inf,
+    )
     with workers(limits) as crew:
         broken = ask().model_copy(update={"labels": Fault(code)})  # no part of the identity
         record = crew.run(broken, lambda share, row: None)
@@ -138,7 +152,9 @@ def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
         assert crew.run(ask(steps=2), lambda share, row: None).status == "finished"
 
 
-@pytest.mark.parametrize(("optimizer", "fields"), [("engd", {"decay": 0.5}), ("engd_per_layer", {})])
+@pytest.mark.parametrize(
+    ("optimizer", "fields"), [("engd", {"decay": 0.5}), ("engd_per_layer", {})]
+)
 def test_a_gramian_that_cannot_fit_is_foreseen(optimizer, fields):
     with workers(Limits(memory=1e9)) as crew:
         asked = ask(optimizer=optimizer, network="tanh_200_200")
@@ -160,13 +176,17 @@ main(sys.argv[1:])
 
 
 def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
-    (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("checkpoint = 0.02", "checkpoint = 1e6"))
+    (tmp_path / "faults.toml").write_text(
+        CAMPAIGN.replace("checkpoint = 0.02", "checkpoint = 1e6")
+    )
     assert cli("run", "faults.toml", cwd=tmp_path).returncode == 0
     kept = {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json")}
     (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("seeds = [0", "seeds = [9, 0"))
 
     command = [sys.executable, "-c", SMALL_FILES, "run", "faults.toml"]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    said = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert said.returncode == 2
     assert "File too large" in said.stderr
     assert len(said.stderr.strip().splitlines()) == 1
@@ -178,7 +198,9 @@ def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
 
 def test_runs_that_failed_are_done_again_when_asked(tmp_path):
     one_seed = CAMPAIGN.replace("seeds = [0, 1, 2, 3]", "")
-    (tmp_path / "faults.toml").write_text(one_seed.replace("[optimizers]", "limit = 1e-6\n[optimizers]"))
+    (tmp_path / "faults.toml").write_text(
+        one_seed.replace("[optimizers]", "limit = 1e-6\n[optimizers]")
+    )
     assert cli("run", "faults.toml", cwd=tmp_path).returncode == 0
     assert set(optbench.load(tmp_path).runs["status"]) == {"timed-out"}
     (tmp_path / "faults.toml").write_text(one_seed)

@@ -15,12 +15,16 @@ LEAST = 5
 
 
 @pytest.mark.parametrize(
-    ("seconds", "status", "steps"), [(LEAST * STEP, "finished", LEAST), (LEAST * STEP - 0.1, "timed-out", 0)]
+    ("seconds", "status", "steps"),
+    [(LEAST * STEP, "finished", LEAST), (LEAST * STEP - 0.1, "timed-out", 0)],
 )
 def test_a_budget_without_room_is_foreseen_from_one_warm_step(seconds, status, steps):
     record = Fake().perform(request(seconds=seconds), least_steps=LEAST)
     assert (record.status, record.steps) == (status, steps)
-    assert record.error is None or record.error == "a step takes 1 s, and 4.9 s have no room for 5 of them"
+    assert (
+        record.error is None
+        or record.error == "a step takes 1 s, and 4.9 s have no room for 5 of them"
+    )
     assert not record.clock["train"] or steps
 
 
@@ -48,7 +52,9 @@ def seeds_of(**fields):
 def run(folder, asked, least_steps=LEAST):
     crew = Crew()
     with open("/dev/null", "w") as nowhere:
-        runner.run(asked, nullcontext(crew), folder, Console(file=nowhere), least_steps=least_steps)
+        runner.run(
+            asked, nullcontext(crew), folder, Console(file=nowhere), least_steps=least_steps
+        )
     return crew.asked
 
 
@@ -59,8 +65,12 @@ def test_what_is_hopeless_is_recorded_for_every_seed_and_done_for_one(tmp_path):
     records = {record.identity: record for _, record in store.records(tmp_path)}
     assert [records[one.identity].status for one in short] == ["timed-out"] * 3
     assert [records[one.identity].status for one in long] == ["finished"] * 3
-    assert records[short[2].identity].error.startswith("not done, as seed 0: a step takes 1 s")
-    assert not list(tmp_path.glob(".locks/*.lock")) or run(tmp_path, asked) == []  # nothing is claimed any more
+    assert records[short[2].identity].error.startswith(
+        "not done, as seed 0: a step takes 1 s"
+    )
+    assert (
+        not list(tmp_path.glob(".locks/*.lock")) or run(tmp_path, asked) == []
+    )  # nothing is claimed any more
 
 
 def test_a_later_seed_knows_what_an_earlier_session_found(tmp_path):
@@ -77,5 +87,9 @@ def test_such_records_are_whole(tmp_path):
     folder = tmp_path / "c" / "m"
     run(folder, seeds_of(seconds=3.0))
     (found,) = results_folder.find(tmp_path)
-    complaints = {finding.rule: finding.problems for finding in check.findings([found]) if finding.problems}
+    complaints = {
+        finding.rule: finding.problems
+        for finding in check.findings([found])
+        if finding.problems
+    }
     assert set(complaints) <= {"campaign", "tables"}  # no campaign file was given

@@ -16,8 +16,21 @@ PUBLISHED = [
 ]
 OTHERS = [
     *("poisson_sine_1d", "poisson_sine_3d", "poisson_cosine_1d", "poisson_cosine_2d"),
-    *("poisson_harmonic_2d", "poisson_harmonic_4d", "poisson_harmonic_100d", "poisson_norm_1d", "poisson_norm_10d"),
-    *("heat_sine_2d", "heat_sine_3d", "heat_sum_1d", "heat_sum_2d", "log_fokker_planck_1d", "log_fokker_planck_3d"),
+    *(
+        "poisson_harmonic_2d",
+        "poisson_harmonic_4d",
+        "poisson_harmonic_100d",
+        "poisson_norm_1d",
+        "poisson_norm_10d",
+    ),
+    *(
+        "heat_sine_2d",
+        "heat_sine_3d",
+        "heat_sum_1d",
+        "heat_sum_2d",
+        "log_fokker_planck_1d",
+        "log_fokker_planck_3d",
+    ),
 ]
 EVERY = [problems.get(name) for name in PUBLISHED + OTHERS] + [coupled_2d]
 every_problem = pytest.mark.parametrize("problem", EVERY, ids=lambda problem: problem.name)

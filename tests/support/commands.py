@@ -24,7 +24,9 @@ main(sys.argv[1:])
 
 def cli(*arguments, cwd, **options):
     command = [sys.executable, "-m", "optbench", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=300, **options
+    )
 
 
 def results(folder):

@@ -59,7 +59,13 @@ class Fake:
     """What `implementations.load` gives, and the records of what was asked."""
 
     def __init__(self, on_step=lambda count: None):
-        self.name, self.ticks, self.pending, self.batches, self.calls = "torch", Ticks(), 0.0, [], 0
+        self.name, self.ticks, self.pending, self.batches, self.calls = (
+            "torch",
+            Ticks(),
+            0.0,
+            [],
+            0,
+        )
         self.OPTIMIZERS, self.backend, self._on_step = {"sgd": Descent}, self, on_step
 
     def Objective(self, problem, activation):
@@ -121,7 +127,9 @@ class Fake:
         return "a fake"
 
     def perform(self, request, **terms):
-        return perform(request, Terms(**terms), load=lambda name: self, clock=Clock(self.ticks))
+        return perform(
+            request, Terms(**terms), load=lambda name: self, clock=Clock(self.ticks)
+        )
 
 
 def request(**fields):
@@ -142,7 +150,11 @@ def request(**fields):
         "dtype": "float64",
         "seed": 3,
         "labels": Labels(
-            campaign="c", campaign_version="1.0", case="", optimizer="sgd", hyperparameters_from="default"
+            campaign="c",
+            campaign_version="1.0",
+            case="",
+            optimizer="sgd",
+            hyperparameters_from="default",
         ),
     }
     return Request(**given | budget | fields)

@@ -1,7 +1,8 @@
 """A made-up system of two equations for two unknowns, in which every channel of the jet matters.
 
-For w = (u, v) on the unit square, with A full and symmetric, k the component and s(x) a source:
-r_k = tr(A∇²w_k) - (w·∇)w_k - (div w) w_k + x₁ u v - s_k. Its solution is w* = (sin(x₁ + 2x₂), cos(2x₁ - x₂)).
+For w = (u, v) on the unit square, with A full and symmetric, k the component and s(x) a
+source: r_k = tr(A∇²w_k) - (w·∇)w_k - (div w) w_k + x₁ u v - s_k. Its solution is w* =
+(sin(x₁ + 2x₂), cos(2x₁ - x₂)).
 """
 
 from functools import partial
@@ -40,14 +41,20 @@ def source(x):
 def solution_norm():
     nodes, weights = np.polynomial.legendre.leggauss(20)
     x = (np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2) + 1) / 2
-    return float(np.sqrt(np.outer(weights, weights).ravel() @ (solution(x) ** 2).sum(1) / 4))
+    return float(
+        np.sqrt(np.outer(weights, weights).ravel() @ (solution(x) ** 2).sum(1) / 4)
+    )
 
 
 coupled_2d = Problem(
     name="coupled_2d",
     dim=2,
     outputs=2,
-    interior=Term.of(Operator(residual, DIFFUSION), partial(box, lower=np.zeros(2), upper=np.ones(2)), source),
+    interior=Term.of(
+        Operator(residual, DIFFUSION),
+        partial(box, lower=np.zeros(2), upper=np.ones(2)),
+        source,
+    ),
     boundary=Term.of(DIRICHLET, partial(faces, dim=2), solution),
     bounds=(np.zeros(2), np.ones(2)),
     solution=solution,

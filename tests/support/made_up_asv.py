@@ -29,26 +29,49 @@ def result(cells, number=None):
 def benchmark(name, params, unit="seconds", version="1"):
     """An entry of benchmarks.json; `params` are lists by name."""
     values = [[repr(value) for value in each] for each in params.values()]
-    return {"name": name, "params": values, "param_names": list(params), "unit": unit, "version": version}
+    return {
+        "name": name,
+        "params": values,
+        "param_names": list(params),
+        "unit": unit,
+        "version": version,
+    }
 
 
 def cells(params, of):
     """`of(**parameters)` for the product of the parameters, in asv's order."""
-    return [of(**dict(zip(params, each, strict=True))) for each in itertools.product(*params.values())]
+    return [
+        of(**dict(zip(params, each, strict=True)))
+        for each in itertools.product(*params.values())
+    ]
 
 
 def write(root, machine, commits, samples=True, ram="8000000000"):
     """`commits` is a list of {benchmark: cells}, a day apart, the benchmarks those of `benchmark`, by name."""
     (root / machine).mkdir(parents=True, exist_ok=True)
-    util.write_json(str(root / machine / "machine.json"), {"machine": machine, "ram": ram}, Machine.api_version)
+    util.write_json(
+        str(root / machine / "machine.json"),
+        {"machine": machine, "ram": ram},
+        Machine.api_version,
+    )
     known = {}
     for day, found in enumerate(commits):
         commit = f"{day + 1:040x}"[::-1]
-        kept = Results({"machine": machine, "python": "3.11"}, {}, commit, (day + 1) * DAY, "3.11", "made-up", {})
+        kept = Results(
+            {"machine": machine, "python": "3.11"},
+            {},
+            commit,
+            (day + 1) * DAY,
+            "3.11",
+            "made-up",
+            {},
+        )
         for described, values in found:
             known[described["name"]] = described
             timed = described["unit"] == "seconds"
-            kept.add_result(described, result(values), record_samples=samples and timed, duration=1.0)
+            kept.add_result(
+                described, result(values), record_samples=samples and timed, duration=1.0
+            )
         kept.save(str(root))
     util.write_json(str(root / "benchmarks.json"), known, Benchmarks.api_version)
     return root

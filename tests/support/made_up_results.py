@@ -40,5 +40,8 @@ def falling(record):
     power = POWERS[record.request.labels.optimizer] + 0.1 * record.request.seed
     errors = [10 ** (-power * row.step / 30) for row in record.history]
     rows = zip(record.history, errors, strict=True)
-    history = tuple(row.model_copy(update={"relative_l2": error, "rms": error / 2}) for row, error in rows)
+    history = tuple(
+        row.model_copy(update={"relative_l2": error, "rms": error / 2})
+        for row, error in rows
+    )
     return record.model_copy(update={"history": history})

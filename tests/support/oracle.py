@@ -1,7 +1,8 @@
 """Slow, obvious NumPy oracle: residuals, Jacobians, Kronecker factors, Gramian. Written from the mathematics alone.
 
-Jets carry the full Hessian, contracted with A at the end only; derivatives are complex steps, no backward pass.
-Letters: n points, d inputs, m outputs, r residual components, S jet rows (value, derivatives, curvature), D parameters.
+Jets carry the full Hessian, contracted with A at the end only; derivatives are complex
+steps, no backward pass. Letters: n points, d inputs, m outputs, r residual components, S
+jet rows (value, derivatives, curvature), D parameters.
 """
 
 from typing import NamedTuple
@@ -36,7 +37,9 @@ class Linearized(NamedTuple):
     """One term of the loss at n points."""
 
     residual: np.ndarray  # [n, r]
-    inputs: list  # a layer: [S, n, in + 1], augmented by 1 in the value's row, 0 in the others
+    inputs: (
+        list  # a layer: [S, n, in + 1], augmented by 1 in the value's row, 0 in the others
+    )
     cotangents: list  # a layer: [r, S, n, out], ∂r_{n,c} / ∂(row s of the layer's output)
 
 
@@ -48,7 +51,10 @@ def flat(params):
 def like(params, vector):
     """The inverse of `flat`: matrices shaped like params."""
     ends = np.cumsum([matrix.size for matrix in params])[:-1]
-    return [part.reshape(matrix.shape) for part, matrix in zip(np.split(vector, ends), params, strict=True)]
+    return [
+        part.reshape(matrix.shape)
+        for part, matrix in zip(np.split(vector, ends), params, strict=True)
+    ]
 
 
 def forward(params, x, activation="tanh", nudge=None):
@@ -92,14 +98,19 @@ def residual(term, params, points, activation="tanh", nudge=None):
 def losses(problem, params, batch, activation="tanh"):
     """(interior, boundary): 1/(2n) Σ r² each."""
     terms = zip((problem.interior, problem.boundary), batch, strict=True)
-    return tuple(np.sum(residual(term, params, at, activation) ** 2) / (2 * len(at[0])) for term, at in terms)
+    return tuple(
+        np.sum(residual(term, params, at, activation) ** 2) / (2 * len(at[0]))
+        for term, at in terms
+    )
 
 
 def jacobian(term, params, points, activation="tanh"):
     """∂r_{n,c}/∂θ [n·r, D]: one complex step a parameter."""
     theta = flat(params)
     nearby = [like(params, theta + step) for step in 1j * H * np.eye(len(theta))]
-    return np.stack([residual(term, each, points, activation).imag.ravel() / H for each in nearby], 1)
+    return np.stack(
+        [residual(term, each, points, activation).imag.ravel() / H for each in nearby], 1
+    )
 
 
 def gramian_and_gradient(problem, params, batch, activation="tanh"):
@@ -117,14 +128,21 @@ def linearized(term, params, points, activation="tanh"):
     A = term.operator.diffusion
     states = forward(params, points[0], activation)[0]
     inputs = [rows(state, A) for state in states]
-    cotangents = [cotangent(term, params, points, activation, layer, len(inputs[0])) for layer in range(len(params))]
+    cotangents = [
+        cotangent(term, params, points, activation, layer, len(inputs[0]))
+        for layer in range(len(params))
+    ]
     return Linearized(residual(term, params, points, activation), inputs, cotangents)
 
 
 def rows(state, A):
     """The augmented rows (value; 1), (∂ᵢ; 0) …, (tr A∇²; 0), [S, n, in + 1]; the first alone without A."""
     value, gradient, curvature = jet(state, A)
-    stacked = value[None] if A is None else np.stack([value, *np.moveaxis(gradient, 1, 0), curvature])
+    stacked = (
+        value[None]
+        if A is None
+        else np.stack([value, *np.moveaxis(gradient, 1, 0), curvature])
+    )
     bias = np.zeros((*stacked.shape[:2], 1))
     bias[0] = 1  # derivatives of a constant vanish
     return np.concatenate([stacked, bias], 2)
@@ -134,7 +152,10 @@ def cotangent(term, params, points, activation, layer, S):
     """q [r, S, n, out] of one layer: one complex step an entry of its output's rows, at all points at once."""
     units = len(params[layer])
     q = [
-        [nudged(term, params, points, activation, layer, row, unit).imag / H for unit in range(units)]
+        [
+            nudged(term, params, points, activation, layer, row, unit).imag / H
+            for unit in range(units)
+        ]
         for row in range(S)
     ]
     return np.transpose(np.array(q), (3, 0, 2, 1))  # from [S, out, n, r]
@@ -167,6 +188,10 @@ def kronecker_factors(linear, approximation="expand", curvature="type-2"):
             a, q = a.mean(0, keepdims=True), q.sum(1, keepdims=True)
         S, n = a.shape[:2]
         A = np.einsum("sni,snj->ij", a, a) / (n * S)
-        B = np.eye(q.shape[-1]) if curvature == "forward-only" else np.einsum("csno,csnp->op", q, q) / n
+        B = (
+            np.eye(q.shape[-1])
+            if curvature == "forward-only"
+            else np.einsum("csno,csnp->op", q, q) / n
+        )
         factors.append((A, B))
     return factors

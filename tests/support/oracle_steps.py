@@ -9,10 +9,14 @@ GRID = 2.0 ** np.arange(-30, 1)
 def grid_line_search(loss, theta, direction):
     """The step size α in GRID of smallest loss(θ + α·direction), or 0.
 
-    NaN counts as +inf; smallest α on ties; 0 only where it is strictly better than all or nothing is finite.
+    NaN counts as +inf; smallest α on ties; 0 only where it is strictly better than all or
+    nothing is finite.
     """
     with np.errstate(all="ignore"):
-        start, *tried = (np.nan_to_num(loss(theta + a * direction), nan=np.inf, posinf=np.inf) for a in [0, *GRID])
+        start, *tried = (
+            np.nan_to_num(loss(theta + a * direction), nan=np.inf, posinf=np.inf)
+            for a in [0, *GRID]
+        )
     best = int(np.argmin(tried))
     return 0.0 if start < tried[best] or tried[best] == np.inf else GRID[best]
 
@@ -22,7 +26,9 @@ def moved(problem, params, batch, direction, learning_rate, activation):
     theta = flat(params)
     if learning_rate is None:
         learning_rate = grid_line_search(
-            lambda at: sum(losses(problem, like(params, at), batch, activation)), theta, direction
+            lambda at: sum(losses(problem, like(params, at), batch, activation)),
+            theta,
+            direction,
         )
     return like(params, theta + learning_rate * direction)
 
@@ -38,7 +44,11 @@ def blocks(kind, params):
     """Indices of the parameters solved for together: all, a layer's, each alone."""
     everything = np.arange(len(flat(params)))
     layers = [part.ravel() for part in like(params, everything)]
-    return {"engd": [everything], "engd_per_layer": layers, "engd_diagonal": list(everything[:, None])}[kind]
+    return {
+        "engd": [everything],
+        "engd_per_layer": layers,
+        "engd_diagonal": list(everything[:, None]),
+    }[kind]
 
 
 def engd_direction(G, gradient, indices, damping):
@@ -77,7 +87,9 @@ def damped(A, B, damping, rule="same"):
 
 def kronecker_sum_solve(interior, boundary, gradient):
     """X [out, in + 1] with B X A + B_b X A_b = gradient, for pairs (A, B), (A_b, B_b), by the dense matrix."""
-    dense = sum(np.kron(B, A) for A, B in (interior, boundary))  # row-major: vec(B X A) = (B ⊗ A) vec(X), A symmetric
+    dense = sum(
+        np.kron(B, A) for A, B in (interior, boundary)
+    )  # row-major: vec(B X A) = (B ⊗ A) vec(X), A symmetric
     return np.linalg.solve(dense, gradient.ravel()).reshape(gradient.shape)
 
 
@@ -90,34 +102,72 @@ class Kronecker:
     ):  # fmt: skip
         self.terms, self.activation = (problem.interior, problem.boundary), activation
         self.damping, self.decay, self.rule = damping, decay, damping_rule
-        self.intervals, self.kind, self.step = (factor_interval, inverse_interval), (approximation, curvature), 0
-        start = [tuple(identity_init * np.eye(size) for size in matrix.shape[::-1]) for matrix in params]
+        self.intervals, self.kind, self.step = (
+            (factor_interval, inverse_interval),
+            (approximation, curvature),
+            0,
+        )
+        start = [
+            tuple(identity_init * np.eye(size) for size in matrix.shape[::-1])
+            for matrix in params
+        ]
         self.factors = [start, start]  # [term][layer] -> (A, B)
 
     def direction(self, params, batch, gradient):
         """Δ = -X of every layer [D], after the history and the damped factors are brought up to date."""
         if self.step % self.intervals[0] == 0:
-            self.factors = [self.averaged(*each, params) for each in zip(self.factors, self.terms, batch, strict=True)]
+            self.factors = [
+                self.averaged(*each, params)
+                for each in zip(self.factors, self.terms, batch, strict=True)
+            ]
         if self.step % self.intervals[1] == 0:
-            self.damped = [[damped(*pair, self.damping, self.rule) for pair in layers] for layers in self.factors]
+            self.damped = [
+                [damped(*pair, self.damping, self.rule) for pair in layers]
+                for layers in self.factors
+            ]
         self.step += 1
-        return -flat([kronecker_sum_solve(*each) for each in zip(*self.damped, like(params, gradient), strict=True)])
+        return -flat(
+            [
+                kronecker_sum_solve(*each)
+                for each in zip(*self.damped, like(params, gradient), strict=True)
+            ]
+        )
 
     def averaged(self, history, term, points, params):
         """F <- decay·F + (1 - decay)·F_batch for A and B of every layer."""
-        now = kronecker_factors(linearized(term, params, points, self.activation), *self.kind)
+        now = kronecker_factors(
+            linearized(term, params, points, self.activation), *self.kind
+        )
         return [
-            tuple(self.decay * old + (1 - self.decay) * new for old, new in zip(*pairs, strict=True))
+            tuple(
+                self.decay * old + (1 - self.decay) * new
+                for old, new in zip(*pairs, strict=True)
+            )
             for pairs in zip(history, now, strict=True)
         ]
 
 
-def kfac_steps(problem, params, batch, n, momentum=0.5, learning_rate=None, activation="tanh", **options):
+def kfac_steps(
+    problem,
+    params,
+    batch,
+    n,
+    momentum=0.5,
+    learning_rate=None,
+    activation="tanh",
+    **options,
+):
     """Parameters after each of n steps on one batch; `options` are Kronecker's."""
-    kronecker, buffer, path = Kronecker(problem, params, activation=activation, **options), 0, []
+    kronecker, buffer, path = (
+        Kronecker(problem, params, activation=activation, **options),
+        0,
+        [],
+    )
     for _ in range(n):
         gradient = gramian_and_gradient(problem, params, batch, activation)[1]
-        buffer = momentum * buffer + kronecker.direction(params, batch, gradient)  # un-scaled by the step size
+        buffer = momentum * buffer + kronecker.direction(
+            params, batch, gradient
+        )  # un-scaled by the step size
         params = moved(problem, params, batch, buffer, learning_rate, activation)
         path.append(params)
     return path
@@ -132,12 +182,18 @@ def quadratic_model(direction, previous, G, gradient, damping):
 def step_size_and_momentum(matrix, rhs):
     """(α, μ) = -matrix⁺ rhs: scaled to unit diagonal, minimum norm, eigenvalues up to 1e-14 of the largest dropped."""
     scale = np.sqrt(np.diag(matrix))
-    return -np.linalg.pinv(matrix / np.outer(scale, scale), rcond=1e-14, hermitian=True) @ (rhs / scale) / scale
+    return (
+        -np.linalg.pinv(matrix / np.outer(scale, scale), rcond=1e-14, hermitian=True)
+        @ (rhs / scale)
+        / scale
+    )
 
 
 def kfac_star_steps(problem, params, batch, n, damping=1e-8, activation="tanh", **options):
     """Parameters after each of n steps on one batch; `options` are Kronecker's."""
-    kronecker = Kronecker(problem, params, damping=damping, activation=activation, **options)
+    kronecker = Kronecker(
+        problem, params, damping=damping, activation=activation, **options
+    )
     update, path = None, []
     for _ in range(n):
         G, gradient = gramian_and_gradient(problem, params, batch, activation)
@@ -175,13 +231,18 @@ def truncated_cg(A, b, x, cap):
 
 def stored_iterations(last, cap):
     """{⌈1.3ʲ⌉ − 1} up to the last iteration, and that."""
-    grid = {int(np.ceil(1.3**j)) - 1 for j in range(int(np.ceil(np.log(cap + 1) / np.log(1.3))) + 1)}
+    grid = {
+        int(np.ceil(1.3**j)) - 1
+        for j in range(int(np.ceil(np.log(cap + 1) / np.log(1.3))) + 1)
+    }
     return sorted({i for i in grid if i < last} | {last})
 
 
 def changed_damping(damping, ratio):
     """λ after a step whose loss changed by `ratio` times the model's change."""
-    return damping * 3 / 2 if ratio < 1 / 4 else damping * 2 / 3 if ratio > 3 / 4 else damping
+    return (
+        damping * 3 / 2 if ratio < 1 / 4 else damping * 2 / 3 if ratio > 3 / 4 else damping
+    )
 
 
 def armijo_size(loss, slope):
@@ -193,11 +254,20 @@ def armijo_size(loss, slope):
 
 
 def hessian_free_steps(
-    problem, params, batch, n, damping=1.0, adapt_damping=True, cg_max_iterations=250, cg_decay=0.95, activation="tanh"
+    problem,
+    params,
+    batch,
+    n,
+    damping=1.0,
+    adapt_damping=True,
+    cg_max_iterations=250,
+    cg_decay=0.95,
+    activation="tanh",
 ):
     """(parameters, λ, events) after each of n steps on one batch.
 
-    `events` are why CG ended, which of the stored iterates counted from the last was taken, and Armijo's power.
+    `events` are why CG ended, which of the stored iterates counted from the last was taken,
+    and Armijo's power.
     """
 
     def loss(at):
@@ -206,16 +276,22 @@ def hessian_free_steps(
     theta, x, path = flat(params), np.zeros(len(flat(params))), []
     for _ in range(n):
         G, gradient = gramian_and_gradient(problem, like(params, theta), batch, activation)
-        xs, models, why = truncated_cg(G + damping * np.eye(len(theta)), -gradient, x, cg_max_iterations)
+        xs, models, why = truncated_cg(
+            G + damping * np.eye(len(theta)), -gradient, x, cg_max_iterations
+        )
         if adapt_damping:
             fall = loss(theta + xs[-1]) - loss(theta + xs[0])
             damping = changed_damping(damping, fall / (models[-1] - models[0]))
         stored = stored_iterations(len(xs) - 1, cg_max_iterations)
         chosen = len(stored) - 1
-        while chosen > 0 and loss(theta + xs[stored[chosen - 1]]) < loss(theta + xs[stored[chosen]]):
+        while chosen > 0 and loss(theta + xs[stored[chosen - 1]]) < loss(
+            theta + xs[stored[chosen]]
+        ):
             chosen -= 1
         s = xs[stored[chosen]]
-        alpha, power = armijo_size(lambda a, s=s, theta=theta: loss(theta + a * s), gradient @ s)
+        alpha, power = armijo_size(
+            lambda a, s=s, theta=theta: loss(theta + a * s), gradient @ s
+        )
         theta, x = theta + alpha * s, cg_decay * xs[-1]
         path.append((like(params, theta), damping, (why, len(stored) - 1 - chosen, power)))
     return path

@@ -14,12 +14,17 @@ frameworks = pytest.mark.parametrize(
     "framework",
     [
         pytest.param(
-            name, marks=pytest.mark.skipif(name not in implementations.installed(), reason=f"{name} is missing")
+            name,
+            marks=pytest.mark.skipif(
+                name not in implementations.installed(), reason=f"{name} is missing"
+            ),
         )
         for name in implementations.FRAMEWORKS
     ],
 )
-needs_both = pytest.mark.skipif(len(implementations.installed()) < 2, reason="twins need both frameworks")
+needs_both = pytest.mark.skipif(
+    len(implementations.installed()) < 2, reason="twins need both frameworks"
+)
 OPTIMIZERS = tuple(implementations.load(implementations.installed()[0]).OPTIMIZERS)
 
 
@@ -49,11 +54,17 @@ class Small(NamedTuple):
         return self.framework.backend.to_numpy_tree(tree)
 
 
-def small(framework, problem, network="tanh_5_4", interior=7, boundary=5, seed=1, dtype=np.float64):
+def small(
+    framework, problem, network="tanh_5_4", interior=7, boundary=5, seed=1, dtype=np.float64
+):
     loaded = implementations.load(framework)
-    start = problems.networks.initial_parameters(network, problem.dim, problem.outputs, seed)
+    start = problems.networks.initial_parameters(
+        network, problem.dim, problem.outputs, seed
+    )
     batch = problems.seeds.batch(problem, seed, 0, interior, boundary)
-    return arrays(loaded, problem, start, batch, problems.networks.parse(network).activation, dtype)
+    return arrays(
+        loaded, problem, start, batch, problems.networks.parse(network).activation, dtype
+    )
 
 
 def arrays(loaded, problem, params, batch, activation="tanh", dtype=np.float64):
@@ -63,7 +74,12 @@ def arrays(loaded, problem, params, batch, activation="tanh", dtype=np.float64):
         return loaded.backend.from_numpy(np.asarray(array, dtype))
 
     points = tuple((put(x), put(y)) for x, y in batch)
-    return Small(loaded, loaded.Objective(problem, activation), [put(matrix) for matrix in params], points)
+    return Small(
+        loaded,
+        loaded.Objective(problem, activation),
+        [put(matrix) for matrix in params],
+        points,
+    )
 
 
 def vector(params):
@@ -72,5 +88,8 @@ def vector(params):
 
 def relative(one, other):
     """‖a − b‖ / ‖b‖ over all entries."""
-    one, other = vector(one if isinstance(one, list) else [one]), vector(other if isinstance(other, list) else [other])
+    one, other = (
+        vector(one if isinstance(one, list) else [one]),
+        vector(other if isinstance(other, list) else [other]),
+    )
     return np.linalg.norm(one - other) / np.linalg.norm(other)

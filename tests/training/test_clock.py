@@ -29,7 +29,11 @@ def test_time_goes_to_the_section_it_was_spent_in():
         ticks.pass_by(8)
     ticks.pass_by(16)
     clock.enter("log")
-    assert clock.seconds == dict.fromkeys(SECTIONS, 0.0) | {"setup": 17, "train": 10, "evaluate": 4}
+    assert clock.seconds == dict.fromkeys(SECTIONS, 0.0) | {
+        "setup": 17,
+        "train": 10,
+        "evaluate": 4,
+    }
     assert clock.wall == sum(clock.seconds.values()) == 31
 
 

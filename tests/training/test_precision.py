@@ -31,24 +31,36 @@ def test_a_direction_in_float32_is_that_of_dense_float64(framework, optimizer):
     """With a damping far below what float32 resolves of the curvature: all in float32, ENGD's is off by all of it."""
     case = small(framework, SINE, "tanh_8", interior=60, boundary=20, dtype=np.float32)
     start = [matrix.astype(float) for matrix in case.start]
-    batch = [tuple(array.astype(float) for array in term) for term in case.numpy(case.batch)]
+    batch = [
+        tuple(array.astype(float) for array in term) for term in case.numpy(case.batch)
+    ]
     oracle, fields, kind = STEPS[optimizer]
     given = {"damping": 1e-7, "learning_rate": 1.0, **fields}
     (expected,) = oracle(SINE, start, batch, 1, **given, **kind)
     _, state, step = case.prepare(optimizer, **given)
     params, *_ = step(case.params, state, case.batch)
-    assert relative(vector(case.numpy(params)) - vector(start), vector(expected) - vector(start)) <= 3e-4
+    assert (
+        relative(
+            vector(case.numpy(params)) - vector(start), vector(expected) - vector(start)
+        )
+        <= 3e-4
+    )
 
 
 def test_what_a_campaign_asks_for(tmp_path):
-    for asked, dtype, tf32 in (("float64", "float64", False), ("float32", "float32", False), ("tf32", "float32", True)):
+    for asked, dtype, tf32 in (
+        ("float64", "float64", False),
+        ("float32", "float32", False),
+        ("tf32", "float32", True),
+    ):
         case = GOOD.replace('"tanh_64"', f'"tanh_64"\nprecision = "{asked}"')
         whole = f'precision = "{asked}"\n' + GOOD
         for text in (case, whole):
             (run,) = read(text, tmp_path)
             assert (run.dtype, run.tf32, run.precision) == (dtype, tf32, asked)
     with pytest.raises(
-        CampaignError, match=r"mine\.toml: precision = \"half\": must be 'float64', 'float32' or 'tf32'"
+        CampaignError,
+        match=r"mine\.toml: precision = \"half\": must be 'float64', 'float32' or 'tf32'",
     ):
         read('precision = "half"\n' + GOOD, tmp_path)
 
@@ -65,8 +77,14 @@ def test_no_table_and_no_case_has_two_precisions():
     frames = from_records([Fake().perform(run) for run in runs])
     text = summary.render(summary.summarise(frames), "text")
     headers = [line for line in text.splitlines() if line.startswith("poisson_sine_2d")]
-    assert [header.rpartition(", ")[2] for header in headers] == ["float64", "float32", "tf32"]
-    assert [header.partition(" (")[0] for header in headers] == 3 * ["poisson_sine_2d, tanh_4"]
+    assert [header.rpartition(", ")[2] for header in headers] == [
+        "float64",
+        "float32",
+        "tf32",
+    ]
+    assert [header.partition(" (")[0] for header in headers] == 3 * [
+        "poisson_sine_2d, tanh_4"
+    ]
     assert list(summary.summarise(frames)["precision"]) == ["float64", "float32", "tf32"]
 
 
@@ -100,8 +118,13 @@ def test_tf32_on_a_cpu_is_a_failed_run_that_says_so(framework):
     if implementations.load(framework).backend.device_name() != "cpu":
         pytest.skip("there is a GPU")
     mode = {"torch": "eager", "jax": "jit"}[framework]
-    record = train.perform(request(dtype="float32", tf32=True, framework=framework, mode=mode))
-    assert (record.status, record.error) == ("failed", "precision tf32 needs an NVIDIA GPU, and there is none")
+    record = train.perform(
+        request(dtype="float32", tf32=True, framework=framework, mode=mode)
+    )
+    assert (record.status, record.error) == (
+        "failed",
+        "precision tf32 needs an NVIDIA GPU, and there is none",
+    )
 
 
 @frameworks
@@ -114,14 +137,18 @@ def test_tf32_rounds_the_factors_of_float32_products_on_a_gpu(framework):
     exact, errors = np.matmul(*factors.astype("float64")), {}
     for tf32 in (True, False):
         backend.allow_tf32(tf32)
-        product = backend.compile(lambda left, right: left @ right)(*map(backend.from_numpy, factors))
+        product = backend.compile(lambda left, right: left @ right)(
+            *map(backend.from_numpy, factors)
+        )
         product = backend.to_numpy(product)
         errors[tf32] = np.linalg.norm(product - exact) / np.linalg.norm(exact)
     assert errors[False] < 1e-6
     assert 1e-4 < errors[True] < 1e-3
 
 
-def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_run(tmp_path, monkeypatch, capsys):
+def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_run(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(precision, "gpus", tuple)
     file = tmp_path / "mine.toml"
     file.write_text(GOOD.replace('"tanh_64"', '"tanh_64"\nprecision = "tf32"'))
@@ -136,5 +163,13 @@ def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_
 
 
 def test_a_precision_from_the_command_line():
-    case = {"problem": "heat_sine_1d", "network": "tanh_4", "steps": 9, "precision": "float32"}
-    assert single.campaign("adam", "jax", 0, [], None, None, **case).case[0].precision == "float32"
+    case = {
+        "problem": "heat_sine_1d",
+        "network": "tanh_4",
+        "steps": 9,
+        "precision": "float32",
+    }
+    assert (
+        single.campaign("adam", "jax", 0, [], None, None, **case).case[0].precision
+        == "float32"
+    )

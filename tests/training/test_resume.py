@@ -38,7 +38,9 @@ def bits(record):
 
 
 # every state in the framework that compiles nothing, the most intricate ones in the other
-STATES = [("torch", optimizer) for optimizer in OPTIMIZERS] + [("jax", name) for name in ("lbfgs", "kfac_star")]
+STATES = [("torch", optimizer) for optimizer in OPTIMIZERS] + [
+    ("jax", name) for name in ("lbfgs", "kfac_star")
+]
 
 
 @pytest.mark.parametrize(("framework", "optimizer"), STATES)
@@ -54,7 +56,9 @@ def test_a_stopped_run_ends_with_the_same_bits(framework, optimizer, tmp_path):
     assert (whole.resumed, resumed.resumed) == (0, 2)
     assert bits(resumed) == bits(whole)
     assert resumed.counters == whole.counters
-    assert (whole.counters.get("iterations", 0) >= whole.steps) == (optimizer == "hessian_free")  # of CG
+    assert (whole.counters.get("iterations", 0) >= whole.steps) == (
+        optimizer == "hessian_free"
+    )  # of CG
     assert sum(resumed.clock.values()) == pytest.approx(resumed.wall_seconds)
 
 
@@ -67,7 +71,10 @@ def test_the_points_go_on_where_they_were(tmp_path):
         used += [batch[0][0] for batch in fake.batches[2:]]
     whole = Fake()
     whole.perform(run)
-    assert all(np.array_equal(one, other[0][0]) for one, other in zip(used, whole.batches[2:], strict=True))
+    assert all(
+        np.array_equal(one, other[0][0])
+        for one, other in zip(used, whole.batches[2:], strict=True)
+    )
 
 
 def test_a_run_saves_itself_at_intervals_and_a_short_one_never(tmp_path):
@@ -77,7 +84,9 @@ def test_a_run_saves_itself_at_intervals_and_a_short_one_never(tmp_path):
         found = checkpoint.read(file, request().identity)
         seen.append(found.steps if found else None)
 
-    Fake().perform(request(), checkpoint=file, interval=205.0, report=report)  # an evaluation takes 100 s, a step 1 s
+    Fake().perform(
+        request(), checkpoint=file, interval=205.0, report=report
+    )  # an evaluation takes 100 s, a step 1 s
     assert seen == [None, None, None, 2, 2, 2, 5, 5, 5, 8]
     file.unlink()
     Fake().perform(request(), checkpoint=file, interval=1e5)
@@ -93,13 +102,20 @@ def test_seconds_go_on(tmp_path):
     assert sum(record.clock.values()) == pytest.approx(record.wall_seconds)
 
 
-EDITS = [lambda b: b[:100], lambda b: b"", lambda b: b[:-3], lambda b: b.replace(b"told", b"tale")]
+EDITS = [
+    lambda b: b[:100],
+    lambda b: b"",
+    lambda b: b[:-3],
+    lambda b: b.replace(b"told", b"tale"),
+]
 
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_torn_checkpoint_is_none(edit, tmp_path):
     file = tmp_path / "run.npz"
-    checkpoint.write(file, "me", Checkpoint([np.arange(3.0)], 0, 2, {"train": 1.0}, (), 0, {}))
+    checkpoint.write(
+        file, "me", Checkpoint([np.arange(3.0)], 0, 2, {"train": 1.0}, (), 0, {})
+    )
     assert checkpoint.read(file, "me").steps == 2
     assert checkpoint.read(file, "another") is None
     file.write_bytes(edit(file.read_bytes()))
@@ -108,4 +124,8 @@ def test_a_torn_checkpoint_is_none(edit, tmp_path):
 
 def test_nothing_is_pickled(tmp_path):
     with pytest.raises(ValueError, match=r"[Oo]bject"):
-        checkpoint.write(tmp_path / "run.npz", "me", Checkpoint([np.array([object()])], 0, 0, {}, (), 0, {}))
+        checkpoint.write(
+            tmp_path / "run.npz",
+            "me",
+            Checkpoint([np.array([object()])], 0, 0, {}, (), 0, {}),
+        )

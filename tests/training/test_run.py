@@ -14,10 +14,14 @@ from optbench.training.status import classify
 def test_the_clock_counts_steps_alone_also_when_the_device_defers_them():
     record = Fake().perform(request())
     assert record.clock["train"] == pytest.approx(10 * STEP)
-    assert record.clock["evaluate"] == pytest.approx(12 * EVALUATE)  # eleven rows, and the picture
+    assert record.clock["evaluate"] == pytest.approx(
+        12 * EVALUATE
+    )  # eleven rows, and the picture
     assert record.clock["compile"] == pytest.approx(3 * COMPILE + STEP + EVALUATE)
     assert record.clock["warm_up"] == pytest.approx(STEP + EVALUATE)
-    assert [row.seconds for row in record.history] == pytest.approx([STEP * k for k in range(11)])
+    assert [row.seconds for row in record.history] == pytest.approx(
+        [STEP * k for k in range(11)]
+    )
 
 
 def test_the_parts_add_up():
@@ -28,11 +32,17 @@ def test_the_parts_add_up():
 @pytest.mark.parametrize(("seconds", "steps"), [(0.5, 1), (6.0, 6), (6.5, 7)])
 def test_a_budget_of_seconds_is_overrun_by_one_step_at_most(seconds, steps):
     record = Fake().perform(request(seconds=seconds))
-    assert (record.steps, record.history[-1].step, record.status) == (steps, steps, "finished")
+    assert (record.steps, record.history[-1].step, record.status) == (
+        steps,
+        steps,
+        "finished",
+    )
 
 
 def test_rows_are_dense_at_first_then_spaced_by_a_tenth_and_the_last_is_there():
-    record = Fake().perform(request(steps=67, hyperparameters={"learning_rate": 0.9, "momentum": 0.9}))
+    record = Fake().perform(
+        request(steps=67, hyperparameters={"learning_rate": 0.9, "momentum": 0.9})
+    )
     assert [row.step for row in record.history] == [*range(41), 44, 49, 54, 60, 66, 67]
     assert [next_row(step) for step in (0, 39, 40, 100)] == [1, 40, 44, 110]
 
@@ -42,7 +52,9 @@ def test_a_row_has_losses_and_errors_of_the_same_parameters():
     record = fake.perform(request(steps=3))
     sizes = [row.interior for row in record.history]
     assert np.divide(sizes[1:], sizes[:-1]) == pytest.approx([0.5] * 3)
-    _, solution = problems.seeds.evaluation_points(problems.get("poisson_sine_2d"), "report")
+    _, solution = problems.seeds.evaluation_points(
+        problems.get("poisson_sine_2d"), "report"
+    )
     for row in record.history:
         error = np.sqrt(np.mean((row.interior - solution) ** 2))
         assert row.rms == pytest.approx(error)
@@ -54,8 +66,12 @@ def test_points_are_drawn_when_they_are_due():
     fake.perform(request(steps=7, resample_every=3))
     problem = problems.get("poisson_sine_2d")
     used = [batch[0][0] for batch in fake.batches[2:]]
-    expected = [problems.seeds.batch(problem, 3, k, 9, 6).interior[0] for k in (0, 0, 0, 1, 1, 1, 2)]
-    assert all(np.array_equal(one, other) for one, other in zip(used, expected, strict=True))
+    expected = [
+        problems.seeds.batch(problem, 3, k, 9, 6).interior[0] for k in (0, 0, 0, 1, 1, 1, 2)
+    ]
+    assert all(
+        np.array_equal(one, other) for one, other in zip(used, expected, strict=True)
+    )
 
 
 def raising(error, at=4):
@@ -70,9 +86,21 @@ def raising(error, at=4):
     ("error", "status", "words"),
     [
         (MemoryError("no room"), "out-of-memory", "MemoryError: no room"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out-of-memory", "can't allocate"),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), "out-of-memory", "RESOURCE_EXHAUSTED"),
-        (FactorisationFailed({"layer 1 B": np.eye(2)}, 1e-3), "failed", "no inverse with damping 0.001: layer 1 B"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            "out-of-memory",
+            "can't allocate",
+        ),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory"),
+            "out-of-memory",
+            "RESOURCE_EXHAUSTED",
+        ),
+        (
+            FactorisationFailed({"layer 1 B": np.eye(2)}, 1e-3),
+            "failed",
+            "no inverse with damping 0.001: layer 1 B",
+        ),
         (KeyError("x"), "failed", "KeyError: 'x' (test_train.py:"),
     ],
 )
@@ -85,7 +113,9 @@ def test_an_error_is_a_status_and_keeps_the_history(error, status, words):
 
 
 def test_divergence_is_a_status():
-    record = Fake().perform(request(hyperparameters={"learning_rate": float("1e200"), "momentum": 0.9}))
+    record = Fake().perform(
+        request(hyperparameters={"learning_rate": float("1e200"), "momentum": 0.9})
+    )
     assert record.status == "diverged"
     assert record.history[-1].step == record.steps == 1
     assert not np.isfinite(record.history[-1].rms)

@@ -32,7 +32,12 @@ def stages(*shares, **fields):
     """A run of the fake framework, a stage a share and one for what is left."""
     numbers = {"momentum": 0.9}
     parts = [
-        Stage(optimizer="sgd", optimizer_version=1, hyperparameters=numbers | {"learning_rate": rate}, share=share)
+        Stage(
+            optimizer="sgd",
+            optimizer_version=1,
+            hyperparameters=numbers | {"learning_rate": rate},
+            share=share,
+        )
         for share, rate in zip((*shares, None), (0.5, 0.25, 0.125), strict=False)
     ]
     return request(optimizer="sgd+sgd", hyperparameters={}, stages=tuple(parts), **fields)
@@ -45,11 +50,20 @@ def asked(text, tmp_path, old="kfac = { damping = 1e-3 }"):
 
 def test_a_list_is_a_run_in_stages(tmp_path):
     (run,) = asked(f"mine = {LIST}", tmp_path)
-    assert [(stage.optimizer, stage.share) for stage in run.stages] == [("adam", 0.33), ("lbfgs_wolfe", None)]
+    assert [(stage.optimizer, stage.share) for stage in run.stages] == [
+        ("adam", 0.33),
+        ("lbfgs_wolfe", None),
+    ]
     assert run.stages[0].hyperparameters["learning_rate"] == 1e-2
     assert run.stages[1].hyperparameters["history_size"] == 50
-    assert run.stages[1].hyperparameters["inner_iterations"] == 20  # a default is spelled out here too
-    assert (run.optimizer, run.labels.optimizer, run.labels.hyperparameters_from) == ("adam_lbfgs", "mine", "ours")
+    assert (
+        run.stages[1].hyperparameters["inner_iterations"] == 20
+    )  # a default is spelled out here too
+    assert (run.optimizer, run.labels.optimizer, run.labels.hyperparameters_from) == (
+        "adam_lbfgs",
+        "mine",
+        "ours",
+    )
     assert run.ends == (0.33, 1.0)
 
 
@@ -73,34 +87,64 @@ def test_a_table_with_stages_has_keys_of_its_own(tmp_path):
 
 
 def test_stages_make_the_identity_and_runs_without_any_keep_theirs(tmp_path):
-    runs = [asked(f"mine = {text}", tmp_path)[0] for text in (LIST, LIST.replace("33", "34"), LIST.replace("50", "51"))]
+    runs = [
+        asked(f"mine = {text}", tmp_path)[0]
+        for text in (LIST, LIST.replace("33", "34"), LIST.replace("50", "51"))
+    ]
     newer = runs[0].stages[1].model_copy(update={"optimizer_version": 9})
     runs.append(runs[0].model_copy(update={"stages": (runs[0].stages[0], newer)}))
     assert len({run.identity for run in runs}) == 4
     # computed before there were stages
-    assert request().identity == "dd280706090dcff1f8222c58aa8a77544bc2d39e48a75f4654201ca331c76226"
+    assert (
+        request().identity
+        == "dd280706090dcff1f8222c58aa8a77544bc2d39e48a75f4654201ca331c76226"
+    )
 
 
 MISTAKES = [
-    ('[{ name = "adam", share = 0.0 }, { name = "lbfgs" }]', "mine[0].share = 0.0: must be > 0"),
-    ('[{ name = "adam", share = 1.5 }, { name = "lbfgs" }]', "mine[0].share = 1.5: must be < 1"),
-    ('[{ name = "adam" }, { name = "lbfgs" }]', "mine[0].share: is missing: only the last stage has none"),
-    ('[{ name = "adam", share = 0.5 }, { name = "lbfgs", share = 0.5 }]', "mine[1].share = 0.5: is one too many"),
+    (
+        '[{ name = "adam", share = 0.0 }, { name = "lbfgs" }]',
+        "mine[0].share = 0.0: must be > 0",
+    ),
+    (
+        '[{ name = "adam", share = 1.5 }, { name = "lbfgs" }]',
+        "mine[0].share = 1.5: must be < 1",
+    ),
+    (
+        '[{ name = "adam" }, { name = "lbfgs" }]',
+        "mine[0].share: is missing: only the last stage has none",
+    ),
+    (
+        '[{ name = "adam", share = 0.5 }, { name = "lbfgs", share = 0.5 }]',
+        "mine[1].share = 0.5: is one too many",
+    ),
     (
         '[{ name = "adam", share = 0.7 }, { name = "sgd", share = 0.3 }, { name = "lbfgs" }]',
         "mine[1].share = 0.3: the shares add up to 1: must be < 1, the last stage takes what is left",
     ),
     ('[{ share = 0.5 }, { name = "lbfgs" }]', "mine[0].name: is missing"),
-    ('[{ name = "adm", share = 0.5 }, { name = "lbfgs" }]', "mine[0].name: unknown optimizer 'adm': did you mean adam"),
+    (
+        '[{ name = "adm", share = 0.5 }, { name = "lbfgs" }]',
+        "mine[0].name: unknown optimizer 'adm': did you mean adam",
+    ),
     (
         '[{ name = "adam", share = 0.5 }, { name = "lbfgs", learning_rate = -1.0 }]',
         "mine[1].learning_rate = -1.0: must",
     ),
-    ('[{ name = "adam", share = 0.5 }, { name = "lbfgs", steps = 3 }]', "mine[1].steps = 3: unknown key: "),
+    (
+        '[{ name = "adam", share = 0.5 }, { name = "lbfgs", steps = 3 }]',
+        "mine[1].steps = 3: unknown key: ",
+    ),
     ('[{ name = "adam" }]', "mine: has one stage alone"),
     ("[]", "mine.stages = []: must have at least 1 entry"),
-    (f'{{ name = "adam", stages = {LIST} }}', 'mine.name = "adam": is not for a table with stages'),
-    ('{ name = "adam_lbfgs", learning_rate = 1.0 }', "mine.learning_rate = 1.0: is not for a table with stages"),
+    (
+        f'{{ name = "adam", stages = {LIST} }}',
+        'mine.name = "adam": is not for a table with stages',
+    ),
+    (
+        '{ name = "adam_lbfgs", learning_rate = 1.0 }',
+        "mine.learning_rate = 1.0: is not for a table with stages",
+    ),
 ]
 
 
@@ -113,7 +157,17 @@ def test_a_mistake_is_one_line_that_names_the_stage(text, message, tmp_path):
 
 
 def test_a_preset_from_the_command_line():
-    plan = single.campaign("adam_lbfgs", "jax", 0, [], None, None, problem="heat_sine_1d", network="tanh_4", steps=9)
+    plan = single.campaign(
+        "adam_lbfgs",
+        "jax",
+        0,
+        [],
+        None,
+        None,
+        problem="heat_sine_1d",
+        network="tanh_4",
+        steps=9,
+    )
     (run,) = expansion.requests(plan, "single", single.SOURCE)
     assert [stage.optimizer for stage in run.stages] == ["adam", "lbfgs_wolfe"]
 
@@ -124,32 +178,50 @@ def test_what_is_measured_by_the_step_leaves_sequences_out():
 
     every = set(implementations.load(implementations.installed()[0]).OPTIMIZERS)
     assert set(common.OPTIMIZERS) == set(regressions.settings()) == every
-    assert set(scale.campaign("poisson_sine_2d", [16], [], ["jax"], steps=3).optimizers) == every
+    assert (
+        set(scale.campaign("poisson_sine_2d", [16], [], ["jax"], steps=3).optimizers)
+        == every
+    )
     assert not every & set(presets.PRESETS)
 
 
 @pytest.mark.parametrize(
     ("shares", "steps", "expected"),
-    [((0.3,), 10, 3 * [1] + 7 * [2]), ((0.33,), 10, 4 * [1] + 6 * [2]), ((0.1, 0.2), 10, [1] + 2 * [2] + 7 * [3])],
+    [
+        ((0.3,), 10, 3 * [1] + 7 * [2]),
+        ((0.33,), 10, 4 * [1] + 6 * [2]),
+        ((0.1, 0.2), 10, [1] + 2 * [2] + 7 * [3]),
+    ],
 )
-def test_a_stage_has_its_share_of_the_steps_and_the_last_what_is_left(shares, steps, expected):
+def test_a_stage_has_its_share_of_the_steps_and_the_last_what_is_left(
+    shares, steps, expected
+):
     record = Fake().perform(stages(*shares, steps=steps))
-    assert [row.stage for row in record.history] == [1, *expected]  # the start is the first's
+    assert [row.stage for row in record.history] == [
+        1,
+        *expected,
+    ]  # the start is the first's
     sizes = np.array([row.interior for row in record.history])
-    assert sizes[1:] / sizes[:-1] == pytest.approx([(0.5, 0.25, 0.125)[stage - 1] for stage in expected])
+    assert sizes[1:] / sizes[:-1] == pytest.approx(
+        [(0.5, 0.25, 0.125)[stage - 1] for stage in expected]
+    )
 
 
 @pytest.mark.parametrize(("seconds", "first"), [(9.0, 3), (10.0, 4)])
 def test_a_stage_has_its_share_of_the_seconds(seconds, first):
     record = Fake().perform(stages(1 / 3, seconds=seconds))
-    assert [row.stage for row in record.history[1:]] == first * [1] + (int(seconds) - first) * [2]
+    assert [row.stage for row in record.history[1:]] == first * [1] + (
+        int(seconds) - first
+    ) * [2]
     assert record.clock["train"] == seconds == record.steps
 
 
 def test_compiling_and_warming_up_later_stages_is_on_the_clocks_own_sections():
     record = Fake().perform(stages(0.2, 0.3))
     assert record.clock["train"] == pytest.approx(10 * STEP)
-    assert record.clock["compile"] == pytest.approx((3 + 1 + 1) * COMPILE + 3 * (STEP + EVALUATE))
+    assert record.clock["compile"] == pytest.approx(
+        (3 + 1 + 1) * COMPILE + 3 * (STEP + EVALUATE)
+    )
     assert record.clock["warm_up"] == pytest.approx(3 * (STEP + EVALUATE))
     assert sum(record.clock.values()) == pytest.approx(record.wall_seconds, rel=1e-12)
 
@@ -192,7 +264,9 @@ def test_a_failure_while_a_stage_is_prepared_names_it():
     assert record.error.startswith("stage 2, sgdd: UnknownName: unknown optimizer 'sgdd'")
 
 
-@pytest.mark.parametrize("steps", [1, 3, 6])  # within the first, at the boundary, within the second
+@pytest.mark.parametrize(
+    "steps", [1, 3, 6]
+)  # within the first, at the boundary, within the second
 def test_a_stopped_run_goes_on_in_its_stage(steps, tmp_path):
     run, file = stages(0.3), tmp_path / "run.npz"
     with pytest.raises(Stopped):
@@ -216,9 +290,21 @@ def run():
         {"name": "engd_woodbury"},
     ]
     points = {"interior": 12, "boundary": 6}
-    case = {"problem": "poisson_sine_2d", "network": "tanh_4", "optimizers": {"three": three}}
-    given = {"version": "1.0", "steps": 9, "frameworks": [FRAMEWORK], "points": points, "resample_every": 2}
-    (asked,) = expansion.requests(parse(given | {"case": [case]}, "three"), "three", "three")
+    case = {
+        "problem": "poisson_sine_2d",
+        "network": "tanh_4",
+        "optimizers": {"three": three},
+    }
+    given = {
+        "version": "1.0",
+        "steps": 9,
+        "frameworks": [FRAMEWORK],
+        "points": points,
+        "resample_every": 2,
+    }
+    (asked,) = expansion.requests(
+        parse(given | {"case": [case]}, "three"), "three", "three"
+    )
     return asked
 
 
@@ -228,7 +314,9 @@ def test_ours_go_on_with_the_parameters_and_start_with_a_new_state(run):
     assert (record.status, record.error) == ("finished", None)
     framework, problem = implementations.load(FRAMEWORK), problems.get(run.problem)
     backend, objective = framework.backend, framework.Objective(problem)
-    params = backend.from_numpy_tree(problems.networks.initial_parameters(run.network, 2, 1, run.seed))
+    params = backend.from_numpy_tree(
+        problems.networks.initial_parameters(run.network, 2, 1, run.seed)
+    )
     losses = []
     for step in range(9):
         index = {0: 0, 3: 1, 7: 2}.get(step)
@@ -236,8 +324,12 @@ def test_ours_go_on_with_the_parameters_and_start_with_a_new_state(run):
             part = run.stages[index]
             optimizer = framework.OPTIMIZERS[part.optimizer](**part.hyperparameters)
             state = optimizer.init(objective, params)
-        batch = backend.from_numpy_tree(problems.seeds.batch(problem, run.seed, step // 2, 12, 6))
-        params, state, _ = backend.compile(partial(optimizer.step, objective))(params, state, batch)
+        batch = backend.from_numpy_tree(
+            problems.seeds.batch(problem, run.seed, step // 2, 12, 6)
+        )
+        params, state, _ = backend.compile(partial(optimizer.step, objective))(
+            params, state, batch
+        )
         losses.append(float(backend.to_numpy(objective.losses(params, batch).interior)))
     assert [row.interior for row in record.history[1:]] == pytest.approx(losses, rel=1e-9)
     assert [row.stage for row in record.history] == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
@@ -259,8 +351,17 @@ def test_a_factorisation_that_fails_keeps_history_and_counters(framework):
     """JAX's step has written over the state before it."""
     singular = {"name": "kfac", "damping": 0.0, "identity_init": False}
     tables = [{"name": "sgd", "share": 0.5}, singular]
-    case = {"problem": "poisson_sine_2d", "network": "tanh_9_9", "optimizers": {"mine": tables}}
-    given = {"version": "1.0", "steps": 4, "frameworks": [framework], "points": {"interior": 1, "boundary": 1}}
+    case = {
+        "problem": "poisson_sine_2d",
+        "network": "tanh_9_9",
+        "optimizers": {"mine": tables},
+    }
+    given = {
+        "version": "1.0",
+        "steps": 4,
+        "frameworks": [framework],
+        "points": {"interior": 1, "boundary": 1},
+    }
     (run,) = expansion.requests(parse(given | {"case": [case]}, "mine"), "mine", "mine")
     record = train.perform(run)
     assert (record.status, record.steps, record.history[-1].step) == ("failed", 2, 2)
@@ -272,21 +373,34 @@ def test_a_table_tells_stages_and_their_versions_apart():
     run = stages(0.3)
     record = Fake().perform(run)
     newer = run.stages[1].model_copy(update={"optimizer_version": 2})
-    other = record.model_copy(update={"request": run.model_copy(update={"stages": (run.stages[0], newer)})})
+    other = record.model_copy(
+        update={"request": run.model_copy(update={"stages": (run.stages[0], newer)})}
+    )
     frames = from_records([record, other])
     table = tables.summarise(frames)
     assert list(table["optimizer_version"]) == ["1: 1+1", "1: 1+2"]
-    assert "1.share=0.3, 1.momentum=0.9, 1.learning_rate=0.5, 2.momentum=0.9" in table["hyperparameters"][0]
+    assert (
+        "1.share=0.3, 1.momentum=0.9, 1.learning_rate=0.5, 2.momentum=0.9"
+        in table["hyperparameters"][0]
+    )
     assert list(frames.history["stage"][:5]) == [1, 1, 1, 1, 2]
 
 
 def test_a_stage_that_overran_its_share_is_found():
     record = Fake().perform(stages(0.3))
     assert [*record_rules.budget(record), *record_rules.history(record)] == []
-    rows = [row.model_copy(update={"stage": 1}) if row.step == 4 else row for row in record.history]
+    rows = [
+        row.model_copy(update={"stage": 1}) if row.step == 4 else row
+        for row in record.history
+    ]
     wrong = record.model_copy(update={"history": tuple(rows)})
-    assert list(record_rules.budget(wrong)) == ["stage 1 went on after step 3, when its share was spent"]
-    rows = [row.model_copy(update={"stage": 3}) if row.step == 4 else row for row in record.history]
+    assert list(record_rules.budget(wrong)) == [
+        "stage 1 went on after step 3, when its share was spent"
+    ]
+    rows = [
+        row.model_copy(update={"stage": 3}) if row.step == 4 else row
+        for row in record.history
+    ]
     wrong = record.model_copy(update={"history": tuple(rows)})
     assert "the history goes back to an earlier stage" in list(record_rules.history(wrong))
 
@@ -308,7 +422,9 @@ def test_results_with_stages_are_verified(tmp_path):
     folder = tmp_path / "fake" / "a-machine"
     folder.mkdir(parents=True)
     (folder / "campaign.toml").write_text(CAMPAIGN)
-    (run,) = expansion.requests(campaign.read(folder / "campaign.toml"), "fake", "campaign.toml")
+    (run,) = expansion.requests(
+        campaign.read(folder / "campaign.toml"), "fake", "campaign.toml"
+    )
     records = [on_cpu(Fake().perform(run))]
     put(folder, records[0])
     seal(folder, records)
@@ -326,25 +442,38 @@ def test_results_with_stages_are_verified(tmp_path):
     assert "made by version 9 of sgd, this clone has 1" in compared.problem
     put(folder, records[0])
     said = complaints(folder)
-    assert any(": sgd is there in 2 versions: version 1" in line for line in said["versions"])
+    assert any(
+        ": sgd is there in 2 versions: version 1" in line for line in said["versions"]
+    )
     assert any("one run, 2 records" in line for line in said["repeats"])
 
 
 def test_a_stage_may_be_an_optimizer_of_the_users_own(tmp_path):
     (tmp_path / "mine.py").write_text(OPTIMIZER.replace("FRAMEWORK", "torch"))
-    text = CAMPAIGN.replace('{ name = "sgd", learning_rate = 0.25 }', '{ name = "mine.py:mine", learning_rate = 0.25 }')
+    text = CAMPAIGN.replace(
+        '{ name = "sgd", learning_rate = 0.25 }',
+        '{ name = "mine.py:mine", learning_rate = 0.25 }',
+    )
     (tmp_path / "own.toml").write_text(text)
     (run,) = expansion.requests(campaign.read(tmp_path / "own.toml"), "own", "own.toml")
     assert (run.optimizer, list(run.files)) == ("sgd+mine.py:mine", ["mine.py"])
     assert str(tmp_path) not in run.model_dump_json()
     assert sources.changed(run) is None
-    assert sources.keep([run], tmp_path / "kept") == [tmp_path / "kept" / "sources" / "mine.py"]
-    record = sources.relocated(Fake().perform(stages(0.3)).model_copy(update={"request": run}), tmp_path / "kept")
-    assert record.request.stages[1].optimizer == str(tmp_path / "kept" / "sources" / "mine.py:mine")
+    assert sources.keep([run], tmp_path / "kept") == [
+        tmp_path / "kept" / "sources" / "mine.py"
+    ]
+    record = sources.relocated(
+        Fake().perform(stages(0.3)).model_copy(update={"request": run}), tmp_path / "kept"
+    )
+    assert record.request.stages[1].optimizer == str(
+        tmp_path / "kept" / "sources" / "mine.py:mine"
+    )
     (tmp_path / "mine.py").write_text("")
     assert sources.changed(record.request) is None
     assert "mine.py has the SHA-256 " in sources.changed(run)
     (tmp_path / "own.toml").write_text(text.replace('["torch"]', '["jax"]'))
     plan = campaign.read(tmp_path / "own.toml")
-    with pytest.raises(CampaignError, match=r"two: is written in torch, not in jax: ask for frameworks"):
+    with pytest.raises(
+        CampaignError, match=r"two: is written in torch, not in jax: ask for frameworks"
+    ):
         expansion.requests(plan, "own", "own.toml")

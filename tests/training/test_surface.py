@@ -28,19 +28,36 @@ def test_an_image_has_the_first_input_to_the_right():
 
 @frameworks
 def test_a_record_has_what_the_network_gives_there(framework):
-    asked = request(framework=framework, network="tanh_4", steps=1, hyperparameters={"learning_rate": 1e-300})
+    asked = request(
+        framework=framework,
+        network="tanh_4",
+        steps=1,
+        hyperparameters={"learning_rate": 1e-300},
+    )
     record = perform(asked)
-    objective, backend = implementations.load(framework).Objective(SINE), implementations.load(framework).backend
+    objective, backend = (
+        implementations.load(framework).Objective(SINE),
+        implementations.load(framework).backend,
+    )
     params = networks.initial_parameters("tanh_4", 2, 1, asked.seed)
-    u = backend.to_numpy(objective.predict(*map(backend.from_numpy_tree, (params, surface.grid(SINE)))))
+    u = backend.to_numpy(
+        objective.predict(*map(backend.from_numpy_tree, (params, surface.grid(SINE))))
+    )
     np.testing.assert_allclose(record.surface, u[:, 0], rtol=1e-4, atol=1e-9)
 
 
 def test_a_run_that_failed_has_none_and_no_run_fails_for_it(monkeypatch):
-    assert Fake().perform(request(hyperparameters={"learning_rate": 1e200, "momentum": 0.9})).surface is None
+    assert (
+        Fake()
+        .perform(request(hyperparameters={"learning_rate": 1e200, "momentum": 0.9}))
+        .surface
+        is None
+    )
     monkeypatch.setattr(surface, "grid", lambda problem: np.zeros((3, 7)))
     fake = Fake()
     predict = fake._predict
-    monkeypatch.setattr(fake, "_predict", lambda params, x: predict(params, x) if x.shape[1] == 2 else 1 / 0)
+    monkeypatch.setattr(
+        fake, "_predict", lambda params, x: predict(params, x) if x.shape[1] == 2 else 1 / 0
+    )
     record = fake.perform(request())
     assert (record.status, record.surface) == ("finished", None)

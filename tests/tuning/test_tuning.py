@@ -72,10 +72,19 @@ class Crew:
 
 
 def made_up(request):
-    rate = next(value for name, value in request.settings.items() if name.endswith("learning_rate"))
+    rate = next(
+        value for name, value in request.settings.items() if name.endswith("learning_rate")
+    )
     distance = abs(math.log10(rate) + 3)
     diverged = distance > 1.5
-    row = Row(step=3, seconds=1.0, interior=1.0, boundary=1.0, relative_l2=0.0 if diverged else distance, rms=1.0)
+    row = Row(
+        step=3,
+        seconds=1.0,
+        interior=1.0,
+        boundary=1.0,
+        relative_l2=0.0 if diverged else distance,
+        rms=1.0,
+    )
     return Record(
         identity=request.identity, request=request, status="diverged" if diverged else "finished", started="",
         parameters=17, clock={}, wall_seconds=1.0, history=(row,), provenance=provenance.collect(),
@@ -88,7 +97,16 @@ def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
     plan = campaign.read(folder / "tiny.toml")
     protocol = Protocol(**{"trials": 12} | protocol)
     with Path(os.devnull).open("w") as nowhere:
-        tuning.run(plan, folder / "tiny.toml", space, protocol, url, folder, nullcontext(crew), Console(file=nowhere))
+        tuning.run(
+            plan,
+            folder / "tiny.toml",
+            space,
+            protocol,
+            url,
+            folder,
+            nullcontext(crew),
+            Console(file=nowhere),
+        )
     with (folder / "trials.csv").open() as file:
         return list(csv.DictReader(file))
 
@@ -101,7 +119,9 @@ def tuned(folder):
 def ended(trials):
     """What a study tried, without the remains of interruptions."""
     kept = [trial for trial in trials if trial["status"] != "interrupted"]
-    return [(trial["label"], trial["hyperparameters"], trial["relative_l2"]) for trial in kept]
+    return [
+        (trial["label"], trial["hyperparameters"], trial["relative_l2"]) for trial in kept
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -170,16 +190,27 @@ def test_every_trial_is_kept_with_its_records(done):
     folder, crew, trials = done
     kept = {file.name: record for file, record in store.records(folder / "runs")}
     named = [name for trial in trials for name in trial["records"].split()]
-    assert len(named) == len(set(named)) == len(kept) == len(crew.requests) == 2 * len(trials)
-    assert {trial["status"] for trial in trials} == {"finished finished", "diverged diverged"}
-    assert all((trial["relative_l2"] == "inf") == ("diverged" in trial["status"]) for trial in trials)
+    assert (
+        len(named) == len(set(named)) == len(kept) == len(crew.requests) == 2 * len(trials)
+    )
+    assert {trial["status"] for trial in trials} == {
+        "finished finished",
+        "diverged diverged",
+    }
+    assert all(
+        (trial["relative_l2"] == "inf") == ("diverged" in trial["status"])
+        for trial in trials
+    )
 
 
 def test_neither_points_nor_seeds_are_those_of_the_report(done):
     folder, crew, _ = done
     assert {run.evaluation for run in crew.requests} == {"selection"}
     assert {run.seed for run in crew.requests} == {FIRST_SEED, FIRST_SEED + 1}
-    assert {(run.evaluation, run.seed) for run in tuned(folder)} == {("report", 0), ("report", 1)}
+    assert {(run.evaluation, run.seed) for run in tuned(folder)} == {
+        ("report", 0),
+        ("report", 1),
+    }
 
 
 def test_a_campaign_that_reports_on_seeds_of_tuning_is_refused(tmp_path):
@@ -189,34 +220,48 @@ def test_a_campaign_that_reports_on_seeds_of_tuning_is_refused(tmp_path):
 
 def test_the_first_trial_is_the_defaults_and_what_no_space_has_stays(done):
     _, crew, _ = done
-    sgd, lbfgs = (next(run for run in crew.requests if run.optimizer == name) for name in ("sgd", "lbfgs"))
+    sgd, lbfgs = (
+        next(run for run in crew.requests if run.optimizer == name)
+        for name in ("sgd", "lbfgs")
+    )
     assert OPTIMIZERS["sgd"](**sgd.hyperparameters) == OPTIMIZERS["sgd"]()
-    assert OPTIMIZERS["lbfgs"](**lbfgs.hyperparameters) == OPTIMIZERS["lbfgs"](inner_iterations=2)
+    assert OPTIMIZERS["lbfgs"](**lbfgs.hyperparameters) == OPTIMIZERS["lbfgs"](
+        inner_iterations=2
+    )
 
 
 def test_the_best_trial_that_ended_well_wins(done):
     folder, _, trials = done
     for run in tuned(folder):
         label = run.labels.optimizer
-        best = min(float(trial["relative_l2"]) for trial in trials if trial["label"] == label)
-        assert made_up(run).history[-1].relative_l2 == best > 0  # that of a diverged run is 0
+        best = min(
+            float(trial["relative_l2"]) for trial in trials if trial["label"] == label
+        )
+        assert (
+            made_up(run).history[-1].relative_l2 == best > 0
+        )  # that of a diverged run is 0
         assert run.labels.hyperparameters_from == "tuned"
-    assert {(run.optimizer, run.steps) for run in tuned(folder)} == {("sgd", 3), ("lbfgs", 7)}
+    assert {(run.optimizer, run.steps) for run in tuned(folder)} == {
+        ("sgd", 3),
+        ("lbfgs", 7),
+    }
 
 
 def test_stages_are_tuned_together_and_keep_their_shares(tmp_path):
-    table = (
-        'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, { name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
-    )
+    table = 'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, { name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
     crew = Crew()
     trials = tune(tmp_path, crew, text=TINY.replace("[[case]]", table, 1), trials=6)
-    found = [json.loads(trial["hyperparameters"]) for trial in trials if trial["label"] == "two"]
+    found = [
+        json.loads(trial["hyperparameters"]) for trial in trials if trial["label"] == "two"
+    ]
     shipped = spaces.read(spaces.SHIPPED, OPTIMIZERS)
     keys = {f"1.{key}" for key in shipped["sgd"]} | {f"2.{key}" for key in shipped["lbfgs"]}
     assert [set(one) for one in found] == 6 * [keys]
     first = next(run for run in crew.requests if run.labels.optimizer == "two")
     assert OPTIMIZERS["sgd"](**first.stages[0].hyperparameters) == OPTIMIZERS["sgd"]()
-    assert OPTIMIZERS["lbfgs"](**first.stages[1].hyperparameters) == OPTIMIZERS["lbfgs"](inner_iterations=2)
+    assert OPTIMIZERS["lbfgs"](**first.stages[1].hyperparameters) == OPTIMIZERS["lbfgs"](
+        inner_iterations=2
+    )
     best = min(found, key=lambda one: abs(math.log10(one["1.learning_rate"]) + 3))
     run = next(run for run in tuned(tmp_path) if run.labels.optimizer == "two")
     assert best.items() <= run.settings.items()
@@ -230,7 +275,9 @@ def test_the_result_says_how_it_came_about(done):
 
 
 def test_an_optimizer_that_always_diverges_is_left_out(tmp_path):
-    tune(tmp_path, Crew(), trials=1)  # the default learning rate of L-BFGS is made to diverge
+    tune(
+        tmp_path, Crew(), trials=1
+    )  # the default learning rate of L-BFGS is made to diverge
     assert {run.optimizer for run in tuned(tmp_path)} == {"sgd"}
     assert "no trial ended well of 1" in (tmp_path / "tuned.toml").read_text()
 
@@ -239,7 +286,9 @@ def test_the_same_command_adds_nothing_and_more_trials_are_added(tmp_path):
     few = tune(tmp_path, Crew(), trials=2)
     assert tune(tmp_path, (again := Crew()), trials=2) == few
     assert again.requests == []
-    assert ended(tune(tmp_path, Crew(), trials=3)) == ended(tune(tmp_path / "at once", Crew(), trials=3))
+    assert ended(tune(tmp_path, Crew(), trials=3)) == ended(
+        tune(tmp_path / "at once", Crew(), trials=3)
+    )
 
 
 @pytest.mark.parametrize("after", [0, 5, 33])
@@ -257,8 +306,12 @@ def die(folder):
 def test_a_killed_study_ends_like_an_uninterrupted_one(done, tmp_path):
     script = f"import test_tuning; test_tuning.die({str(tmp_path)!r})"
     here = Path(__file__)
-    path = os.pathsep.join(map(str, (here.parent, here.parents[1] / "support", here.parents[2])))
-    killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path}, timeout=120)
+    path = os.pathsep.join(
+        map(str, (here.parent, here.parents[1] / "support", here.parents[2]))
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path}, timeout=120
+    )
     assert killed.returncode == 9
     trials = tune(tmp_path, Crew(), seeds=2)
     assert len(trials) == len(done[2]) + 1  # the one in hand is kept too
@@ -271,7 +324,9 @@ def test_nobody_waits_for_a_worker_that_is_gone_and_the_first_trials_count(tmp_p
     plan = campaign.read(tmp_path / "tiny.toml")
     study = studies(plan, "tiny", "tiny.toml", spaces.SHIPPED, Protocol(trials=3))[0]
     with tuning._storage(url, tmp_path) as storage:
-        optuna.create_study(storage=storage, study_name=study.name).ask()  # in hand somewhere else
+        optuna.create_study(
+            storage=storage, study_name=study.name
+        ).ask()  # in hand somewhere else
     trials = tune(tmp_path, Crew(), url=url, trials=3)
     counted = [trial["label"] for trial in trials if trial["counted"] == "True"]
     assert counted == ["sgd"] * 3 + ["L-BFGS"] * 3
@@ -281,10 +336,16 @@ def test_nobody_waits_for_a_worker_that_is_gone_and_the_first_trials_count(tmp_p
 def test_with_several_frameworks_the_best_of_both_wins(tmp_path):
     trials = tune(tmp_path, Crew(), trials=4, frameworks=("torch", "jax"))
     studied = Counter((trial["framework"], trial["label"]) for trial in trials)
-    assert studied == {(framework, label): 4 for framework in ("torch", "jax") for label in ("sgd", "L-BFGS")}
+    assert studied == {
+        (framework, label): 4
+        for framework in ("torch", "jax")
+        for label in ("sgd", "L-BFGS")
+    }
     assert "the best over torch and jax" in (tmp_path / "tuned.toml").read_text()
     for label, run in {run.labels.optimizer: run for run in tuned(tmp_path)}.items():
-        best = min(float(trial["relative_l2"]) for trial in trials if trial["label"] == label)
+        best = min(
+            float(trial["relative_l2"]) for trial in trials if trial["label"] == label
+        )
         assert made_up(run).history[-1].relative_l2 == best
 
 
@@ -299,7 +360,10 @@ def without(monkeypatch, module):
 def test_a_missing_optuna_is_one_line(monkeypatch):
     with without(monkeypatch, "optuna"), pytest.raises(CampaignError) as caught:
         importlib.import_module("optbench.tuning.search")
-    assert str(caught.value) == "tune: optuna is not installed: pip install -e '.[tune]' in the clone brings it"
+    assert (
+        str(caught.value)
+        == "tune: optuna is not installed: pip install -e '.[tune]' in the clone brings it"
+    )
 
 
 def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_path):
@@ -309,14 +373,23 @@ def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_p
     assert "secret" not in str(caught.value)
 
 
-def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(tmp_path, monkeypatch, capsys):
+def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY.replace("[0, 1]", "[0]").replace('"L-BFGS"', "# "))
     command_line.app(["tune", "tiny.toml", "--trials", "3"], standalone_mode=False)
     said = capsys.readouterr().out
     assert "tiny-tuning: 3 trials, 3 a study, 0 done, 3 left" in said
-    written = {path.name: path for path in (Path(x) for x in said.split() if x.startswith("results/local/tiny/tuning"))}
-    assert {"SHA256SUMS", "runs", "studies.sqlite3", "tuned.toml", "trials.csv"} == set(written)
+    written = {
+        path.name: path
+        for path in (
+            Path(x) for x in said.split() if x.startswith("results/local/tiny/tuning")
+        )
+    }
+    assert {"SHA256SUMS", "runs", "studies.sqlite3", "tuned.toml", "trials.csv"} == set(
+        written
+    )
     command_line.app(["run", str(written["tuned.toml"])], standalone_mode=False)
     (record,) = (record for _, record in store.records(Path("results/local/tuned")))
     assert (record.status, record.request.evaluation) == ("finished", "report")
@@ -328,7 +401,9 @@ def test_many_open_a_new_database_at_once(tmp_path):
 
     def opens(_):
         start.wait()
-        with tuning._storage(f"sqlite:///{tmp_path / 'studies.sqlite3'}", tmp_path) as storage:
+        with tuning._storage(
+            f"sqlite:///{tmp_path / 'studies.sqlite3'}", tmp_path
+        ) as storage:
             return storage.get_all_studies()
 
     with ThreadPoolExecutor(6) as pool:
@@ -354,7 +429,9 @@ def test_nothing_is_wrong_with_what_tuning_left(copy):
 
 def test_a_trial_that_was_taken_out_is_found(copy):
     lines = (copy / "trials.csv").read_text().splitlines(keepends=True)
-    (copy / "trials.csv").write_text("".join(lines[:3] + lines[4:]))  # trial 2 of the first study
+    (copy / "trials.csv").write_text(
+        "".join(lines[:3] + lines[4:])
+    )  # trial 2 of the first study
     assert any("trials 2 are missing" in problem for problem in found_in(copy))
 
 
@@ -365,17 +442,26 @@ def test_a_run_that_was_taken_out_is_found(copy):
 
 
 def test_a_value_that_was_edited_is_found(copy, done):
-    best = min((trial for trial in done[2] if trial["label"] == "sgd"), key=lambda trial: float(trial["relative_l2"]))
+    best = min(
+        (trial for trial in done[2] if trial["label"] == "sgd"),
+        key=lambda trial: float(trial["relative_l2"]),
+    )
     text = (copy / "trials.csv").read_text()
     (copy / "trials.csv").write_text(text.replace(f",{best['relative_l2']},", ",0.5,"))
-    assert any(f"trial {best['trial']} of" in problem and "0.5 is not what" in problem for problem in found_in(copy))
+    assert any(
+        f"trial {best['trial']} of" in problem and "0.5 is not what" in problem
+        for problem in found_in(copy)
+    )
 
 
 def test_a_choice_that_is_not_the_best_is_found(copy):
     plan = tomllib.loads((copy / "tuned.toml").read_text())
     plan["case"][0]["optimizers"]["sgd"]["learning_rate"] *= 2
     (copy / "tuned.toml").write_text(tomli_w.dumps(plan))
-    assert any("tuned.toml: sgd on poisson_sine_2d, tanh_4 is not trial" in problem for problem in found_in(copy))
+    assert any(
+        "tuned.toml: sgd on poisson_sine_2d, tanh_4 is not trial" in problem
+        for problem in found_in(copy)
+    )
 
 
 @pytest.mark.parametrize("study", ["sgd", "lbfgs"])
@@ -386,12 +472,17 @@ def test_the_last_trials_and_a_study_cannot_be_taken_out(copy, study):
     problems = found_in(copy)
     assert any("11 trials count, and 12 of others" in problem for problem in problems)
     assert any("is no trial's" in problem for problem in problems)
-    (copy / "trials.csv").write_text("".join(line for line in lines if f",{study}," not in line))
+    (copy / "trials.csv").write_text(
+        "".join(line for line in lines if f",{study}," not in line)
+    )
     assert any("is no trial's" in problem for problem in found_in(copy))
 
 
 def test_the_best_trial_cannot_be_left_uncounted(copy, done):
-    best = min((trial for trial in done[2] if trial["label"] == "sgd"), key=lambda trial: float(trial["relative_l2"]))
+    best = min(
+        (trial for trial in done[2] if trial["label"] == "sgd"),
+        key=lambda trial: float(trial["relative_l2"]),
+    )
     text = (copy / "trials.csv").read_text()
     row = f",{best['trial']},True,{best['relative_l2']},"
     assert row in text

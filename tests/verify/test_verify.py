@@ -66,7 +66,9 @@ def folder(made, tmp_path):
 
 def on_cpu(record, before=MEASURED, after=None, device="cpu"):
     provenance = record.provenance.model_copy(update={"device": device})
-    return record.model_copy(update={"provenance": provenance, "before": before, "after": after})
+    return record.model_copy(
+        update={"provenance": provenance, "before": before, "after": after}
+    )
 
 
 def put(folder, record):
@@ -89,11 +91,16 @@ def complaints(folder):
 
 def test_there_is_nothing_to_say_about_good_results(folder):
     assert complaints(folder) == {}
-    assert [finding.rule for finding in check.findings(results_folder.find(folder))] == list(RULES)
+    assert [
+        finding.rule for finding in check.findings(results_folder.find(folder))
+    ] == list(RULES)
 
 
 def test_the_commits_behind_a_table_are_named(folder, made):
-    remarks = {finding.rule: str(finding) for finding in check.findings(results_folder.find(folder))}
+    remarks = {
+        finding.rule: str(finding)
+        for finding in check.findings(results_folder.find(folder))
+    }
     assert (made[0].provenance.commit or "unknown") in remarks["versions"]
     assert remarks["schema"].split() == ["schema", "ok", "(4", "records)"]
 
@@ -135,7 +142,9 @@ def repeated_run(folder, record):
 
 def other_labels(folder, record):
     labels = record.request.labels.model_copy(update={"optimizer": "SGD, again"})
-    record = record.model_copy(update={"request": record.request.model_copy(update={"labels": labels})})
+    record = record.model_copy(
+        update={"request": record.request.model_copy(update={"labels": labels})}
+    )
     store.write(folder / "runs" / "again.json", record)
 
 
@@ -160,7 +169,10 @@ def edit(**fields):
 
     def edited(folder, record):
         old = {name: getattr(record, name) for name in fields}
-        new = {name: value(old[name]) if callable(value) else value for name, value in fields.items()}
+        new = {
+            name: value(old[name]) if callable(value) else value
+            for name, value in fields.items()
+        }
         put(folder, record.model_copy(update=new))
 
     return edited
@@ -177,7 +189,8 @@ def row(number, **fields):
     return edited
 
 
-# what is done to the first run, which rules find it although tables and checksums are made anew, and what is said
+# what is done to the first run, which rules find it although tables and checksums are made
+# anew, and what is said
 EDITS = {
     "a torn record": (torn, {"schema", "campaign"}, "is not a whole record"),
     "a record under another name": (another_name, {"schema"}, "run.json has the name of another run"),
@@ -223,9 +236,19 @@ def test_what_is_wrong_is_found(name, folder, made):
 def reseal(folder):
     """Make tables and checksums of what is there, as somebody would who hides an edit."""
     (results,) = results_folder.find(folder)
-    order = {results_folder.question(request): number for number, request in enumerate(results.asked)}
-    found = {results_folder.question(record.request): record for record in results.records.values()}
-    seal(folder, [found[question] for question in order if question in found] or list(found.values()))
+    order = {
+        results_folder.question(request): number
+        for number, request in enumerate(results.asked)
+    }
+    found = {
+        results_folder.question(record.request): record
+        for record in results.records.values()
+    }
+    seal(
+        folder,
+        [found[question] for question in order if question in found]
+        or list(found.values()),
+    )
 
 
 SEALED = {
@@ -234,9 +257,21 @@ SEALED = {
         {"checksums", "tables"},
         "not what its checksum says",
     ),
-    "an edited number of a row within": (edit(history=row(4, interior=1e-9)), {"checksums"}, "sgd-torch-seed0"),
-    "a file that is gone": (missing, {"checksums", "campaign", "tables"}, ".json is missing"),
-    "a file that is not listed": (stray, {"checksums", "schema"}, "notes.txt has no checksum"),
+    "an edited number of a row within": (
+        edit(history=row(4, interior=1e-9)),
+        {"checksums"},
+        "sgd-torch-seed0",
+    ),
+    "a file that is gone": (
+        missing,
+        {"checksums", "campaign", "tables"},
+        ".json is missing",
+    ),
+    "a file that is not listed": (
+        stray,
+        {"checksums", "schema"},
+        "notes.txt has no checksum",
+    ),
 }
 
 
@@ -255,14 +290,19 @@ def test_an_edited_table_is_found(suffix, folder):
     table.write_text(table.read_text().replace("sgd", "kfac", 1))
     checksums.write(folder)
     assert complaints(folder) == {
-        "tables": [f"{table}: line {5 if suffix != 'csv' else 2} is not what the records give"]
+        "tables": [
+            f"{table}: line {5 if suffix != 'csv' else 2} is not what the records give"
+        ]
     }
     table.unlink()
     checksums.write(folder)
     assert complaints(folder) == {"tables": [f"{table} is missing"]}
 
 
-@pytest.mark.parametrize("name", ["tables/errors.md", "tables/headline.csv", "tables/frameworks.tex", "report.html"])
+@pytest.mark.parametrize(
+    "name",
+    ["tables/errors.md", "tables/headline.csv", "tables/frameworks.tex", "report.html"],
+)
 def test_an_edited_product_of_the_report_is_found(name, folder):
     list(report.make(folder))
     assert complaints(folder) == {}
@@ -279,7 +319,9 @@ def test_an_edited_product_of_the_report_is_found(name, folder):
 def test_checksums_that_are_torn_or_gone_are_found(folder):
     sums = folder / "SHA256SUMS"
     sums.write_text(sums.read_text()[:-20])
-    assert len(complaints(folder)["checksums"]) == 2  # the last name is not there, its file has no checksum
+    assert (
+        len(complaints(folder)["checksums"]) == 2
+    )  # the last name is not there, its file has no checksum
     sums.write_text("nonsense\n")
     assert f"{sums}: line 1 is no checksum and file name" in complaints(folder)["checksums"]
     sums.unlink()
@@ -288,12 +330,20 @@ def test_checksums_that_are_torn_or_gone_are_found(folder):
 
 def test_checksums_are_those_of_the_usual_program(folder):
     subprocess.run(
-        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
 
 
 def test_working_files_are_neither_published_nor_counted(folder):
-    for name in (".x.json.1.partial", "x.json.2.aside", "../.locks/y.lock", "../.checkpoints/z.npz"):
+    for name in (
+        ".x.json.1.partial",
+        "x.json.2.aside",
+        "../.locks/y.lock",
+        "../.checkpoints/z.npz",
+    ):
         file = folder / "runs" / name
         file.parent.mkdir(exist_ok=True)
         file.write_text("{")
@@ -303,8 +353,16 @@ def test_working_files_are_neither_published_nor_counted(folder):
 
 BUDGETS = {
     "too few steps": (0, {"status": "finished", "steps": 9}, "9 steps on a budget of 10"),
-    "too many steps": (0, {"status": "diverged", "steps": 11}, "11 steps on a budget of 10"),
-    "too few seconds": (2, {"clock": {"train": 5.0}}, "finished after 5 s of a budget of 5.5 s"),
+    "too many steps": (
+        0,
+        {"status": "diverged", "steps": 11},
+        "11 steps on a budget of 10",
+    ),
+    "too few seconds": (
+        2,
+        {"clock": {"train": 5.0}},
+        "finished after 5 s of a budget of 5.5 s",
+    ),
     "two steps too many": (2, {"history": "longer"}, "went on at 6 s on a budget of 5.5 s"),
 }
 
@@ -315,27 +373,53 @@ def test_a_budget_that_is_not_kept_is_found(name, folder, made):
     record = made[number]
     if fields.get("history"):
         last = record.history[-1]
-        fields = {"history": (*record.history, last.model_copy(update={"step": 7, "seconds": 7.0})), "steps": 7}
+        fields = {
+            "history": (
+                *record.history,
+                last.model_copy(update={"step": 7, "seconds": 7.0}),
+            ),
+            "steps": 7,
+        }
     put(folder, record.model_copy(update=fields))
     assert any(message in problem for problem in complaints(folder)["budget"])
 
 
 @pytest.mark.parametrize("fields", [{"steps": 6}, {"seconds": 5.5}, {"seconds": 6.0}])
 def test_a_run_that_keeps_its_budget_does_so(fields, made):
-    record = Fake().perform(made[0].request.model_copy(update={"steps": None, "seconds": None} | fields))
+    record = Fake().perform(
+        made[0].request.model_copy(update={"steps": None, "seconds": None} | fields)
+    )
     assert record.steps == 6
     assert list(check_record("budget", record)) == []
 
 
 def test_a_run_that_ended_early_is_no_problem(made):
     for rate in (1e200, 1e30):
-        record = Fake().perform(asked_again(made[0], hyperparameters={"learning_rate": rate, "momentum": 0.9}).request)
+        record = Fake().perform(
+            asked_again(
+                made[0], hyperparameters={"learning_rate": rate, "momentum": 0.9}
+            ).request
+        )
         assert record.status == "diverged"
-        assert [problem for rule in ("clock", "history", "budget") for problem in check_record(rule, record)] == []
+        assert [
+            problem
+            for rule in ("clock", "history", "budget")
+            for problem in check_record(rule, record)
+        ] == []
     lost = made[0].model_copy(
-        update={"status": "failed", "clock": {}, "wall_seconds": math.nan, "history": (), "steps": 0}
+        update={
+            "status": "failed",
+            "clock": {},
+            "wall_seconds": math.nan,
+            "history": (),
+            "steps": 0,
+        }
     )
-    assert [problem for rule in ("clock", "history", "budget") for problem in check_record(rule, lost)] == []
+    assert [
+        problem
+        for rule in ("clock", "history", "budget")
+        for problem in check_record(rule, lost)
+    ] == []
 
 
 def check_record(rule, record):
@@ -361,7 +445,9 @@ def test_flops_are_those_of_a_gradient_by_hand(made):
 @pytest.mark.parametrize(("share", "found"), [(1.01, 0), (0.99, 1)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_physical_bound_is_four_times_the_calibration(share, found, dtype, threads, made):
+def test_the_physical_bound_is_four_times_the_calibration(
+    share, found, dtype, threads, made
+):
     record = asked_again(made[0], dtype=dtype, threads=threads)
     per_second = 4 * (2 * SIZE**3 / 0.01) * threads * (2 if dtype == "float32" else 1)
     least = flops.run(record) / per_second
@@ -373,9 +459,15 @@ def test_the_physical_bound_is_four_times_the_calibration(share, found, dtype, t
 def test_where_the_bound_does_not_apply_it_is_said(fields, folder, made):
     record = on_cpu(made[0], **fields)
     put(folder, record.model_copy(update={"clock": record.clock | {"train": 0.0}}))
-    speed = next(finding for finding in check.findings(results_folder.find(folder)) if finding.rule == "speed")
+    speed = next(
+        finding
+        for finding in check.findings(results_folder.find(folder))
+        if finding.rule == "speed"
+    )
     assert speed.problems == []
-    assert "not applied to 1 of 4 records: on a GPU or without a calibration" in speed.remark
+    assert (
+        "not applied to 1 of 4 records: on a GPU or without a calibration" in speed.remark
+    )
 
 
 def test_the_faster_of_two_calibrations_is_the_bound(made):
@@ -385,7 +477,9 @@ def test_the_faster_of_two_calibrations_is_the_bound(made):
 
 
 def test_published_results_stay_good_when_a_version_is_raised(folder, made):
-    records = [asked_again(record, optimizer_version=9, problem_version=9) for record in made]
+    records = [
+        asked_again(record, optimizer_version=9, problem_version=9) for record in made
+    ]
     for old, new in zip(made, records, strict=True):
         missing(folder, old)
         put(folder, new)
@@ -394,22 +488,36 @@ def test_published_results_stay_good_when_a_version_is_raised(folder, made):
 
 
 def test_a_repetition_is_compared_number_by_number(made):
-    record, slower = made[0], made[0].model_copy(update={"history": row(4, seconds=99.0)(made[0].history)})
+    record, slower = (
+        made[0],
+        made[0].model_copy(update={"history": row(4, seconds=99.0)(made[0].history)}),
+    )
     assert rerun.compare("file", record, slower, 0.0) == ("file", 0.0, None)
     value = record.history[4].rms
-    other = record.model_copy(update={"history": row(4, rms=value * (1 + 1e-5))(record.history)})
+    other = record.model_copy(
+        update={"history": row(4, rms=value * (1 + 1e-5))(record.history)}
+    )
     assert rerun.compare("file", record, other, 1e-4).problem is None
-    assert "differs by 1e-05 from step 4 on" in rerun.compare("file", record, other, 1e-6).problem
-    elsewhere = record.model_copy(update={"provenance": record.provenance.model_copy(update={"machine": "another"})})
+    assert (
+        "differs by 1e-05 from step 4 on"
+        in rerun.compare("file", record, other, 1e-6).problem
+    )
+    elsewhere = record.model_copy(
+        update={"provenance": record.provenance.model_copy(update={"machine": "another"})}
+    )
     assert rerun.compare("file", elsewhere, other, 1e-6).problem is None
     failed = record.model_copy(update={"status": "failed", "error": "no memory"})
-    assert rerun.compare("file", record, failed, 1e-6).problem == "repeated, it is failed: no memory"
+    assert (
+        rerun.compare("file", record, failed, 1e-6).problem
+        == "repeated, it is failed: no memory"
+    )
 
 
 def test_budgets_of_seconds_are_compared_at_common_steps(made):
     steps, seconds = made[0], made[2]
     assert (
-        rerun.compare("f", steps, edited_rows(steps, slice(5)), 0.0).problem == "repeated, its history has other steps"
+        rerun.compare("f", steps, edited_rows(steps, slice(5)), 0.0).problem
+        == "repeated, its history has other steps"
     )
     assert rerun.compare("f", seconds, edited_rows(seconds, slice(5)), 0.0).problem is None
 
@@ -438,12 +546,17 @@ def real(tmp_path):
     """A real run of three steps, published; its file and record."""
     frameworks = json.dumps(implementations.installed()[-1:])
     text = (
-        CAMPAIGN.replace('["torch"]', frameworks).replace("[0, 1]", "[0]").replace("10", "3").rpartition("[[case]]")[0]
+        CAMPAIGN.replace('["torch"]', frameworks)
+        .replace("[0, 1]", "[0]")
+        .replace("10", "3")
+        .rpartition("[[case]]")[0]
     )
     folder = tmp_path / "real" / "here"
     folder.mkdir(parents=True)
     (folder / "campaign.toml").write_text(text)
-    (request,) = expansion.requests(campaign.read(folder / "campaign.toml"), "real", "campaign.toml")
+    (request,) = expansion.requests(
+        campaign.read(folder / "campaign.toml"), "real", "campaign.toml"
+    )
     with workers.workers(Limits()) as crew:
         record = crew.run(request, lambda share, row: None)
     put(folder, record)
@@ -459,10 +572,14 @@ def test_the_command_says_ok_repeats_a_run_and_says_what_is_wrong(real):
     file, record = real
     said = verify(file, "--rerun", "1", "--seed", "4")
     assert said.exit_code == 0, said.output
-    assert [line.split()[:2] for line in said.stdout.splitlines()] == [[rule, "ok"] for rule in (*RULES, "rerun")]
+    assert [line.split()[:2] for line in said.stdout.splitlines()] == [
+        [rule, "ok"] for rule in (*RULES, "rerun")
+    ]
     assert "1 repeated, largest relative difference 0, tolerance 1e-06" in said.stdout
 
-    store.write(file, record.model_copy(update={"history": row(2, rms=1.0)(record.history)}))
+    store.write(
+        file, record.model_copy(update={"history": row(2, rms=1.0)(record.history)})
+    )
     said = verify(file, "--rerun", "1", "--tolerance", "1e-3")
     assert said.exit_code == 1
     assert "checksums   1 problem\n" in said.stdout
@@ -473,6 +590,11 @@ def test_the_command_says_ok_repeats_a_run_and_says_what_is_wrong(real):
 
 def test_a_folder_without_results_is_a_user_s_mistake(tmp_path):
     command = [sys.executable, "-m", "optbench", "verify", "nowhere"]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    said = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert said.returncode == 2
-    assert said.stderr == "optbench: no results in nowhere: <campaign>/<machine>/runs is what is looked for\n"
+    assert (
+        said.stderr
+        == "optbench: no results in nowhere: <campaign>/<machine>/runs is what is looked for\n"
+    )

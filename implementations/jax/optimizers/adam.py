@@ -4,10 +4,22 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
-from optbench.implementations.hyperparameters import Count, Fraction, Positive, Share, optimizer
+from optbench.implementations.hyperparameters import (
+    Count,
+    Fraction,
+    Positive,
+    Share,
+    optimizer,
+)
 from optbench.implementations.jax.passes.objective import Losses, Objective
 from optbench.implementations.jax.passes.parameters import Params
-from optbench.implementations.jax.solvers.schedule import Progress, after, learning_rate, start, tell
+from optbench.implementations.jax.solvers.schedule import (
+    Progress,
+    after,
+    learning_rate,
+    start,
+    tell,
+)
 from optbench.problems.problem import Batch
 
 
@@ -32,22 +44,34 @@ class Adam:
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     schedule: Literal["constant", "cosine", "exponential"] = "constant"  # after the warm-up
-    schedule_steps: Count | None = None  # its length with the warm-up; None: the run's budget, seconds or steps
+    schedule_steps: Count | None = (
+        None  # its length with the warm-up; None: the run's budget, seconds or steps
+    )
     schedule_end: Share = 0.01  # of the learning rate that is left at its end
-    warm_up: Fraction = 0.0  # the share of its length in which the learning rate rises from 0
+    warm_up: Fraction = (
+        0.0  # the share of its length in which the learning rate rises from 0
+    )
 
     def init(self, objective: Objective, params: Params) -> State:
         """No moments yet."""
         first, second = ([jnp.zeros_like(matrix) for matrix in params] for _ in range(2))
         return State(jnp.zeros((), int), first, second, start(self, params))
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         losses, gradient = objective.gradient(params, batch)
         rate = learning_rate(self, state.progress)
         step = state.step + 1
-        first = [self.beta1 * m + (1 - self.beta1) * g for m, g in zip(state.first, gradient, strict=True)]
-        second = [self.beta2 * v + (1 - self.beta2) * g * g for v, g in zip(state.second, gradient, strict=True)]
+        first = [
+            self.beta1 * m + (1 - self.beta1) * g
+            for m, g in zip(state.first, gradient, strict=True)
+        ]
+        second = [
+            self.beta2 * v + (1 - self.beta2) * g * g
+            for v, g in zip(state.second, gradient, strict=True)
+        ]
         # in float64 as in the twin: 1 − β₂ᵗ of a float32 β₂ is wrong by 1e-5
         unbias = (1 - jnp.array([self.beta1, self.beta2]) ** step).astype(params[0].dtype)
         params = [

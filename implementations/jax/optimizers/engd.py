@@ -1,7 +1,8 @@
 """Energy natural gradient descent (Müller and Zeinhofer 2023): the gradient solved with the Gramian G = JᵀJ.
 
-G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a block a layer, or its diagonal alone. Whole
-and without a moving average, the smaller of G and the kernel JJᵀ is solved: they give the same direction.
+G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a block a layer,
+or its diagonal alone. Whole and without a moving average, the smaller of G and the kernel
+JJᵀ is solved: they give the same direction.
 """
 
 from collections.abc import Callable
@@ -10,21 +11,47 @@ from typing import ClassVar, Literal, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 from optbench.implementations.failures import FactorisationFailed
-from optbench.implementations.hyperparameters import Fraction, NonNegative, Positive, optimizer
+from optbench.implementations.hyperparameters import (
+    Fraction,
+    NonNegative,
+    Positive,
+    optimizer,
+)
 from optbench.implementations.jax.backend import to_numpy
 from optbench.implementations.jax.passes import kernel
-from optbench.implementations.jax.passes.linearization import gradient, jacobian_blocks, squared_columns
-from optbench.implementations.jax.passes.objective import Linearization, Losses, Objective, half_mean_square
-from optbench.implementations.jax.passes.parameters import Params, add, select, split_like, typed_like
+from optbench.implementations.jax.passes.linearization import (
+    gradient,
+    jacobian_blocks,
+    squared_columns,
+)
+from optbench.implementations.jax.passes.objective import (
+    Linearization,
+    Losses,
+    Objective,
+    half_mean_square,
+)
+from optbench.implementations.jax.passes.parameters import (
+    Params,
+    add,
+    select,
+    split_like,
+    typed_like,
+)
 from optbench.implementations.jax.solvers.line_search import Search, follow, never
-from optbench.implementations.jax.solvers.linear_algebra import damped_solve, double, first_failure
+from optbench.implementations.jax.solvers.linear_algebra import (
+    damped_solve,
+    double,
+    first_failure,
+)
 from optbench.problems.problem import Batch
 
 
 class Structure(NamedTuple):
     """Which entries of the Gramian are kept, and how a system with them is solved."""
 
-    merge: Callable[[list[Array]], list[Array]]  # from arrays a layer [..., p] to arrays a block of the Gramian
+    merge: Callable[
+        [list[Array]], list[Array]
+    ]  # from arrays a layer [..., p] to arrays a block of the Gramian
     identity: Callable[[Array], Array]  # on a block, given an array as long
     solve: Callable[[Array, float, Array], Array]  # (G + λI)⁺ v
 
@@ -59,7 +86,9 @@ DIAGONAL = Structure(list, jnp.ones_like, divide)
 class State(NamedTuple):
     """What ENGD remembers."""
 
-    gramian: list[Array]  # the moving average, undamped, an array a block; none with decay 0
+    gramian: list[
+        Array
+    ]  # the moving average, undamped, an array a block; none with decay 0
     search: Search
     failure: Array  # the block without a finite direction, -1 for none
 
@@ -81,32 +110,53 @@ class ENGD:
     def init(self, objective: Objective, params: Params) -> State:
         """A Gramian of zeros or the identity."""
         blocks = self.structure.merge(flattened(double(params))) if self.decay else []
-        start = self.structure.identity if self.identity_init else lambda block: 0 * self.structure.identity(block)
+        start = (
+            self.structure.identity
+            if self.identity_init
+            else lambda block: 0 * self.structure.identity(block)
+        )
         return State([start(block) for block in blocks], never(), jnp.full((), -1, int))
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         average = state.gramian
         if self._has_smaller_kernel(params, batch):
-            losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
+            losses, directions, failure = kernel.solve(
+                objective, params, batch, self.damping
+            )
         else:
             losses, gramian, slopes = self._measure(objective, params, batch)
             if self.decay:
                 pairs = zip(average, gramian, strict=True)
-                average = gramian = [self.decay * old + (1 - self.decay) * new for old, new in pairs]
+                average = gramian = [
+                    self.decay * old + (1 - self.decay) * new for old, new in pairs
+                ]
             blocks = zip(gramian, slopes, strict=True)
-            solutions = [-self.structure.solve(G, self.damping, block) for G, block in blocks]
+            solutions = [
+                -self.structure.solve(G, self.damping, block) for G, block in blocks
+            ]
             failure = first_failure(solutions)
-            directions = typed_like(params, split_like(params, jnp.concatenate(solutions, axis=0)))
-        moved, search = follow(self, objective, params, directions, batch, losses, state.search)
+            directions = typed_like(
+                params, split_like(params, jnp.concatenate(solutions, axis=0))
+            )
+        moved, search = follow(
+            self, objective, params, directions, batch, losses, state.search
+        )
         return select(failure < 0, moved, params), State(average, search, failure), losses
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         block = int(state.failure)
         if block >= 0:
-            kept = [to_numpy(G + self.damping * self.structure.identity(G)) for G in state.gramian[block : block + 1]]
-            raise FactorisationFailed({f"Gramian block {block}": kept[0] if kept else None}, self.damping)
+            kept = [
+                to_numpy(G + self.damping * self.structure.identity(G))
+                for G in state.gramian[block : block + 1]
+            ]
+            raise FactorisationFailed(
+                {f"Gramian block {block}": kept[0] if kept else None}, self.damping
+            )
 
     def working(self, params: Params, batch: Batch) -> int:
         """Numbers that the matrices of a step hold at least: known before anything is allocated."""
@@ -114,7 +164,8 @@ class ENGD:
         if self._has_smaller_kernel(params, batch):
             return kernel.working(params, batch)
         blocks = [sum(layers)] if self.structure is FULL else layers
-        # a block is solved by its eigenvectors where it is near to singular: as large as six, as measured
+        # a block is solved by its eigenvectors where it is near to singular: as large as
+        # six, as measured
         return rows * sum(layers) + sum(block**2 for block in blocks) + 5 * max(blocks) ** 2
 
     def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
@@ -122,24 +173,44 @@ class ENGD:
         plain = self.structure is FULL and self.decay == 0 and self.damping > 0
         return plain and kernel.rows(batch) < parameters
 
-    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], list[Array]]:
+    def _measure(
+        self, objective: Objective, params: Params, batch: Batch
+    ) -> tuple[Losses, list[Array], list[Array]]:
         """The losses, the Gramian and the gradient, an array a block."""
         losses, rows, residual = self._rows(objective, params, batch)
-        return losses, [block.T @ block for block in rows], [block.T @ residual for block in rows]
+        return (
+            losses,
+            [block.T @ block for block in rows],
+            [block.T @ residual for block in rows],
+        )
 
-    def _rows(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], Array]:
+    def _rows(
+        self, objective: Objective, params: Params, batch: Batch
+    ) -> tuple[Losses, list[Array], Array]:
         """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
-        terms = objective.joined(lambda term: (term.residual, jacobian_blocks(double(term))), params, batch)
+        terms = objective.joined(
+            lambda term: (term.residual, jacobian_blocks(double(term))), params, batch
+        )
         scales = [len(residual) ** -0.5 for residual, _ in terms]
         layers = zip(*(blocks for _, blocks in terms), strict=True)
         rows = [
-            jnp.concatenate([scale * block for scale, block in zip(scales, pair, strict=True)], axis=0)
+            jnp.concatenate(
+                [scale * block for scale, block in zip(scales, pair, strict=True)], axis=0
+            )
             for pair in layers
         ]
         residual = jnp.concatenate(
-            [scale * residual.flatten() for scale, (residual, _) in zip(scales, double(terms), strict=True)], axis=0
+            [
+                scale * residual.flatten()
+                for scale, (residual, _) in zip(scales, double(terms), strict=True)
+            ],
+            axis=0,
         )
-        return Losses(*(half_mean_square(residual) for residual, _ in terms)), self.structure.merge(rows), residual
+        return (
+            Losses(*(half_mean_square(residual) for residual, _ in terms)),
+            self.structure.merge(rows),
+            residual,
+        )
 
 
 @optimizer
@@ -161,12 +232,20 @@ class ENGDDiagonal(ENGD):
         """Numbers that a step holds at least: both terms' squares and slopes, and their sums."""
         return 6 * sum(matrix.size for matrix in params)
 
-    def _measure(self, objective: Objective, params: Params, batch: Batch) -> tuple[Losses, list[Array], list[Array]]:
+    def _measure(
+        self, objective: Objective, params: Params, batch: Batch
+    ) -> tuple[Losses, list[Array], list[Array]]:
         """The losses, the Gramian's diagonal and the gradient, an array a layer; the Jacobian is never whole."""
 
         def of(term: Linearization) -> tuple[Array, Params, Params]:
             exact = double(term)
             return half_mean_square(term.residual), squared_columns(exact), gradient(exact)
 
-        (loss, squares, slopes), (loss_b, squares_b, slopes_b) = objective.means(of, params, batch)
-        return Losses(loss, loss_b), flattened(add(squares, squares_b)), flattened(add(slopes, slopes_b))
+        (loss, squares, slopes), (loss_b, squares_b, slopes_b) = objective.means(
+            of, params, batch
+        )
+        return (
+            Losses(loss, loss_b),
+            flattened(add(squares, squares_b)),
+            flattened(add(slopes, slopes_b)),
+        )

@@ -1,6 +1,7 @@
 """Energy natural gradient descent by the kernel JJᵀ ("Woodbury"): for networks with more parameters than points.
 
-The same direction as `engd` without a moving average; the cost of its solve grows with the points alone.
+The same direction as `engd` without a moving average; the cost of its solve grows with the
+points alone.
 """
 
 from typing import ClassVar, Literal, NamedTuple
@@ -38,10 +39,14 @@ class ENGDWoodbury:
         """No search yet."""
         return State(never(), first_failure(params))
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
-        moved, search = follow(self, objective, params, directions, batch, losses, state.search)
+        moved, search = follow(
+            self, objective, params, directions, batch, losses, state.search
+        )
         return select(failure < 0, moved, params), State(search, failure), losses
 
     def working(self, params: Params, batch: Batch) -> int:

@@ -1,6 +1,7 @@
 """Hessian-free optimization (Martens 2010): truncated conjugate gradients on the damped Gauss-Newton matrix.
 
-The network is linearized once a step: every product G v comes from the stored layer inputs and cotangents.
+The network is linearized once a step: every product G v comes from the stored layer inputs
+and cotangents.
 """
 
 from collections.abc import Callable
@@ -12,14 +13,33 @@ import jax.numpy as jnp
 from jax import Array
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from optbench.implementations.jax.passes.chunks import Pieces, mean
-from optbench.implementations.jax.passes.linearization import gradient, products, transposed_products
-from optbench.implementations.jax.passes.objective import Linearization, Losses, Objective, half_mean_square
-from optbench.implementations.jax.passes.parameters import Params, add, advance, flatten, select, split_like
+from optbench.implementations.jax.passes.linearization import (
+    gradient,
+    products,
+    transposed_products,
+)
+from optbench.implementations.jax.passes.objective import (
+    Linearization,
+    Losses,
+    Objective,
+    half_mean_square,
+)
+from optbench.implementations.jax.passes.parameters import (
+    Params,
+    add,
+    advance,
+    flatten,
+    select,
+    split_like,
+)
 from optbench.implementations.jax.solvers import conjugate_gradients as cg
 from optbench.implementations.jax.solvers.control import while_loop
 from optbench.problems.problem import Batch
 
-POOR, GOOD = 1 / 4, 3 / 4  # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
+POOR, GOOD = (
+    1 / 4,
+    3 / 4,
+)  # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
 RAISE, LOWER = 3 / 2, 2 / 3  # its factors
 SUFFICIENT = 1e-2  # c of Armijo's condition
 SIZES = [0.8**power for power in range(20)]  # the step sizes tried
@@ -72,18 +92,30 @@ class HessianFree:
     def init(self, objective: Objective, params: Params) -> State:
         """Conjugate gradients start at zero."""
         start = jnp.zeros_like(flatten(params))
-        return State(start, jnp.full((), self.damping, start.dtype), Search(*(jnp.zeros((), int) for _ in range(3))))
+        return State(
+            start,
+            jnp.full((), self.damping, start.dtype),
+            Search(*(jnp.zeros((), int) for _ in range(3))),
+        )
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         pieces = objective.linearize_pieces(params, batch)
-        (interior, slopes), (boundary, slopes_b) = (mean(summarize, term) for term in pieces)
+        (interior, slopes), (boundary, slopes_b) = (
+            mean(summarize, term) for term in pieces
+        )
         losses, slope = Losses(interior, boundary), flatten(add(slopes, slopes_b))
         product = self._product(objective, params, batch, pieces, state.damping)
-        solution = cg.conjugate_gradients(product, -slope, state.start, self.cg_max_iterations)
+        solution = cg.conjugate_gradients(
+            product, -slope, state.start, self.cg_max_iterations
+        )
 
         def loss(change: Array, size: float | Array = 1.0) -> Array:
-            return finite(objective.loss(advance(params, split_like(params, change), size), batch))
+            return finite(
+                objective.loss(advance(params, split_like(params, change), size), batch)
+            )
 
         end, damping = loss(solution.x), state.damping
         if self.adapt_damping:
@@ -92,10 +124,21 @@ class HessianFree:
         last = cg.slot(solution.iteration, self.cg_max_iterations)
         walk = backtrack(lambda slot: loss(solution.iterates[slot]), last, end)
         change = solution.iterates[walk.slot]
-        trial, accepted = armijo(partial(loss, change), walk.loss, losses.total, slope.dot(change))
-        moved = advance(params, split_like(params, change), jnp.asarray(SIZES, slope.dtype)[trial.power])
+        trial, accepted = armijo(
+            partial(loss, change), walk.loss, losses.total, slope.dot(change)
+        )
+        moved = advance(
+            params, split_like(params, change), jnp.asarray(SIZES, slope.dtype)[trial.power]
+        )
         evaluations = 1 + self.adapt_damping + last - walk.slot + walk.ended + trial.power
-        search = Search(*map(sum, zip(state.search, (solution.iteration, evaluations, ~accepted), strict=True)))
+        search = Search(
+            *map(
+                sum,
+                zip(
+                    state.search, (solution.iteration, evaluations, ~accepted), strict=True
+                ),
+            )
+        )
         # where it overflowed it is no start
         start = jnp.nan_to_num(self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0)
         return select(accepted, moved, params), State(start, damping, search), losses
@@ -108,7 +151,12 @@ class HessianFree:
         return cg.slots(self.cg_max_iterations) * sum(matrix.size for matrix in params)
 
     def _product(
-        self, objective: Objective, params: Params, batch: Batch, pieces: tuple[Pieces, Pieces], damping: Array
+        self,
+        objective: Objective,
+        params: Params,
+        batch: Batch,
+        pieces: tuple[Pieces, Pieces],
+        damping: Array,
     ) -> Callable[[Array], Array]:
         if self.curvature == "ggn":
             curvature = partial(gauss_newton, params, pieces)
@@ -143,7 +191,9 @@ def hessian(objective: Objective, params: Params, batch: Batch, vector: Array) -
 
 def adapted(damping: Array, ratio: Array) -> Array:
     """λ raised where the loss fell far less than the model, lowered where the model can be trusted."""
-    return jnp.where(ratio < POOR, RAISE * damping, jnp.where(ratio > GOOD, LOWER * damping, damping))
+    return jnp.where(
+        ratio < POOR, RAISE * damping, jnp.where(ratio > GOOD, LOWER * damping, damping)
+    )
 
 
 def backtrack(loss: Callable[[int | Array], Array], last: int | Array, end: Array) -> Walk:
@@ -154,10 +204,14 @@ def backtrack(loss: Callable[[int | Array], Array], last: int | Array, end: Arra
         falls = ahead < walk.loss
         return Walk(walk.slot - falls, jnp.where(falls, ahead, walk.loss), ~falls)
 
-    return while_loop(lambda walk: ~walk.ended & (walk.slot > 0), back, Walk(last, end, False))
+    return while_loop(
+        lambda walk: ~walk.ended & (walk.slot > 0), back, Walk(last, end, False)
+    )
 
 
-def armijo(loss: Callable[[Array], Array], whole: Array, start: Array, slope: Array) -> tuple[Trial, Array]:
+def armijo(
+    loss: Callable[[Array], Array], whole: Array, start: Array, slope: Array
+) -> tuple[Trial, Array]:
     """The first of SIZES with a sufficient decrease, or the last, and whether it has one.
 
     `whole` is the loss at size 1, `start` at 0, `slope` its derivative there.

@@ -52,19 +52,28 @@ class KFACStar:
         """Factors of zeros or identities, no update yet."""
         return State(initial(self, params), [jnp.zeros_like(matrix) for matrix in params])
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         pieces = objective.linearize_pieces(params, batch)
         summary = partial(summarize, self, state.preconditioner)
         terms = mean(summary, pieces[0]), mean(summary, pieces[1])
         losses, slopes = Losses(*(term.loss for term in terms)), total_gradient(terms)
         directions, preconditioner = precondition(self, state.preconditioner, terms, slopes)
-        alpha, mu = minimize_quadratic(*quadratic_model(pieces, slopes, directions, state.update, self.damping))
+        alpha, mu = minimize_quadratic(
+            *quadratic_model(pieces, slopes, directions, state.update, self.damping)
+        )
         first = state.preconditioner.step == 0
         alpha, mu = jnp.where(first, FIRST_STEP, alpha), jnp.where(first, 0, mu)
-        update = [alpha * direction + mu * last for direction, last in zip(directions, state.update, strict=True)]
+        update = [
+            alpha * direction + mu * last
+            for direction, last in zip(directions, state.update, strict=True)
+        ]
         # a failed layer spoils α and μ, and with them every layer: name the first cause
-        failure = jnp.where(preconditioner.failure < 0, first_failure(update), preconditioner.failure)
+        failure = jnp.where(
+            preconditioner.failure < 0, first_failure(update), preconditioner.failure
+        )
         preconditioner = preconditioner._replace(failure=failure)
         params = select(preconditioner.failure < 0, advance(params, update, 1.0), params)
         return params, State(preconditioner, update), losses
@@ -75,7 +84,11 @@ class KFACStar:
 
 
 def quadratic_model(
-    pieces: tuple[Pieces, Pieces], slopes: Params, directions: Params, update: Params, damping: float
+    pieces: tuple[Pieces, Pieces],
+    slopes: Params,
+    directions: Params,
+    update: Params,
+    damping: float,
 ) -> tuple[Array, Array]:
     """The model's matrix [2, 2], Dᵀ (G + λI) D with D = [Δ, δ], and its slope [2], Dᵀ ∇L; G is exact."""
     along = directions, update
@@ -92,11 +105,13 @@ def quadratic_model(
 def minimize_quadratic(matrix: Array, slope: Array) -> tuple[Array, Array]:
     """(α, μ) = −M⁺ b, with M scaled to unit diagonal: δ is shorter than Δ by many orders of magnitude.
 
-    The scaled matrix [[1, c], [c, 1]] has the eigenvectors (1, ±1) with eigenvalues 1 ± c; a zero on M's diagonal
-    (no last update) leaves its direction out.
+    The scaled matrix [[1, c], [c, 1]] has the eigenvectors (1, ±1) with eigenvalues 1 ± c;
+    a zero on M's diagonal (no last update) leaves its direction out.
     """
     diagonal = matrix.diagonal()
-    scale = jnp.where(diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0 * diagonal)
+    scale = jnp.where(
+        diagonal > 0, 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1)), 0 * diagonal
+    )
     correlation, b = matrix[0, 1] * scale[0] * scale[1], slope * scale
     along = inverse(1 + correlation, correlation) * (b[0] + b[1])
     across = inverse(1 - correlation, correlation) * (b[0] - b[1])

@@ -55,9 +55,13 @@ class LBFGS:
         vector = flatten(params)
         direction, gradient = (jnp.zeros_like(vector) for _ in range(2))
         pairs = history.empty(self.history_size, vector)
-        return State(pairs, direction, jnp.zeros((), vector.dtype), gradient, jnp.zeros((), int))
+        return State(
+            pairs, direction, jnp.zeros((), vector.dtype), gradient, jnp.zeros((), int)
+        )
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """Up to `inner_iterations` quasi-Newton steps on the batch; the losses are those before them."""
 
         def evaluate(vector: Array) -> tuple[Losses, Array]:
@@ -67,24 +71,41 @@ class LBFGS:
         vector = flatten(params)
         losses, gradient = evaluate(vector)
         start = Inner(
-            vector, losses.total, gradient, state, jnp.zeros((), int), jnp.ones((), int), ~self._solved(gradient)
+            vector,
+            losses.total,
+            gradient,
+            state,
+            jnp.zeros((), int),
+            jnp.ones((), int),
+            ~self._solved(gradient),
         )
-        end = while_loop(lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start)
+        end = while_loop(
+            lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start
+        )
         return split_like(params, end.vector), end.state, losses
 
     def check(self, state: State) -> None:
         """Nothing to fail."""
 
     def search(
-        self, evaluate: Callable[[Array], Point], start: Point, size: Array, direction: Array, inner: Inner
+        self,
+        evaluate: Callable[[Array], Point],
+        start: Point,
+        size: Array,
+        direction: Array,
+        inner: Inner,
     ) -> tuple[Point, int | Array]:
         """The point at t = `size`; in a step's last iteration nobody asks for the loss there."""
         asked = inner.iteration + 1 < self.inner_iterations
         return when(asked, lambda: evaluate(size), lambda: start._replace(size=size)), 1
 
-    def _iterate(self, evaluate: Callable[[Array], tuple[Losses, Array]], inner: Inner) -> Inner:
+    def _iterate(
+        self, evaluate: Callable[[Array], tuple[Losses, Array]], inner: Inner
+    ) -> Inner:
         last, gradient = inner.state, inner.gradient
-        pairs = history.remember(last.history, last.size * last.direction, gradient - last.gradient)
+        pairs = history.remember(
+            last.history, last.size * last.direction, gradient - last.gradient
+        )
         direction = history.quasi_newton(pairs, gradient)
         slope = gradient.dot(direction)
         first = jnp.minimum(1 / jnp.abs(gradient).sum(), 1.0)
@@ -97,7 +118,9 @@ class LBFGS:
         start = Point(jnp.zeros_like(size), inner.loss, gradient, slope)
         descends = ~(slope > -self.tolerance_change)
         point, evaluations = when(
-            descends, lambda: self.search(along, start, size, direction, inner), lambda: (start._replace(size=size), 0)
+            descends,
+            lambda: self.search(along, start, size, direction, inner),
+            lambda: (start._replace(size=size), 0),
         )
         state = State(pairs, direction, point.size, gradient, last.iterations + 1)
         vector = jnp.where(descends, inner.vector + point.size * direction, inner.vector)
@@ -108,7 +131,9 @@ class LBFGS:
             jnp.abs(point.loss - inner.loss) < self.tolerance_change
         )
         goes_on = descends & left & ~self._solved(point.gradient) & ~stands
-        return Inner(vector, point.loss, point.gradient, state, iteration, evaluations, goes_on)
+        return Inner(
+            vector, point.loss, point.gradient, state, iteration, evaluations, goes_on
+        )
 
     @property
     def max_evaluations(self) -> int:

@@ -19,7 +19,12 @@ class LBFGSWolfe(LBFGS):
     learning_rate: Positive = 1.0  # the first t tried
 
     def search(
-        self, evaluate: Callable[[Array], Point], start: Point, size: Array, direction: Array, inner: Inner
+        self,
+        evaluate: Callable[[Array], Point],
+        start: Point,
+        size: Array,
+        direction: Array,
+        inner: Inner,
     ) -> tuple[Point, int | Array]:
         """A point with the strong Wolfe conditions, within the step's evaluations."""
         budget = self.max_evaluations - inner.evaluations

@@ -19,13 +19,15 @@ class Pieces(NamedTuple):
 
 def most_rows(widest: int) -> int:
     """Rows of a jet that should pass a layer together."""
-    # a CPU's cache holds few: 1.2 to 1.8 times faster than all at once. A GPU's array may have 256 MB.
+    # a CPU's cache holds few: 1.2 to 1.8 times faster than all at once. A GPU's array may
+    # have 256 MB.
     return 256 if device().platform == "cpu" else 2**25 // widest
 
 
 def most_numbers() -> int:
     """Numbers of Jacobian rows that should exist together."""
-    # XLA's CPU code for the rows of two points of 128 neurons takes 5 to 25 times as long as one point at a time
+    # XLA's CPU code for the rows of two points of 128 neurons takes 5 to 25 times as long
+    # as one point at a time
     return 2**14 if device().platform == "cpu" else 2**25
 
 
@@ -36,7 +38,9 @@ def split(points: tuple[jax.Array, ...], most: int) -> Pieces:
     if size == n:
         return Pieces(None, points, 0.0)
     count = n // size
-    stack = tuple(array[: count * size].reshape(count, size, *array.shape[1:]) for array in points)
+    stack = tuple(
+        array[: count * size].reshape(count, size, *array.shape[1:]) for array in points
+    )
     rest = tuple(array[count * size :] for array in points) if n % size else None
     return Pieces(stack, rest, size / n)
 
@@ -44,7 +48,9 @@ def split(points: tuple[jax.Array, ...], most: int) -> Pieces:
 def each(function: Callable[[Any], Any], pieces: Pieces) -> Pieces:
     """What `function` gives for every piece's content."""
     stack = None if pieces.stack is None else jax.lax.map(function, pieces.stack)
-    return Pieces(stack, None if pieces.rest is None else function(pieces.rest), pieces.share)
+    return Pieces(
+        stack, None if pieces.rest is None else function(pieces.rest), pieces.share
+    )
 
 
 def mean(function: Callable[[Any], Any], pieces: Pieces) -> Any:
@@ -55,11 +61,15 @@ def mean(function: Callable[[Any], Any], pieces: Pieces) -> Any:
     count = len(jax.tree.leaves(stack)[0])
     shapes = jax.eval_shape(function, jax.tree.map(lambda array: array[0], stack))
     zeros = jax.tree.map(lambda array: jnp.zeros(array.shape, array.dtype), shapes)
-    total, _ = jax.lax.scan(lambda sum, piece: (jax.tree.map(jnp.add, sum, function(piece)), None), zeros, stack)
+    total, _ = jax.lax.scan(
+        lambda sum, piece: (jax.tree.map(jnp.add, sum, function(piece)), None), zeros, stack
+    )
     total = jax.tree.map(lambda sum: share * sum, total)
     if rest is None:
         return total
-    return jax.tree.map(lambda sum, mean: sum + (1 - count * share) * mean, total, function(rest))
+    return jax.tree.map(
+        lambda sum, mean: sum + (1 - count * share) * mean, total, function(rest)
+    )
 
 
 def join(pieces: Pieces) -> Any:

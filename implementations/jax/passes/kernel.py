@@ -1,7 +1,8 @@
 """The kernel JJᵀ of the residuals, and natural gradient descent with it: the Gramian's twin, as large as the points.
 
-(JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with the rows of J and r divided by √N in the interior and √M on the boundary.
-JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
+(JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with the rows of J and r divided by √N in the
+interior and √M on the boundary. JJᵀ is assembled layer by layer from the inputs a and
+cotangents q; J is never stored.
 """
 
 import math
@@ -12,21 +13,40 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from optbench.implementations.jax.passes.chunks import mean, split
-from optbench.implementations.jax.passes.linearization import full_rows, jacobian_rows, products, transposed_products
-from optbench.implementations.jax.passes.objective import Linearization, Losses, Objective, half_mean_square
+from optbench.implementations.jax.passes.linearization import (
+    full_rows,
+    jacobian_rows,
+    products,
+    transposed_products,
+)
+from optbench.implementations.jax.passes.objective import (
+    Linearization,
+    Losses,
+    Objective,
+    half_mean_square,
+)
 from optbench.implementations.jax.passes.parameters import Params, add, typed_like
-from optbench.implementations.jax.solvers.linear_algebra import damped_solve, double, first_failure
+from optbench.implementations.jax.solvers.linear_algebra import (
+    damped_solve,
+    double,
+    first_failure,
+)
 from optbench.problems.problem import Batch
 
 LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
 
 
 def solve(
-    objective: Objective, params: Params, batch: Batch, damping: float, prior: Params | None = None
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    damping: float,
+    prior: Params | None = None,
 ) -> tuple[Losses, Params, Array]:
     """The losses, the direction, and 0 where it is not finite, else −1.
 
-    The direction is φ − Jᵀ (JJᵀ + λI)⁺ (r + J φ), which minimises ‖r + J v‖² + λ ‖v − φ‖²; a prior φ of None is zero.
+    The direction is φ − Jᵀ (JJᵀ + λI)⁺ (r + J φ), which minimises ‖r + J v‖² + λ ‖v − φ‖²;
+    a prior φ of None is zero.
     """
     linearized = objective.linearize(params, batch)
     terms = double(linearized)
@@ -37,7 +57,11 @@ def solve(
     weights = damped_solve(scaled_kernel(terms), damping, residual)
     step = transposed(terms, -weights)
     directions = typed_like(params, step if before is None else add(before, step))
-    return Losses(*(half_mean_square(term.residual) for term in linearized)), directions, first_failure([weights])
+    return (
+        Losses(*(half_mean_square(term.residual) for term in linearized)),
+        directions,
+        first_failure([weights]),
+    )
 
 
 def rows(batch: Batch) -> int:
@@ -48,16 +72,26 @@ def rows(batch: Batch) -> int:
 def working(params: Params, batch: Batch) -> int:
     """Numbers that a solve holds at its peak, as measured in both frameworks within about a third.
 
-    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs and cotangents of all jets
-    (d + 2 rows in the interior, one on the boundary); or where it is assembled, if that is more, three matrices,
-    three times the inputs and cotangents, and twice the Jacobian of a layer that is made.
+    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs
+    and cotangents of all jets (d + 2 rows in the interior, one on the boundary); or where
+    it is assembled, if that is more, three matrices, three times the inputs and cotangents,
+    and twice the Jacobian of a layer that is made.
     """
     (x, y), (x_b, y_b) = batch
-    S, layers, matrix = x.shape[1] + 2, [matrix.shape for matrix in params], rows(batch) ** 2
+    S, layers, matrix = (
+        x.shape[1] + 2,
+        [matrix.shape for matrix in params],
+        rows(batch) ** 2,
+    )
     terms = (S * len(x), y.shape[1]), (len(x_b), y_b.shape[1])
     passed = sum(jets * (columns + r * out) for jets, r in terms for out, columns in layers)
-    made = [len(x) * out * columns for out, columns in layers if not by_rows(S, S, out, columns)]
-    return max(6 * matrix + passed, 3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST))
+    made = [
+        len(x) * out * columns for out, columns in layers if not by_rows(S, S, out, columns)
+    ]
+    return max(
+        6 * matrix + passed,
+        3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST),
+    )
 
 
 def scaled(parts: list[Array]) -> Array:
@@ -71,7 +105,9 @@ def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Array:
     N, M = len(interior.residual), len(boundary.residual)
     mixed = kernel(interior, boundary) / (N * M) ** 0.5
     upper = jnp.concatenate([kernel(interior, interior) / N, mixed], axis=1)
-    return jnp.concatenate([upper, jnp.concatenate([mixed.T, kernel(boundary, boundary) / M], axis=1)], axis=0)
+    return jnp.concatenate(
+        [upper, jnp.concatenate([mixed.T, kernel(boundary, boundary) / M], axis=1)], axis=0
+    )
 
 
 def transposed(terms: tuple[Linearization, Linearization], weights: Array) -> Params:
@@ -79,21 +115,33 @@ def transposed(terms: tuple[Linearization, Linearization], weights: Array) -> Pa
     residuals = terms[0].residual, terms[1].residual
     parts = jnp.split(weights, [residuals[0].size])
     shares = (
-        part.reshape(residual.shape) / len(residual) ** 0.5 for part, residual in zip(parts, residuals, strict=True)
+        part.reshape(residual.shape) / len(residual) ** 0.5
+        for part, residual in zip(parts, residuals, strict=True)
     )
-    return add(*(transposed_products(term, share) for term, share in zip(terms, shares, strict=True)))
+    return add(
+        *(
+            transposed_products(term, share)
+            for term, share in zip(terms, shares, strict=True)
+        )
+    )
 
 
 def kernel(one: Linearization, other: Linearization) -> Array:
     """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
-    return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.size, -1)
+    return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(
+        one.residual.size, -1
+    )
 
 
 def layer_kernel(q: Array, a: Array, q2: Array, a2: Array) -> Array:
     """A layer's part [n, r, n', r'], by products of rows or of the layer's Jacobian, whichever are fewer."""
     a, a2 = full_rows(a, q.shape[1]), full_rows(a2, q2.shape[1])
-    way = rows_pairwise if by_rows(len(a), len(a2), q.shape[-1], a.shape[-1]) else neurons_together
+    way = (
+        rows_pairwise
+        if by_rows(len(a), len(a2), q.shape[-1], a.shape[-1])
+        else neurons_together
+    )
     return way(q, a, q2, a2)
 
 
@@ -107,7 +155,11 @@ def rows_pairwise(q: Array, a: Array, q2: Array, a2: Array) -> Array:
 
     def add(i: Array, total: Array) -> Array:
         s, t = i // len(a2), i % len(a2)
-        return total + jnp.einsum("cno,kmo->ncmk", q[:, s], q2[:, t]) * (a[s] @ a2[t].T)[:, None, :, None]
+        return (
+            total
+            + jnp.einsum("cno,kmo->ncmk", q[:, s], q2[:, t])
+            * (a[s] @ a2[t].T)[:, None, :, None]
+        )
 
     zeros = jnp.zeros((q.shape[2], q.shape[0], q2.shape[2], q2.shape[0]), q.dtype)
     return jax.lax.fori_loop(0, len(a) * len(a2), add, zeros)
@@ -122,4 +174,6 @@ def neurons_together(q: Array, a: Array, q2: Array, a2: Array) -> Array:
         return jnp.einsum("ncoi,mkoi->ncmk", J, J2) / len(part[0])
 
     most = LARGEST // (max(q.shape[2], q2.shape[2]) * a.shape[-1])
-    return q.shape[-1] * mean(of, split((q.transpose(3, 0, 1, 2), q2.transpose(3, 0, 1, 2)), most))
+    return q.shape[-1] * mean(
+        of, split((q.transpose(3, 0, 1, 2), q2.transpose(3, 0, 1, 2)), most)
+    )

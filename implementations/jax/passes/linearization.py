@@ -46,7 +46,9 @@ def full_rows(inputs: Array, rows: int) -> Array:
     """A layer's input rows [S, n, in + 1] with the bias's coordinate, those of the first layer written out."""
     n, width = inputs.shape[1:]
     if len(inputs) < rows:
-        identity = jnp.broadcast_to(jnp.eye(width, dtype=inputs.dtype)[:, None], (width, n, width))
+        identity = jnp.broadcast_to(
+            jnp.eye(width, dtype=inputs.dtype)[:, None], (width, n, width)
+        )
         inputs = jnp.concatenate([inputs, identity, jnp.zeros_like(inputs)])
     bias = jnp.zeros((rows, n, 1), inputs.dtype).at[0].set(1)
     return jnp.concatenate([inputs, bias], axis=2)
@@ -55,13 +57,19 @@ def full_rows(inputs: Array, rows: int) -> Array:
 def products(term: Linearization, directions: Params) -> Array:
     """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
-    return reduce(add, ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers)).T
+    return reduce(
+        add,
+        ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers),
+    ).T
 
 
 def transposed_products(term: Linearization, weights: Array) -> Params:
     """Jᵀ w, a matrix a layer, for weights w [n, r]."""
     by_component = weights.T[:, None, :, None]
-    return [weigh((by_component * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
+    return [
+        weigh((by_component * q).sum(0), a)
+        for q, a in zip(term.cotangents, term.inputs, strict=True)
+    ]
 
 
 def gradient(term: Linearization) -> Params:
@@ -69,17 +77,33 @@ def gradient(term: Linearization) -> Params:
     return transposed_products(term, term.residual / len(term.residual))
 
 
-def kronecker_factors(term: Linearization, approximation: str, curvature: str) -> list[tuple[Array, Array]]:
+def kronecker_factors(
+    term: Linearization, approximation: str, curvature: str
+) -> list[tuple[Array, Array]]:
     """A [in + 1, in + 1] and B [out, out] of every layer (arXiv 2405.15603, equations 10 to 12).
 
-    `approximation` "expand" treats the S rows as further points, "reduce" averages a and sums q over them; `curvature`
-    "type-2" is the Gauss-Newton matrix, "empirical" weighs q by the residual, "forward-only" takes B = I.
+    `approximation` "expand" treats the S rows as further points, "reduce" averages a and
+    sums q over them; `curvature` "type-2" is the Gauss-Newton matrix, "empirical" weighs q
+    by the residual, "forward-only" takes B = I.
     """
-    cotangents = [weighted(q, term.residual) for q in term.cotangents] if curvature == "empirical" else term.cotangents
+    cotangents = (
+        [weighted(q, term.residual) for q in term.cotangents]
+        if curvature == "empirical"
+        else term.cotangents
+    )
     layers = zip(cotangents, term.inputs, strict=True)
     if curvature == "forward-only":
-        return [(input_factor(a, q.shape[1], approximation), jnp.eye(q.shape[-1], dtype=q.dtype)) for q, a in layers]
-    return [(input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation)) for q, a in layers]
+        return [
+            (
+                input_factor(a, q.shape[1], approximation),
+                jnp.eye(q.shape[-1], dtype=q.dtype),
+            )
+            for q, a in layers
+        ]
+    return [
+        (input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation))
+        for q, a in layers
+    ]
 
 
 def weighted(cotangents: Array, residual: Array) -> Array:
@@ -91,7 +115,8 @@ def input_factor(inputs: Array, rows: int, approximation: str) -> Array:
     """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows, the bias's coordinate last."""
     n, d = inputs.shape[1:]
     if approximation == "reduce":
-        # the first layer's derivative rows are the identity: their sum is one in every coordinate
+        # the first layer's derivative rows are the identity: their sum is one in every
+        # coordinate
         mean = inputs.mean(0) if len(inputs) == rows else (inputs[0] + 1) / rows
         mean = jnp.concatenate([mean, jnp.full((n, 1), 1 / rows, mean.dtype)], axis=1)
         return mean.T @ mean / n

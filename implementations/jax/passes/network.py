@@ -1,9 +1,11 @@
 """Push a jet (u, ∇u, tr(A ∇²u)) through the layers of a perceptron, and a cotangent back.
 
-A jet is an array of S = d + 2 rows [S, n, h]: the value, d derivatives, the curvature; S = 1 where the value alone is
-asked for. Layer l multiplies every row by W and adds b to the value alone: the derivatives of a constant vanish (the
-forward Laplacian of arXiv 2405.15603, equation 6 and appendix C). The first layer's input rows are the points, the
-identity and zero: only the points are stored, and its derivative rows are columns of W, the same at every point.
+A jet is an array of S = d + 2 rows [S, n, h]: the value, d derivatives, the curvature; S =
+1 where the value alone is asked for. Layer l multiplies every row by W and adds b to the
+value alone: the derivatives of a constant vanish (the forward Laplacian of arXiv
+2405.15603, equation 6 and appendix C). The first layer's input rows are the points, the
+identity and zero: only the points are stored, and its derivative rows are columns of W, the
+same at every point.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,9 @@ class Activation(NamedTuple):
     """An elementwise function σ."""
 
     slopes: Callable[[Array], Slopes]
-    third: Callable[[Slopes], Array]  # σ‴(z) from what is known: needed on the way back alone
+    third: Callable[
+        [Slopes], Array
+    ]  # σ‴(z) from what is known: needed on the way back alone
 
 
 def tanh_slopes(z: Array) -> Slopes:
@@ -52,7 +56,10 @@ def sin_third(slopes: Slopes) -> Array:
     return -slopes.first
 
 
-ACTIVATIONS = {"tanh": Activation(tanh_slopes, tanh_third), "sin": Activation(sin_slopes, sin_third)}
+ACTIVATIONS = {
+    "tanh": Activation(tanh_slopes, tanh_third),
+    "sin": Activation(sin_slopes, sin_third),
+}
 
 Diffuse = Callable[[Array], Array]  # A ∇z [d, n, h] of ∇z
 
@@ -60,10 +67,14 @@ Diffuse = Callable[[Array], Array]  # A ∇z [d, n, h] of ∇z
 class Pass(NamedTuple):
     """What a forward pass leaves: everything the way back and the Kronecker factors need."""
 
-    inputs: list[Array]  # a: a layer's input rows [S, n, in]; the first one's are the points [1, n, d]
+    inputs: list[
+        Array
+    ]  # a: a layer's input rows [S, n, in]; the first one's are the points [1, n, d]
     outputs: list[Array]  # z: a layer's output rows [S, n, out]
     slopes: list[Slopes]  # at the outputs of every layer but the last
-    bends: list[Array | None]  # ∇zᵀ A ∇z there [n, out]; None where the value alone is asked for
+    bends: list[
+        Array | None
+    ]  # ∇zᵀ A ∇z there [n, out]; None where the value alone is asked for
 
 
 def forward(activation: str, params: Params, x: Array, diffuse: Diffuse | None) -> Pass:
@@ -71,7 +82,10 @@ def forward(activation: str, params: Params, x: Array, diffuse: Diffuse | None) 
     rows = 1 if diffuse is None else x.shape[1] + 2
     inputs, outputs, every, bends = [x[None]], [linear(params[0], x[None], rows)], [], []
     for matrix in params[1:]:
-        slopes, bend = ACTIVATIONS[activation].slopes(outputs[-1][0]), bending(outputs[-1], diffuse)
+        slopes, bend = (
+            ACTIVATIONS[activation].slopes(outputs[-1][0]),
+            bending(outputs[-1], diffuse),
+        )
         every.append(slopes)
         bends.append(bend)
         inputs.append(activate(slopes, bend, outputs[-1]))
@@ -79,13 +93,25 @@ def forward(activation: str, params: Params, x: Array, diffuse: Diffuse | None) 
     return Pass(inputs, outputs, every, bends)
 
 
-def backward(activation: str, params: Params, done: Pass, cotangents: Array, diffuse: Diffuse | None) -> list[Array]:
+def backward(
+    activation: str, params: Params, done: Pass, cotangents: Array, diffuse: Diffuse | None
+) -> list[Array]:
     """The cotangents of every layer's output rows [r, S, n, out], given those of the last; r residual components."""
     every = [cotangents]
-    layers = zip(params[:0:-1], done.outputs[-2::-1], done.slopes[::-1], done.bends[::-1], strict=True)
+    layers = zip(
+        params[:0:-1],
+        done.outputs[-2::-1],
+        done.slopes[::-1],
+        done.bends[::-1],
+        strict=True,
+    )
     for matrix, rows, slopes, bend in layers:
         pulled = every[-1] @ matrix[:, :-1]
-        every.append(activate_transposed(ACTIVATIONS[activation], slopes, bend, rows, pulled, diffuse))
+        every.append(
+            activate_transposed(
+                ACTIVATIONS[activation], slopes, bend, rows, pulled, diffuse
+            )
+        )
     return every[::-1]
 
 
@@ -128,8 +154,16 @@ def activate_transposed(
     if diffuse is None or bend is None:
         return slopes.first * cotangents
     gradient = rows[1:-1]
-    to_value, to_gradient, to_curvature = cotangents[:, 0], cotangents[:, 1:-1], cotangents[:, -1]
+    to_value, to_gradient, to_curvature = (
+        cotangents[:, 0],
+        cotangents[:, 1:-1],
+        cotangents[:, -1],
+    )
     value = slopes.first * to_value + slopes.second * (gradient * to_gradient).sum(1)
     value += (slopes.second * rows[-1] + activation.third(slopes) * bend) * to_curvature
-    slope = slopes.first * to_gradient + 2 * (slopes.second * to_curvature)[:, None] * diffuse(gradient)
-    return jnp.concatenate([value[:, None], slope, slopes.first * to_curvature[:, None]], axis=1)
+    slope = slopes.first * to_gradient + 2 * (slopes.second * to_curvature)[
+        :, None
+    ] * diffuse(gradient)
+    return jnp.concatenate(
+        [value[:, None], slope, slopes.first * to_curvature[:, None]], axis=1
+    )

@@ -9,8 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from optbench.implementations.checks import check_shapes
-from optbench.implementations.jax.passes.chunks import Pieces, each, join, mean, most_rows, split
-from optbench.implementations.jax.passes.network import ACTIVATIONS, Diffuse, Pass, backward, forward
+from optbench.implementations.jax.passes.chunks import (
+    Pieces,
+    each,
+    join,
+    mean,
+    most_rows,
+    split,
+)
+from optbench.implementations.jax.passes.network import (
+    ACTIVATIONS,
+    Diffuse,
+    Pass,
+    backward,
+    forward,
+)
 from optbench.implementations.jax.passes.parameters import Params, add
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
@@ -63,7 +76,9 @@ class Objective:
     def equation(self, term: Term, like: Array) -> Equation:
         """A term for points of an array's type."""
         diffuse = diffusion_like(term.operator, like.dtype)
-        return Equation(term.operator.residual, term.operator.rows, diffuse, self.activation)
+        return Equation(
+            term.operator.residual, term.operator.rows, diffuse, self.activation
+        )
 
     def predict(self, params: Params, x: Array) -> Array:
         """u [n, m] at the points x [n, d]."""
@@ -84,19 +99,27 @@ class Objective:
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """The losses and ∇L, a matrix a layer: one forward and one backward pass a term."""
-        (interior, slopes), (boundary, slopes_b) = self._in_pieces(mean, differentiate, params, batch)
+        (interior, slopes), (boundary, slopes_b) = self._in_pieces(
+            mean, differentiate, params, batch
+        )
         return Losses(interior, boundary), add(slopes, slopes_b)
 
-    def means(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
+    def means(
+        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
+    ) -> tuple[Any, Any]:
         """For both terms the mean over the points of a function that gives means over its linearization's points."""
         return self._in_pieces(mean, linearize, params, batch, function)
 
-    def joined(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
+    def joined(
+        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
+    ) -> tuple[Any, Any]:
         """For both terms the arrays [n, …] of a function of linearizations, at all points."""
         interior, boundary = self._in_pieces(each, linearize, params, batch, function)
         return join(interior), join(boundary)
 
-    def linearize(self, params: Params, batch: Batch) -> tuple[Linearization, Linearization]:
+    def linearize(
+        self, params: Params, batch: Batch
+    ) -> tuple[Linearization, Linearization]:
         """Both terms' residuals with the factors of their Jacobians."""
         return self._each_term(linearize, params, batch)
 
@@ -120,10 +143,15 @@ class Objective:
 
         return self._each_term(of, params, batch)
 
-    def _each_term(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
+    def _each_term(
+        self, function: Callable, params: Params, batch: Batch
+    ) -> tuple[Any, Any]:
         check_shapes(self.problem, params, batch)
         (x, y), (x_b, y_b) = batch
-        interior, boundary = (self.equation(term, params[0]) for term in (self.problem.interior, self.problem.boundary))
+        interior, boundary = (
+            self.equation(term, params[0])
+            for term in (self.problem.interior, self.problem.boundary)
+        )
         return function(interior, params, x, y), function(boundary, params, x_b, y_b)
 
 
@@ -132,7 +160,9 @@ class Evaluation(NamedTuple):
 
     done: Pass
     residual: Array  # r [n, r]
-    pull: Callable[[Array], tuple[Array]]  # from a cotangent of r to that of the network's output rows
+    pull: Callable[
+        [Array], tuple[Array]
+    ]  # from a cotangent of r to that of the network's output rows
 
 
 def evaluate(equation: Equation, params: Params, x: Array, y: Array) -> Evaluation:
@@ -151,21 +181,34 @@ def half_squares(equation: Equation, params: Params, x: Array, y: Array) -> Arra
     return half_mean_square(evaluate(equation, params, x, y).residual)
 
 
-def differentiate(equation: Equation, params: Params, x: Array, y: Array) -> tuple[Array, Params]:
+def differentiate(
+    equation: Equation, params: Params, x: Array, y: Array
+) -> tuple[Array, Params]:
     """A term's loss and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/∂[W | b] / n."""
     at = evaluate(equation, params, x, y)
     seed = at.pull(at.residual / len(x))[0]
-    cotangents = backward(equation.activation, params, at.done, seed[None], equation.diffuse)
-    return half_mean_square(at.residual), [weigh(q[0], a) for q, a in zip(cotangents, at.done.inputs, strict=True)]
+    cotangents = backward(
+        equation.activation, params, at.done, seed[None], equation.diffuse
+    )
+    return half_mean_square(at.residual), [
+        weigh(q[0], a) for q, a in zip(cotangents, at.done.inputs, strict=True)
+    ]
 
 
 def linearize(equation: Equation, params: Params, x: Array, y: Array) -> Linearization:
     """A term's residual, layer inputs and the cotangents of each residual component."""
     at = evaluate(equation, params, x, y)
     components = jnp.eye(at.residual.shape[1], dtype=x.dtype)
-    seeds = jnp.stack([at.pull(jnp.broadcast_to(component, at.residual.shape))[0] for component in components])
+    seeds = jnp.stack(
+        [
+            at.pull(jnp.broadcast_to(component, at.residual.shape))[0]
+            for component in components
+        ]
+    )
     return Linearization(
-        at.residual, at.done.inputs, backward(equation.activation, params, at.done, seeds, equation.diffuse)
+        at.residual,
+        at.done.inputs,
+        backward(equation.activation, params, at.done, seeds, equation.diffuse),
     )
 
 

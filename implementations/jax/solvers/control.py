@@ -7,14 +7,18 @@ import jax
 from jax import Array
 
 
-def when(condition: bool | Array, new: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+def when(
+    condition: bool | Array, new: Callable[[], Any], otherwise: Callable[[], Any]
+) -> Any:
     """`new()` where the condition holds, else `otherwise()`, without computing the other."""
     if isinstance(condition, bool):
         return new() if condition else otherwise()
     return jax.lax.cond(condition, new, otherwise)
 
 
-def while_loop(condition: Callable[[Any], Array], body: Callable[[Any], Any], state: Any) -> Any:
+def while_loop(
+    condition: Callable[[Any], Array], body: Callable[[Any], Any], state: Any
+) -> Any:
     """Repeat `state = body(state)` while the condition holds."""
     return jax.lax.while_loop(condition, body, state)
 

@@ -23,7 +23,9 @@ def empty(history_size: int, vector: Array) -> History:
     """No pairs yet, for vectors like the one given; γ = 1."""
     slots, dtype = history_size + 1, vector.dtype
     steps, changes = (jnp.zeros((slots, len(vector)), dtype) for _ in range(2))
-    return History(steps, changes, jnp.zeros(slots, dtype), jnp.zeros((), int), jnp.ones((), dtype))
+    return History(
+        steps, changes, jnp.zeros(slots, dtype), jnp.zeros((), int), jnp.ones((), dtype)
+    )
 
 
 def remember(history: History, step: Array, change: Array) -> History:
@@ -47,7 +49,9 @@ def quasi_newton(history: History, gradient: Array) -> Array:
         weight = history.steps[slot].dot(q) / history.curvatures[slot]
         return q - weight * history.changes[slot], weights.at[slot].set(weight)
 
-    q, weights = fori_loop(count, newest_first, (-gradient, jnp.zeros_like(history.curvatures)))
+    q, weights = fori_loop(
+        count, newest_first, (-gradient, jnp.zeros_like(history.curvatures))
+    )
 
     def oldest_first(i: Array, r: Array) -> Array:
         slot = (history.stored - count + i) % slots

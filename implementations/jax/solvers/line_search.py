@@ -41,12 +41,19 @@ def never() -> Search:
 
 
 def follow(
-    options: Any, objective: Objective, params: Params, directions: Params, batch: Batch, losses: Losses, last: Search
+    options: Any,
+    objective: Objective,
+    params: Params,
+    directions: Params,
+    batch: Batch,
+    losses: Losses,
+    last: Search,
 ) -> tuple[Params, Search]:
     """θ + α d with α = `learning_rate`, or from the grid where there is none.
 
-    The smallest loss wins, the smallest α on ties; not a number counts as infinite. Nothing moves where the loss at θ,
-    given by `losses`, is strictly better than every candidate or where no candidate's is finite.
+    The smallest loss wins, the smallest α on ties; not a number counts as infinite. Nothing
+    moves where the loss at θ, given by `losses`, is strictly better than every candidate or
+    where no candidate's is finite.
     """
     if options.learning_rate is not None:
         return advance(params, directions, options.learning_rate), last
@@ -56,24 +63,34 @@ def follow(
     def loss(index: int | Array) -> Array:
         return finite(objective.loss(advance(params, directions, grid[index]), batch))
 
-    # where a residual is not affine in u, even a linear model's loss has several minima along a line
-    search = lazy if options.line_search == "grid" and objective.problem.affine else exhaustive
+    # where a residual is not affine in u, even a linear model's loss has several minima
+    # along a line
+    search = (
+        lazy if options.line_search == "grid" and objective.problem.affine else exhaustive
+    )
     choice, lowest, evaluations = search(loss, start, last.choice)
     moved = (lowest <= start) & jnp.isfinite(lowest)
     chosen = advance(params, directions, grid[choice])
-    return select(moved, chosen, params), Search(choice, last.evaluations + evaluations, last.stalls + ~moved)
+    return select(moved, chosen, params), Search(
+        choice, last.evaluations + evaluations, last.stalls + ~moved
+    )
 
 
-def exhaustive(loss: Callable, start: Array, choice: int | Array) -> tuple[int | Array, Array, int | Array]:
+def exhaustive(
+    loss: Callable, start: Array, choice: int | Array
+) -> tuple[int | Array, Array, int | Array]:
     """The index of the smallest loss on the grid, that loss, and the number of evaluations."""
     candidates = jax.lax.map(loss, jnp.arange(len(GRID)))
     return candidates.argmin(), candidates.min(), len(GRID)
 
 
-def lazy(loss: Callable, start: Array, choice: int | Array) -> tuple[int | Array, Array, int | Array]:
+def lazy(
+    loss: Callable, start: Array, choice: int | Array
+) -> tuple[int | Array, Array, int | Array]:
     """The same where the grid has one minimum: from the last choice to smaller steps, or else to larger ones, downhill.
 
-    The whole grid is looked at where the walk's end is no better than the start, or by no more than rounding.
+    The whole grid is looked at where the walk's end is no better than the start, or by no
+    more than rounding.
     """
 
     def onward(walk: Walk) -> Walk:
@@ -84,21 +101,34 @@ def lazy(loss: Callable, start: Array, choice: int | Array) -> tuple[int | Array
         best = jnp.where(accepted, walk.next, walk.choice)
         lowest = jnp.where(accepted, ahead, walk.lowest)
         direction = jnp.where(turns, 1, walk.direction)
-        return Walk(best + direction, best, lowest, direction, ~accepted & ~turns, walk.evaluations + inside)
+        return Walk(
+            best + direction,
+            best,
+            lowest,
+            direction,
+            ~accepted & ~turns,
+            walk.evaluations + inside,
+        )
 
     end = while_loop(
-        lambda walk: ~walk.ended, onward, Walk(choice, choice, jnp.full_like(start, jnp.inf), -1, False, 0)
+        lambda walk: ~walk.ended,
+        onward,
+        Walk(choice, choice, jnp.full_like(start, jnp.inf), -1, False, 0),
     )
     trusted = end.lowest < start * (1 - ROUNDING)
     best, lowest, _ = when(
-        trusted, lambda: (end.choice, end.lowest, len(GRID)), lambda: exhaustive(loss, start, choice)
+        trusted,
+        lambda: (end.choice, end.lowest, len(GRID)),
+        lambda: exhaustive(loss, start, choice),
     )
     return best, lowest, end.evaluations + len(GRID) * ~trusted
 
 
 def is_better(ahead: Array, walk: Walk) -> Array:
     """Whether the loss ahead is smaller; of equal ones, that of the smaller step is."""
-    return (ahead < walk.lowest) | ((ahead == walk.lowest) & (walk.direction < 0) & jnp.isfinite(ahead))
+    return (ahead < walk.lowest) | (
+        (ahead == walk.lowest) & (walk.direction < 0) & jnp.isfinite(ahead)
+    )
 
 
 def finite(loss: Array) -> Array:

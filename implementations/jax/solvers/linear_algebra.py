@@ -12,8 +12,9 @@ from optbench.implementations.jax.solvers.control import when
 def double(tree: Any) -> Any:
     """Arrays in lists, tuples and named tuples in float64, which curvature needs whatever the parameters' type is.
 
-    A product of float32 numbers with itself has errors of 6e-8 of its norm: where the damping is smaller, the matrix is
-    not positive definite, and what is solved with it is noise. JᵀJ of a J rounded to float32 is, to 1e-16.
+    A product of float32 numbers with itself has errors of 6e-8 of its norm: where the
+    damping is smaller, the matrix is not positive definite, and what is solved with it is
+    noise. JᵀJ of a J rounded to float32 is, to 1e-16.
     """
     return jax.tree.map(lambda array: array.astype(float), tree)
 
@@ -41,8 +42,11 @@ def damped_solve(matrix: Array, damping: float, vector: Array) -> Array:
     """(G + λI)⁺ v of a positive semidefinite matrix G: by Cholesky where no eigenvalue can count as zero."""
     matrix = matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype)
     factor = cholesky(matrix)
-    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding: hence the two
-    negligible = 2 * len(matrix) * float(jnp.finfo(matrix.dtype).eps) * jnp.linalg.norm(matrix)
+    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding:
+    # hence the two
+    negligible = (
+        2 * len(matrix) * float(jnp.finfo(matrix.dtype).eps) * jnp.linalg.norm(matrix)
+    )
     return when(
         jnp.isfinite(factor[-1, -1]) & (damping > negligible),
         lambda: cho_solve((factor, True), vector),
@@ -67,7 +71,11 @@ class KroneckerSum(NamedTuple):
 
     def solve(self, matrix: Array) -> Array:
         """X [out, in + 1] with B X A + B_b X A_b = matrix."""
-        return self.left @ ((self.left.T @ matrix @ self.right) / self.eigenvalues) @ self.right.T
+        return (
+            self.left
+            @ ((self.left.T @ matrix @ self.right) / self.eigenvalues)
+            @ self.right.T
+        )
 
 
 def kronecker_sum(A: Array, B: Array, A_b: Array, B_b: Array) -> KroneckerSum:

@@ -1,7 +1,8 @@
 """Learning rates that change during a run: a linear warm-up, then constant, along a cosine or exponentially.
 
-p goes from 0 to 1 over the length of the schedule, of which w is the warm-up's share: η p / w where p < w, then η times
-a shape of (p − w) / (1 − w), which falls from 1 to `schedule_end`. Step for step what optax and torch.optim give.
+p goes from 0 to 1 over the length of the schedule, of which w is the warm-up's share: η p /
+w where p < w, then η times a shape of (p − w) / (1 − w), which falls from 1 to
+`schedule_end`. Step for step what optax and torch.optim give.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +27,11 @@ class Progress(NamedTuple):
 
 def start(options: Any, params: Params) -> Progress | tuple[()]:
     """Before the first step; nothing where the learning rate does not change."""
-    return Progress(jnp.zeros((), int), jnp.zeros((), params[0].dtype)) if changes(options) else ()
+    return (
+        Progress(jnp.zeros((), int), jnp.zeros((), params[0].dtype))
+        if changes(options)
+        else ()
+    )
 
 
 def changes(options: Any) -> bool:
@@ -38,7 +43,9 @@ def tell(options: Any, state: Any, share: float) -> Any:
     """The state with the share of the run's budget that is spent, where that is the length of the schedule."""
     if not changes(options) or options.schedule_steps is not None:
         return state
-    return state._replace(progress=state.progress._replace(share=jnp.full_like(state.progress.share, share)))
+    return state._replace(
+        progress=state.progress._replace(share=jnp.full_like(state.progress.share, share))
+    )
 
 
 def learning_rate(options: Any, progress: Progress | tuple[()]) -> float | Array:

@@ -53,8 +53,9 @@ def strong_wolfe(
 ) -> tuple[Point, int | Array]:
     """A point with the strong Wolfe conditions, or the best found, and the number of evaluations.
 
-    `start` is the point at t = 0, `size` the first t tried, `longest` the direction's largest entry: an interval that
-    moves no parameter by SHORTEST is given up. After `budget` iterations the search ends.
+    `start` is the point at t = 0, `size` the first t tried, `longest` the direction's
+    largest entry: an interval that moves no parameter by SHORTEST is given up. After
+    `budget` iterations the search ends.
     """
     bracketing = bracket(evaluate, start, size, budget)
     done = bracketing.status == DONE
@@ -62,7 +63,9 @@ def strong_wolfe(
     first = choose(exhausted, start, choose(done, bracketing.current, bracketing.previous))
     second = bracketing.current
     stuck = jnp.zeros_like(done)
-    interval = Zooming(first, second, first.loss <= second.loss, stuck, done, bracketing.iterations)
+    interval = Zooming(
+        first, second, first.loss <= second.loss, stuck, done, bracketing.iterations
+    )
 
     def goes_on(zooming: Zooming) -> Array:
         width = jnp.abs(zooming.second.size - zooming.first.size) * longest
@@ -72,21 +75,32 @@ def strong_wolfe(
     return choose(found.first_is_low, found.first, found.second), found.iterations + 1
 
 
-def bracket(evaluate: Callable[[Array], Point], start: Point, size: Array, budget: int | Array) -> Bracketing:
+def bracket(
+    evaluate: Callable[[Array], Point], start: Point, size: Array, budget: int | Array
+) -> Bracketing:
     """Lengthen t until the loss rises, is flat enough, or slopes upwards."""
 
     def lengthen(last: Bracketing) -> Bracketing:
         t = last.current.size
-        size = cubic(last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t)
+        size = cubic(
+            last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+        )
         current, iterations = evaluate(size), last.iterations + 1
-        return Bracketing(last.current, current, judge(start, last.current, current, iterations), iterations)
+        return Bracketing(
+            last.current,
+            current,
+            judge(start, last.current, current, iterations),
+            iterations,
+        )
 
     def goes_on(bracketing: Bracketing) -> Array:
         return (bracketing.status == SEARCHING) & (bracketing.iterations < budget)
 
     current = evaluate(size)
     return while_loop(
-        goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 0), jnp.zeros((), int))
+        goes_on,
+        lengthen,
+        Bracketing(start, current, judge(start, start, current, 0), jnp.zeros((), int)),
     )
 
 
@@ -101,12 +115,18 @@ def zoom(evaluate: Callable[[Array], Point], start: Point, last: Zooming) -> Zoo
     """Try a point inside the interval and shorten it to the side that holds the conditions."""
     size, stuck = trial(last)
     new = evaluate(size)
-    low, high = choose(last.first_is_low, last.first, last.second), choose(last.first_is_low, last.second, last.first)
+    low, high = (
+        choose(last.first_is_low, last.first, last.second),
+        choose(last.first_is_low, last.second, last.first),
+    )
     worse = is_high(start, new) | (new.loss >= low.loss)
     done = ~worse & is_flat(start, new)
     turned = ~worse & ~done & (new.slope * (high.size - low.size) >= 0)
     high, low = choose(worse, new, choose(turned, low, high)), choose(worse, low, new)
-    first, second = choose(last.first_is_low, low, high), choose(last.first_is_low, high, low)
+    first, second = (
+        choose(last.first_is_low, low, high),
+        choose(last.first_is_low, high, low),
+    )
     first_is_low = jnp.where(worse, first.loss <= second.loss, last.first_is_low)
     return Zooming(first, second, first_is_low, stuck, done, last.iterations + 1)
 
@@ -118,7 +138,9 @@ def trial(zooming: Zooming) -> tuple[Array, Array]:
     size, margin = cubic(zooming.first, zooming.second, lower, upper), 0.1 * (upper - lower)
     close = jnp.minimum(upper - size, size - lower) < margin
     pushed = close & (zooming.stuck | (size >= upper) | (size <= lower))
-    inside = jnp.where(jnp.abs(size - upper) < jnp.abs(size - lower), upper - margin, lower + margin)
+    inside = jnp.where(
+        jnp.abs(size - upper) < jnp.abs(size - lower), upper - margin, lower + margin
+    )
     return jnp.where(pushed, inside, size), close & ~pushed
 
 
@@ -130,7 +152,9 @@ def cubic(one: Point, other: Point, lower: Array, upper: Array) -> Array:
     square = d1 * d1 - left.slope * right.slope
     d2 = jnp.sqrt(jnp.where(square >= 0, square, 0))
     share = (right.slope + d2 - d1) / (right.slope - left.slope + 2 * d2)
-    minimum = jnp.minimum(jnp.maximum(right.size - (right.size - left.size) * share, lower), upper)
+    minimum = jnp.minimum(
+        jnp.maximum(right.size - (right.size - left.size) * share, lower), upper
+    )
     return jnp.where(square >= 0, minimum, (lower + upper) / 2)
 
 

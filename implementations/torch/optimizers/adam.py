@@ -3,10 +3,22 @@
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from optbench.implementations.hyperparameters import Count, Fraction, Positive, Share, optimizer
+from optbench.implementations.hyperparameters import (
+    Count,
+    Fraction,
+    Positive,
+    Share,
+    optimizer,
+)
 from optbench.implementations.torch.passes.objective import Losses, Objective
 from optbench.implementations.torch.passes.parameters import Params
-from optbench.implementations.torch.solvers.schedule import Progress, after, learning_rate, start, tell
+from optbench.implementations.torch.solvers.schedule import (
+    Progress,
+    after,
+    learning_rate,
+    start,
+    tell,
+)
 from optbench.problems.problem import Batch
 from torch import Tensor
 
@@ -32,22 +44,34 @@ class Adam:
     beta2: Fraction = 0.999
     eps: Positive = 1e-8
     schedule: Literal["constant", "cosine", "exponential"] = "constant"  # after the warm-up
-    schedule_steps: Count | None = None  # its length with the warm-up; None: the run's budget, seconds or steps
+    schedule_steps: Count | None = (
+        None  # its length with the warm-up; None: the run's budget, seconds or steps
+    )
     schedule_end: Share = 0.01  # of the learning rate that is left at its end
-    warm_up: Fraction = 0.0  # the share of its length in which the learning rate rises from 0
+    warm_up: Fraction = (
+        0.0  # the share of its length in which the learning rate rises from 0
+    )
 
     def init(self, objective: Objective, params: Params) -> State:
         """No moments yet."""
         zeros = [torch.zeros_like(matrix) for matrix in params]
         return State(0, zeros, zeros, start(self, params))
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         losses, gradient = objective.gradient(params, batch)
         rate = learning_rate(self, state.progress)
         step = int(state.step) + 1
-        first = [self.beta1 * m + (1 - self.beta1) * g for m, g in zip(state.first, gradient, strict=True)]
-        second = [self.beta2 * v + (1 - self.beta2) * g * g for v, g in zip(state.second, gradient, strict=True)]
+        first = [
+            self.beta1 * m + (1 - self.beta1) * g
+            for m, g in zip(state.first, gradient, strict=True)
+        ]
+        second = [
+            self.beta2 * v + (1 - self.beta2) * g * g
+            for v, g in zip(state.second, gradient, strict=True)
+        ]
         unbias = 1 - self.beta1**step, 1 - self.beta2**step
         params = [
             matrix - rate * (m / unbias[0]) / (torch.sqrt(v / unbias[1]) + self.eps)

@@ -1,6 +1,7 @@
 """Hessian-free optimization (Martens 2010): truncated conjugate gradients on the damped Gauss-Newton matrix.
 
-The network is linearized once a step: every product G v comes from the stored layer inputs and cotangents.
+The network is linearized once a step: every product G v comes from the stored layer inputs
+and cotangents.
 """
 
 from collections.abc import Callable
@@ -12,15 +13,34 @@ import torch
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.passes.chunks import Pieces, mean
-from optbench.implementations.torch.passes.linearization import gradient, products, transposed_products
-from optbench.implementations.torch.passes.objective import Linearization, Losses, Objective, half_mean_square
-from optbench.implementations.torch.passes.parameters import Params, add, advance, flatten, select, split_like
+from optbench.implementations.torch.passes.linearization import (
+    gradient,
+    products,
+    transposed_products,
+)
+from optbench.implementations.torch.passes.objective import (
+    Linearization,
+    Losses,
+    Objective,
+    half_mean_square,
+)
+from optbench.implementations.torch.passes.parameters import (
+    Params,
+    add,
+    advance,
+    flatten,
+    select,
+    split_like,
+)
 from optbench.implementations.torch.solvers import conjugate_gradients as cg
 from optbench.implementations.torch.solvers.control import while_loop
 from optbench.problems.problem import Batch
 from torch import Tensor
 
-POOR, GOOD = 1 / 4, 3 / 4  # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
+POOR, GOOD = (
+    1 / 4,
+    3 / 4,
+)  # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
 RAISE, LOWER = 3 / 2, 2 / 3  # its factors
 SUFFICIENT = 1e-2  # c of Armijo's condition
 SIZES = [0.8**power for power in range(20)]  # the step sizes tried
@@ -75,16 +95,24 @@ class HessianFree:
         start = torch.zeros_like(flatten(params))
         return State(start, start.new_full((), self.damping), Search(0, 0, 0))
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         pieces = objective.linearize_pieces(params, batch)
-        (interior, slopes), (boundary, slopes_b) = (mean(summarize, term) for term in pieces)
+        (interior, slopes), (boundary, slopes_b) = (
+            mean(summarize, term) for term in pieces
+        )
         losses, slope = Losses(interior, boundary), flatten(add(slopes, slopes_b))
         product = self._product(objective, params, batch, pieces, state.damping)
-        solution = cg.conjugate_gradients(product, -slope, state.start, self.cg_max_iterations)
+        solution = cg.conjugate_gradients(
+            product, -slope, state.start, self.cg_max_iterations
+        )
 
         def loss(change: Tensor, size: float | Tensor = 1.0) -> Tensor:
-            return finite(objective.loss(advance(params, split_like(params, change), size), batch))
+            return finite(
+                objective.loss(advance(params, split_like(params, change), size), batch)
+            )
 
         end, damping = loss(solution.x), state.damping
         if self.adapt_damping:
@@ -93,12 +121,23 @@ class HessianFree:
         last = cg.slot(solution.iteration, self.cg_max_iterations)
         walk = backtrack(lambda slot: loss(solution.iterates[slot]), last, end)
         change = solution.iterates[walk.slot]
-        trial, accepted = armijo(partial(loss, change), walk.loss, losses.total, slope.dot(change))
+        trial, accepted = armijo(
+            partial(loss, change), walk.loss, losses.total, slope.dot(change)
+        )
         moved = advance(params, split_like(params, change), SIZES[trial.power])
         evaluations = 1 + self.adapt_damping + last - walk.slot + walk.ended + trial.power
-        search = Search(*map(sum, zip(state.search, (solution.iteration, evaluations, ~accepted), strict=True)))
+        search = Search(
+            *map(
+                sum,
+                zip(
+                    state.search, (solution.iteration, evaluations, ~accepted), strict=True
+                ),
+            )
+        )
         # where it overflowed it is no start
-        start = torch.nan_to_num(self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0)
+        start = torch.nan_to_num(
+            self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0
+        )
         return select(accepted, moved, params), State(start, damping, search), losses
 
     def check(self, state: State) -> None:
@@ -109,7 +148,12 @@ class HessianFree:
         return cg.slots(self.cg_max_iterations) * sum(matrix.numel() for matrix in params)
 
     def _product(
-        self, objective: Objective, params: Params, batch: Batch, pieces: tuple[Pieces, Pieces], damping: Tensor
+        self,
+        objective: Objective,
+        params: Params,
+        batch: Batch,
+        pieces: tuple[Pieces, Pieces],
+        damping: Tensor,
     ) -> Callable[[Tensor], Tensor]:
         if self.curvature == "ggn":
             curvature = partial(gauss_newton, params, pieces)
@@ -135,7 +179,9 @@ def gauss_newton(params: Params, pieces: tuple[Pieces, Pieces], vector: Tensor) 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) -> Tensor:
     """∇²L v [D], the gradient's Jacobian, which is symmetric, transposed times v: by automatic differentiation."""
-    objective = replace(objective, compiled=False)  # Inductor's programs cannot be differentiated in this way
+    objective = replace(
+        objective, compiled=False
+    )  # Inductor's programs cannot be differentiated in this way
 
     def slopes(params: Params) -> Params:
         return objective.gradient(params, batch)[1]
@@ -145,10 +191,14 @@ def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) 
 
 def adapted(damping: Tensor, ratio: Tensor) -> Tensor:
     """λ raised where the loss fell far less than the model, lowered where the model can be trusted."""
-    return torch.where(ratio < POOR, RAISE * damping, torch.where(ratio > GOOD, LOWER * damping, damping))
+    return torch.where(
+        ratio < POOR, RAISE * damping, torch.where(ratio > GOOD, LOWER * damping, damping)
+    )
 
 
-def backtrack(loss: Callable[[int | Tensor], Tensor], last: int | Tensor, end: Tensor) -> Walk:
+def backtrack(
+    loss: Callable[[int | Tensor], Tensor], last: int | Tensor, end: Tensor
+) -> Walk:
     """From the last kept iterate, whose loss is `end`, to the one before while that is strictly better."""
 
     def back(walk: Walk) -> Walk:
@@ -156,10 +206,14 @@ def backtrack(loss: Callable[[int | Tensor], Tensor], last: int | Tensor, end: T
         falls = read(ahead < walk.loss)
         return Walk(walk.slot - falls, ahead if falls else walk.loss, not falls)
 
-    return while_loop(lambda walk: not walk.ended and walk.slot > 0, back, Walk(last, end, False))
+    return while_loop(
+        lambda walk: not walk.ended and walk.slot > 0, back, Walk(last, end, False)
+    )
 
 
-def armijo(loss: Callable[[float], Tensor], whole: Tensor, start: Tensor, slope: Tensor) -> tuple[Trial, Tensor]:
+def armijo(
+    loss: Callable[[float], Tensor], whole: Tensor, start: Tensor, slope: Tensor
+) -> tuple[Trial, Tensor]:
     """The first of SIZES with a sufficient decrease, or the last, and whether it has one.
 
     `whole` is the loss at size 1, `start` at 0, `slope` its derivative there.

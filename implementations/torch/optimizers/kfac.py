@@ -1,6 +1,7 @@
 """KFAC for physics-informed networks (Dangel, Müller, Zeinhofer 2024, arXiv 2405.15603, section 3.3 and algorithm 2).
 
-In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the boundary, each damped on its own.
+In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the
+boundary, each damped on its own.
 """
 
 from functools import partial
@@ -8,14 +9,30 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from optbench.implementations.failures import FactorisationFailed
-from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, Positive, optimizer
+from optbench.implementations.hyperparameters import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    optimizer,
+)
 from optbench.implementations.torch.backend import read, to_numpy
 from optbench.implementations.torch.passes.linearization import gradient, kronecker_factors
-from optbench.implementations.torch.passes.objective import Linearization, Losses, Objective, half_mean_square
+from optbench.implementations.torch.passes.objective import (
+    Linearization,
+    Losses,
+    Objective,
+    half_mean_square,
+)
 from optbench.implementations.torch.passes.parameters import Params, add, select, typed_like
 from optbench.implementations.torch.solvers.control import when
 from optbench.implementations.torch.solvers.line_search import Search, follow, never
-from optbench.implementations.torch.solvers.linear_algebra import KroneckerSum, double, first_failure, kronecker_sum
+from optbench.implementations.torch.solvers.linear_algebra import (
+    KroneckerSum,
+    double,
+    first_failure,
+    kronecker_sum,
+)
 from optbench.problems.problem import Batch
 from torch import Tensor
 
@@ -42,7 +59,9 @@ class Preconditioner(NamedTuple):
 
     step: int | Tensor  # steps done
     factors: list[Factors]  # moving averages in float64, a layer each
-    inverses: list[KroneckerSum]  # of the damped factors, as old as `inverse_interval` lets them be
+    inverses: list[
+        KroneckerSum
+    ]  # of the damped factors, as old as `inverse_interval` lets them be
     failure: Tensor  # the layer without a finite direction, -1 for none
 
 
@@ -78,15 +97,25 @@ class KFAC:
         zeros = [torch.zeros_like(matrix) for matrix in params]
         return State(initial(self, params), zeros, never())
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         summary = partial(summarize, self, state.preconditioner)
         terms = objective.means(summary, params, batch)
         losses = Losses(*(term.loss for term in terms))
-        directions, preconditioner = precondition(self, state.preconditioner, terms, total_gradient(terms))
-        # the buffer holds directions, not updates: the recorded runs did not scale it by the step size
-        momentum = [self.momentum * m + direction for m, direction in zip(state.momentum, directions, strict=True)]
-        moved, search = follow(self, objective, params, momentum, batch, losses, state.search)
+        directions, preconditioner = precondition(
+            self, state.preconditioner, terms, total_gradient(terms)
+        )
+        # the buffer holds directions, not updates: the recorded runs did not scale it by
+        # the step size
+        momentum = [
+            self.momentum * m + direction
+            for m, direction in zip(state.momentum, directions, strict=True)
+        ]
+        moved, search = follow(
+            self, objective, params, momentum, batch, losses, state.search
+        )
         params = select(preconditioner.failure < 0, moved, params)
         return params, State(preconditioner, momentum, search), losses
 
@@ -101,7 +130,9 @@ def initial(options: Any, params: Params) -> Preconditioner:
     factors, inverses = [], []
     for out, columns in (matrix.shape for matrix in params):
         A, B = torch.eye(columns, **like), torch.eye(out, **like)
-        factors.append(Factors(*(options.identity_init * factor for factor in (A, B, A, B))))
+        factors.append(
+            Factors(*(options.identity_init * factor for factor in (A, B, A, B)))
+        )
         inverses.append(KroneckerSum(0 * B, 0 * A, torch.zeros(out, columns, **like)))
     return Preconditioner(0, factors, inverses, torch.full((), -1, device=params[0].device))
 
@@ -111,7 +142,10 @@ def summarize(options: Any, state: Preconditioner, term: Linearization) -> Summa
     factors = when(
         is_due(state.step, options.factor_interval),
         lambda: kronecker_factors(double(term), options.approximation, options.curvature),
-        lambda: [(torch.zeros_like(layer.A), torch.zeros_like(layer.B)) for layer in state.factors],
+        lambda: [
+            (torch.zeros_like(layer.A), torch.zeros_like(layer.B))
+            for layer in state.factors
+        ],
     )
     return Summary(half_mean_square(term.residual), gradient(term), factors)
 
@@ -125,12 +159,21 @@ def precondition(
     options: Any, state: Preconditioner, terms: tuple[Summary, Summary], slopes: Params
 ) -> tuple[Params, Preconditioner]:
     """Δ = −C⁻¹ ∇L, with ∇L in `slopes`, and the state after averaging, damping and inverting the factors."""
-    factors_due, inverses_due = (is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval))
-    factors = when(factors_due, lambda: average(options, state.factors, terms), lambda: state.factors)
+    factors_due, inverses_due = (
+        is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval)
+    )
+    factors = when(
+        factors_due, lambda: average(options, state.factors, terms), lambda: state.factors
+    )
     inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
-    directions = [-inverse.solve(slope) for inverse, slope in zip(inverses, double(slopes), strict=True)]
+    directions = [
+        -inverse.solve(slope)
+        for inverse, slope in zip(inverses, double(slopes), strict=True)
+    ]
     directions = typed_like(slopes, directions)
-    return directions, Preconditioner(read(state.step) + 1, factors, inverses, first_failure(directions))
+    return directions, Preconditioner(
+        read(state.step) + 1, factors, inverses, first_failure(directions)
+    )
 
 
 def total_gradient(terms: tuple[Summary, Summary]) -> Params:
@@ -138,12 +181,17 @@ def total_gradient(terms: tuple[Summary, Summary]) -> Params:
     return add(terms[0].gradient, terms[1].gradient)
 
 
-def average(options: Any, factors: list[Factors], terms: tuple[Summary, Summary]) -> list[Factors]:
+def average(
+    options: Any, factors: list[Factors], terms: tuple[Summary, Summary]
+) -> list[Factors]:
     """F ← β F + (1 − β) F_batch for each of the four factors, without bias correction."""
     layers = zip(factors, terms[0].factors, terms[1].factors, strict=True)
     return [
         Factors(
-            *(options.decay * old + (1 - options.decay) * new for old, new in zip(olds, (*new, *new_b), strict=True))
+            *(
+                options.decay * old + (1 - options.decay) * new
+                for old, new in zip(olds, (*new, *new_b), strict=True)
+            )
         )
         for olds, new, new_b in layers
     ]
@@ -159,7 +207,12 @@ def damped(options: Any, factors: Factors) -> Factors:
     shares = {"same": same, "trace-norm": trace_norm}[options.damping_rule]
     interior = shares(factors.A, factors.B, options.damping)
     boundary = shares(factors.A_b, factors.B_b, options.damping)
-    return Factors(*(shifted(factor, by) for factor, by in zip(factors, (*interior, *boundary), strict=True)))
+    return Factors(
+        *(
+            shifted(factor, by)
+            for factor, by in zip(factors, (*interior, *boundary), strict=True)
+        )
+    )
 
 
 def same(A: Tensor, B: Tensor, damping: float) -> tuple[float, float]:
@@ -183,5 +236,10 @@ def check_preconditioner(options: Any, state: Preconditioner) -> None:
     layer = read(state.failure)
     if layer >= 0:
         factors = damped(options, state.factors[layer])
-        names = (f"layer {layer} {name}" for name in ("interior A", "interior B", "boundary A", "boundary B"))
-        raise FactorisationFailed(dict(zip(names, map(to_numpy, factors), strict=True)), options.damping)
+        names = (
+            f"layer {layer} {name}"
+            for name in ("interior A", "interior B", "boundary A", "boundary B")
+        )
+        raise FactorisationFailed(
+            dict(zip(names, map(to_numpy, factors), strict=True)), options.damping
+        )

@@ -53,9 +53,13 @@ class LBFGS:
     def init(self, objective: Objective, params: Params) -> State:
         """No pairs and no direction yet."""
         zeros = torch.zeros_like(flatten(params))
-        return State(history.empty(self.history_size, zeros), zeros, zeros.new_zeros(()), zeros, 0)
+        return State(
+            history.empty(self.history_size, zeros), zeros, zeros.new_zeros(()), zeros, 0
+        )
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """Up to `inner_iterations` quasi-Newton steps on the batch; the losses are those before them."""
 
         def evaluate(vector: Tensor) -> tuple[Losses, Tensor]:
@@ -66,26 +70,39 @@ class LBFGS:
         losses, gradient = evaluate(vector)
         state = state._replace(history=history.owned(state.history))
         start = Inner(vector, losses.total, gradient, state, 0, 1, ~self._solved(gradient))
-        end = while_loop(lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start)
+        end = while_loop(
+            lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start
+        )
         return split_like(params, end.vector), end.state, losses
 
     def check(self, state: State) -> None:
         """Nothing to fail."""
 
     def search(
-        self, evaluate: Callable[[Tensor], Point], start: Point, size: Tensor, direction: Tensor, inner: Inner
+        self,
+        evaluate: Callable[[Tensor], Point],
+        start: Point,
+        size: Tensor,
+        direction: Tensor,
+        inner: Inner,
     ) -> tuple[Point, int | Tensor]:
         """The point at t = `size`; in a step's last iteration nobody asks for the loss there."""
         asked = inner.iteration + 1 < self.inner_iterations
         return when(asked, lambda: evaluate(size), lambda: start._replace(size=size)), 1
 
-    def _iterate(self, evaluate: Callable[[Tensor], tuple[Losses, Tensor]], inner: Inner) -> Inner:
+    def _iterate(
+        self, evaluate: Callable[[Tensor], tuple[Losses, Tensor]], inner: Inner
+    ) -> Inner:
         last, gradient = inner.state, inner.gradient
-        pairs = history.remember(last.history, last.size * last.direction, gradient - last.gradient)
+        pairs = history.remember(
+            last.history, last.size * last.direction, gradient - last.gradient
+        )
         direction = history.quasi_newton(pairs, gradient)
         slope = gradient.dot(direction)
         first = torch.clamp(1 / gradient.abs().sum(), max=1.0)
-        size = self.learning_rate * torch.where(torch.as_tensor(last.iterations == 0), first, 1)
+        size = self.learning_rate * torch.where(
+            torch.as_tensor(last.iterations == 0), first, 1
+        )
 
         def along(size: Tensor) -> Point:
             losses, gradient = evaluate(inner.vector + size * direction)
@@ -94,7 +111,9 @@ class LBFGS:
         start = Point(torch.zeros_like(size), inner.loss, gradient, slope)
         descends = ~(slope > -self.tolerance_change)
         point, evaluations = when(
-            descends, lambda: self.search(along, start, size, direction, inner), lambda: (start._replace(size=size), 0)
+            descends,
+            lambda: self.search(along, start, size, direction, inner),
+            lambda: (start._replace(size=size), 0),
         )
         state = State(pairs, direction, point.size, gradient, last.iterations + 1)
         vector = torch.where(descends, inner.vector + point.size * direction, inner.vector)
@@ -105,7 +124,9 @@ class LBFGS:
             (point.loss - inner.loss).abs() < self.tolerance_change
         )
         goes_on = descends & left & ~self._solved(point.gradient) & ~stands
-        return Inner(vector, point.loss, point.gradient, state, iteration, evaluations, goes_on)
+        return Inner(
+            vector, point.loss, point.gradient, state, iteration, evaluations, goes_on
+        )
 
     @property
     def max_evaluations(self) -> int:

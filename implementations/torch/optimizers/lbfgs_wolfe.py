@@ -18,7 +18,12 @@ class LBFGSWolfe(LBFGS):
     learning_rate: Positive = 1.0  # the first t tried
 
     def search(
-        self, evaluate: Callable[[Tensor], Point], start: Point, size: Tensor, direction: Tensor, inner: Inner
+        self,
+        evaluate: Callable[[Tensor], Point],
+        start: Point,
+        size: Tensor,
+        direction: Tensor,
+        inner: Inner,
     ) -> tuple[Point, int | Tensor]:
         """A point with the strong Wolfe conditions, within the step's evaluations."""
         budget = self.max_evaluations - inner.evaluations

@@ -3,10 +3,22 @@
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from optbench.implementations.hyperparameters import Count, Fraction, Positive, Share, optimizer
+from optbench.implementations.hyperparameters import (
+    Count,
+    Fraction,
+    Positive,
+    Share,
+    optimizer,
+)
 from optbench.implementations.torch.passes.objective import Losses, Objective
 from optbench.implementations.torch.passes.parameters import Params
-from optbench.implementations.torch.solvers.schedule import Progress, after, learning_rate, start, tell
+from optbench.implementations.torch.solvers.schedule import (
+    Progress,
+    after,
+    learning_rate,
+    start,
+    tell,
+)
 from optbench.problems.problem import Batch
 from torch import Tensor
 
@@ -28,19 +40,27 @@ class SGD:
     learning_rate: Positive = 1e-2
     momentum: Fraction = 0.9
     schedule: Literal["constant", "cosine", "exponential"] = "constant"  # after the warm-up
-    schedule_steps: Count | None = None  # its length with the warm-up; None: the run's budget, seconds or steps
+    schedule_steps: Count | None = (
+        None  # its length with the warm-up; None: the run's budget, seconds or steps
+    )
     schedule_end: Share = 0.01  # of the learning rate that is left at its end
-    warm_up: Fraction = 0.0  # the share of its length in which the learning rate rises from 0
+    warm_up: Fraction = (
+        0.0  # the share of its length in which the learning rate rises from 0
+    )
 
     def init(self, objective: Objective, params: Params) -> State:
         """No momentum yet."""
         return State([torch.zeros_like(matrix) for matrix in params], start(self, params))
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         losses, gradient = objective.gradient(params, batch)
         rate = learning_rate(self, state.progress)
-        momentum = [self.momentum * m + g for m, g in zip(state.momentum, gradient, strict=True)]
+        momentum = [
+            self.momentum * m + g for m, g in zip(state.momentum, gradient, strict=True)
+        ]
         params = [matrix - rate * m for matrix, m in zip(params, momentum, strict=True)]
         return params, State(momentum, after(state.progress)), losses
 

@@ -1,7 +1,8 @@
 """SPRING: natural gradients by the kernel JJᵀ, damped towards the last direction (Goldshlager et al. 2024).
 
-φ_k = μ φ_{k−1} − Jᵀ (JJᵀ + λI)⁺ (r + μ J φ_{k−1}), the rows of J and r divided by √N and √M (arXiv 2401.10190; the bias
-correction is of Guzmán-Cordero et al. 2025, arXiv 2505.12149). With μ = 0 it is `engd_woodbury`.
+φ_k = μ φ_{k−1} − Jᵀ (JJᵀ + λI)⁺ (r + μ J φ_{k−1}), the rows of J and r divided by √N and √M
+(arXiv 2401.10190; the bias correction is of Guzmán-Cordero et al. 2025, arXiv 2505.12149).
+With μ = 0 it is `engd_woodbury`.
 """
 
 from typing import ClassVar, Literal, NamedTuple
@@ -23,7 +24,9 @@ class State(NamedTuple):
     """What it remembers."""
 
     step: int | Tensor  # steps done
-    direction: list[Tensor]  # φ, like the parameters, before bias correction and norm constraint
+    direction: list[
+        Tensor
+    ]  # φ, like the parameters, before bias correction and norm constraint
     search: Search
     failure: Tensor  # 0 where the last direction was not finite, else -1
 
@@ -35,10 +38,14 @@ class SPRING:
     name: ClassVar[str] = "spring"
     version: ClassVar[int] = 1
 
-    learning_rate: Positive | None = None  # None: the line search, without the norm constraint
+    learning_rate: Positive | None = (
+        None  # None: the line search, without the norm constraint
+    )
     momentum: Fraction = 0.99  # μ
     damping: Positive = 1e-3
-    norm_constraint: Positive | None = 1e-3  # C: a step is no longer than √C; None: no constraint
+    norm_constraint: Positive | None = (
+        1e-3  # C: a step is no longer than √C; None: no constraint
+    )
     bias_correction: bool = False  # steps along φ_k / √(1 − μ²ᵏ)
     line_search: Literal["grid", "grid_exhaustive"] = "grid"
 
@@ -47,15 +54,25 @@ class SPRING:
         zeros = [torch.zeros_like(matrix) for matrix in params]
         return State(0, zeros, never(), first_failure(params))
 
-    def step(self, objective: Objective, params: Params, state: State, batch: Batch) -> tuple[Params, State, Losses]:
+    def step(
+        self, objective: Objective, params: Params, state: State, batch: Batch
+    ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
         step = read(state.step) + 1
         prior = [self.momentum * matrix for matrix in state.direction]
-        losses, direction, failure = kernel.solve(objective, params, batch, self.damping, prior)
+        losses, direction, failure = kernel.solve(
+            objective, params, batch, self.damping, prior
+        )
         scale = self._scale(step, direction)
         followed = [scale * matrix for matrix in direction]
-        moved, search = follow(self, objective, params, followed, batch, losses, state.search)
-        return select(failure < 0, moved, params), State(step, direction, search, failure), losses
+        moved, search = follow(
+            self, objective, params, followed, batch, losses, state.search
+        )
+        return (
+            select(failure < 0, moved, params),
+            State(step, direction, search, failure),
+            losses,
+        )
 
     def working(self, params: Params, batch: Batch) -> int:
         """Numbers that the matrices of a step hold at least: known before anything is allocated."""
@@ -72,4 +89,6 @@ class SPRING:
         if self.learning_rate is None or self.norm_constraint is None:
             return scale
         longest = self.norm_constraint**0.5 / self.learning_rate
-        return scale * torch.clamp(longest / torch.linalg.vector_norm(flatten(direction)), max=1)
+        return scale * torch.clamp(
+            longest / torch.linalg.vector_norm(flatten(direction)), max=1
+        )

@@ -20,13 +20,15 @@ Pieces = list[Piece]
 
 def most_rows(device: torch.device, widest: int) -> int:
     """Rows of a jet that should pass a layer together."""
-    # a CPU's cache holds few; below this many the calls themselves cost more. A GPU's array may have 256 MB.
+    # a CPU's cache holds few; below this many the calls themselves cost more. A GPU's array
+    # may have 256 MB.
     return 2**25 // widest if device.type == "cuda" else 4096
 
 
 def most_numbers(device: torch.device) -> int:
     """Numbers of Jacobian rows that should exist together."""
-    # what stays in a CPU's cache: a layer of 512 neurons took 7 times as long with the rows of 900 points
+    # what stays in a CPU's cache: a layer of 512 neurons took 7 times as long with the rows
+    # of 900 points
     return 2**25 if device.type == "cuda" else 2**17
 
 
@@ -51,11 +53,19 @@ def mean(function: Callable[[Any], Any], pieces: Pieces) -> Any:
         return total
     total = pytree.tree_map(lambda mean: share * mean, total)
     for share, content in pieces[1:]:
-        total = pytree.tree_map(lambda sum, mean, share=share: sum.add_(mean, alpha=share), total, function(content))
+        total = pytree.tree_map(
+            lambda sum, mean, share=share: sum.add_(mean, alpha=share),
+            total,
+            function(content),
+        )
     return total
 
 
 def join(pieces: Pieces) -> Any:
     """The arrays [n, …] in the contents of all pieces as one."""
     trees = [content for _, content in pieces]
-    return trees[0] if len(trees) == 1 else pytree.tree_map(lambda *arrays: torch.cat(arrays), *trees)
+    return (
+        trees[0]
+        if len(trees) == 1
+        else pytree.tree_map(lambda *arrays: torch.cat(arrays), *trees)
+    )

@@ -1,7 +1,8 @@
 """The kernel JJᵀ of the residuals, and natural gradient descent with it: the Gramian's twin, as large as the points.
 
-(JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with the rows of J and r divided by √N in the interior and √M on the boundary.
-JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
+(JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with the rows of J and r divided by √N in the
+interior and √M on the boundary. JJᵀ is assembled layer by layer from the inputs a and
+cotangents q; J is never stored.
 """
 
 import math
@@ -11,10 +12,24 @@ from itertools import product
 
 import torch
 from optbench.implementations.torch.passes.chunks import mean, split
-from optbench.implementations.torch.passes.linearization import full_rows, jacobian_rows, products, transposed_products
-from optbench.implementations.torch.passes.objective import Linearization, Losses, Objective, half_mean_square
+from optbench.implementations.torch.passes.linearization import (
+    full_rows,
+    jacobian_rows,
+    products,
+    transposed_products,
+)
+from optbench.implementations.torch.passes.objective import (
+    Linearization,
+    Losses,
+    Objective,
+    half_mean_square,
+)
 from optbench.implementations.torch.passes.parameters import Params, add, typed_like
-from optbench.implementations.torch.solvers.linear_algebra import damped_solve, double, first_failure
+from optbench.implementations.torch.solvers.linear_algebra import (
+    damped_solve,
+    double,
+    first_failure,
+)
 from optbench.problems.problem import Batch
 from torch import Tensor
 
@@ -22,11 +37,16 @@ LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
 
 
 def solve(
-    objective: Objective, params: Params, batch: Batch, damping: float, prior: Params | None = None
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    damping: float,
+    prior: Params | None = None,
 ) -> tuple[Losses, Params, Tensor]:
     """The losses, the direction, and 0 where it is not finite, else −1.
 
-    The direction is φ − Jᵀ (JJᵀ + λI)⁺ (r + J φ), which minimises ‖r + J v‖² + λ ‖v − φ‖²; a prior φ of None is zero.
+    The direction is φ − Jᵀ (JJᵀ + λI)⁺ (r + J φ), which minimises ‖r + J v‖² + λ ‖v − φ‖²;
+    a prior φ of None is zero.
     """
     linearized = objective.linearize(params, batch)
     terms = double(linearized)
@@ -37,7 +57,11 @@ def solve(
     weights = damped_solve(scaled_kernel(terms), damping, residual)
     step = transposed(terms, -weights)
     directions = typed_like(params, step if before is None else add(before, step))
-    return Losses(*(half_mean_square(term.residual) for term in linearized)), directions, first_failure([weights])
+    return (
+        Losses(*(half_mean_square(term.residual) for term in linearized)),
+        directions,
+        first_failure([weights]),
+    )
 
 
 def rows(batch: Batch) -> int:
@@ -48,16 +72,26 @@ def rows(batch: Batch) -> int:
 def working(params: Params, batch: Batch) -> int:
     """Numbers that a solve holds at its peak, as measured in both frameworks within about a third.
 
-    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs and cotangents of all jets
-    (d + 2 rows in the interior, one on the boundary); or where it is assembled, if that is more, three matrices,
-    three times the inputs and cotangents, and twice the Jacobian of a layer that is made.
+    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs
+    and cotangents of all jets (d + 2 rows in the interior, one on the boundary); or where
+    it is assembled, if that is more, three matrices, three times the inputs and cotangents,
+    and twice the Jacobian of a layer that is made.
     """
     (x, y), (x_b, y_b) = batch
-    S, layers, matrix = x.shape[1] + 2, [matrix.shape for matrix in params], rows(batch) ** 2
+    S, layers, matrix = (
+        x.shape[1] + 2,
+        [matrix.shape for matrix in params],
+        rows(batch) ** 2,
+    )
     terms = (S * len(x), y.shape[1]), (len(x_b), y_b.shape[1])
     passed = sum(jets * (columns + r * out) for jets, r in terms for out, columns in layers)
-    made = [len(x) * out * columns for out, columns in layers if not by_rows(S, S, out, columns)]
-    return max(6 * matrix + passed, 3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST))
+    made = [
+        len(x) * out * columns for out, columns in layers if not by_rows(S, S, out, columns)
+    ]
+    return max(
+        6 * matrix + passed,
+        3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST),
+    )
 
 
 def scaled(parts: list[Tensor]) -> Tensor:
@@ -71,7 +105,9 @@ def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Tensor:
     N, M = len(interior.residual), len(boundary.residual)
     mixed = kernel(interior, boundary) / (N * M) ** 0.5
     upper = torch.cat([kernel(interior, interior) / N, mixed], dim=1)
-    return torch.cat([upper, torch.cat([mixed.T, kernel(boundary, boundary) / M], dim=1)], dim=0)
+    return torch.cat(
+        [upper, torch.cat([mixed.T, kernel(boundary, boundary) / M], dim=1)], dim=0
+    )
 
 
 def transposed(terms: tuple[Linearization, Linearization], weights: Tensor) -> Params:
@@ -79,21 +115,33 @@ def transposed(terms: tuple[Linearization, Linearization], weights: Tensor) -> P
     residuals = terms[0].residual, terms[1].residual
     parts = weights.split([residual.numel() for residual in residuals])
     shares = (
-        part.reshape(residual.shape) / len(residual) ** 0.5 for part, residual in zip(parts, residuals, strict=True)
+        part.reshape(residual.shape) / len(residual) ** 0.5
+        for part, residual in zip(parts, residuals, strict=True)
     )
-    return add(*(transposed_products(term, share) for term, share in zip(terms, shares, strict=True)))
+    return add(
+        *(
+            transposed_products(term, share)
+            for term, share in zip(terms, shares, strict=True)
+        )
+    )
 
 
 def kernel(one: Linearization, other: Linearization) -> Tensor:
     """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
-    return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(one.residual.numel(), -1)
+    return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(
+        one.residual.numel(), -1
+    )
 
 
 def layer_kernel(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
     """A layer's part [n, r, n', r'], by products of rows or of the layer's Jacobian, whichever are fewer."""
     a, a2 = full_rows(a, q.shape[1]), full_rows(a2, q2.shape[1])
-    way = rows_pairwise if by_rows(len(a), len(a2), q.shape[-1], a.shape[-1]) else neurons_together
+    way = (
+        rows_pairwise
+        if by_rows(len(a), len(a2), q.shape[-1], a.shape[-1])
+        else neurons_together
+    )
     return way(q, a, q2, a2)
 
 
@@ -106,7 +154,9 @@ def rows_pairwise(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
     """Σ_{s,t} (q_sᵀ q_t) (a_sᵀ a_t): products of rows, the Jacobian is never made."""
     total = q.new_zeros(q.shape[2], q.shape[0], q2.shape[2], q2.shape[0])
     for s, t in product(range(len(a)), range(len(a2))):
-        total += torch.einsum("cno,kmo->ncmk", q[:, s], q2[:, t]).mul_((a[s] @ a2[t].T)[:, None, :, None])
+        total += torch.einsum("cno,kmo->ncmk", q[:, s], q2[:, t]).mul_(
+            (a[s] @ a2[t].T)[:, None, :, None]
+        )
     return total
 
 
@@ -119,4 +169,6 @@ def neurons_together(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
         return torch.einsum("ncp,mkp->ncmk", J.flatten(2), J2.flatten(2)).div_(len(part[0]))
 
     most = LARGEST // (max(q.shape[2], q2.shape[2]) * a.shape[-1])
-    return mean(of, split((q.permute(3, 0, 1, 2), q2.permute(3, 0, 1, 2)), most)).mul_(q.shape[-1])
+    return mean(of, split((q.permute(3, 0, 1, 2), q2.permute(3, 0, 1, 2)), most)).mul_(
+        q.shape[-1]
+    )

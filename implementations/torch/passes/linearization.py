@@ -46,7 +46,9 @@ def full_rows(inputs: Tensor, rows: int) -> Tensor:
     """A layer's input rows [S, n, in + 1] with the bias's coordinate, those of the first layer written out."""
     n, width = inputs.shape[1:]
     if len(inputs) < rows:
-        identity = torch.eye(width, dtype=inputs.dtype, device=inputs.device)[:, None].expand(width, n, width)
+        identity = torch.eye(width, dtype=inputs.dtype, device=inputs.device)[
+            :, None
+        ].expand(width, n, width)
         inputs = torch.cat([inputs, identity, torch.zeros_like(inputs)])
     bias = inputs.new_zeros(rows, n, 1)
     bias[0] = 1
@@ -56,13 +58,19 @@ def full_rows(inputs: Tensor, rows: int) -> Tensor:
 def products(term: Linearization, directions: Params) -> Tensor:
     """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
-    return reduce(add, ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers)).T
+    return reduce(
+        add,
+        ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers),
+    ).T
 
 
 def transposed_products(term: Linearization, weights: Tensor) -> Params:
     """Jᵀ w, a matrix a layer, for weights w [n, r]."""
     by_component = weights.T[:, None, :, None]
-    return [weigh((by_component * q).sum(0), a) for q, a in zip(term.cotangents, term.inputs, strict=True)]
+    return [
+        weigh((by_component * q).sum(0), a)
+        for q, a in zip(term.cotangents, term.inputs, strict=True)
+    ]
 
 
 def gradient(term: Linearization) -> Params:
@@ -70,20 +78,33 @@ def gradient(term: Linearization) -> Params:
     return transposed_products(term, term.residual / len(term.residual))
 
 
-def kronecker_factors(term: Linearization, approximation: str, curvature: str) -> list[tuple[Tensor, Tensor]]:
+def kronecker_factors(
+    term: Linearization, approximation: str, curvature: str
+) -> list[tuple[Tensor, Tensor]]:
     """A [in + 1, in + 1] and B [out, out] of every layer (arXiv 2405.15603, equations 10 to 12).
 
-    `approximation` "expand" treats the S rows as further points, "reduce" averages a and sums q over them; `curvature`
-    "type-2" is the Gauss-Newton matrix, "empirical" weighs q by the residual, "forward-only" takes B = I.
+    `approximation` "expand" treats the S rows as further points, "reduce" averages a and
+    sums q over them; `curvature` "type-2" is the Gauss-Newton matrix, "empirical" weighs q
+    by the residual, "forward-only" takes B = I.
     """
-    cotangents = [weighted(q, term.residual) for q in term.cotangents] if curvature == "empirical" else term.cotangents
+    cotangents = (
+        [weighted(q, term.residual) for q in term.cotangents]
+        if curvature == "empirical"
+        else term.cotangents
+    )
     layers = zip(cotangents, term.inputs, strict=True)
     if curvature == "forward-only":
         return [
-            (input_factor(a, q.shape[1], approximation), torch.eye(q.shape[-1], dtype=q.dtype, device=q.device))
+            (
+                input_factor(a, q.shape[1], approximation),
+                torch.eye(q.shape[-1], dtype=q.dtype, device=q.device),
+            )
             for q, a in layers
         ]
-    return [(input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation)) for q, a in layers]
+    return [
+        (input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation))
+        for q, a in layers
+    ]
 
 
 def weighted(cotangents: Tensor, residual: Tensor) -> Tensor:
@@ -95,7 +116,8 @@ def input_factor(inputs: Tensor, rows: int, approximation: str) -> Tensor:
     """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows, the bias's coordinate last."""
     n, d = inputs.shape[1:]
     if approximation == "reduce":
-        # the first layer's derivative rows are the identity: their sum is one in every coordinate
+        # the first layer's derivative rows are the identity: their sum is one in every
+        # coordinate
         mean = inputs.mean(0) if len(inputs) == rows else (inputs[0] + 1) / rows
         mean = torch.cat([mean, mean.new_full((n, 1), 1 / rows)], dim=1)
         return mean.T @ mean / n
@@ -104,7 +126,9 @@ def input_factor(inputs: Tensor, rows: int, approximation: str) -> Tensor:
     if len(inputs) < rows:
         square += n * torch.eye(d, dtype=square.dtype, device=square.device)
     corner = square.new_full((1, 1), n)
-    return torch.cat([torch.cat([square, edge], dim=1), torch.cat([edge.T, corner], dim=1)]) / (n * rows)
+    return torch.cat(
+        [torch.cat([square, edge], dim=1), torch.cat([edge.T, corner], dim=1)]
+    ) / (n * rows)
 
 
 def cotangent_factor(cotangents: Tensor, approximation: str) -> Tensor:

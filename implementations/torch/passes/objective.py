@@ -9,14 +9,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from optbench.implementations.checks import check_shapes
-from optbench.implementations.torch.passes.chunks import Pieces, each, join, mean, most_rows, split
-from optbench.implementations.torch.passes.network import ACTIVATIONS, Diffuse, Pass, backward, forward
+from optbench.implementations.torch.passes.chunks import (
+    Pieces,
+    each,
+    join,
+    mean,
+    most_rows,
+    split,
+)
+from optbench.implementations.torch.passes.network import (
+    ACTIVATIONS,
+    Diffuse,
+    Pass,
+    backward,
+    forward,
+)
 from optbench.implementations.torch.passes.parameters import Params, add
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
 from torch import Tensor
 
-MOST_PROGRAMS = 256  # a process may hold, of each pass: one a term, network and number of points
+MOST_PROGRAMS = (
+    256  # a process may hold, of each pass: one a term, network and number of points
+)
 
 
 class Losses(NamedTuple):
@@ -52,7 +67,8 @@ class Equation(NamedTuple):
 class Objective:
     """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² of a problem, for networks with one activation.
 
-    `compiled` has Inductor compile the passes through the network (the mode "torch-compiled").
+    `compiled` has Inductor compile the passes through the network (the mode
+    "torch-compiled").
 
     Raises:
         UnknownName: no activation has that name.
@@ -70,7 +86,10 @@ class Objective:
         """A term for points of an array's type."""
         operator = term.operator
         return Equation(
-            operator.residual, operator.rows, diffusion_like(operator, like.dtype, like.device), self.activation
+            operator.residual,
+            operator.rows,
+            diffusion_like(operator, like.dtype, like.device),
+            self.activation,
         )
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
@@ -92,19 +111,27 @@ class Objective:
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """The losses and ∇L, a matrix a layer: one forward and one backward pass a term."""
-        (interior, slopes), (boundary, slopes_b) = self._in_pieces(mean, differentiate, params, batch)
+        (interior, slopes), (boundary, slopes_b) = self._in_pieces(
+            mean, differentiate, params, batch
+        )
         return Losses(interior, boundary), add(slopes, slopes_b)
 
-    def means(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
+    def means(
+        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
+    ) -> tuple[Any, Any]:
         """For both terms the mean over the points of a function that gives means over its linearization's points."""
         return self._in_pieces(mean, linearize, params, batch, function)
 
-    def joined(self, function: Callable[[Linearization], Any], params: Params, batch: Batch) -> tuple[Any, Any]:
+    def joined(
+        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
+    ) -> tuple[Any, Any]:
         """For both terms the arrays [n, …] of a function of linearizations, at all points."""
         interior, boundary = self._in_pieces(each, linearize, params, batch, function)
         return join(interior), join(boundary)
 
-    def linearize(self, params: Params, batch: Batch) -> tuple[Linearization, Linearization]:
+    def linearize(
+        self, params: Params, batch: Batch
+    ) -> tuple[Linearization, Linearization]:
         """Both terms' residuals with the factors of their Jacobians."""
         return self._each_term(self._fastest(linearize), params, batch)
 
@@ -132,10 +159,15 @@ class Objective:
     def _fastest(self, passes: Callable) -> Callable:
         return compiled(passes) if self.compiled else passes
 
-    def _each_term(self, function: Callable, params: Params, batch: Batch) -> tuple[Any, Any]:
+    def _each_term(
+        self, function: Callable, params: Params, batch: Batch
+    ) -> tuple[Any, Any]:
         check_shapes(self.problem, params, batch)
         (x, y), (x_b, y_b) = batch
-        interior, boundary = (self.equation(term, params[0]) for term in (self.problem.interior, self.problem.boundary))
+        interior, boundary = (
+            self.equation(term, params[0])
+            for term in (self.problem.interior, self.problem.boundary)
+        )
         return function(interior, params, x, y), function(boundary, params, x_b, y_b)
 
 
@@ -143,9 +175,13 @@ class Objective:
 def compiled(passes: Callable) -> Callable:
     """The passes as one program for each equation and shape, compiled at the first call."""
     torch._dynamo.config.recompile_limit = MOST_PROGRAMS
-    torch.compiler.config.force_disable_caches = True  # what is kept on disk would hide what compiling costs
+    torch.compiler.config.force_disable_caches = (
+        True  # what is kept on disk would hide what compiling costs
+    )
     warnings.filterwarnings("ignore", "dynamo_pgo force disabled")
-    return torch.compile(passes, fullgraph=True, dynamic=False, options={"compile_threads": 1})
+    return torch.compile(
+        passes, fullgraph=True, dynamic=False, options={"compile_threads": 1}
+    )
 
 
 class Evaluation(NamedTuple):
@@ -153,7 +189,9 @@ class Evaluation(NamedTuple):
 
     done: Pass
     residual: Tensor  # r [n, r]
-    pull: Callable[[Tensor], tuple[Tensor]]  # from a cotangent of r to that of the network's output rows
+    pull: Callable[
+        [Tensor], tuple[Tensor]
+    ]  # from a cotangent of r to that of the network's output rows
 
 
 def evaluate(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Evaluation:
@@ -172,21 +210,31 @@ def half_squares(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Te
     return half_mean_square(evaluate(equation, params, x, y).residual)
 
 
-def differentiate(equation: Equation, params: Params, x: Tensor, y: Tensor) -> tuple[Tensor, Params]:
+def differentiate(
+    equation: Equation, params: Params, x: Tensor, y: Tensor
+) -> tuple[Tensor, Params]:
     """A term's loss and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/∂[W | b] / n."""
     at = evaluate(equation, params, x, y)
     seed = at.pull(at.residual / len(x))[0]
-    cotangents = backward(equation.activation, params, at.done, seed[None], equation.diffuse)
-    return half_mean_square(at.residual), [weigh(q[0], a) for q, a in zip(cotangents, at.done.inputs, strict=True)]
+    cotangents = backward(
+        equation.activation, params, at.done, seed[None], equation.diffuse
+    )
+    return half_mean_square(at.residual), [
+        weigh(q[0], a) for q, a in zip(cotangents, at.done.inputs, strict=True)
+    ]
 
 
 def linearize(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Linearization:
     """A term's residual, layer inputs and the cotangents of each residual component."""
     at = evaluate(equation, params, x, y)
     components = torch.eye(at.residual.shape[1], dtype=x.dtype, device=x.device)
-    seeds = torch.stack([at.pull(component.expand_as(at.residual))[0] for component in components])
+    seeds = torch.stack(
+        [at.pull(component.expand_as(at.residual))[0] for component in components]
+    )
     return Linearization(
-        at.residual, at.done.inputs, backward(equation.activation, params, at.done, seeds, equation.diffuse)
+        at.residual,
+        at.done.inputs,
+        backward(equation.activation, params, at.done, seeds, equation.diffuse),
     )
 
 
@@ -211,7 +259,9 @@ def as_jet(rows: Tensor) -> Jet:
 
 
 @lru_cache
-def diffusion_like(operator: Operator, dtype: torch.dtype, device: torch.device) -> Diffuse | None:
+def diffusion_like(
+    operator: Operator, dtype: torch.dtype, device: torch.device
+) -> Diffuse | None:
     """∇z ↦ A ∇z on the points' device, with no more products than A needs."""
     if operator.diffusion is None:
         return None

@@ -8,7 +8,10 @@ Params = list[Tensor]  # a matrix [W | b] a layer, [out, in + 1]
 
 def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
     """θ + α d."""
-    return [matrix + alpha * direction for matrix, direction in zip(params, directions, strict=True)]
+    return [
+        matrix + alpha * direction
+        for matrix, direction in zip(params, directions, strict=True)
+    ]
 
 
 def add(params: Params, others: Params) -> Params:
@@ -23,7 +26,9 @@ def typed_like(params: Params, matrices: Params) -> Params:
 
 def select(condition: Tensor, params: Params, otherwise: Params) -> Params:
     """`params` where the condition holds, else `otherwise`, without asking the device which."""
-    return [torch.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)]
+    return [
+        torch.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)
+    ]
 
 
 def flatten(params: Params) -> Tensor:
@@ -34,4 +39,6 @@ def flatten(params: Params) -> Tensor:
 def split_like(params: Params, vector: Tensor) -> Params:
     """A vector [D] as matrices like the parameters'."""
     pieces = vector.split([matrix.numel() for matrix in params])
-    return [piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)]
+    return [
+        piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)
+    ]

@@ -1,6 +1,7 @@
 """Conjugate gradients, truncated where the quadratic model ½ xᵀA x − bᵀx hardly falls any more (Martens 2010, 4.4).
 
-Iterates are kept at few iterations, ever further apart: Hessian-free looks back along them, and the memory is bounded.
+Iterates are kept at few iterations, ever further apart: Hessian-free looks back along them,
+and the memory is bounded.
 """
 
 import math
@@ -38,12 +39,20 @@ def conjugate_gradients(
     square = residual.dot(residual)
     models = target.new_zeros(most_iterations + 1)
     iterates = target.new_zeros(slots(most_iterations), len(target))
-    begin = kept(Solution(0, start, residual, square, -residual, models, iterates), target, most_iterations)
+    begin = kept(
+        Solution(0, start, residual, square, -residual, models, iterates),
+        target,
+        most_iterations,
+    )
     solved = TOLERANCE * torch.sqrt(target.dot(target))
 
     def goes_on(last: Solution) -> Tensor:
         # not ≥: a gradient of zero is solved by zero
-        return (last.iteration < most_iterations) & (torch.sqrt(last.square) > solved) & ~stands(last)
+        return (
+            (last.iteration < most_iterations)
+            & (torch.sqrt(last.square) > solved)
+            & ~stands(last)
+        )
 
     def iterate(last: Solution) -> Solution:
         image = product(last.direction)
@@ -51,7 +60,14 @@ def conjugate_gradients(
         residual = last.residual + size * image
         square = residual.dot(residual)
         direction = square / last.square * last.direction - residual
-        moved = Solution(last.iteration + 1, last.x + size * last.direction, residual, square, direction, *last[5:])
+        moved = Solution(
+            last.iteration + 1,
+            last.x + size * last.direction,
+            residual,
+            square,
+            direction,
+            *last[5:],
+        )
         return kept(moved, target, most_iterations)
 
     return while_loop(goes_on, iterate, begin)
@@ -80,7 +96,9 @@ def staying(most_iterations: int) -> tuple[int, ...]:
     """The iterations ⌈1.3ʲ⌉ − 1 before the last possible one, whose iterates stay."""
     powers = range(math.ceil(math.log(most_iterations + 1) / math.log(SPACING)) + 1)
     iterations = {math.ceil(SPACING**power) - 1 for power in powers}
-    return tuple(sorted(iteration for iteration in iterations if iteration < most_iterations))
+    return tuple(
+        sorted(iteration for iteration in iterations if iteration < most_iterations)
+    )
 
 
 def stands(last: Solution) -> Tensor:

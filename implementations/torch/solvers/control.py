@@ -7,12 +7,16 @@ from optbench.implementations.torch.backend import read
 from torch import Tensor
 
 
-def when(condition: bool | Tensor, new: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+def when(
+    condition: bool | Tensor, new: Callable[[], Any], otherwise: Callable[[], Any]
+) -> Any:
     """`new()` where the condition holds, else `otherwise()`, without computing the other."""
     return new() if read(condition) else otherwise()
 
 
-def while_loop(condition: Callable[[Any], bool | Tensor], body: Callable[[Any], Any], state: Any) -> Any:
+def while_loop(
+    condition: Callable[[Any], bool | Tensor], body: Callable[[Any], Any], state: Any
+) -> Any:
     """Repeat `state = body(state)` while the condition holds."""
     while read(condition(state)):
         state = body(state)

@@ -28,14 +28,23 @@ def empty(history_size: int, vector: Tensor) -> History:
 
 def owned(history: History) -> History:
     """A copy whose buffers `remember` may write into: once a step, since they are many times the parameters' size."""
-    return history._replace(**{name: getattr(history, name).clone() for name in ("steps", "changes", "curvatures")})
+    return history._replace(
+        **{
+            name: getattr(history, name).clone()
+            for name in ("steps", "changes", "curvatures")
+        }
+    )
 
 
 def remember(history: History, step: Tensor, change: Tensor) -> History:
     """Keep a pair where it is curved, in place of the oldest; writes into the buffers."""
     stored, curvature = read(history.stored), change.dot(step)
     kept, slot = curvature > CURVED, stored % len(history.steps)
-    history.steps[slot], history.changes[slot], history.curvatures[slot] = step, change, curvature
+    history.steps[slot], history.changes[slot], history.curvatures[slot] = (
+        step,
+        change,
+        curvature,
+    )
     scale = torch.where(kept, curvature / change.dot(change), history.scale)
     return History(*history[:3], stored + read(kept), scale)
 
@@ -52,7 +61,9 @@ def quasi_newton(history: History, gradient: Tensor) -> Tensor:
         weights[slot] = weight
         return q - weight * history.changes[slot], weights
 
-    q, weights = fori_loop(count, newest_first, (-gradient, torch.zeros_like(history.curvatures)))
+    q, weights = fori_loop(
+        count, newest_first, (-gradient, torch.zeros_like(history.curvatures))
+    )
 
     def oldest_first(i: int, r: Tensor) -> Tensor:
         slot = (history.stored - count + i) % slots

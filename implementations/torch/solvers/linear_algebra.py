@@ -11,8 +11,9 @@ from torch.utils import _pytree as pytree
 def double(tree: Any) -> Any:
     """Arrays in lists, tuples and named tuples in float64, which curvature needs whatever the parameters' type is.
 
-    A product of float32 numbers with itself has errors of 6e-8 of its norm: where the damping is smaller, the matrix is
-    not positive definite, and what is solved with it is noise. JᵀJ of a J rounded to float32 is, to 1e-16.
+    A product of float32 numbers with itself has errors of 6e-8 of its norm: where the
+    damping is smaller, the matrix is not positive definite, and what is solved with it is
+    noise. JᵀJ of a J rounded to float32 is, to 1e-16.
     """
     return pytree.tree_map(Tensor.double, tree)
 
@@ -47,8 +48,11 @@ def damped_solve(matrix: Tensor, damping: float, vector: Tensor) -> Tensor:
     matrix = matrix.clone()
     matrix.diagonal().add_(damping)
     factor, info = torch.linalg.cholesky_ex(matrix)
-    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding: hence the two
-    negligible = 2 * torch.finfo(matrix.dtype).eps * len(matrix) * torch.linalg.matrix_norm(matrix)
+    # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding:
+    # hence the two
+    negligible = (
+        2 * torch.finfo(matrix.dtype).eps * len(matrix) * torch.linalg.matrix_norm(matrix)
+    )
     return when(
         (info == 0) & (damping > negligible),
         lambda: torch.cholesky_solve(vector[:, None], factor)[:, 0],
@@ -73,7 +77,11 @@ class KroneckerSum(NamedTuple):
 
     def solve(self, matrix: Tensor) -> Tensor:
         """X [out, in + 1] with B X A + B_b X A_b = matrix."""
-        return self.left @ ((self.left.T @ matrix @ self.right) / self.eigenvalues) @ self.right.T
+        return (
+            self.left
+            @ ((self.left.T @ matrix @ self.right) / self.eigenvalues)
+            @ self.right.T
+        )
 
 
 def kronecker_sum(A: Tensor, B: Tensor, A_b: Tensor, B_b: Tensor) -> KroneckerSum:

@@ -1,7 +1,8 @@
 """Learning rates that change during a run: a linear warm-up, then constant, along a cosine or exponentially.
 
-p goes from 0 to 1 over the length of the schedule, of which w is the warm-up's share: η p / w where p < w, then η times
-a shape of (p − w) / (1 − w), which falls from 1 to `schedule_end`. Step for step what optax and torch.optim give.
+p goes from 0 to 1 over the length of the schedule, of which w is the warm-up's share: η p /
+w where p < w, then η times a shape of (p − w) / (1 − w), which falls from 1 to
+`schedule_end`. Step for step what optax and torch.optim give.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +40,9 @@ def tell(options: Any, state: Any, share: float) -> Any:
     """The state with the share of the run's budget that is spent, where that is the length of the schedule."""
     if not changes(options) or options.schedule_steps is not None:
         return state
-    return state._replace(progress=state.progress._replace(share=torch.full_like(state.progress.share, share)))
+    return state._replace(
+        progress=state.progress._replace(share=torch.full_like(state.progress.share, share))
+    )
 
 
 def learning_rate(options: Any, progress: Progress | tuple[()]) -> float | Tensor:
@@ -48,7 +51,9 @@ def learning_rate(options: Any, progress: Progress | tuple[()]) -> float | Tenso
         return options.learning_rate
     w, p = options.warm_up, torch.clip(position(options, progress), max=1)
     rise = torch.clip(p / w, max=1) if w else 1
-    fall = SHAPES[options.schedule](torch.clip(p - w, min=0) / (1 - w), options.schedule_end)
+    fall = SHAPES[options.schedule](
+        torch.clip(p - w, min=0) / (1 - w), options.schedule_end
+    )
     return options.learning_rate * rise * fall
 
 

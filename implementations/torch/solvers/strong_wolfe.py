@@ -53,8 +53,9 @@ def strong_wolfe(
 ) -> tuple[Point, int | Tensor]:
     """A point with the strong Wolfe conditions, or the best found, and the number of evaluations.
 
-    `start` is the point at t = 0, `size` the first t tried, `longest` the direction's largest entry: an interval that
-    moves no parameter by SHORTEST is given up. After `budget` iterations the search ends.
+    `start` is the point at t = 0, `size` the first t tried, `longest` the direction's
+    largest entry: an interval that moves no parameter by SHORTEST is given up. After
+    `budget` iterations the search ends.
     """
     bracketing = bracket(evaluate, start, size, budget)
     done = bracketing.status == DONE
@@ -62,7 +63,9 @@ def strong_wolfe(
     first = choose(exhausted, start, choose(done, bracketing.current, bracketing.previous))
     second = bracketing.current
     stuck = torch.zeros_like(done)
-    interval = Zooming(first, second, first.loss <= second.loss, stuck, done, bracketing.iterations)
+    interval = Zooming(
+        first, second, first.loss <= second.loss, stuck, done, bracketing.iterations
+    )
 
     def goes_on(zooming: Zooming) -> Tensor:
         width = (zooming.second.size - zooming.first.size).abs() * longest
@@ -72,39 +75,60 @@ def strong_wolfe(
     return choose(found.first_is_low, found.first, found.second), found.iterations + 1
 
 
-def bracket(evaluate: Callable[[Tensor], Point], start: Point, size: Tensor, budget: int | Tensor) -> Bracketing:
+def bracket(
+    evaluate: Callable[[Tensor], Point], start: Point, size: Tensor, budget: int | Tensor
+) -> Bracketing:
     """Lengthen t until the loss rises, is flat enough, or slopes upwards."""
 
     def lengthen(last: Bracketing) -> Bracketing:
         t = last.current.size
-        size = cubic(last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t)
+        size = cubic(
+            last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+        )
         current, iterations = evaluate(size), last.iterations + 1
-        return Bracketing(last.current, current, judge(start, last.current, current, iterations), iterations)
+        return Bracketing(
+            last.current,
+            current,
+            judge(start, last.current, current, iterations),
+            iterations,
+        )
 
     def goes_on(bracketing: Bracketing) -> Tensor:
         return (bracketing.status == SEARCHING) & (bracketing.iterations < budget)
 
     current = evaluate(size)
-    return while_loop(goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 0), 0))
+    return while_loop(
+        goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 0), 0)
+    )
 
 
-def judge(start: Point, previous: Point, current: Point, iterations: int | Tensor) -> Tensor:
+def judge(
+    start: Point, previous: Point, current: Point, iterations: int | Tensor
+) -> Tensor:
     """What the newest point says: go on, the interval is found, or this is the point."""
     rises = is_high(start, current) | ((iterations > 1) & (current.loss >= previous.loss))
     bracketed = torch.where(current.slope >= 0, BRACKETED, SEARCHING)
-    return torch.where(rises, BRACKETED, torch.where(is_flat(start, current), DONE, bracketed))
+    return torch.where(
+        rises, BRACKETED, torch.where(is_flat(start, current), DONE, bracketed)
+    )
 
 
 def zoom(evaluate: Callable[[Tensor], Point], start: Point, last: Zooming) -> Zooming:
     """Try a point inside the interval and shorten it to the side that holds the conditions."""
     size, stuck = trial(last)
     new = evaluate(size)
-    low, high = choose(last.first_is_low, last.first, last.second), choose(last.first_is_low, last.second, last.first)
+    low, high = (
+        choose(last.first_is_low, last.first, last.second),
+        choose(last.first_is_low, last.second, last.first),
+    )
     worse = is_high(start, new) | (new.loss >= low.loss)
     done = ~worse & is_flat(start, new)
     turned = ~worse & ~done & (new.slope * (high.size - low.size) >= 0)
     high, low = choose(worse, new, choose(turned, low, high)), choose(worse, low, new)
-    first, second = choose(last.first_is_low, low, high), choose(last.first_is_low, high, low)
+    first, second = (
+        choose(last.first_is_low, low, high),
+        choose(last.first_is_low, high, low),
+    )
     first_is_low = torch.where(worse, first.loss <= second.loss, last.first_is_low)
     return Zooming(first, second, first_is_low, stuck, done, last.iterations + 1)
 
@@ -116,7 +140,9 @@ def trial(zooming: Zooming) -> tuple[Tensor, Tensor]:
     size, margin = cubic(zooming.first, zooming.second, lower, upper), 0.1 * (upper - lower)
     close = torch.minimum(upper - size, size - lower) < margin
     pushed = close & (zooming.stuck | (size >= upper) | (size <= lower))
-    inside = torch.where((size - upper).abs() < (size - lower).abs(), upper - margin, lower + margin)
+    inside = torch.where(
+        (size - upper).abs() < (size - lower).abs(), upper - margin, lower + margin
+    )
     return torch.where(pushed, inside, size), close & ~pushed
 
 
@@ -128,7 +154,9 @@ def cubic(one: Point, other: Point, lower: Tensor, upper: Tensor) -> Tensor:
     square = d1 * d1 - left.slope * right.slope
     d2 = torch.sqrt(torch.where(square >= 0, square, 0))
     share = (right.slope + d2 - d1) / (right.slope - left.slope + 2 * d2)
-    minimum = torch.minimum(torch.maximum(right.size - (right.size - left.size) * share, lower), upper)
+    minimum = torch.minimum(
+        torch.maximum(right.size - (right.size - left.size) * share, lower), upper
+    )
     return torch.where(square >= 0, minimum, (lower + upper) / 2)
 
 
