@@ -10,7 +10,6 @@ from optbench.campaign.errors import CampaignError
 from optbench.problems.names import InvalidName
 from optbench.records import checksums, store
 from optbench.records.record import Record, Request
-from optbench.training.run import parameter_count
 
 CAMPAIGN = "campaign.toml"  # a copy of the campaign's file
 OTHERS = ("trials.csv", "scale.csv")  # which `optbench tune` and `optbench scale` write
@@ -101,7 +100,7 @@ def _whole(folder: Path, file: Path) -> Record:
         raise store.InvalidRecord(f"{file}: {changed}")
     try:
         expected, floor = (
-            parameter_count(record.request),
+            record.request.parameter_count,
             problems.get(record.request.problem).floor,
         )
     except InvalidName as error:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from optbench.measure.crossovers import rounded
-from optbench.report import curves
+from optbench.records import palette
 
 SLOPES = (1, 2, 3)  # of the reference lines: seconds ∝ D, D², D³
 GREY = "0.45"
@@ -36,7 +36,7 @@ def cost_over_parameters(
     data = measured.dropna(subset=["step_seconds"])
     if data.empty:
         return []
-    colours = curves.colours(data)
+    colours = palette.colours(data)
     grid = sns.relplot(
         data,
         x="parameters",
@@ -46,10 +46,10 @@ def cost_over_parameters(
         palette=colours,
         style="optimizer",
         style_order=list(colours),
-        markers=curves.markers(data),
+        markers=palette.markers(data),
         dashes=False,
         col="framework",
-        col_order=list(curves.dashes(data)),
+        col_order=list(palette.dashes(data)),
         kind="line",
         height=5,
         aspect=1.15,
@@ -75,7 +75,7 @@ def cost_over_parameters(
             alignment="left",
             **below,
         )
-    return curves.save(grid, folder, name, formats)
+    return palette.save(grid, folder, name, formats)
 
 
 def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:
@@ -154,12 +154,12 @@ def rings(axes: Axes, crossed: pd.DataFrame, framework: str) -> list[Line2D]:
 def _lines(data: pd.DataFrame, fitted: pd.DataFrame, framework: str) -> list[Line2D]:
     """A legend's lines, each with the optimizer's exponent."""
     markers, powers = (
-        curves.markers(data),
-        {name: power(fitted, name, framework) for name in curves.colours(data)},
+        palette.markers(data),
+        {name: power(fitted, name, framework) for name in palette.colours(data)},
     )
     return [
         Line2D([], [], color=colour, marker=markers[name], label=f"{name} {powers[name]}")
-        for name, colour in curves.colours(data).items()
+        for name, colour in palette.colours(data).items()
     ]
 
 
@@ -187,7 +187,7 @@ def frameworks_over_parameters(
     grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds a step")
     for optimizer, axes in grid.axes_dict.items():
         axes.set_title(optimizer)
-        powers = {name: power(fitted, optimizer, name) for name in curves.dashes(data)}
+        powers = {name: power(fitted, optimizer, name) for name in palette.dashes(data)}
         words = "\n".join(
             f"{name} D^{exponent}" for name, exponent in powers.items() if exponent
         )
@@ -200,7 +200,7 @@ def frameworks_over_parameters(
             va="bottom",
             fontsize="x-small",
         )
-    return curves.save(grid, folder, "frameworks_over_parameters")
+    return palette.save(grid, folder, "frameworks_over_parameters")
 
 
 def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> list[Path]:
@@ -228,7 +228,7 @@ def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> l
         every = range(0, len(commits), 1 + len(commits) // MOST)
         axes.set_xticks(every, [commits[place][:8] for place in every], rotation=90)
         axes.axhline(1, color=GREY, linewidth=0.8, zorder=0)
-    return curves.save(grid, folder, name)
+    return palette.save(grid, folder, name)
 
 
 def geometric_mean(values: Any) -> float:
@@ -238,7 +238,7 @@ def geometric_mean(values: Any) -> float:
 
 def _panels(data: pd.DataFrame, **options: Any) -> sns.FacetGrid:
     """A panel an optimizer in its colour, a dash a framework."""
-    colours, dashes = curves.colours(data), curves.dashes(data)
+    colours, dashes = palette.colours(data), palette.dashes(data)
     grid = sns.relplot(
         data,
         hue="optimizer",

@@ -1,6 +1,5 @@
 """What the machine was like: clock frequencies, load, temperature, and the time of a kernel that is always the same."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 import psutil
 from pydantic import BaseModel, ConfigDict, Field
+
+from optbench.records import cores
 
 SIZE = 512  # the calibration kernel is a float64 product of two SIZE × SIZE matrices: 2 · SIZE³ flops
 REPEATS = 3  # of which the best counts
@@ -72,13 +73,9 @@ def _calibrate() -> float:
 def _cpu_clocks() -> tuple[float, ...]:
     with suppress(AttributeError, NotImplementedError, OSError):  # not every system tells
         clocks = [float(core.current) for core in psutil.cpu_freq(percpu=True) or ()]
-        usable = (
-            os.sched_getaffinity(0)
-            if hasattr(os, "sched_getaffinity")
-            else range(len(clocks))
-        )
+        mine = cores.usable()
         return tuple(
-            clock for core, clock in enumerate(clocks) if core in usable or len(clocks) == 1
+            clock for core, clock in enumerate(clocks) if core in mine or len(clocks) == 1
         )
     return ()
 

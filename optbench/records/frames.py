@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from optbench.problems import own
 from optbench.records import store
 from optbench.records.record import COUNTERS, Record, Request, Row
 from optbench.training.clock import SECTIONS
@@ -59,7 +58,7 @@ def _run(record: Record) -> dict[str, object]:
         "campaign": request.labels.campaign,
         "campaign_version": request.labels.campaign_version,
         "machine": record.provenance.machine,
-        "case": _case(request),
+        "case": request.case,
         **request.model_dump(exclude=ELSEWHERE),
         "precision": request.precision,
         "optimizer_version": _version(request),
@@ -94,12 +93,6 @@ def _run(record: Record) -> dict[str, object]:
         "commit": record.provenance.commit,
         **{name: record.counters.get(name) for name in COUNTERS},
     }
-
-
-def _case(request: Request) -> str:
-    """What a table or a panel is made for; no case has two precisions."""
-    case = request.labels.case or f"{own.bare(request.problem)}, {request.network}"
-    return case if request.precision == "float64" else f"{case}, {request.precision}"
 
 
 def _version(request: Request) -> int | str:

@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from optbench.records.cores import usable
+
 PACKAGES = ("numpy", "torch", "jax", "jaxlib")
 
 
@@ -52,7 +54,7 @@ def collect(device: str | None = None) -> Provenance:
         machine=machine_class(),
         cpu=cpu_model(),
         cores=os.cpu_count() or 1,
-        threads=_usable_cores(),
+        threads=len(usable()),
         memory=psutil.virtual_memory().total,
         gpus=gpus(),
         device=device,
@@ -144,14 +146,6 @@ def _thread_pools() -> tuple[str, ...]:
         )
         pools |= {f"torch: {line} threads {torch.get_num_threads()}" for line in told}
     return tuple(sorted(pools))
-
-
-def _usable_cores() -> int:
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
 
 
 def _precision() -> dict[str, bool | str | None]:

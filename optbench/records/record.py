@@ -176,6 +176,18 @@ class Request(_Strict):
         }
 
     @property
+    def parameter_count(self) -> int:
+        """D, the number of parameters of the network."""
+        problem = problems.get(self.problem)
+        return networks.parameter_count(self.network, problem.dim, problem.outputs)
+
+    @property
+    def case(self) -> str:
+        """What a table or a panel is made for; no case has two precisions."""
+        case = self.labels.case or f"{own.bare(self.problem)}, {self.network}"
+        return case if self.precision == "float64" else f"{case}, {self.precision}"
+
+    @property
     def title(self) -> str:
         """The run in a few words."""
         problem = problems.get(self.problem)

@@ -1,51 +1,14 @@
-"""Figures: the relative L2 error over optimizer seconds, and what all figures share."""
+"""The figure that `optbench run` leaves: the relative L2 error over optimizer seconds."""
 
-import io
-from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
 
-from optbench.records import store
 from optbench.records.frames import Frames
+from optbench.records.palette import panels, save, styles
 
-mpl.use("agg")  # files alone: no display is needed
-
-# one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer
-# that is not here gets a grey
-COLOURS: dict[str, str] = dict(
-    zip(
-        (
-            "sgd",
-            "adam",
-            "lbfgs",
-            "lbfgs_wolfe",
-            "engd",
-            "engd_per_layer",
-            "engd_diagonal",
-            "kfac",
-            "kfac_star",
-            "engd_woodbury",
-            "hessian_free",
-            "spring",
-        ),
-        # the palette has ten: a dark brown and a navy are farther from these, and from each
-        # other, than any two of them
-        [*sns.color_palette("colorblind", 10).as_hex(), "#602000", "#000060"],
-        strict=True,
-    )
-)
-COLOURS["adam_lbfgs"] = "#000000"  # a preset of optbench/campaign/presets.py
-UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 FLOOR = "accuracy of the reference"
-SHAPES = "oXsPD^vp*h<>"  # one marker an optimizer, in the order of the colours
-DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
 
 
 def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
@@ -89,74 +52,3 @@ def error_over_seconds(frames: Frames, folder: Path) -> list[Path]:
             fontsize=8,
         )
     return save(grid, folder, "error_over_seconds")
-
-
-def panels(runs: Any) -> Any:
-    """What a run's panel is called: its case, and D where the case's name does not say it."""
-    sizes = runs["parameters"].map("D = {:,}".format)
-    told = [size in case for case, size in zip(runs["case"], sizes, strict=True)]
-    return runs["case"].where(told, runs["case"] + " (" + sizes + ")")
-
-
-def styles(data: pd.DataFrame) -> dict[str, Any]:
-    """A colour an optimizer, a dash a framework, the same in every figure."""
-    palette, styles = colours(data), dashes(data)
-    return {
-        "hue": "optimizer",
-        "hue_order": list(palette),
-        "palette": palette,
-        "style": "framework",
-        "style_order": list(styles),
-        "dashes": styles,
-    }
-
-
-def colours(data: pd.DataFrame) -> dict[str, str]:
-    """The colour of every optimizer in the data, ours in their order, then others by name."""
-    found = set(data["optimizer"])
-    return {
-        name: COLOURS.get(name, "0.5")
-        for name in [*COLOURS, *sorted(found - set(COLOURS))]
-        if name in found
-    }
-
-
-def markers(data: pd.DataFrame) -> dict[str, str]:
-    """The marker of every optimizer in the data; one that has no colour has a dot."""
-    shapes: dict[str, str] = dict(zip(COLOURS, cycle(SHAPES), strict=False))
-    return {name: shapes.get(name, ".") for name in colours(data)}
-
-
-def dashes(data: pd.DataFrame) -> dict[str, Any]:
-    """The dash of every framework in the data."""
-    found = set(data["framework"])
-    return {
-        name: DASHES.get(name, (5, 1))
-        for name in [*DASHES, *sorted(found - set(DASHES))]
-        if name in found
-    }
-
-
-def save(
-    grid: sns.FacetGrid, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")
-) -> list[Path]:
-    """Write a grid of panels in the formats asked for; their paths."""
-    return write(grid.figure, folder, name, formats)
-
-
-def write(figure: Figure, folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
-    """Write a figure and forget it. The same numbers give the same bytes."""
-    paths = [folder / f"{name}.{suffix}" for suffix in formats]
-    for path, suffix in zip(paths, formats, strict=True):
-        content = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": name}):
-            figure.savefig(
-                content,
-                format=suffix,
-                dpi=150,
-                bbox_inches="tight",
-                metadata=UNDATED.get(suffix),
-            )
-        store.replace(path, content.getvalue())
-    plt.close(figure)
-    return paths

@@ -11,8 +11,8 @@ import seaborn as sns
 from optbench.measure import cost_figures
 from optbench.problems.own import slug
 from optbench.records.frames import Frames
+from optbench.records.palette import colours, dashes, markers, panels, save
 from optbench.report import statistics
-from optbench.report.curves import colours, dashes, markers, panels, save
 
 FORMATS = ("pdf", "svg")
 GRID, EVERY = (

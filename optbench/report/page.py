@@ -13,9 +13,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from optbench.records import palette
 from optbench.records.frames import Frames
 from optbench.records.record import Record, Request
-from optbench.report import curves
 from optbench.report.formats import BOLD, Source, Table
 from optbench.report.statistics import BEFORE
 
@@ -23,7 +23,7 @@ TEMPLATE = Path(str(files("optbench.report"))) / "template"
 POINTS = 120  # rows of a run's history that the page has at most
 DASHES = {
     name: list(dash) if dash else []
-    for name, dash in {**curves.DASHES, "jax": (6, 3)}.items()
+    for name, dash in {**palette.DASHES, "jax": (6, 3)}.items()
 }
 
 
@@ -280,7 +280,7 @@ def _colours(frames: Frames) -> dict[str, str]:
     named: Any = frames.runs.assign(optimizer=frames.runs["label"])
     return {
         name: colour if colour.startswith("#") else "#808080"
-        for name, colour in curves.colours(named).items()
+        for name, colour in palette.colours(named).items()
     }
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.colors import LogNorm
 
 from optbench import problems
+from optbench.records.palette import COLOURS, write
 from optbench.records.record import Record
-from optbench.report.curves import COLOURS, write
 from optbench.training import surface
 
 SMALLEST = 1e-8  # a smaller error is drawn as this

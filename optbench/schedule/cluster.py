@@ -36,6 +36,7 @@ from distributed.scheduler import KilledWorker
 
 from optbench.campaign.errors import CampaignError
 from optbench.problems import own
+from optbench.records.cores import usable
 from optbench.records.record import Record, Request
 from optbench.schedule import workers as executors
 from optbench.schedule.child import Progress
@@ -252,22 +253,13 @@ def _crew(client: Any, limits: Limits, say: Callable[[str], None]) -> Cluster:
 
 def _shares(workers: int, threads: int) -> list[list[int]]:
     """Disjoint sets of cores, one a worker."""
-    cores = usable_cores()
+    cores = usable()
     if workers * threads > len(cores):
         needed = f"{workers * threads} cores are needed for runs of threads = {threads}, and there are {len(cores)}"
         raise CampaignError("command line", ("--workers",), needed, value=workers)
     return [
         cores[first : first + threads] for first in range(0, workers * threads, threads)
     ]
-
-
-def usable_cores() -> list[int]:
-    """The cores that this process may use."""
-    return (
-        sorted(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else list(range(os.cpu_count() or 1))
-    )
 
 
 def _room(dask_scheduler: Any) -> int:

@@ -9,17 +9,11 @@ from datetime import UTC, datetime
 
 from optbench import problems
 from optbench.records import provenance
+from optbench.records.cores import THREAD_VARIABLES, thread_environment
 from optbench.records.record import Record, Request, Status
 from optbench.schedule.child import Child, Progress
 from optbench.schedule.progress import Display
 from optbench.training.limits import Limits
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 class Workers:
@@ -62,7 +56,7 @@ class Workers:
 def workers(limits: Limits) -> Iterator[Workers]:
     """Workers with native pools of so many threads: the variables must be there before a child imports NumPy."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(limits.threads)))
+    os.environ.update(thread_environment(limits.threads))
     crew = Workers(limits)
     try:
         yield crew
@@ -77,15 +71,13 @@ def workers(limits: Limits) -> Iterator[Workers]:
 
 def lost(request: Request, status: Status, error: str) -> Record:
     """The record of a run that left none."""
-    from optbench.training.run import parameter_count
-
     return Record(
         identity=request.identity,
         request=request,
         status=status,
         error=error,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        parameters=parameter_count(request),
+        parameters=request.parameter_count,
         floor=problems.get(request.problem).floor,
         clock={},
         wall_seconds=math.nan,

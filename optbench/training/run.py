@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from optbench import implementations, problems
-from optbench.problems import networks
 from optbench.records import provenance
 from optbench.records.conditions import observe
 from optbench.records.record import Record, Request, Status
@@ -62,7 +61,7 @@ def _record(
         request=request,
         steps=training.steps if training else 0,
         resumed=training.resumed if training else 0,
-        parameters=parameter_count(request),
+        parameters=request.parameter_count,
         floor=problems.get(request.problem).floor,
         counters=training.counters() if training else {},
         clock=clock.seconds,
@@ -73,9 +72,3 @@ def _record(
         provenance=provenance.collect(backend.device_name() if backend else None),
         **outcome,
     )
-
-
-def parameter_count(request: Request) -> int:
-    """D, the number of parameters of the request's network."""
-    problem = problems.get(request.problem)
-    return networks.parameter_count(request.network, problem.dim, problem.outputs)

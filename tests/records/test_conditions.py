@@ -111,9 +111,7 @@ def test_only_the_process_s_own_cores_are_told_of(monkeypatch):
         "cpu_freq",
         lambda percpu: [SimpleNamespace(current=n) for n in range(4)],
     )
-    monkeypatch.setattr(
-        conditions.os, "sched_getaffinity", lambda process: {1, 3}, raising=False
-    )
+    monkeypatch.setattr(conditions.cores, "usable", lambda: [1, 3])
     assert observe().cpu_clocks == (1.0, 3.0)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from fakes import Fake, request
 
+from optbench.records import palette
 from optbench.records.frames import from_records
 from optbench.records.record import Origin, Points
 from optbench.report import curves, summary
@@ -134,7 +135,7 @@ def test_a_panel_says_d_once():
             "parameters": [116097, 257, 449],
         }
     )
-    assert curves.panels(runs).tolist() == [
+    assert palette.panels(runs).tolist() == [
         "exp20 (D = 116,097)",
         "heat, D = 257",
         "heat, D = 257 (D = 449)",

@@ -16,6 +16,7 @@ from fakes import request
 from optbench import implementations
 from optbench.campaign.errors import CampaignError
 from optbench.records import store
+from optbench.records.cores import usable
 from optbench.schedule.workers import lost
 from optbench.training.limits import Limits
 
@@ -49,9 +50,7 @@ optimizers = { sgd = {}, adam = {} }
 """
 CAMPAIGN = HEAD + LONG + SHORT
 RUNS = 5
-needs_two_cores = pytest.mark.skipif(
-    len(cluster.usable_cores()) < 2, reason="two workers need two cores"
-)
+needs_two_cores = pytest.mark.skipif(len(usable()) < 2, reason="two workers need two cores")
 
 
 @contextmanager
@@ -64,7 +63,7 @@ def dask(role, *arguments, cwd, core=0):
             command, cwd=cwd, stdout=log, stderr=log, env=os.environ | paths
         )
     if role == "worker" and hasattr(os, "sched_setaffinity"):
-        cores = cluster.usable_cores()
+        cores = usable()
         os.sched_setaffinity(process.pid, cores[core % len(cores) :][:1])
     try:
         yield process
@@ -175,7 +174,7 @@ def by_seed(asked):
         os._exit(1)
     if asked.seed == 1:
         return cluster.perform(asked, Limits())
-    return lost(asked, "diverged", f"on {sorted(cluster.usable_cores())}")
+    return lost(asked, "diverged", f"on {sorted(usable())}")
 
 
 def records(client, run, seeds):
@@ -223,7 +222,7 @@ def test_local_workers_have_cores_of_their_own_and_keep_them(tmp_path):
             record.error
             for record in records(crew.client, cores_of_a_worker, (2, 3)).values()
         ]
-    assert sorted(told) == [f"on [{core}]" for core in cluster.usable_cores()[:2]]
+    assert sorted(told) == [f"on [{core}]" for core in usable()[:2]]
     assert said[0].startswith(
         "cluster: room for 2 runs at a time, dashboard http://127.0.0.1:"
     )
