@@ -12,7 +12,8 @@ from optbench.records import checksums, store
 from optbench.records.record import Record, Request
 
 CAMPAIGN = "campaign.toml"  # a copy of the campaign's file
-OTHERS = ("trials.csv", "scale.csv")  # which `optbench tune` and `optbench scale` write
+TRIALS = "trials.csv"  # which `optbench tune` writes
+OTHERS = (TRIALS, "scale.csv")  # the latter `optbench scale`
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Results:
     torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
     asked: tuple[Request, ...]  # by the campaign
     unreadable: str | None  # why nobody can say what the campaign asks for
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether tuning wrote it."""
+        return (self.folder / TRIALS).is_file()
 
     @property
     def is_campaign(self) -> bool:

@@ -265,7 +265,7 @@ def plot(
     from optbench.report import curves
 
     out.mkdir(parents=True, exist_ok=True)
-    for figure in curves.error_over_seconds(_frames(paths), out):
+    for figure in curves.draw(_frames(paths), out):
         typer.echo(f"written: {figure}")
 
 

@@ -85,28 +85,18 @@ def run(
 
 def report(records: Sequence[Record], folder: Path, console: Console) -> None:
     """Print the table; write it, the figure and the checksums of all, and say where."""
-    from optbench.records import (
-        checksums,
-    )  # pandas and matplotlib: after the runs, not in their way
+    # pandas and matplotlib: after the runs, not in their way
+    from optbench.records import checksums
     from optbench.records.frames import from_records
-    from optbench.report import curves
-    from optbench.report import summary as tables
+    from optbench.report import summary
+    from optbench.report.report import write_summary
 
     frames = from_records(records)
-    summary = tables.summarise(frames)
     line(console, "")
-    print(tables.render(summary, "text"), file=console.file)
-    for style, suffix in tables.FORMATS.items():
-        store.replace(folder / f"table.{suffix}", tables.render(summary, style))
-    figures = curves.error_over_seconds(frames, folder)
+    print(summary.texts(frames)["table.txt"], file=console.file)
+    made = write_summary(frames, folder)
     copies = sources.keep([record.request for record in records], folder)
-    written = [
-        folder / "runs",
-        *(folder / f"table.{suffix}" for suffix in tables.FORMATS.values()),
-        *figures,
-        *copies,
-    ]
-    written.append(checksums.write(folder))
+    written = [folder / "runs", *made, *copies, checksums.write(folder)]
     for path in written:
         line(console, f"written: {path}")
 
