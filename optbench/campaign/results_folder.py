@@ -1,7 +1,7 @@
 """A folder of results as it is found, `<campaign>/<machine>/`: its records, and the runs that its campaign asks for."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from optbench import problems
@@ -23,8 +23,27 @@ class Results:
     folder: Path
     records: dict[Path, Record]  # the whole ones, by file
     torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
-    asked: tuple[Request, ...]  # by the campaign
-    unreadable: str | None  # why nobody can say what the campaign asks for
+
+    @property
+    def asked(self) -> tuple[Request, ...]:
+        """The runs that the campaign asks for; raises FrameworkMissing without any."""
+        return self._expansion[0]
+
+    @property
+    def unreadable(self) -> str | None:
+        """Why nobody can say what the campaign asks for."""
+        return self._expansion[1]
+
+    @cached_property
+    def _expansion(self) -> tuple[tuple[Request, ...], str | None]:
+        """The campaign's runs, or why there are none: it imports a framework."""
+        try:
+            asked = expansion.requests(_campaign(self.folder), _name(self.folder), CAMPAIGN)
+        except FileNotFoundError:
+            return (), f"{self.folder / CAMPAIGN} is missing"
+        except CampaignError as error:
+            return (), f"{self.folder}: {error}"
+        return tuple(asked), None
 
     @property
     def is_tuning(self) -> bool:
@@ -56,16 +75,7 @@ def load(folder: Path) -> Results:
             records[file] = _whole(folder, file)
         except store.InvalidRecord as error:
             torn.append(str(error))
-    try:
-        asked, unreadable = (
-            expansion.requests(_campaign(folder), _name(folder), CAMPAIGN),
-            None,
-        )
-    except FileNotFoundError:
-        asked, unreadable = (), f"{folder / CAMPAIGN} is missing"
-    except CampaignError as error:
-        asked, unreadable = (), f"{folder}: {error}"
-    return Results(folder, records, tuple(torn), tuple(asked), unreadable)
+    return Results(folder, records, tuple(torn))
 
 
 def question(request: Request) -> str:

@@ -398,11 +398,11 @@ def verify(
             )
         )
         typer.echo(findings[-1])
-    problems = [problem for finding in findings for problem in finding.problems]
-    for problem in problems:
-        typer.echo(problem)
-    if problems:
-        _end(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", 1)
+    issues = [issue for finding in findings for issue in finding.issues]
+    for issue in issues:
+        typer.echo(issue)
+    if issues:
+        _end(f"{len(issues)} issue{'s' if len(issues) > 1 else ''} in {path}", 1)
 
 
 @app.command()

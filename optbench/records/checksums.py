@@ -33,8 +33,11 @@ def write(folder: Path) -> Path:
     return folder / NAME
 
 
-def problems(folder: Path) -> Iterator[str]:
-    """What is not as the checksums say: a file that is missing, changed or not listed, one line each."""
+def issues(folder: Path) -> Iterator[str]:
+    """Give what is not as the checksums say, one line each.
+
+    A file may be missing, changed or not listed.
+    """
     if not (folder / NAME).is_file():
         yield f"{folder / NAME} is missing"
         return

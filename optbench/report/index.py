@@ -169,8 +169,8 @@ def _costs(place: Path) -> Iterator[str]:
         text = _demoted(table.read_text(encoding="utf-8")) if table.is_file() else ""
         figures = [f"![{name}](asv/{folder.name}/{name}.png)" for name in _figures(folder)]
         yield (
-            f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by asv: "
-            "`make asv`, [docs/asv.md](../docs/asv.md); tables and figures by "
+            f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by "
+            "asv: `make asv`, [docs/asv.md](../docs/asv.md); tables and figures by "
             f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n"
             + "\n".join(figures)
             + "\n"

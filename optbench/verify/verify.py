@@ -1,46 +1,73 @@
-"""`optbench verify`: check a folder of results as a stranger would, and say what is wrong, file by file."""
+"""`optbench verify`: check a folder of results as a stranger would, file by file."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from optbench.campaign import results_folder
+from optbench.implementations import FrameworkMissing
 from optbench.records.provenance import machine_class
-from optbench.verify import rerun
-from optbench.verify.folder_rules import RULES
+from optbench.verify.folder_rules import RULES, Rule
+
+if TYPE_CHECKING:
+    from optbench.verify.rerun import Comparison
+
+REPORTING = "pip install 'pinn-optbench[report]'"
 
 
 class Finding(NamedTuple):
     """What a rule found."""
 
     rule: str
-    problems: list[str]  # a line each, with the file
+    issues: list[str]  # one line each, with the file
     remark: str = ""
+    unchecked: str = ""  # why the rule could not be applied here
 
     def __str__(self) -> str:
-        """One line."""
-        count = len(self.problems)
-        verdict = "ok" if not count else "1 problem" if count == 1 else f"{count} problems"
+        """Say it in one line."""
+        count = len(self.issues)
+        verdict = "1 issue" if count == 1 else f"{count} issues" if count else "ok"
+        if self.unchecked:
+            verdict = f"{verdict}, " if count else ""
+            verdict += f"not checked: {self.unchecked}"
         return f"{self.rule:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
-def findings(found: list[results_folder.Results]) -> Iterator[Finding]:
-    """What every rule finds in results."""
-    records = [record for results in found for record in results.records.values()]
+def findings(folders: list[results_folder.Results]) -> Iterator[Finding]:
+    """Apply every rule to results."""
     for name, rule in RULES.items():
-        problems = [problem for results in found for problem in rule.problems(results)]
-        yield Finding(name, problems, rule.remark(records))
+        yield _finding(name, rule, folders)
+
+
+def _finding(name: str, rule: Rule, folders: list[results_folder.Results]) -> Finding:
+    """Apply a rule; what it cannot check for want of a package is said, and is no issue."""
+    records = [record for results in folders for record in results.records.values()]
+    issues: list[str] = []
+    try:
+        for results in folders:
+            issues += rule.issues(results)
+    except FrameworkMissing:
+        return Finding(name, issues, unchecked="needs torch or jax")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("optbench"):
+            raise
+        return Finding(name, issues, unchecked=REPORTING)
+    return Finding(name, issues, rule.remark(records))
 
 
 def repeated(
-    found: list[results_folder.Results],
+    folders: list[results_folder.Results],
     count: int,
     seed: int,
     tolerance: float,
     say: Callable[[str], None],
 ) -> Finding:
-    """What comes of doing runs again."""
+    """Do some runs again, and say how they differ."""
+    from optbench.verify import rerun  # what runs is not needed to check files
+
     records = {
-        file: record for results in found for file, record in results.records.items()
+        file: record for results in folders for file, record in results.records.items()
     }
     drawn = rerun.draw(records, count, seed)
     done = list(rerun.repeat(drawn, tolerance, say))
@@ -50,15 +77,14 @@ def repeated(
     remark = f"{len(drawn)} repeated, {_largest(done)}, tolerance {tolerance:g}"
     if elsewhere:
         remark += (
-            f"; {elsewhere} of another class of machine, whose differences are no problem"
+            f"; {elsewhere} of another class of machine, whose differences are no issue"
         )
-    return Finding(
-        "rerun", [f"{each.file}: {each.problem}" for each in done if each.problem], remark
-    )
+    issues = [f"{each.file}: {each.issue}" for each in done if each.issue]
+    return Finding("rerun", issues, remark)
 
 
-def _largest(done: list[rerun.Comparison]) -> str:
-    """The largest difference in words; of what could be compared."""
+def _largest(done: list[Comparison]) -> str:
+    """Give the largest difference of what could be compared, in words."""
     differences = [each.difference for each in done if each.difference == each.difference]
     return (
         f"largest relative difference {max(differences):.2g}"
