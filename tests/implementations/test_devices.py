@@ -97,7 +97,8 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
             .tolist()[slice(None) if value.ndim else 0]
         )
 
-    for file in ("control", "hessian_free", "history", "kfac", "line_search"):
+    readers = ("solvers.control", "solvers.history", "solvers.line_search")
+    for file in (*readers, "optimizers.hessian_free", "optimizers.kfac"):
         monkeypatch.setattr(case.part(file), "read", read)
     with torch.no_grad():
         params, batch = (

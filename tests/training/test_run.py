@@ -101,7 +101,7 @@ def raising(error, at=4):
             "failed",
             "no inverse with damping 0.001: layer 1 B",
         ),
-        (KeyError("x"), "failed", "KeyError: 'x' (test_train.py:"),
+        (KeyError("x"), "failed", "KeyError: 'x' (test_run.py:"),
     ],
 )
 def test_an_error_is_a_status_and_keeps_the_history(error, status, words):
@@ -149,4 +149,4 @@ def test_unforeseen_errors_say_where():
 
     with pytest.raises(ZeroDivisionError) as caught:
         fail()
-    assert classify(caught.value)[1].startswith("ZeroDivisionError: zero (test_train.py:")
+    assert classify(caught.value)[1].startswith("ZeroDivisionError: zero (test_run.py:")
