@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from optbench.extras import Missing
 from optbench.problems.names import UnknownName
+
+from optbench.extras import Missing
 
 FRAMEWORKS = ("torch", "jax")  # the twins
 MODES = {"torch-compiled": "torch"}  # further ways to run one of them

@@ -14,6 +14,7 @@ import numpy as np
 
 from optbench import implementations, problems
 from optbench.campaign.derivatives import jet_of
+from optbench.extras import Missing
 from optbench.problems import networks, own, seeds
 from optbench.problems.problem import Jet, Problem, Term
 
@@ -32,6 +33,7 @@ class Result(NamedTuple):
     name: str
     complaints: list[str]
     skipped: bool = False
+    remark: str = ""
 
     def __str__(self) -> str:
         """One line."""
@@ -43,7 +45,7 @@ class Result(NamedTuple):
             if not count
             else f"{count} problem{'s'[: count > 1]}"
         )
-        return f"{self.name:<10}  {verdict}"
+        return f"{self.name:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
 def named(name: str) -> list[Problem]:
@@ -57,7 +59,11 @@ def check(problem: Problem) -> Iterator[Result]:
     """Every check's result; after a wrong shape the other checks are skipped, they would say the same again."""
     sound = True
     for name, of in CHECKS.items():
-        complaints = list(complaints_of(of, problem)) if sound or name in FIRST else []
+        try:
+            complaints = list(complaints_of(of, problem)) if sound or name in FIRST else []
+        except Missing as missing:
+            yield Result(name, [], skipped=True, remark=str(missing))
+            continue
         yield Result(name, complaints, skipped=not sound and name not in FIRST)
         sound = sound and not (complaints and name in FIRST)
 
@@ -66,6 +72,8 @@ def complaints_of(of: Check, problem: Problem) -> Iterator[str]:
     """A check's complaints; an exception in the problem's own functions is one."""
     try:
         yield from of(problem)
+    except Missing:
+        raise
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(str(error).split())
@@ -244,6 +252,8 @@ def operators(problem: Problem) -> Iterator[str]:
 
 def frameworks(problem: Problem) -> Iterator[str]:
     """Every framework that is installed gives NumPy's residual, and all of them the same gradient of the loss."""
+    if not implementations.installed():
+        raise implementations.FrameworkMissing(implementations.FRAMEWORKS[0])
     gradients = {}
     for name in implementations.installed():
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from optbench import problems
 from optbench.campaign import campaign, expansion, sources
 from optbench.campaign.errors import CampaignError
+from optbench.extras import Missing
 from optbench.problems.names import InvalidName
 from optbench.records import checksums, store
 from optbench.records.record import Record, Request
@@ -24,6 +25,7 @@ class Results:
     torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
     asked: tuple[Request, ...]  # by the campaign
     unreadable: str | None  # why nobody can say what the campaign asks for
+    lacking: Missing | None = None  # why that cannot be said here
 
     @property
     def is_campaign(self) -> bool:
@@ -44,7 +46,7 @@ def find(place: Path) -> list[Results]:
 
 def load(folder: Path) -> Results:
     """The results of one folder."""
-    records, torn = {}, []
+    records, torn, lacking = {}, [], None
     for file in sorted((folder / "runs").glob("*.json")):
         try:
             records[file] = _whole(folder, file)
@@ -59,7 +61,9 @@ def load(folder: Path) -> Results:
         asked, unreadable = (), f"{folder / CAMPAIGN} is missing"
     except CampaignError as error:
         asked, unreadable = (), f"{folder}: {error}"
-    return Results(folder, records, tuple(torn), tuple(asked), unreadable)
+    except Missing as error:  # hyperparameters are checked by a framework
+        asked, unreadable, lacking = (), None, error
+    return Results(folder, records, tuple(torn), tuple(asked), unreadable, lacking)
 
 
 def question(request: Request) -> str:
@@ -72,7 +76,12 @@ def question(request: Request) -> str:
 
 
 def in_order(results: Results) -> list[Record]:
-    """The records in the campaign's order, with the campaign's labels."""
+    """Give the records in the campaign's order, with the campaign's labels.
+
+    Raises Missing where no framework is installed that could read the campaign.
+    """
+    if results.lacking:
+        raise results.lacking
     found = {question(record.request): record for record in results.records.values()}
     pairs = [
         (request, found[question(request)])

@@ -1,6 +1,7 @@
 """What there is: problems, optimizers, networks, campaigns, a line each."""
 
 import dataclasses
+import tomllib
 from collections.abc import Callable, Iterator
 
 from optbench import implementations, problems
@@ -8,6 +9,7 @@ from optbench.campaign import campaign
 from optbench.campaign.presets import PRESETS, described
 from optbench.problems import networks
 from optbench.records.record import batches
+from optbench.tuning.space import SHIPPED
 
 
 def published_problems() -> Iterator[str]:
@@ -26,11 +28,20 @@ def published_problems() -> Iterator[str]:
 
 
 def optimizers() -> Iterator[str]:
-    """Every optimizer with its hyperparameters' defaults, from one framework: the twins have the same; presets."""
-    installed = implementations.installed() or implementations.FRAMEWORKS
-    for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
-        defaults = dataclasses.asdict(optimizer())
-        yield f"{name}: {', '.join(f'{field}={value!r}' for field, value in defaults.items())}"
+    """List every optimizer with its hyperparameters' defaults, and the presets.
+
+    Defaults come from one framework, for the twins have the same. Without any, the names
+    are those with a search space, which every optimizer has.
+    """
+    installed = implementations.installed()
+    if not installed:
+        for name in tomllib.loads(SHIPPED.read_text(encoding="utf-8")):
+            yield f"{name}: its hyperparameters are listed where torch or jax is installed"
+    else:
+        for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
+            defaults = dataclasses.asdict(optimizer())
+            values = ", ".join(f"{field}={value!r}" for field, value in defaults.items())
+            yield f"{name}: {values}"
     for name, stages in PRESETS.items():
         yield f"{name}: {described(stages)}"
 
