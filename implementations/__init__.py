@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from optbench.extras import Missing
 from optbench.problems.names import UnknownName
 
 FRAMEWORKS = ("torch", "jax")  # the twins
@@ -15,14 +16,11 @@ MODES = {"torch-compiled": "torch"}  # further ways to run one of them
 NAMES = (*FRAMEWORKS, *MODES)
 
 
-class FrameworkMissing(ImportError):
+class FrameworkMissing(Missing):
     """A framework that is not installed; the message says how to get it."""
 
     def __init__(self, framework: str) -> None:
-        framework = MODES.get(framework, framework)
-        super().__init__(
-            f"{framework} is not installed: pip install -e '.[{framework}]' in the clone brings it"
-        )
+        super().__init__(MODES.get(framework, framework))
 
 
 @dataclass(frozen=True)

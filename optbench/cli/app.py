@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from optbench.campaign.errors import CampaignError
-from optbench.implementations import FrameworkMissing
+from optbench.extras import Missing, explained
 from optbench.problems.names import InvalidName, UnknownName
 from optbench.records.store import InvalidRecord
 
@@ -41,8 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        app(arguments)
-    except (CampaignError, InvalidRecord, InvalidName, FrameworkMissing) as error:
+        with explained():
+            app(arguments)
+    except (CampaignError, InvalidRecord, InvalidName, Missing) as error:
         _end(str(error), 2)
     except OSError as error:  # no such file, no rights, no space
         _end(str(error), 2)
@@ -630,11 +631,8 @@ def _crew(
     given = Limits.of(plan, folder)
     if scheduler is None and workers is None:
         return executors.workers(given)
-    try:
-        from optbench.schedule import cluster
-    except ModuleNotFoundError as error:
-        message = f"--scheduler and --workers need {error.name}: pip install -e '.[cluster]' in the clone brings it"
-        raise CampaignError("command line", (), message) from error
+    from optbench.schedule import cluster
+
     say = partial(progress.line, console)
     if workers is None and scheduler is not None:
         return cluster.connect(scheduler, given, say)

@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from optbench.campaign.campaign import Campaign, shipped
 from optbench.campaign.errors import CampaignError
@@ -19,16 +22,6 @@ from optbench.schedule.progress import Display, line
 from optbench.schedule.workers import Workers
 from optbench.tuning.output import Result, Trial, describe, final_error, write
 from optbench.tuning.study import Protocol, Study, studies
-
-try:
-    import optuna
-    from optuna.trial import FrozenTrial, TrialState
-    from sqlalchemy.exc import SQLAlchemyError
-except ImportError as error:
-    message = (
-        f"{error.name} is not installed: pip install -e '.[tune]' in the clone brings it"
-    )
-    raise CampaignError("tune", (), message) from error
 
 Log = optuna.Study  # Optuna's record of a study
 
