@@ -46,16 +46,16 @@ class Display:
         self._bars.stop()
 
     def begin(self, request: Request) -> None:
-        """A run starts."""
+        """Show a run that begins."""
         self._run = self._bars.add_task(request.title, total=100)
 
     def update(self, share: float, row: Row) -> None:
-        """The run in hand has spent a share of its budget."""
+        """Show what share of its budget the run in hand has spent."""
         if self._run is not None:
             self._bars.update(self._run, completed=round(100 * min(share, 1)))
 
     def end(self, record: Record) -> None:
-        """A run is over."""
+        """Count a run that is over, and say how it ended."""
         self._done += 1
         if self._run is not None:
             self._bars.remove_task(self._run)
@@ -69,9 +69,12 @@ def line(console: Console, text: str) -> None:
 
 
 def summary(record: Record) -> str:
-    """A run in one line."""
+    """Describe a run in one line."""
     words = f"{record.request.title}: {record.status}"
     if record.history:
         last = record.history[-1]
-        words += f", relative L2 {record.relative_l2:.1e} after {last.step} steps in {last.seconds:.3g} s"
+        words += (
+            f", relative L2 {record.relative_l2:.1e} after {last.step} steps "
+            f"in {last.seconds:.3g} s"
+        )
     return words if record.error is None else f"{words}; {record.error}"

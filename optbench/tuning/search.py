@@ -19,7 +19,7 @@ from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.locks import is_dead, opening, owner
 from optbench.schedule.progress import Display, line
-from optbench.schedule.runner import Crew
+from optbench.schedule.workers import Workers
 from optbench.tuning.output import Result, Trial, describe, final_error, write
 from optbench.tuning.study import Protocol, Study, studies
 
@@ -64,7 +64,7 @@ def run(
     protocol: Protocol,
     url: str | None,
     folder: Path,
-    crew: AbstractContextManager[Crew],
+    crew: AbstractContextManager[Workers],
     console: Console,
 ) -> None:
     """Tune a campaign, the content of `file`, and write what was found into `folder`; `url` is a database of Optuna's.
@@ -108,7 +108,7 @@ def tune(
     trials: int,
     url: str,
     folder: Path,
-    crew: AbstractContextManager[Crew],
+    crew: AbstractContextManager[Workers],
     console: Console,
 ) -> list[list[Trial]]:
     """Do what is left of the studies, `trials` each, and give all trials, a list a study."""
@@ -155,7 +155,7 @@ def tune(
 
 
 def _attempt(
-    study: Study, log: Log, name: str, kept: Store, crew: Crew, display: Display
+    study: Study, log: Log, name: str, kept: Store, workers: Workers, display: Display
 ) -> int:
     """One trial's number; an interruption gives it back."""
     if not any(map(_counts, log.get_trials(False))):
@@ -166,9 +166,7 @@ def _attempt(
         requests = study.requests(
             {key: entry.suggest(trial, key) for key, entry in study.space.items()}
         )
-        records = sorted(
-            _records(requests, kept, crew, display), key=lambda record: record.request.seed
-        )
+        records = list(_records(requests, kept, workers, display))
         trial.set_user_attr("status", [record.status for record in records])
         trial.set_user_attr(
             "records", [kept.path(record.request).name for record in records]
@@ -181,17 +179,16 @@ def _attempt(
 
 
 def _records(
-    requests: Sequence[Request], kept: Store, crew: Crew, display: Display
+    requests: Sequence[Request], kept: Store, workers: Workers, display: Display
 ) -> Iterator[Record]:
-    """The runs' records; those that are there are not done again."""
-    found = [kept.find(request) for request in requests]
-    yield from filter(None, found)
-    left = [
-        request for request, record in zip(requests, found, strict=True) if record is None
-    ]
-    for record in crew.records(left, display):
-        kept.write(record)
-        display.end(record)
+    """Give the runs' records; those that are there are not done again."""
+    for request in requests:
+        record = kept.find(request)
+        if record is None:
+            display.begin(request)
+            record = workers.run(request, display.update)
+            kept.write(record)
+            display.end(record)
         yield record
 
 
