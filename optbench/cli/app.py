@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from optbench.campaign.errors import CampaignError
-from optbench.extras import Missing, explained
+from optbench.extras import Missing, explained, require
 from optbench.problems.names import InvalidName, UnknownName
 from optbench.records.store import InvalidRecord
 
@@ -131,6 +131,7 @@ def run(
     from optbench.records import store
     from optbench.schedule import runner
 
+    require("report")  # its table and figure come after the runs
     _known_rerun(rerun)
     if campaign is not None:
         _only(context, "campaign", "results", "rerun", "only", "scheduler", "workers")
@@ -216,6 +217,7 @@ def tune(
     from optbench.tuning.space import SHIPPED
     from optbench.tuning.study import Protocol
 
+    require("tune")
     file = campaigns.find(campaign)
     plan, folder = campaigns.read(file), store.folder(results / file.stem, "tuning")
     precisions.possible(plan, file.name)
