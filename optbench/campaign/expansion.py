@@ -16,6 +16,7 @@ from optbench.problems import networks
 from optbench.problems.names import UnknownName
 from optbench.problems.own import bare, is_own
 from optbench.problems.problem import Problem
+from optbench.records.provenance import gpus
 from optbench.records.record import Labels, Mode, Points, Precision, Request, Stage
 
 MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
@@ -25,10 +26,11 @@ PRECISIONS: dict[Precision, dict[str, Any]] = {
     "float32": {"dtype": "float32"},
     "tf32": {"dtype": "float32", "tf32": True},
 }
+NO_TF32 = "needs an NVIDIA GPU, and there is none"
 
 
 def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
-    """Every run that a campaign asks for, once; imports one framework.
+    """Give every run that a campaign asks for, once; imports one framework.
 
     Raises:
         CampaignError: one line that names the file (`source`), the key, the value and what
@@ -38,9 +40,21 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
     # the quicker to import
     installed = implementations.installed() or implementations.FRAMEWORKS
     expansion = Expansion(campaign, name, source, implementations.load(installed[-1]))
-    found = list({request.identity: request for request in expansion.requests()}.values())
-    sources.distinct(found, source)
-    return found
+    once = list({request.identity: request for request in expansion.requests()}.values())
+    sources.distinct(once, source)
+    return once
+
+
+def check_precision(campaign: Campaign, source: str) -> None:
+    """Raise CampaignError where a campaign asks this machine for TF32, and it has no GPU.
+
+    TF32 is for products of float32 matrices on NVIDIA's GPUs: factors have 10 bits.
+    """
+    levels: list[tuple[Where, Campaign | Case]] = [((), campaign)]
+    levels += [(("case", number), case) for number, case in enumerate(campaign.case)]
+    for where, level in levels:
+        if level.precision == "tf32" and not gpus():
+            raise CampaignError(source, (*where, "precision"), NO_TF32, value="tf32")
 
 
 @dataclass(frozen=True)

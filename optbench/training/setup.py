@@ -9,7 +9,7 @@ import numpy as np
 
 from optbench import problems
 from optbench.campaign import sources
-from optbench.campaign.precision import NO_TF32
+from optbench.campaign.expansion import NO_TF32
 from optbench.implementations import named
 from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile

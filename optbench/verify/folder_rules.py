@@ -44,7 +44,7 @@ def as_asked(results: Results) -> Iterator[str]:
     if results.unreadable:
         yield results.unreadable
         return
-    asked = {question(request): request for request in results.asked}
+    asked = {question(request): request for request in results.requests}
     found = {question(record.request) for record in results.records.values()}
     for run, request in asked.items():
         if run not in found:
