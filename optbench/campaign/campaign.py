@@ -181,8 +181,8 @@ def read(file: Path, locate: Locate | None = None) -> Campaign:
 def parse(tables: dict[str, Any], source: str, locate: Locate | None = None) -> Campaign:
     """Make the campaign of a file's tables; `source` is what an error calls the file.
 
-    Raises CampaignError. Names of the user's own files get the absolute paths that `locate` gives; if not given,
-    those from this folder.
+    Raises CampaignError. Names of the user's own files get the absolute paths that `locate`
+    gives; if not given, those from this folder.
     """
     try:
         return Campaign.model_validate(

@@ -18,10 +18,11 @@ from optbench.problems import networks, own, seeds
 from optbench.problems.problem import Jet, Problem, Term
 
 FEW, MANY = 6, 2001  # points: where each is differentiated, where they are counted
-# of a residual, relative to 1 + the square of the jet's largest part: operators may be quadratic
+# of a residual, relative to 1 + the square of the jet's largest part, for operators may be
+# quadratic
 TOLERANCE = 1e-10
 ROUGH = 1e-4  # the same of a solution whose derivatives cannot be told
-# of the box's width: so far from a point of the boundary there are points within and without
+# of the box's width: so far from the boundary there are points within and without
 EDGE = 1e-7
 # data may be so many times further from a reference than its accuracy: theirs is a maximum
 REFERENCE_MARGIN = 10.0
@@ -96,8 +97,8 @@ def fields(problem: Problem) -> Iterator[str]:
     for which, bound in zip(("lower", "upper"), problem.bounds, strict=True):
         if np.shape(bound) != (problem.dim,) or np.asarray(bound).dtype != np.float64:
             yield (
-                f"the {which} bound must be a float64 array [{problem.dim}], one number per "
-                f"input; {_kind(bound)}"
+                f"the {which} bound must be a float64 array [{problem.dim}], "
+                f"one number per input; {_kind(bound)}"
             )
             return
     if not (problem.bounds[0] < problem.bounds[1]).all():
@@ -123,16 +124,17 @@ def fields(problem: Problem) -> Iterator[str]:
 
 
 def shapes(problem: Problem) -> Iterator[str]:
-    """Check that points, targets and the solution are float64, finite and of the right shape.
+    """Check that points, targets and the solution are finite and of the right shape.
 
-    They must be so for one point and for several.
+    They must be float64, and be so for one point and for several.
     """
     for name, term in _terms(problem):
         for n in (1, 7):
             x, y = term.sample(_rng(), n)
             yield from _wrong(f"points x of the {name}", x, (n, problem.dim))
             if np.ndim(y) != 2 or np.shape(y)[0] != n:
-                yield f"targets y of the {name} must be [{n}, r], one row per point; {_kind(y)}"
+                shape = f"[{n}, r], one row per point"
+                yield f"targets y of the {name} must be {shape}; {_kind(y)}"
             else:
                 yield from _wrong(f"targets y of the {name}", y, (n, np.shape(y)[1]))
     x, _ = problem.interior.sample(_rng(), 7)
@@ -171,15 +173,15 @@ def boundary(problem: Problem) -> Iterator[str]:
     if within.any():
         yield (
             f"{within.sum()} of {n} boundary points lie within the domain and not on its "
-            f"boundary, such as x = {_list(x[within][0])}; where the domain is no box, give "
-            "the problem `inside`"
+            f"boundary, such as x = {_list(x[within][0])}; "
+            "where the domain is no box, give the problem `inside`"
         )
 
 
 def solution(problem: Problem) -> Iterator[str]:
-    """Check that the solution has no residual in the interior, and another function has one.
+    """Check that the solution has no residual in the interior.
 
-    A reference is not asked.
+    Another function must have one. A reference is not asked.
     """
     if problem.floor:
         return
@@ -249,8 +251,8 @@ def norm(problem: Problem) -> Iterator[str]:
     mean, spread = square.mean(), square.std() / np.sqrt(len(x))
     if abs(problem.solution_norm**2 - mean) > 6 * spread + 1e-2 * mean:
         yield (
-            f"solution_norm is {problem.solution_norm:.4g}, but over 20,000 interior points "
-            f"(E |u*|²)^½ is {mean**0.5:.4g}"
+            f"solution_norm is {problem.solution_norm:.4g}, "
+            f"but over 20,000 interior points (E |u*|²)^½ is {mean**0.5:.4g}"
         )
 
 
@@ -317,19 +319,20 @@ def frameworks(problem: Problem) -> Iterator[str]:
             said = " ".join(str(error).split())[:300]
             yield (
                 f"does not run in {name}: {type(error).__name__}: {said}. An operator is "
-                "arithmetic on jet, x and y, without NumPy's functions; a term of x alone can "
-                "be part of the targets"
+                "arithmetic on jet, x and y, without NumPy's functions; a term of x alone "
+                "can be part of the targets"
             )
     for (one, a), (two, b) in combinations(gradients.items(), 2):
         difference = np.linalg.norm(a - b) / np.linalg.norm(a)
         if not difference <= 1e-10:
             yield (
-                f"the loss's gradient in {one} and {two} differs by {difference:.1e}, relative"
+                f"the loss's gradient in {one} and {two} differs by {difference:.1e}, "
+                "relative"
             )
 
 
 def reference(problem: Problem) -> Iterator[str]:
-    """Check that between a reference's nodes interpolation is no worse than its accuracy."""
+    """Check that between nodes a reference's interpolation is as good as its accuracy."""
     known: Any = problem.solution
     if problem.floor and not (error := known.interpolation_error()) <= problem.floor:
         yield (

@@ -16,8 +16,8 @@ FOLDER = "sources"  # in a folder of results
 def of(problem: str, *optimizers: str) -> dict[str, Source]:
     """Find the files of a problem and its optimizers, none for names of ours.
 
-    Their keys are their paths from the Python file's folder. Raises InvalidFile, also for a data file that does not lie beside the Python file or
-    below it.
+    Their keys are their paths from the Python file's folder. Raises InvalidFile, also for a
+    data file that does not lie beside the Python file or below it.
     """
     files: dict[str, Source] = {}
     data_of = {problem: problems.get(problem).data}

@@ -1,11 +1,11 @@
 """Runs on many machines: a run is a task of a Dask cluster.
 
-Its record comes back to the submitter, which alone writes: no disk is shared. A request does
-not say which of the cluster's machines will do it, so that what is done is looked for in one
-folder, `<results>/<campaign>/cluster`, and not in one folder per machine: the submitter's own
-would say that its hardware made numbers that it never saw. Each record names its machine, and
-no row of a table mixes two. With `local`, every worker is on this machine and its folder is
-used.
+Its record comes back to the submitter, which alone writes: no disk is shared. A request
+does not say which of the cluster's machines will do it, so that what is done is looked for
+in one folder, `<results>/<campaign>/cluster`, and not in one folder per machine: the
+submitter's own would say that its hardware made numbers that it never saw. Each record
+names its machine, and no row of a table mixes two. With `local`, every worker is on this
+machine and its folder is used.
 """
 
 import logging
@@ -148,7 +148,7 @@ def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[
 
 
 class Pinned(WorkerPlugin):
-    """Gives each worker of a local cluster its cores, also where it is a dead one's successor."""
+    """Gives each worker of a local cluster its cores, also to a dead one's successor."""
 
     name = "pinned"
 

@@ -148,7 +148,7 @@ class Training:
             )
 
     def observe(self) -> int:
-        """Add a row for the parameters as they are, and give their step; raises Diverged."""
+        """Add a row for the parameters as they are, and give the step; raises Diverged."""
         with self.clock.section("evaluate"), np.errstate(over="ignore", invalid="ignore"):
             to_numpy, solution = self.run.backend.to_numpy, self.run.solution
             interior, boundary = (

@@ -1,4 +1,7 @@
-"""Everything of a run but its steps: numbers drawn, copied to the device, functions compiled and warmed up."""
+"""Everything of a run but its steps.
+
+Numbers are drawn and copied to the device, functions compiled and warmed up.
+"""
 
 import functools
 from collections.abc import Callable
@@ -28,7 +31,8 @@ class Part:
 
     optimizer: Any
     init: Callable  # params -> state
-    step: Callable  # (params, state, batch) -> (params, state, losses); may overwrite the state
+    # (params, state, batch) -> (params, state, losses); may overwrite the state
+    step: Callable
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Prepared:
 
     problem: Problem
     backend: Any
-    parts: tuple[Part, ...]  # an optimizer a stage
+    parts: tuple[Part, ...]  # one per stage
     losses: Callable  # (params, batch) -> losses
     predict: Callable  # (params, x) -> u
     points: Any  # x of the evaluation points [n, d]
@@ -53,8 +57,8 @@ def prepare(request: Request, framework: Any, clock: Clock, limits: Limits) -> P
 
     Raises MemoryError where what a step holds for certain is more than the device has free,
     or than the limit; TimedOut where a warm step shows that its seconds have no room for
-    the least number of steps; InvalidFile where a file of the user's own is not what it was when
-    the run was asked for; Refused where it asks for TF32 without a GPU.
+    the least number of steps; InvalidFile where a file of the user's own is not what it was
+    when the run was asked for; Refused where it asks for TF32 without a GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)
@@ -111,8 +115,8 @@ def prepare(request: Request, framework: Any, clock: Clock, limits: Limits) -> P
 def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, float]:
     """Compile and warm up a part by calling all that the loop calls.
 
-    What comes of it is not part of the run. Returns the parameters after its steps, which the next part is warmed up with, and a
-    warm step's seconds.
+    What comes of it is not part of the run. Returns the parameters after its steps, which
+    the next part is warmed up with, and a warm step's seconds.
     """
     with clock.section("compile"):
         state = part.init(params)

@@ -143,7 +143,7 @@ def _each(rule: Callable[[Record], Iterator[str]]) -> Callable[[Results], Iterat
 
 
 RULES = {
-    "checksums": Rule(lambda results: checksums.problems(results.folder)),
+    "checksums": Rule(lambda results: checksums.issues(results.folder)),
     "schema": Rule(whole, lambda records: f"{len(records)} records"),
     "campaign": Rule(as_asked),
     "repeats": Rule(once),
