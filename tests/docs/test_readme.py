@@ -1,4 +1,4 @@
-"""The README's example runs as it stands."""
+"""The README's example runs as it stands, and the page is short enough to be read."""
 
 import re
 from pathlib import Path
@@ -7,32 +7,18 @@ import pytest
 
 from optbench import implementations
 
-ROOT = Path(__file__).parents[2]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README = (Path(__file__).parents[2] / "README.md").read_text()
+(EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.mark.parametrize("framework", implementations.installed())
 def test_the_example_runs(framework, capsys):
-    example, _ = EXAMPLES
-    assert len(example.strip().splitlines()) <= 13
-    exec(
-        compile(
-            example.replace('load("jax")', f'load("{framework}")'), "README.md", "exec"
-        ),
-        {},
-    )
+    source = EXAMPLE.replace('load("jax")', f'load("{framework}")')
+    exec(compile(source, "README.md", "exec"), {})
     interior, boundary = map(float, re.findall(r"\d\.\de[+-]\d\d", capsys.readouterr().out))
     assert interior < 1
     assert boundary < 0.1
 
 
-@pytest.mark.skipif(
-    not list((ROOT / "results").glob("cpu/*/runs")), reason="results/cpu is not published"
-)
-def test_results_are_plotted_in_five_lines(tmp_path, monkeypatch):
-    _, example = EXAMPLES
-    assert len([line for line in example.splitlines() if line]) == 5
-    (tmp_path / "results").symlink_to(ROOT / "results")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(example, "README.md", "exec"), {})
-    assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
+def test_a_reader_has_the_page_in_three_minutes():
+    assert len(README.split()) <= 900
