@@ -133,7 +133,7 @@ FAULTS = {
     "derivatives that are not there": (
         boundary(operator=Operator(lambda jet, x, y: jet.gradient[:, 0] - y)),
         "data",
-        "TypeError in test_contract.py, line",
+        "TypeError in test_problem_checks.py, line",
     ),
     "NumPy in the operator": (
         interior(residual=lambda jet, x, y: jet.curvature + 4 * np.sin(jet.value) - y),

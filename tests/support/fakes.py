@@ -9,7 +9,7 @@ from test_clock import Ticks
 
 from optbench.records.record import Labels, Points, Request
 from optbench.training.clock import Clock
-from optbench.training.loop import Terms
+from optbench.training.limits import Limits
 from optbench.training.run import perform
 
 STEP, EVALUATE, DRAW, COMPILE = 1.0, 100.0, 1e4, 1e6  # seconds
@@ -126,9 +126,14 @@ class Fake:
     def device_name(self):
         return "a fake"
 
-    def perform(self, request, **terms):
+    def perform(self, request, report=lambda *_: None, stop=lambda: False, **limits):
         return perform(
-            request, Terms(**terms), load=lambda name: self, clock=Clock(self.ticks)
+            request,
+            Limits(**limits),
+            report=report,
+            stop=stop,
+            load=lambda name: self,
+            clock=Clock(self.ticks),
         )
 
 
