@@ -6,20 +6,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-from small import OPTIMIZERS, frameworks, small
+from small import OPTIMIZERS, frameworks, needs, small
 
-from optbench import implementations, problems
+from optbench import problems
 from optbench.measure.parity import CONDITIONED
 from optbench.training.checkpoint import leaves
 
 SINE = problems.get("poisson_sine_2d")
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
-needs = {
-    name: pytest.mark.skipif(
-        name not in implementations.installed(), reason=f"{name} is missing"
-    )
-    for name in implementations.FRAMEWORKS
-}
 # what each optimizer asks the device in a step without a line search: whether the Gramian
 # is to be solved by Cholesky
 SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3, "spring": 1}

@@ -5,9 +5,8 @@ from importlib import import_module
 import numpy as np
 import pytest
 from fakes import Descent, Fake, request
-from small import frameworks, relative, small
-from test_devices import needs
-from test_resume import StopAfter, bits
+from small import frameworks, needs, relative, small
+from stopping import StopAfter, bits
 
 from optbench import implementations, problems
 from optbench.training import run as train

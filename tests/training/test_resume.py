@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes import Fake, request
 from small import OPTIMIZERS
+from stopping import StopAfter, bits
 
 from optbench import implementations
 from optbench.records.record import Points
@@ -17,26 +18,11 @@ from optbench.training.limits import Limits
 from optbench.training.loop import Stopped
 
 
-class StopAfter:
-    """Asks for an end before step `steps` + 1."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def __call__(self):
-        self.left -= 1
-        return self.left < 0
-
-
 def asked(framework, optimizer):
     mode = {"torch": "eager", "jax": "jit"}[framework]
     points = Points(interior=12, boundary=6)
     return request(framework=framework, mode=mode, optimizer=optimizer, hyperparameters={}, steps=8, points=points,
                    resample_every=3)  # fmt: skip
-
-
-def bits(record):
-    return [row.model_dump(exclude={"seconds"}) for row in record.history]
 
 
 # every state in the framework that compiles nothing, the most intricate ones in the other

@@ -5,12 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from campaign_files import GOOD, read
 from fakes import COMPILE, EVALUATE, STEP, Fake, request
 from own_files import OPTIMIZER
+from published import complaints, on_cpu, put, seal
 from small import frameworks
-from test_campaigns import GOOD, read
-from test_resume import StopAfter, bits
-from test_verify import complaints, on_cpu, put, seal
+from stopping import StopAfter, bits
 
 from optbench import implementations, problems
 from optbench.campaign import campaign, expansion, presets, single, sources
