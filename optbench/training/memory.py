@@ -1,15 +1,21 @@
 """What a step needs of memory, before anything of it is allocated."""
 
-from typing import Any
+from optbench.implementations.protocol import Backend, Objective, Optimizer, Params
+from optbench.problems.problem import Batch
 
 DOUBLE = 8  # bytes: curvature is in float64 whatever the parameters are
 
 
 def foresee(
-    optimizer: Any, objective: Any, params: Any, batch: Any, backend: Any, memory: float
+    optimizer: Optimizer,
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    backend: Backend,
+    memory: float,
 ) -> None:
     """Raise MemoryError where a step cannot fit: it holds the old state, the new one and its working matrices."""
-    numbers = optimizer.working(params, batch) if hasattr(optimizer, "working") else 0
+    numbers = optimizer.working(params, batch)
     needed = 2 * backend.state_bytes(optimizer, objective, params) + numbers * DOUBLE
     free = min(backend.free_memory(), memory)
     if needed > free:

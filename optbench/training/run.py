@@ -17,7 +17,7 @@ from optbench.training.status import classify
 def perform(
     request: Request,
     terms: Terms | None = None,
-    load: Callable[[str], Any] = implementations.load,
+    load: Callable[[str], implementations.Framework] = implementations.load,
     clock: Clock | None = None,
 ) -> Record:
     """Do a run, whatever becomes of it: divergence, a lack of memory or an error is a status of the record.
