@@ -210,7 +210,7 @@ def tune(
     from optbench.campaign import precision as precisions
     from optbench.records import store
     from optbench.schedule import workers as executors
-    from optbench.training import limits
+    from optbench.training.limits import Limits
     from optbench.tuning import search
     from optbench.tuning.space import SHIPPED
     from optbench.tuning.study import Protocol
@@ -224,7 +224,7 @@ def tune(
         if value is not None
     }
     protocol = Protocol(trials, seeds, seed, tuple(framework or ()), budget)
-    crew = executors.workers(limits.of(plan, folder))
+    crew = executors.workers(Limits.of(plan, folder))
     search.run(plan, file, spaces or SHIPPED, protocol, storage, folder, crew, Console())
 
 
@@ -625,9 +625,9 @@ def _crew(
     """Who does the runs: children of this process, or a cluster's workers."""
     from optbench.schedule import progress
     from optbench.schedule import workers as executors
-    from optbench.training import limits
+    from optbench.training.limits import Limits
 
-    given = limits.of(plan, folder)
+    given = Limits.of(plan, folder)
     if scheduler is None and workers is None:
         return executors.workers(given)
     try:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tabulate import tabulate
 
-from optbench.measure import cost_figures, crossovers, scale
+from optbench.measure import bootstrap, cost_figures, crossovers, scale
 from optbench.records import store
 
 # asv's benchmarks: module and quantity
@@ -141,22 +140,18 @@ def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def interval(
     samples: list[float] | None, reference: list[float] | None
 ) -> tuple[float, float]:
-    """The bootstrap interval of the ratio of two medians, NaN where asv kept fewer than two samples of either.
+    """Give the interval of the ratio of two medians, NaN for fewer than two samples of either.
 
     It resamples the samples as if they were independent. Those of one process are alike:
     with few processes the interval is too narrow.
     """
-    if min(len(samples or ()), len(reference or ())) < 2:
+    if samples is None or reference is None or min(len(samples), len(reference)) < 2:
         return np.nan, np.nan
-    found = stats.bootstrap(
-        (samples, reference),
-        lambda one, other, axis: np.median(one, axis) / np.median(other, axis),
-        n_resamples=RESAMPLES,
-        confidence_level=scale.CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),  # the same table for the same numbers
-    )
-    return tuple(found.confidence_interval)
+
+    def of_medians(one: Any, other: Any, axis: int) -> Any:
+        return np.median(one, axis) / np.median(other, axis)
+
+    return bootstrap.interval(of_medians, samples, reference, resamples=RESAMPLES)
 
 
 def heading(cells: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from optbench.campaign import campaign as campaigns
 from optbench.campaign.campaign import Campaign
 from optbench.campaign.results_folder import CAMPAIGN
 from optbench.measure import cost_figures, crossovers
+from optbench.measure.bootstrap import LEVEL
 from optbench.measure.timed import WARM_UP
 from optbench.measure.widths import network
 from optbench.problems.names import UnknownName
@@ -23,7 +24,6 @@ from optbench.records.frames import Frames, from_records
 from optbench.schedule.progress import line
 
 LARGE = 10_000  # parameters from which on a power law is fitted
-CONFIDENCE = 0.95
 MEASURED = ("finished", "timed-out")  # how a run ends whose steps are what they should be
 COLUMNS = ["optimizer", "framework", "width", "parameters", "status", "step_seconds", "evaluations", "compile_seconds",
            "peak_memory"]  # fmt: skip
@@ -164,7 +164,7 @@ def fits(measured: pd.DataFrame) -> Iterator[dict[str, Any]]:
         fit: Any = stats.linregress(
             np.log(rows["parameters"]), np.log(rows["step_seconds"])
         )
-        reach = stats.t.ppf((1 + CONFIDENCE) / 2, len(rows) - 2) * fit.stderr
+        reach = stats.t.ppf((1 + LEVEL) / 2, len(rows) - 2) * fit.stderr
         yield {
             "optimizer": optimizer,
             "framework": framework,

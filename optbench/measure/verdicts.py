@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from optbench.measure import bootstrap
 from optbench.measure.commit_process import Measured
 from optbench.measure.parity import difference
 
@@ -19,6 +19,7 @@ TIME = 0.05  # the least share of the time that is called slower, however quiet 
 MOVED = (
     0.15  # the share by which the calibration kernel's time may differ between the commits
 )
+RESAMPLES = 2000  # of the bootstrap
 TREES = ("base", "again", "head")  # the base twice: what equal commits differ by
 
 Kind = Literal["work", "accuracy", "lost", "time"]
@@ -188,14 +189,8 @@ def ratio(times: Times, tree: str, optimizer: str) -> tuple[float, tuple[float, 
     if min(len(base), len(other)) < 2:
         value = float(of_minima(other, base))
         return value, (value, value)
-    found = stats.bootstrap(
-        (other, base),
-        of_minima,
-        n_resamples=2000,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(of_minima(other, base)), (float(found.low), float(found.high))
+    interval = bootstrap.interval(of_minima, other, base, resamples=RESAMPLES)
+    return float(of_minima(other, base)), interval
 
 
 def unsteady(times: Times) -> str | None:

@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from made_up import on_grid
 from optbench.problems.domains import box, faces
 from optbench.problems.own import get
 from optbench.problems.problem import DIRICHLET, Operator, Term
 from own_files import PDE
-from test_reference import on_grid
 from typer.testing import CliRunner
 
 from optbench import problems
@@ -133,7 +133,7 @@ FAULTS = {
     "derivatives that are not there": (
         boundary(operator=Operator(lambda jet, x, y: jet.gradient[:, 0] - y)),
         "data",
-        "TypeError in test_contract.py, line",
+        "TypeError in test_problem_checks.py, line",
     ),
     "NumPy in the operator": (
         interior(residual=lambda jet, x, y: jet.curvature + 4 * np.sin(jet.value) - y),

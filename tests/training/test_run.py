@@ -101,7 +101,7 @@ def raising(error, at=4):
             "failed",
             "no inverse with damping 0.001: layer 1 B",
         ),
-        (KeyError("x"), "failed", "KeyError: 'x' (test_train.py:"),
+        (KeyError("x"), "failed", "KeyError: 'x' (test_run.py:"),
     ],
 )
 def test_an_error_is_a_status_and_keeps_the_history(error, status, words):
@@ -123,7 +123,7 @@ def test_divergence_is_a_status():
 
 
 def test_a_limit_of_wall_clock_seconds_is_a_status():
-    record = Fake().perform(request(), limit=3 * COMPILE + 5 * EVALUATE)
+    record = Fake().perform(request(), seconds=3 * COMPILE + 5 * EVALUATE)
     assert record.status == "timed-out"
     assert 0 < record.steps < 10
 
@@ -149,4 +149,4 @@ def test_unforeseen_errors_say_where():
 
     with pytest.raises(ZeroDivisionError) as caught:
         fail()
-    assert classify(caught.value)[1].startswith("ZeroDivisionError: zero (test_train.py:")
+    assert classify(caught.value)[1].startswith("ZeroDivisionError: zero (test_run.py:")
