@@ -17,10 +17,15 @@ from optbench.training.status import classify
 
 def perform(
     request: Request,
+<<<<<<< HEAD
+    terms: Terms | None = None,
+    load: Callable[[str], implementations.Framework] = implementations.load,
+=======
     limits: Limits | None = None,
     report: Report = lambda share, row: None,
     stop: Callable[[], bool] = lambda: False,
     load: Callable[[str], Any] = implementations.load,
+>>>>>>> main
     clock: Clock | None = None,
 ) -> Record:
     """Do a run; divergence, a lack of memory or an error is a status of the record.

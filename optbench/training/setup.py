@@ -11,6 +11,7 @@ from optbench import problems
 from optbench.campaign import sources
 from optbench.campaign.precision import NO_TF32
 from optbench.implementations import named
+from optbench.implementations.protocol import Backend, Framework, Optimizer
 from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile
 from optbench.problems.problem import Batch, Problem
@@ -26,7 +27,7 @@ from optbench.training.status import Refused, TimedOut, stage
 class Part:
     """An optimizer that is ready for its first step."""
 
-    optimizer: Any
+    optimizer: Optimizer
     init: Callable  # params -> state
     step: Callable  # (params, state, batch) -> (params, state, losses); may overwrite the state
 
@@ -36,7 +37,7 @@ class Prepared:
     """A run that is ready for its first step; arrays are the framework's own."""
 
     problem: Problem
-    backend: Any
+    backend: Backend
     parts: tuple[Part, ...]  # an optimizer a stage
     losses: Callable  # (params, batch) -> losses
     predict: Callable  # (params, x) -> u
@@ -48,7 +49,17 @@ class Prepared:
     sample: Callable[[int], Batch]
 
 
+<<<<<<< HEAD
+def prepare(
+    request: Request,
+    framework: Framework,
+    clock: Clock,
+    memory: float = math.inf,
+    least_steps: int = 0,
+) -> Prepared:
+=======
 def prepare(request: Request, framework: Any, clock: Clock, limits: Limits) -> Prepared:
+>>>>>>> main
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free,
@@ -139,8 +150,13 @@ def _sample(request: Request, problem: Problem, index: int) -> Batch:
     )
 
 
+<<<<<<< HEAD
+def copied(tree: Any, dtype: str, backend: Backend, clock: Clock) -> Any:
+    """A tree's arrays on the device, in `dtype`."""
+=======
 def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
     """Copy a tree's arrays to the device, in `dtype`."""
+>>>>>>> main
     with clock.section("copy"):
         arrays = [leaf.astype(dtype, copy=False) for leaf in leaves(tree)]
         copy = backend.from_numpy_tree(like(tree, arrays))
