@@ -12,6 +12,7 @@ from optbench.campaign import presets, sources
 from optbench.campaign.campaign import Campaign, Case, OptimizerTable, StageTable, Table
 from optbench.campaign.errors import CampaignError, Where, explain, keys
 from optbench.implementations import named
+from optbench.implementations.protocol import Objective
 from optbench.problems import networks
 from optbench.problems.names import UnknownName
 from optbench.problems.own import bare, is_own
@@ -243,7 +244,7 @@ class Expansion:
             experiment=table.experiment,
         )
 
-    def _objective(self, problem: Problem, network: str) -> Any:
+    def _objective(self, problem: Problem, network: str) -> Objective:
         """Make an objective of the network's activation, which the framework must have."""
         return self.framework.Objective(
             problem, activation=networks.parse(network).activation

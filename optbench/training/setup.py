@@ -14,6 +14,7 @@ from optbench import problems
 from optbench.campaign import sources
 from optbench.campaign.expansion import NO_TF32
 from optbench.implementations import named
+from optbench.implementations.protocol import Backend, Framework, Optimizer
 from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile
 from optbench.problems.problem import Batch, Problem
@@ -29,7 +30,7 @@ from optbench.training.status import Refused, TimedOut, stage
 class Part:
     """An optimizer that is ready for its first step."""
 
-    optimizer: Any
+    optimizer: Optimizer
     init: Callable  # params -> state
     # (params, state, batch) -> (params, state, losses); may overwrite the state
     step: Callable
@@ -40,7 +41,7 @@ class Prepared:
     """A run that is ready for its first step; arrays are the framework's own."""
 
     problem: Problem
-    backend: Any
+    backend: Backend
     parts: tuple[Part, ...]  # one per stage
     losses: Callable  # (params, batch) -> losses
     predict: Callable  # (params, x) -> u
@@ -52,7 +53,9 @@ class Prepared:
     sample: Callable[[int], Batch]
 
 
-def prepare(request: Request, framework: Any, clock: Clock, limits: Limits) -> Prepared:
+def prepare(
+    request: Request, framework: Framework, clock: Clock, limits: Limits
+) -> Prepared:
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free,
@@ -143,7 +146,7 @@ def _sample(request: Request, problem: Problem, index: int) -> Batch:
     )
 
 
-def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
+def copied(tree: Any, dtype: str, backend: Backend, clock: Clock) -> Any:
     """Copy a tree's arrays to the device, in `dtype`."""
     with clock.section("copy"):
         arrays = [leaf.astype(dtype, copy=False) for leaf in leaves(tree)]

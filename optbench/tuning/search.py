@@ -32,7 +32,8 @@ Log = optuna.Study  # Optuna's record of a study
 class Sampler(optuna.samplers.BaseSampler):
     """TPE with a seed of its own for each trial.
 
-    The seed follows from the study's name and how many trials came before. So a study that goes on tries what it would have tried without the interruption.
+    The seed follows from the study's name and how many trials came before, so that a study
+    that goes on tries what it would have tried without the interruption.
     """
 
     def before_trial(self, study: Log, trial: FrozenTrial) -> None:
