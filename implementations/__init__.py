@@ -1,16 +1,13 @@
 """HOW a problem is solved: `load("torch")` and `load("jax")` give the same optimizers on the same objective."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
-
-from optbench.problems.names import UnknownName
 
 from optbench.extras import Missing
+from optbench.implementations.protocol import Framework
+from optbench.problems.names import UnknownName
 
 FRAMEWORKS = ("torch", "jax")  # the twins
 MODES = {"torch-compiled": "torch"}  # further ways to run one of them
@@ -22,16 +19,6 @@ class FrameworkMissing(Missing):
 
     def __init__(self, framework: str) -> None:
         super().__init__(MODES.get(framework, framework))
-
-
-@dataclass(frozen=True)
-class Framework:
-    """What a framework's folder offers: its optimizers by name, its objective, its backend."""
-
-    name: str
-    OPTIMIZERS: dict[str, type]
-    Objective: Callable[..., Any]
-    backend: ModuleType
 
 
 def installed() -> tuple[str, ...]:
@@ -55,8 +42,8 @@ def load(name: str) -> Framework:
         raise UnknownName("framework", name, NAMES)
     if not is_installed(name):
         raise FrameworkMissing(name)
-    package = import_module(f"{__name__}.{MODES.get(name, name)}")
-    objective = (
-        partial(package.Objective, compiled=True) if name in MODES else package.Objective
-    )
-    return Framework(name, package.OPTIMIZERS, objective, package.backend)
+    framework: Framework = import_module(f"{__name__}.{MODES.get(name, name)}").FRAMEWORK
+    if name not in MODES:
+        return framework
+    objective = partial(framework.Objective, compiled=True)
+    return replace(framework, name=name, Objective=objective)

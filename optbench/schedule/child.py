@@ -156,7 +156,10 @@ def _perform(request: Request, limits: Limits) -> Record:
 
 
 class _Reporter:
-    """Sends a report now and then; a full pipe would stop the run, five a second never fill it."""
+    """Sends a report now and then.
+
+    A full pipe would stop the run; five reports per second never fill it.
+    """
 
     def __init__(self) -> None:
         self._next = 0.0

@@ -1,10 +1,11 @@
-"""Runs on many machines: a run is a task of a Dask cluster, and its record comes back to the submitter.
+"""Runs on many machines: a run is a task of a Dask cluster.
 
-The submitter alone writes: no disk is shared. A request does not say which of the cluster's
-machines will do it, so that what is done is looked for in one folder,
-`<results>/<campaign>/cluster`, and not in one a machine: the submitter's own would say that
-its hardware made numbers that it never saw. Each record names its machine, and no row of a
-table mixes two. With `local`, every worker is on this machine and its folder is used.
+Its record comes back to the submitter, which alone writes: no disk is shared. A request
+does not say which of the cluster's machines will do it, so that what is done is looked for
+in one folder, `<results>/<campaign>/cluster`, and not in one folder per machine: the
+submitter's own would say that its hardware made numbers that it never saw. Each record
+names its machine, and no row of a table mixes two. With `local`, every worker is on this
+machine and its folder is used.
 """
 
 import logging
@@ -61,7 +62,7 @@ class Cluster:
         self._ended: SimpleQueue[tuple[Request, Future]] = SimpleQueue()
 
     def has_room(self) -> bool:
-        """Say whether a worker is free. Raises CampaignError where the scheduler is lost."""
+        """Say whether a worker is free; raises CampaignError for a lost scheduler."""
         with self._scheduler_there():
             return len(self.in_hand) < room(self.client)
 
@@ -106,7 +107,7 @@ class Cluster:
 
 @contextmanager
 def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterator[Cluster]:
-    """Connect to the scheduler of this address; checkpoints stay on its workers' machines.
+    """Connect to the scheduler of this address; checkpoints stay on workers' machines.
 
     Raises:
         CampaignError: nobody answers there, or not in our language.
@@ -147,7 +148,7 @@ def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[
 
 
 class Pinned(WorkerPlugin):
-    """Gives each worker of a local cluster its cores, also where it is a dead one's successor."""
+    """Gives each worker of a local cluster its cores, also to a dead one's successor."""
 
     name = "pinned"
 

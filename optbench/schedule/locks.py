@@ -36,7 +36,7 @@ class RunLocks:
             self._held.popitem()[1].release()
 
     def take(self) -> Request | None:
-        """Lock a run that has no record and give it; None where others hold all that is left."""
+        """Lock a run that has no record, and give it; None where others hold the rest."""
         for identity, request in list(self.left.items()):
             lock = _lock(self._store.folder, identity)
             if not _is_free(lock):

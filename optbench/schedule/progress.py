@@ -1,4 +1,4 @@
-"""What a person sees while a campaign runs: two bars on a terminal, plain lines elsewhere."""
+"""What a person sees of a campaign: two bars on a terminal, plain lines elsewhere."""
 
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ from optbench.records.record import Record, Request, Row
 
 
 class Display:
-    """A bar for the campaign and one for the run in hand; a line for every run that is done."""
+    """A bar for the campaign and one for the run in hand; a line for every run done."""
 
     def __init__(self, name: str, runs: int, console: Console) -> None:
         self._console, self._runs, self._done = console, runs, 0
@@ -59,6 +59,7 @@ class Display:
         self._done += 1
         if self._run is not None:
             self._bars.remove_task(self._run)
+            self._run = None  # the next to end may never have begun
         self._bars.advance(self._campaign)
         line(self._console, f"[{self._done}/{self._runs}] {summary(record)}")
 
