@@ -16,7 +16,7 @@ from optbench import implementations, problems
 from optbench.campaign.presets import PRESETS
 from optbench.measure import timed
 from optbench.measure.timed import Timed, Work
-from optbench.training.lack import lacks_memory
+from optbench.training.memory import lacks_memory
 
 FULL = os.environ.get("OPTBENCH_ASV") == "full"  # the bigger grid
 CASES = tomllib.loads((Path(__file__).parent / "quick.toml").read_text(encoding="utf-8"))[

@@ -210,7 +210,7 @@ def tune(
     from optbench.campaign import precision as precisions
     from optbench.records import store
     from optbench.schedule import workers as executors
-    from optbench.training import limits
+    from optbench.training.limits import Limits
     from optbench.tuning import search
     from optbench.tuning.space import SHIPPED
     from optbench.tuning.study import Protocol
@@ -224,7 +224,7 @@ def tune(
         if value is not None
     }
     protocol = Protocol(trials, seeds, seed, tuple(framework or ()), budget)
-    crew = executors.workers(limits.of(plan, folder))
+    crew = executors.workers(Limits.of(plan, folder))
     search.run(plan, file, spaces or SHIPPED, protocol, storage, folder, crew, Console())
 
 
@@ -527,7 +527,7 @@ def scale(
     from optbench import implementations
     from optbench.campaign import expansion
     from optbench.measure import scale as scales
-    from optbench.measure.widths import WIDTHS
+    from optbench.measure.timed import WIDTHS
     from optbench.records import store
     from optbench.schedule import runner
 
@@ -547,9 +547,9 @@ def scale(
 @app.command()
 def asv_machine() -> None:
     """Make this machine known to asv by the class of its hardware, and print that name."""
-    from optbench.measure import asv_machine
+    from optbench.measure import asv_run
 
-    typer.echo(asv_machine.register())
+    typer.echo(asv_run.register())
 
 
 @app.command()
@@ -567,21 +567,21 @@ def asv_check(
     ] = None,
     moved: Annotated[
         float,
-        typer.Option(min=0, help="How far the calibration kernel may move, as a share."),
+        typer.Option(min=0, help="How far the calibration may move, as a share."),
     ] = 0.15,
 ) -> None:
     """Say what a run of asv left, and what is missing, torn or measured on a machine that changed its speed.
 
     Exit code 1 where something is wrong: asv itself exits 0.
     """
-    from optbench.measure import asv_check
+    from optbench.measure import asv_run
     from optbench.records.provenance import commit_hash, machine_class
 
-    done = asv_check.check(
+    outcome = asv_run.check(
         path, machine or machine_class(), commit_hash(commit), bench or [], moved
     )
-    typer.echo(asv_check.render(done))
-    if done.missing or done.problems:
+    typer.echo(asv_run.render(outcome))
+    if outcome.missing or outcome.issues:
         _end("this run of asv is not to be relied on", 1)
 
 
@@ -592,9 +592,9 @@ def asv_site(
     ),
 ) -> None:
     """Put the files beside asv's published page that it would fetch from public networks: it then opens offline."""
-    from optbench.measure import asv_site
+    from optbench.measure import asv_run
 
-    typer.echo(f"{len(asv_site.carry(path))} files carried along: {path / 'index.html'}")
+    typer.echo(f"{len(asv_run.carry(path))} files carried along: {path / 'index.html'}")
 
 
 @app.command("asv")
@@ -625,9 +625,9 @@ def _crew(
     """Who does the runs: children of this process, or a cluster's workers."""
     from optbench.schedule import progress
     from optbench.schedule import workers as executors
-    from optbench.training import limits
+    from optbench.training.limits import Limits
 
-    given = limits.of(plan, folder)
+    given = Limits.of(plan, folder)
     if scheduler is None and workers is None:
         return executors.workers(given)
     try:
@@ -716,7 +716,7 @@ def regressions(
 
     from optbench import implementations
     from optbench.measure import regressions as compare
-    from optbench.measure.commit_process import Asked
+    from optbench.measure.commit_process import Job
     from optbench.measure.verdicts import table
 
     frameworks = framework or implementations.installed()
@@ -725,12 +725,12 @@ def regressions(
         if name not in known:
             _end(str(UnknownName("optimizer", name, known)), 2)
     settings = compare.settings()
-    asked = [
-        Asked(each, tuple(optimizer or known), problem, network, settings, seconds, True)
-        for each in frameworks
+    jobs = [
+        Job(name, tuple(optimizer or known), problem, network, settings, seconds, True)
+        for name in frameworks
     ]
     try:
-        every = compare.run(base, head, asked, rounds, Console(stderr=True))
+        every = compare.run(base, head, jobs, rounds, Console(stderr=True))
     except compare.NotMeasured as error:
         _end(str(error), 2)
     verdicts, unjudged = compare.judge(every)

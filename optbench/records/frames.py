@@ -7,8 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from optbench.records import store
-from optbench.records.record import COUNTERS, Record, Request, Row
-from optbench.training.clock import SECTIONS
+from optbench.records.record import COUNTERS, SECTIONS, Record, Request, Row
 
 # of a request: what a row tells in columns of other names
 ELSEWHERE = {

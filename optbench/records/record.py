@@ -24,11 +24,15 @@ from optbench.records.provenance import Provenance
 
 SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
-COUNTERS = (
-    "stalls",
-    "evaluations",
-    "iterations",
-)  # of a line search and of CG, kept in the optimizer's state
+# of a line search and of CG, kept in the optimizer's state
+COUNTERS = ("stalls", "evaluations", "iterations")
+
+# of a run's clock. setup: importing the framework, building problem and network · draw:
+# points and targets · copy: arrays to the device · compile: the first call of everything
+# compiled · warm_up: the second · train: optimizer steps, device synchronised · evaluate:
+# errors and losses of the history · log: reading a step's losses, progress, checkpoints,
+# everything else
+SECTIONS = ("setup", "draw", "copy", "compile", "warm_up", "train", "evaluate", "log")
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
 Origin = Literal[

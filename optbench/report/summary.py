@@ -8,8 +8,7 @@ from tabulate import tabulate
 
 from optbench.problems import own
 from optbench.records.frames import Frames
-from optbench.records.record import batches
-from optbench.training.clock import SECTIONS
+from optbench.records.record import SECTIONS, batches
 
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes

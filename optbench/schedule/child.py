@@ -17,7 +17,6 @@ import psutil
 
 from optbench.records.cores import pin
 from optbench.records.record import Record, Request, Row, Status
-from optbench.records.store import checkpoint
 from optbench.training.limits import Limits
 
 REPORT_INTERVAL = 0.2  # seconds
@@ -149,15 +148,10 @@ def _start(reports: Any, threads: int) -> None:
 
 
 def _perform(request: Request, limits: Limits) -> Record:
-    from optbench.training.loop import Terms
-    from optbench.training.run import (
-        perform,
-    )  # imports NumPy: only once the threads are pinned
+    """In the child: do a run."""
+    from optbench.training.run import perform  # only once the threads are pinned
 
-    file = checkpoint(limits.checkpoints, request.identity) if limits.checkpoints else None
-    given = limits.seconds, limits.memory, limits.least_steps, file, limits.interval
-    terms = Terms(*given, report=_Reporter(), stop=_stop.is_set)
-    return perform(request, terms)
+    return perform(request, limits, report=_Reporter(), stop=_stop.is_set)
 
 
 class _Reporter:

@@ -1,9 +1,12 @@
-"""A run's checkpoint: parameters, the optimizer's whole state, steps, clock and history in one `.npz`; never pickle."""
+"""A run's checkpoint in one `.npz`, never pickle.
+
+It holds the parameters, the optimizer's whole state, steps, clock and history.
+"""
 
 import io
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,7 +21,7 @@ ROWS = TypeAdapter(tuple[Row, ...])
 class Checkpoint(NamedTuple):
     """A run as it stood after `steps` steps; its points follow from the seed and the steps."""
 
-    leaves: list[np.ndarray]  # of (params, state), in the order of `trees.leaves`
+    leaves: list[np.ndarray]  # of (params, state), in the order of `leaves`
     resumed: int  # times that the run went on from a checkpoint
     steps: int
     seconds: dict[str, float]  # by section of the clock
@@ -29,7 +32,7 @@ class Checkpoint(NamedTuple):
 
 def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
     """Put a checkpoint in its place, whole or not at all."""
-    told = {
+    progress = {
         "identity": identity,
         "resumed": checkpoint.resumed,
         "steps": checkpoint.steps,
@@ -43,7 +46,7 @@ def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
     np.savez(
         content,
         allow_pickle=False,
-        told=np.frombuffer(json.dumps(told).encode(), np.uint8),
+        told=np.frombuffer(json.dumps(progress).encode(), np.uint8),
         **arrays,
     )
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -51,16 +54,36 @@ def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
 
 
 def read(file: Path, identity: str) -> Checkpoint | None:
-    """The checkpoint of a run; None where there is none, or none that is whole and the run's own."""
+    """Read a run's checkpoint; None where there is none that is whole and the run's own."""
     try:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as content:
-            told = json.loads(content["told"].tobytes())
-            leaves = [content[f"leaf{number}"] for number in range(len(content.files) - 1)]
-        rows = ROWS.validate_python(tuple(told["history"]))
-        reached = told["stage"], told["counters"]
+            progress = json.loads(content["told"].tobytes())
+            arrays = [content[f"leaf{number}"] for number in range(len(content.files) - 1)]
+        checkpoint = Checkpoint(
+            leaves=arrays,
+            resumed=progress["resumed"],
+            steps=progress["steps"],
+            seconds=progress["seconds"],
+            history=ROWS.validate_python(tuple(progress["history"])),
+            stage=progress["stage"],
+            counters=progress["counters"],
+        )
+        return checkpoint if progress["identity"] == identity else None
     except (OSError, BadZipFile, ValueError, KeyError, EOFError, ValidationError):
         return None
-    found = Checkpoint(
-        leaves, told["resumed"], told["steps"], told["seconds"], rows, *reached
-    )
-    return found if told["identity"] == identity else None
+
+
+def leaves(tree: Any) -> list[Any]:
+    """Take the arrays and numbers out of lists, tuples and named tuples, in order."""
+    if not isinstance(tree, list | tuple):
+        return [tree]
+    return [leaf for part in tree for leaf in leaves(part)]
+
+
+def like(tree: Any, values: list[Any]) -> Any:
+    """Put other leaves into a tree of this shape; empties `values`."""
+    if not isinstance(tree, list | tuple):
+        return values.pop(0)
+    parts = [like(part, values) for part in tree]
+    kind: Any = type(tree)
+    return kind(*parts) if hasattr(kind, "_fields") else kind(parts)

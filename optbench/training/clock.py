@@ -4,11 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# setup: importing the framework, building problem and network · draw: points and targets ·
-# copy: arrays to the device · compile: the first call of everything compiled · warm_up: the
-# second · train: optimizer steps, device synchronised · evaluate: errors and losses of the
-# history · log: reading a step's losses, progress, checkpoints, everything else
-SECTIONS = ("setup", "draw", "copy", "compile", "warm_up", "train", "evaluate", "log")
+from optbench.records.record import SECTIONS
 
 
 class Clock:
@@ -35,7 +31,10 @@ class Clock:
 
     @contextmanager
     def section(self, section: str) -> Iterator[None]:
-        """Spend the body in `section`, then go back to where the clock was, also after an exception."""
+        """Spend the body in `section`, then go back to where the clock was.
+
+        It goes back after an exception too.
+        """
         previous = self._current
         self.enter(section)
         try:
@@ -51,5 +50,5 @@ class Clock:
 
     @property
     def wall(self) -> float:
-        """Seconds from the start to the last switch of sections, those of earlier processes included."""
+        """Seconds from the start to the last switch of sections, earlier processes' too."""
         return self._earlier + self._last - self._start

@@ -3,33 +3,33 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from optbench.campaign.campaign import Campaign
-from optbench.records.store import checkpoints
+from optbench.records import store
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use, and how often it saves itself."""
+    """What surrounds a run and is no part of what it computes."""
 
     processes: Literal["per-framework", "per-run"] = "per-run"
     threads: int = 1
     seconds: float = math.inf  # of wall-clock time
     memory: float = math.inf  # bytes
-    checkpoints: Path | None = None  # their folder
-    interval: float = math.inf  # seconds between two of a run's checkpoints
     least_steps: int = 0  # that a budget of seconds must have room for
+    checkpoints: Path | None = None  # their folder; without one a run does not save itself
+    interval: float = math.inf  # wall-clock seconds between two of a run's checkpoints
 
-
-def of(campaign: Campaign, folder: Path) -> Limits:
-    """A campaign's; its checkpoints are kept in its folder of results."""
-    return Limits(
-        campaign.processes,
-        campaign.threads,
-        campaign.limit or math.inf,
-        1e9 * (campaign.memory or math.inf),
-        checkpoints(folder),
-        campaign.checkpoint,
-        campaign.least_steps or 0,
-    )
+    @classmethod
+    def of(cls, campaign: Campaign, folder: Path) -> Self:
+        """Read a campaign's limits; its checkpoints are kept in its folder of results."""
+        return cls(
+            processes=campaign.processes,
+            threads=campaign.threads,
+            seconds=campaign.limit or math.inf,
+            memory=1e9 * (campaign.memory or math.inf),
+            least_steps=campaign.least_steps or 0,
+            checkpoints=store.checkpoints(folder),
+            interval=campaign.checkpoint,
+        )

@@ -3,44 +3,34 @@
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from optbench.records import store
 from optbench.records.record import COUNTERS, Request, Row
-from optbench.training import checkpoint, surface, trees
+from optbench.training import checkpoint, surface
 from optbench.training.checkpoint import Checkpoint
 from optbench.training.clock import Clock
-from optbench.training.prefetch import Ahead
+from optbench.training.limits import Limits
+from optbench.training.prefetch import Prefetch
 from optbench.training.setup import Prepared, copied
 from optbench.training.status import Diverged, TimedOut, stage
 
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
-Report = Callable[
-    [float, Row], None
-]  # the share of the budget that is spent, the newest row of the history
+
+# called with the share of the budget that is spent, and the newest row of the history
+Report = Callable[[float, Row], None]
 
 
 class Stopped(Exception):
     """The run was asked to stop; its checkpoint is written."""
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What surrounds a run and is no part of what it computes."""
-
-    limit: float = math.inf  # wall-clock seconds
-    memory: float = math.inf  # bytes
-    least_steps: int = 0  # that a budget of seconds must have room for
-    checkpoint: Path | None = None  # its file
-    interval: float = math.inf  # wall-clock seconds between checkpoints
-    report: Report = lambda share, row: None  # called before every step
-    stop: Callable[[], bool] = lambda: False  # asked before every step
-
-
 def next_row(step: int) -> int:
-    """The step whose state is recorded after that of `step`: all up to 40, then spaced by 1.1."""
+    """Give the step whose state is recorded after that of `step`.
+
+    All steps up to 40 are recorded, then they are spaced by a factor of 1.1.
+    """
     # ⌈1.1·step⌉ in integers: in floats, 1.1·40 is 44.00000000000001
     return step + 1 if step < 40 else -(-11 * step // 10)
 
@@ -48,21 +38,28 @@ def next_row(step: int) -> int:
 class Training:
     """A run in hand: its numbers and its history."""
 
-    def __init__(self, request: Request, run: Prepared, clock: Clock, terms: Terms) -> None:
-        self.request, self.run, self.clock, self.terms = request, run, clock, terms
+    def __init__(
+        self, request: Request, run: Prepared, clock: Clock, limits: Limits
+    ) -> None:
+        self.request, self.run, self.clock, self._limits = request, run, clock, limits
+        folder, identity = limits.checkpoints, request.identity
+        self._checkpoint = store.checkpoint(folder, identity) if folder else None
         self.params, self.batch = run.params, run.batch
         self.steps = self.resumed = 0
         self.history: list[Row] = []
         self._saved = 0.0  # wall-clock seconds at the last checkpoint
         self._begin(0, {})
         on_accelerator = run.backend.device_name() != "cpu"
-        self._ahead = (
-            Ahead(run.sample) if on_accelerator and request.resample_every else None
+        self._prefetch = (
+            Prefetch(run.sample) if on_accelerator and request.resample_every else None
         )
-        self._draw = self._ahead or run.sample
+        self._draw = self._prefetch or run.sample
 
-    def train(self) -> None:
-        """Step to the end of the budget; raises what ends a run early."""
+    def train(self, report: Report, stop: Callable[[], bool]) -> None:
+        """Step to the end of the budget; raises what ends a run early.
+
+        Before every step `report` is called and `stop` is asked.
+        """
         self.clock.enter("log")
         self._restore()
         self._saved = self.clock.wall
@@ -70,54 +67,55 @@ class Training:
             with stage(self.request, number):
                 if number > self.stage:
                     self._begin(number, self.counters())
-                self._step_to_its_end()
+                self._step_to_its_end(report, stop)
 
     def _begin(self, number: int, counters: dict[str, int]) -> None:
-        """Take a stage's optimizer with a new state; `counters` are those of the stages before it."""
+        """Take a stage's optimizer with a new state; `counters` are the earlier stages'."""
         self.stage, self._part, self._counted = number, self.run.parts[number], counters
         with self.clock.section("setup"):
             self.state = self._part.init(self.params)
             self.run.backend.wait(self.state)
 
-    def _step_to_its_end(self) -> None:
+    def _step_to_its_end(self, report: Report, stop: Callable[[], bool]) -> None:
         """Step as long as something is left of the stage's budget."""
         due = next_row(self.history[-1].step if self.history else self.observe())
         while self._share() < 1:
-            self.terms.report(self._spent(), self.history[-1])
-            self._pause()
+            report(self._spent(), self.history[-1])
+            self.clock.enter("log")
+            if stop():
+                self._save()
+                raise Stopped
+            self._heed_limits()
             self._advance()
             if self.steps >= due or self._share() >= 1:
                 due = next_row(self.observe())
 
-    def _pause(self) -> None:
-        """Between two steps: save where it is time, raise where the run must end."""
-        self.clock.enter("log")
-        if self.terms.stop():
-            self._save()
-            raise Stopped
-        if self.clock.wall > self.terms.limit:
-            raise TimedOut(f"past the limit of {self.terms.limit:g} wall-clock seconds")
-        if self.clock.wall - self._saved >= self.terms.interval:
+    def _heed_limits(self) -> None:
+        """Save the run where it is time; raise TimedOut where its time is over."""
+        if self.clock.wall > self._limits.seconds:
+            raise TimedOut(f"past the limit of {self._limits.seconds:g} wall-clock seconds")
+        if self.clock.wall - self._saved >= self._limits.interval:
             self._save()
             self._saved = self.clock.wall
 
     def close(self) -> None:
         """End what runs in the background."""
-        if self._ahead:
-            self._ahead.close()
+        if self._prefetch:
+            self._prefetch.close()
 
     def _share(self) -> float:
-        """The share of the stage's budget that is spent."""
+        """Give the share of the stage's budget that is spent."""
         begin, end = (0.0, *self.request.ends)[self.stage : self.stage + 2]
         return (self._spent() - begin) / (end - begin)
 
     def _spent(self) -> float:
-        """The share of the run's budget that is spent."""
+        """Give the share of the run's budget that is spent."""
         if self.request.steps is not None:
             return self.steps / self.request.steps
         return self.clock.seconds["train"] / (self.request.seconds or math.inf)
 
     def _advance(self) -> None:
+        """Do one step, with new points where they are due."""
         every = self.request.resample_every
         if every and self.steps and self.steps % every == 0:
             self._redraw(self.steps // every)
@@ -126,7 +124,8 @@ class Training:
         with self.clock.section("train"):
             params, state, losses = self._part.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
-        self.state = state  # at once: the step may have written over the old one, and what it counted is asked for
+        # at once: the step may have overwritten the old one, and its counters are asked for
+        self.state = state
         self._check([float(self.run.backend.to_numpy(loss)) for loss in losses])
         self._part.optimizer.check(state)
         self.params, self.steps = params, self.steps + 1
@@ -144,7 +143,8 @@ class Training:
             raise Diverged(f"the loss before step {self.steps + 1} is not finite")
         if sum(losses) > DIVERGED * first:
             raise Diverged(
-                f"the loss before step {self.steps + 1} is more than {DIVERGED:g} times the first"
+                f"the loss before step {self.steps + 1} is more than {DIVERGED:g} "
+                "times the first"
             )
 
     def observe(self) -> int:
@@ -182,24 +182,22 @@ class Training:
                 return
 
     def surface(self) -> tuple[float, ...] | None:
-        """What the network has learned on a grid, to five digits; None where there is no grid or no memory for it."""
+        """Evaluate the network on a grid, to five digits.
+
+        None where the problem has no grid, or the device no memory for it.
+        """
         x = surface.grid(self.run.problem)
         if x is None:
             return None
-        with (
-            self.clock.section("evaluate"),
-            suppress(Exception),
-        ):  # the run has its results already
-            u = self.run.backend.to_numpy(
-                self.run.predict(
-                    self.params, copied(x, self.request.dtype, self.run.backend, self.clock)
-                )
-            )
+        # an error is no matter: the run has its results already
+        with self.clock.section("evaluate"), suppress(Exception):
+            points = copied(x, self.request.dtype, self.run.backend, self.clock)
+            u = self.run.backend.to_numpy(self.run.predict(self.params, points))
             return tuple(float(f"{value:.5g}") for value in u[:, 0])
         return None
 
     def counters(self) -> dict[str, int]:
-        """What the optimizers' searches have counted."""
+        """Read what the optimizers' searches have counted."""
         search = getattr(self.state, "search", None)
         counted = [name for name in COUNTERS if hasattr(search, name)]
         now = {
@@ -210,42 +208,35 @@ class Training:
         }
 
     def _save(self) -> None:
-        if self.terms.checkpoint:
-            leaves = trees.leaves((self.params, self.state))
-            arrays = [self.run.backend.to_numpy(leaf) for leaf in leaves]
-            told = (
-                self.steps,
-                dict(self.clock.seconds),
-                tuple(self.history),
-                self.stage,
-                self._counted,
-            )
-            with suppress(
-                OSError
-            ):  # a full disk must not end a run; its record will say so
-                checkpoint.write(
-                    self.terms.checkpoint,
-                    self.request.identity,
-                    Checkpoint(arrays, self.resumed, *told),
-                )
+        """Write the run's checkpoint, where it has a place for one."""
+        if self._checkpoint is None:
+            return
+        leaves = checkpoint.leaves((self.params, self.state))
+        reached = Checkpoint(
+            leaves=[self.run.backend.to_numpy(leaf) for leaf in leaves],
+            resumed=self.resumed,
+            steps=self.steps,
+            seconds=dict(self.clock.seconds),
+            history=tuple(self.history),
+            stage=self.stage,
+            counters=self._counted,
+        )
+        with suppress(OSError):  # a full disk must not end a run; its record will say so
+            checkpoint.write(self._checkpoint, self.request.identity, reached)
 
     def _restore(self) -> None:
         """Go on from the checkpoint, if there is one."""
-        found = (
-            checkpoint.read(self.terms.checkpoint, self.request.identity)
-            if self.terms.checkpoint
-            else None
-        )
-        if found:
-            self._begin(found.stage, found.counters)  # for the shape of its state
-            arrays = self.run.backend.from_numpy_tree(found.leaves)
-            self.params, self.state = trees.like((self.params, self.state), arrays)
-            self.steps, self.history, self.resumed = (
-                found.steps,
-                list(found.history),
-                found.resumed + 1,
-            )
-            self.clock.restore(found.seconds)
-            every = self.request.resample_every
-            if every and self.steps > every:
-                self._redraw((self.steps - 1) // every)
+        if self._checkpoint is None:
+            return
+        reached = checkpoint.read(self._checkpoint, self.request.identity)
+        if reached is None:
+            return
+        self._begin(reached.stage, reached.counters)  # for the shape of its state
+        arrays = self.run.backend.from_numpy_tree(reached.leaves)
+        self.params, self.state = checkpoint.like((self.params, self.state), arrays)
+        self.steps, self.resumed = reached.steps, reached.resumed + 1
+        self.history = list(reached.history)
+        self.clock.restore(reached.seconds)
+        every = self.request.resample_every
+        if every and self.steps > every:
+            self._redraw((self.steps - 1) // every)

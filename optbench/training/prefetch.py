@@ -1,12 +1,12 @@
-"""Batches drawn ahead of their step, in the order of their numbers: what is drawn depends on the seed alone."""
+"""Prefetch: batches drawn before their step asks; what is drawn depends on the seed alone."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 
-class Ahead:
-    """Draws number k + 1 in the background while number k is in use.
+class Prefetch:
+    """Draws batch k + 1 in the background while batch k is in use.
 
     Only for accelerators: on a CPU the drawing would take its time from the steps being
     timed.
@@ -17,7 +17,7 @@ class Ahead:
         self._next: tuple[int, Future] | None = None
 
     def __call__(self, index: int) -> Any:
-        """Batch number `index`; waits only where it is not there yet."""
+        """Give batch number `index`; waits only where it is not there yet."""
         ready = self._next
         batch = ready[1].result() if ready and ready[0] == index else self._draw(index)
         self._next = index + 1, self._thread.submit(self._draw, index + 1)

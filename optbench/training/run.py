@@ -9,34 +9,35 @@ from optbench.records import provenance
 from optbench.records.conditions import observe
 from optbench.records.record import Record, Request, Status
 from optbench.training.clock import Clock
-from optbench.training.loop import Stopped, Terms, Training
+from optbench.training.limits import Limits
+from optbench.training.loop import Report, Stopped, Training
 from optbench.training.setup import prepare
 from optbench.training.status import classify
 
 
 def perform(
     request: Request,
-    terms: Terms | None = None,
+    limits: Limits | None = None,
+    report: Report = lambda share, row: None,
+    stop: Callable[[], bool] = lambda: False,
     load: Callable[[str], Any] = implementations.load,
     clock: Clock | None = None,
 ) -> Record:
-    """Do a run, whatever becomes of it: divergence, a lack of memory or an error is a status of the record.
+    """Do a run; divergence, a lack of memory or an error is a status of the record.
 
-    It goes on from its checkpoint where there is one. Raises Stopped where it is asked to,
-    with a checkpoint written.
+    It goes on from its checkpoint where there is one. Before every step `report` is called
+    and `stop` is asked; raises Stopped where it says so, with a checkpoint written.
     """
-    clock, terms = clock or Clock(), terms or Terms()
+    clock, limits = clock or Clock(), limits or Limits()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     before = observe()
     training: Training | None = None
     status: Status = "finished"
     error: str | None = None
     try:
-        run = prepare(
-            request, load(request.framework), clock, terms.memory, terms.least_steps
-        )
-        training = Training(request, run, clock, terms)
-        training.train()
+        run = prepare(request, load(request.framework), clock, limits)
+        training = Training(request, run, clock, limits)
+        training.train(report, stop)
     except Stopped:
         raise
     except Exception as cause:
@@ -47,20 +48,16 @@ def perform(
         if training:
             training.close()
     clock.enter("log")
-    outcome = {"status": status, "error": error, "started": started}
-    return _record(request, training, clock, before=before, after=observe(), **outcome)
-
-
-def _record(
-    request: Request, training: "Training | None", clock: Clock, **outcome: Any
-) -> Record:
+    after = observe()
     backend = training.run.backend if training else None
-    surface = training.surface() if training and outcome["status"] == "finished" else None
+    surface = training.surface() if training and status == "finished" else None
     return Record(
         identity=request.identity,
         request=request,
+        status=status,
+        error=error,
+        started=started,
         steps=training.steps if training else 0,
-        resumed=training.resumed if training else 0,
         parameters=request.parameter_count,
         floor=problems.get(request.problem).floor,
         counters=training.counters() if training else {},
@@ -69,6 +66,8 @@ def _record(
         peak_memory=backend.peak_memory() if backend else None,
         history=tuple(training.history) if training else (),
         surface=surface,
+        resumed=training.resumed if training else 0,
         provenance=provenance.collect(backend.device_name() if backend else None),
-        **outcome,
+        before=before,
+        after=after,
     )

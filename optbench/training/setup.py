@@ -1,7 +1,6 @@
 """Everything of a run but its steps: numbers drawn, copied to the device, functions compiled and warmed up."""
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,9 @@ from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile
 from optbench.problems.problem import Batch, Problem
 from optbench.records.record import Request
-from optbench.training import trees
+from optbench.training.checkpoint import leaves, like
 from optbench.training.clock import Clock
+from optbench.training.limits import Limits
 from optbench.training.memory import foresee
 from optbench.training.status import Refused, TimedOut, stage
 
@@ -44,23 +44,16 @@ class Prepared:
     solution: np.ndarray  # u* there [n, m]
     params: Any  # initial ones
     batch: Any  # the first one
-    sample: Callable[
-        [int], Batch
-    ]  # from the number of a redraw to its points and targets, in NumPy
+    # from the number of a redraw to its points and targets, in NumPy
+    sample: Callable[[int], Batch]
 
 
-def prepare(
-    request: Request,
-    framework: Any,
-    clock: Clock,
-    memory: float = math.inf,
-    least_steps: int = 0,
-) -> Prepared:
+def prepare(request: Request, framework: Any, clock: Clock, limits: Limits) -> Prepared:
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free,
-    or than `memory` bytes; TimedOut where a warm step shows that its seconds have no room
-    for `least_steps`; InvalidFile where a file of the user's own is not what it was when
+    or than the limit; TimedOut where a warm step shows that its seconds have no room for
+    the least number of steps; InvalidFile where a file of the user's own is not what it was when
     the run was asked for; Refused where it asks for TF32 without a GPU.
     """
     if changed := sources.changed(request):
@@ -82,39 +75,43 @@ def prepare(
         first = sample(0)
         points, solution = seeds.evaluation_points(problem, request.evaluation)
     parts = []
-    for number, asked in enumerate(request.parts):
+    for number, part in enumerate(request.parts):
         with stage(request, number):
-            optimizer = named.optimizer(framework, asked.optimizer)(**asked.hyperparameters)
-            foresee(optimizer, objective, params, first, backend, memory)
+            optimizer = named.optimizer(framework, part.optimizer)(**part.hyperparameters)
+            foresee(optimizer, objective, params, first, backend, limits.memory)
+            init = functools.partial(optimizer.init, objective)
+            # a step may overwrite the old state
             step = backend.compile(
                 functools.partial(optimizer.step, objective), donate=(1,)
-            )  # the old state
-            parts.append(
-                Part(optimizer, functools.partial(optimizer.init, objective), step)
             )
+            parts.append(Part(optimizer, init, step))
     prepared = Prepared(
-        problem,
-        backend,
-        tuple(parts),
-        backend.compile(objective.losses),
-        backend.compile(objective.predict),
-        copied(points, request.dtype, backend, clock),
-        solution,
-        params,
-        copied(first, request.dtype, backend, clock),
-        sample,
+        problem=problem,
+        backend=backend,
+        parts=tuple(parts),
+        losses=backend.compile(objective.losses),
+        predict=backend.compile(objective.predict),
+        points=copied(points, request.dtype, backend, clock),
+        solution=solution,
+        params=params,
+        batch=copied(first, request.dtype, backend, clock),
+        sample=sample,
     )
     for number, part in enumerate(parts):
         with stage(request, number):
             params, seconds = _warmed(prepared, part, params, clock)
-            _has_room(request, seconds, least_steps)
+            if request.seconds and limits.least_steps * seconds > request.seconds:
+                raise TimedOut(
+                    f"a step takes {seconds:.3g} s, and {request.seconds:g} s have no room "
+                    f"for {limits.least_steps} of them"
+                )
     return prepared
 
 
 def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, float]:
-    """Compile and warm up a part by calling all that the loop calls; what comes of it is not part of the run.
+    """Compile and warm up a part by calling all that the loop calls.
 
-    Returns the parameters after its steps, which the next part is warmed up with, and a
+    What comes of it is not part of the run. Returns the parameters after its steps, which the next part is warmed up with, and a
     warm step's seconds.
     """
     with clock.section("compile"):
@@ -135,27 +132,17 @@ def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, 
     return params, taken
 
 
-def _has_room(request: Request, step: float, least: int) -> None:
-    """Raise TimedOut where a budget of seconds is over before so many steps."""
-    if request.seconds and least * step > request.seconds:
-        raise TimedOut(
-            f"a step takes {step:.3g} s, and {request.seconds:g} s have no room for {least} of them"
-        )
-
-
 def _sample(request: Request, problem: Problem, index: int) -> Batch:
+    """Draw the points and targets after redraw `index`."""
     return seeds.batch(
         problem, request.seed, index, request.points.interior, request.points.boundary
     )
 
 
 def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
-    """A tree's arrays on the device, in `dtype`."""
+    """Copy a tree's arrays to the device, in `dtype`."""
     with clock.section("copy"):
-        copy = backend.from_numpy_tree(
-            trees.like(
-                tree, [leaf.astype(dtype, copy=False) for leaf in trees.leaves(tree)]
-            )
-        )
+        arrays = [leaf.astype(dtype, copy=False) for leaf in leaves(tree)]
+        copy = backend.from_numpy_tree(like(tree, arrays))
         backend.wait(copy)
         return copy

@@ -8,7 +8,7 @@ from pathlib import Path
 from optbench.implementations.failures import FactorisationFailed
 from optbench.problems.own import bare
 from optbench.records.record import Request, Status
-from optbench.training.lack import lacks_memory
+from optbench.training.memory import lacks_memory
 
 
 class Diverged(ArithmeticError):
@@ -25,7 +25,7 @@ class Refused(RuntimeError):
 
 @contextmanager
 def stage(request: Request, number: int) -> Iterator[None]:
-    """What goes wrong in the body went wrong in this stage, from 0 on; a run without stages has nothing to name."""
+    """Note the stage, from 0 on, in an error of the body; a run without stages has none."""
     try:
         yield
     except Exception as error:
@@ -35,7 +35,10 @@ def stage(request: Request, number: int) -> Iterator[None]:
 
 
 def classify(error: BaseException) -> tuple[Status, str]:
-    """The status that an exception gives a run, and its text with the stage; an unforeseen one with its line."""
+    """Give the status that an exception makes of a run, and its text with the stage.
+
+    The text of an unforeseen one has its line.
+    """
     status, text = _classify(error)
     return status, ": ".join([*getattr(error, "__notes__", ()), text])
 

@@ -10,7 +10,10 @@ SIDE = 33  # points along each input
 
 
 def grid(problem: Problem) -> Any:
-    """x [SIDE², 2] over the domain's box, the first input varying slowest; None for other problems."""
+    """Give x [SIDE², 2] over the domain's box, the first input varying slowest.
+
+    None for problems with other numbers of inputs or outputs.
+    """
     if (problem.dim, problem.outputs) != (2, 1):
         return None
     sides = [
@@ -20,7 +23,10 @@ def grid(problem: Problem) -> Any:
 
 
 def as_image(problem: Problem, u: np.ndarray) -> np.ndarray:
-    """u [SIDE, SIDE], NaN outside the domain, to be drawn with the first input to the right."""
+    """Arrange u as [SIDE, SIDE], to be drawn with the first input to the right.
+
+    It is NaN outside of the domain.
+    """
     x = grid(problem)
     inside = np.full(len(x), True) if problem.inside is None else problem.inside(x)
     return np.where(inside, np.ravel(u), np.nan).reshape(SIDE, SIDE).T

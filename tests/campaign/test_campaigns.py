@@ -1,28 +1,12 @@
 """A campaign's file: what it asks for, and one clear line where it is wrong."""
 
 import pytest
+from campaign_files import GOOD, read
 from optbench.problems.names import UnknownName
 
 from optbench.campaign import campaign, expansion, single
 from optbench.campaign.errors import CampaignError
 from optbench.campaign.presets import PRESETS
-
-GOOD = """
-version = "1.0"
-seconds = 2.0
-frameworks = ["jax"]
-[[case]]
-problem = "poisson_sine_2d"
-network = "tanh_64"
-[case.optimizers]
-kfac = { damping = 1e-3 }
-"""
-
-
-def read(text, tmp_path):
-    file = tmp_path / "mine.toml"
-    file.write_text(text)
-    return expansion.requests(campaign.read(file), "mine", file.name)
 
 
 def test_every_default_is_spelled_out(tmp_path):

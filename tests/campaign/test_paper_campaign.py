@@ -1,17 +1,12 @@
 """`paper.toml` asks for what the paper's recorded best runs did."""
 
-import json
-from importlib.resources import files
-
 import pytest
 from optbench.problems import networks
+from paper_runs import MISTAKEN, OPTIMIZERS, RECORDED, recorded_runs
 
 from optbench import problems
 from optbench.campaign import campaign, expansion
 
-RECORDED = json.loads(
-    (files("optbench.benchmarks") / "paper_hyperparameters.json").read_text()
-)
 PROBLEMS = {
     "poisson2d_sin_product": "poisson_sine_2d",
     "poisson5d_cos_sum": "poisson_cosine_5d",
@@ -20,17 +15,6 @@ PROBLEMS = {
     "heat1+1d_sin_product": "heat_sine_1d",
     "heat4+1d_sin_sum": "heat_sum_4d",
     "logfokkerplanck9+1d_gaussian": "log_fokker_planck_9d",
-}
-OPTIMIZERS = {
-    "sgd": "SGD",
-    "adam": "Adam",
-    "lbfgs": "LBFGS",
-    "engd": "ENGD (full)",
-    "engd_per_layer": "ENGD (layer-wise)",
-    "engd_diagonal": "ENGD (diagonal)",
-    "kfac": "KFAC",
-    "kfac_star": "KFAC*",
-    "hessian_free": "Hessian-free",
 }
 # the recorded name of a field that every run of an optimizer must have, or the value that
 # stands for its absence
@@ -65,26 +49,12 @@ FIELDS = {
         "curvature": "HessianFree_curvature_opt",
     },
 }
-MISTAKEN = {
-    ("exp16_poisson5d_deepwide", "engd"),  # run on a smaller network
-    ("exp15_poisson2d_deepwide", "hessian_free"),  # run on another PDE
-    ("exp20_poisson2d_mlp_tanh_256", "hessian_free"),
-}
 
 
 @pytest.fixture(scope="module")
 def requests():
     file = campaign.shipped()["paper"]
     return expansion.requests(campaign.read(file), "paper", file.name)
-
-
-def recorded_runs():
-    return {
-        (experiment, ours)
-        for experiment, recorded in RECORDED.items()
-        for ours, theirs in OPTIMIZERS.items()
-        if theirs in recorded["optimizers"]
-    }
 
 
 def test_every_recorded_run_is_there_in_both_frameworks(requests):

@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from made_up import on_grid
 from optbench.problems.domains import box, faces
 from optbench.problems.own import get
 from optbench.problems.problem import DIRICHLET, Operator, Term
 from own_files import PDE
-from test_reference import on_grid
 from typer.testing import CliRunner
 
 from optbench import problems

@@ -14,7 +14,6 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), 
 @pytest.mark.parametrize("framework", implementations.installed())
 def test_the_example_runs(framework, capsys):
     example, _ = EXAMPLES
-    assert len(example.strip().splitlines()) <= 13
     exec(
         compile(
             example.replace('load("jax")', f'load("{framework}")'), "README.md", "exec"
@@ -29,9 +28,8 @@ def test_the_example_runs(framework, capsys):
 @pytest.mark.skipif(
     not list((ROOT / "results").glob("cpu/*/runs")), reason="results/cpu is not published"
 )
-def test_results_are_plotted_in_five_lines(tmp_path, monkeypatch):
+def test_results_are_plotted(tmp_path, monkeypatch):
     _, example = EXAMPLES
-    assert len([line for line in example.splitlines() if line]) == 5
     (tmp_path / "results").symlink_to(ROOT / "results")
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})

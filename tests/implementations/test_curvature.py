@@ -1,20 +1,16 @@
 """Kronecker factors, Gramians and their solves against dense linear algebra and the recorded golden numbers."""
 
-import json
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import GOLDEN
 from made_up import coupled_2d
 from small import arrays, frameworks, relative, small, vector
 
 from optbench import implementations, problems
 
 EPS = np.finfo(np.float64).eps
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text()
-)["poisson"]
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Jets, residuals' cotangents, Jacobians and gradients against the frameworks' own automatic differentiation."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from autodiff import autodiff, exact_jacobians
 from made_up import DIFFUSION, coupled_2d
 from small import frameworks, relative, small, vector
 
@@ -18,47 +18,6 @@ every_problem = pytest.mark.parametrize(
     "problem", PROBLEMS, ids=lambda problem: problem.name
 )
 NETWORKS = ["tanh_5_4", "sin_4_3", "tanh_6"]
-
-
-class Autodiff(NamedTuple):
-    """What the oracles need of a framework; nothing of ours."""
-
-    jacobian: object
-    activations: object
-    hessian: object
-
-
-def autodiff(framework):
-    """Reverse-mode Jacobian, a plain network u(x) and the Hessian by nested differentiation."""
-    if framework == "torch":
-        import torch
-
-        functions = {"tanh": torch.tanh, "sin": torch.sin}
-
-        def hessian(function):
-            return torch.func.jacrev(torch.func.jacrev(function))
-
-        return Autodiff(torch.func.jacrev, functions, hessian)
-    import jax
-
-    functions = {"tanh": jax.numpy.tanh, "sin": jax.numpy.sin}
-    return Autodiff(jax.jacrev, functions, jax.hessian)
-
-
-def exact_jacobians(case):
-    """J of both terms by automatic differentiation: a layer's columns [n·r, out·(in + 1)] each, as NumPy arrays."""
-
-    def residuals(*params):
-        return case.objective.residuals(list(params), case.batch)
-
-    layers = tuple(range(len(case.params)))
-    of_terms = case.numpy(
-        autodiff(case.framework.name).jacobian(residuals, argnums=layers)(*case.params)
-    )
-    return [
-        [block.reshape(block.shape[0] * block.shape[1], -1) for block in blocks]
-        for blocks in of_terms
-    ]
 
 
 def plain_network(sigma, params, x):

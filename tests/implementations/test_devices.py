@@ -6,20 +6,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-from small import OPTIMIZERS, frameworks, small
+from small import OPTIMIZERS, frameworks, needs, small
 
-from optbench import implementations, problems
+from optbench import problems
 from optbench.measure.parity import CONDITIONED
-from optbench.training import trees
+from optbench.training.checkpoint import leaves
 
 SINE = problems.get("poisson_sine_2d")
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
-needs = {
-    name: pytest.mark.skipif(
-        name not in implementations.installed(), reason=f"{name} is missing"
-    )
-    for name in implementations.FRAMEWORKS
-}
 # what each optimizer asks the device in a step without a line search: whether the Gramian
 # is to be solved by Cholesky
 SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3, "spring": 1}
@@ -110,7 +104,7 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
         )
     tensors = [
         leaf
-        for leaf in trees.leaves((params, state, losses))
+        for leaf in leaves((params, state, losses))
         if isinstance(leaf, torch.Tensor) and leaf.ndim
     ]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
@@ -152,10 +146,8 @@ def test_a_donated_step_has_the_same_bits(optimizer):
             old = state
             params, state, losses = step(params, state, case.batch)
         ends.append(case.numpy((params, state, losses)))
-    assert (
-        any(leaf.is_deleted() for leaf in trees.leaves(old)) or optimizer == "engd_diagonal"
-    )
-    for one, other in zip(*map(trees.leaves, ends), strict=True):
+    assert any(leaf.is_deleted() for leaf in leaves(old)) or optimizer == "engd_diagonal"
+    for one, other in zip(*map(leaves, ends), strict=True):
         assert np.array_equal(one, other)
 
 

@@ -9,8 +9,7 @@ import pytest
 from made_up import coupled_2d
 from oracle import flat, gramian_and_gradient, like
 from scipy.sparse.linalg import cg as scipy_cg
-from small import frameworks, relative, small, vector
-from test_devices import needs
+from small import frameworks, needs, relative, small, vector
 
 from optbench import problems
 

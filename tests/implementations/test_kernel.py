@@ -4,9 +4,9 @@ import weakref
 
 import numpy as np
 import pytest
+from autodiff import exact_jacobians
 from made_up import coupled_2d
 from small import frameworks, relative, small, vector
-from test_derivatives import exact_jacobians
 
 from optbench import problems
 

@@ -1,19 +1,14 @@
 """The oracle against the golden numbers, against closed forms and against itself."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import oracle
 import oracle_steps
 import pytest
+from golden import GOLDEN, numbers
 from made_up import coupled_2d
 
 from optbench import problems
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text()
-)["poisson"]
 POISSON = problems.get("poisson_sine_2d")
 CASES = [
     POISSON,
@@ -49,10 +44,6 @@ trajectories = pytest.mark.parametrize(
         (oracle_steps.kfac_star_steps, {"damping": 1e-3, "decay": 0.5}),
     ],
 )
-
-
-def numbers(recorded):
-    return [np.array(matrix) for matrix in recorded]
 
 
 def close(one, other, rel=1e-10):

@@ -5,13 +5,13 @@ from importlib import import_module
 import numpy as np
 import pytest
 from fakes import Descent, Fake, request
-from small import frameworks, relative, small
-from test_devices import needs
-from test_resume import StopAfter, bits
+from small import frameworks, needs, relative, small
+from stopping import StopAfter, bits
 
 from optbench import implementations, problems
 from optbench.training import run as train
-from optbench.training.loop import Stopped, Terms
+from optbench.training.limits import Limits
+from optbench.training.loop import Stopped
 
 HEAT = problems.get("heat_sine_1d")
 END, STEPS, RISE = 0.05, 10, 4  # a schedule of ten steps, the warm-up's four included
@@ -159,7 +159,7 @@ def test_a_run_tells_its_share_before_every_step_also_when_it_goes_on(tmp_path, 
         try:
             fake.perform(
                 request(resample_every=1, **budget),
-                checkpoint=tmp_path / "run.npz",
+                checkpoints=tmp_path,
                 stop=StopAfter(steps),
             )
         except Stopped:
@@ -184,7 +184,7 @@ def test_a_run_goes_on_inside_its_schedule(optimizer, tmp_path):
     assert bits(whole) == bits(same) != bits(other)
     for run, expected in ((runs[0], whole), (runs[2], other)):
         with pytest.raises(Stopped):
-            train.perform(run, Terms(checkpoint=tmp_path / "run.npz", stop=StopAfter(3)))
-        resumed = train.perform(run, Terms(checkpoint=tmp_path / "run.npz"))
+            train.perform(run, Limits(checkpoints=tmp_path), stop=StopAfter(3))
+        resumed = train.perform(run, Limits(checkpoints=tmp_path))
         assert resumed.resumed == 1
         assert bits(resumed) == bits(expected)

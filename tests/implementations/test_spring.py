@@ -5,10 +5,9 @@ import oracle
 import oracle_steps
 import pytest
 from fakes import request
+from golden import GOLDEN, numbers
 from made_up import coupled_2d
-from small import arrays, frameworks, relative, small, vector
-from test_devices import needs
-from test_oracle import GOLDEN, numbers
+from small import arrays, frameworks, needs, relative, small, vector
 
 from optbench import implementations, problems
 from optbench.training import run

@@ -673,7 +673,7 @@ NEEDED_BY_A_TIMED_STEP = {
         "optbench.records",
         "optbench.records.cores",
     ),
-    *("optbench.training", "optbench.training.lack", "optbench.training.memory"),
+    *("optbench.training", "optbench.training.memory"),
 }
 
 

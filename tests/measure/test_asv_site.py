@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from browsers import BROWSER, needs_browser
+from browsers import needs_browser
 
 from optbench.measure import asv_site
 
@@ -45,23 +45,20 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def tab(site):
+def tab(site, browser):
     """A page that reaches this machine alone; it complains of nothing and asks for nothing else."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        tab, outside, complaints = browser.new_page(), [], []
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab, outside, complaints = browser.new_page(), [], []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
 
-        def only_here(route):
-            if route.request.url.startswith(site):
-                return route.continue_()
-            outside.append(route.request.url)
-            return route.abort()
+    def only_here(route):
+        if route.request.url.startswith(site):
+            return route.continue_()
+        outside.append(route.request.url)
+        return route.abort()
 
-        tab.route("**/*", only_here)
-        yield tab
-        browser.close()
+    tab.route("**/*", only_here)
+    yield tab
+    tab.close()
     assert (outside, complaints) == ([], [])
 
 

@@ -1,12 +1,11 @@
 """A reference on a grid: interpolated to its order, and its accuracy is the floor of what is reported."""
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from fakes import Fake, request
-from optbench.problems.own import InvalidFile, Source, digest
+from made_up import on_grid
+from optbench.problems.own import InvalidFile, digest
 from optbench.problems.reference import Reference
 from scipy.interpolate import RegularGridInterpolator
 
@@ -20,16 +19,6 @@ from optbench.tuning import output
 def uneven(n):
     """Nodes in [0, 1] that lie closer at one end."""
     return np.linspace(0, 1, n) ** 1.3
-
-
-def on_grid(function, *axes, accuracy=1e-3):
-    nodes = np.meshgrid(*axes, indexing="ij")
-    return Reference(
-        Source(Path("r.npz"), ""),
-        axes,
-        function(np.stack(nodes, -1).reshape(-1, len(axes))).reshape(*nodes[0].shape, -1),
-        accuracy,
-    )
 
 
 def waves(x):

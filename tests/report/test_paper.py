@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from fakes import Fake, request
 from optbench.problems import networks
-from test_paper_campaign import MISTAKEN, recorded_runs
+from paper_runs import MISTAKEN, recorded_runs
 
 from optbench import problems
 from optbench.campaign import campaign, expansion

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 import pandas as pd
 import pytest
-from browsers import BROWSER, needs_browser
+from browsers import needs_browser
 from fakes import Fake, request
 from made_up_results import TOML, folder_of
 from rich.console import Console
@@ -252,15 +252,6 @@ def test_a_run_of_stages_is_repeated_from_its_campaign_by_its_identity(tmp_path)
 def test_a_place_without_results_is_said(tmp_path):
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code != 0
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(params=[400, 1600])

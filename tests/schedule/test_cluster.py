@@ -55,9 +55,9 @@ needs_two_cores = pytest.mark.skipif(len(usable()) < 2, reason="two workers need
 
 @contextmanager
 def dask(role, *arguments, cwd, core=0):
-    """A scheduler or a worker as a process on loopback; workers can import these tests."""
+    """A scheduler or a worker as a process on loopback; it can import what this process can."""
     command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *map(str, arguments)]
-    paths = {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), str(cwd)])}
+    paths = {"PYTHONPATH": os.pathsep.join([str(cwd), *filter(None, sys.path)])}
     with (cwd / f"{role}{core}.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=cwd, stdout=log, stderr=log, env=os.environ | paths

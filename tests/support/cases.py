@@ -1,4 +1,4 @@
-"""The problems that the tests go through: the published ones, other dimensions, and the made-up system."""
+"""The problems that the tests go through: published, of other dimensions, and made up."""
 
 import pytest
 from made_up import coupled_2d

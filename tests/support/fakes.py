@@ -1,18 +1,30 @@
-"""A framework made of NumPy, whose device does its work late and whose time a test moves."""
+"""A framework made of NumPy: its device does its work late, and a test moves its time."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from test_clock import Ticks
 
 from optbench.records.record import Labels, Points, Request
 from optbench.training.clock import Clock
-from optbench.training.loop import Terms
+from optbench.training.limits import Limits
 from optbench.training.run import perform
 
 STEP, EVALUATE, DRAW, COMPILE = 1.0, 100.0, 1e4, 1e6  # seconds
+
+
+class Ticks:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.time = 0.0
+
+    def __call__(self):
+        return self.time
+
+    def pass_by(self, seconds):
+        self.time += seconds
 
 
 class Search(NamedTuple):
@@ -31,7 +43,7 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Descent:
-    """An optimizer that halves the parameters; its work is done when somebody waits for it."""
+    """Halves the parameters; its work is done when somebody waits for it."""
 
     name: ClassVar[str] = "sgd"
     learning_rate: float = 0.5
@@ -126,9 +138,14 @@ class Fake:
     def device_name(self):
         return "a fake"
 
-    def perform(self, request, **terms):
+    def perform(self, request, report=lambda *_: None, stop=lambda: False, **limits):
         return perform(
-            request, Terms(**terms), load=lambda name: self, clock=Clock(self.ticks)
+            request,
+            Limits(**limits),
+            report=report,
+            stop=stop,
+            load=lambda name: self,
+            clock=Clock(self.ticks),
         )
 
 

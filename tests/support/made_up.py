@@ -1,18 +1,22 @@
-"""A made-up system of two equations for two unknowns, in which every channel of the jet matters.
+"""A made-up system of two equations, and references made of functions.
 
-For w = (u, v) on the unit square, with A full and symmetric, k the component and s(x) a
-source: r_k = tr(A∇²w_k) - (w·∇)w_k - (div w) w_k + x₁ u v - s_k. Its solution is w* =
-(sin(x₁ + 2x₂), cos(2x₁ - x₂)).
+The system has two unknowns, and every channel of the jet matters in it. For w = (u, v) on
+the unit square, with A full and symmetric, k the component and s(x) a source:
+r_k = tr(A∇²w_k) - (w·∇)w_k - (div w) w_k + x₁ u v - s_k.
+Its solution is w* = (sin(x₁ + 2x₂), cos(2x₁ - x₂)).
 """
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from optbench.problems.domains import box, faces
+from optbench.problems.own import Source
 from optbench.problems.problem import DIRICHLET, Jet, Operator, Problem, Term
+from optbench.problems.reference import Reference
 
 DIFFUSION = np.array([[1.0, 0.3], [0.3, 0.5]])
-WAVES = np.array([[1.0, 2.0], [2.0, -1.0]])  # a wave vector a component
+WAVES = np.array([[1.0, 2.0], [2.0, -1.0]])  # one wave vector per component
 
 
 def residual(jet, x, y):
@@ -65,3 +69,14 @@ coupled_2d = Problem(
     networks=("tanh_5_4",),
     reference="made up for these tests",
 )
+
+
+def on_grid(function, *axes, accuracy=1e-3):
+    """A reference whose values are those of the function."""
+    nodes = np.meshgrid(*axes, indexing="ij")
+    return Reference(
+        Source(Path("r.npz"), ""),
+        axes,
+        function(np.stack(nodes, -1).reshape(-1, len(axes))).reshape(*nodes[0].shape, -1),
+        accuracy,
+    )

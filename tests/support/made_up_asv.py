@@ -14,7 +14,10 @@ DAY = 86_400_000  # milliseconds
 
 
 def result(cells, number=None):
-    """What asv's runner hands on: a cell is a list of samples, one number, NaN (skipped) or None (failed)."""
+    """What asv's runner hands on.
+
+    A cell is a list of samples, one number, NaN (skipped) or None (failed).
+    """
     timed = [isinstance(cell, list) for cell in cells]
     return BenchmarkResult(
         result=[cell[0] if many else cell for cell, many in zip(cells, timed, strict=True)],
@@ -47,7 +50,10 @@ def cells(params, of):
 
 
 def write(root, machine, commits, samples=True, ram="8000000000"):
-    """`commits` is a list of {benchmark: cells}, a day apart, the benchmarks those of `benchmark`, by name."""
+    """Write results of commits that are one day apart.
+
+    Each commit is a list of pairs: what `benchmark` gave, and its cells.
+    """
     (root / machine).mkdir(parents=True, exist_ok=True)
     util.write_json(
         str(root / machine / "machine.json"),

@@ -36,7 +36,7 @@ def folder_of(place):
 
 
 def falling(record):
-    """The record with errors that fall evenly in the logarithm, a little further for each seed."""
+    """The record with errors that fall evenly in the logarithm, further for each seed."""
     power = POWERS[record.request.labels.optimizer] + 0.1 * record.request.seed
     errors = [10 ** (-power * row.step / 30) for row in record.history]
     rows = zip(record.history, errors, strict=True)

@@ -1,5 +1,6 @@
-"""Slow, obvious NumPy oracle: residuals, Jacobians, Kronecker factors, Gramian. Written from the mathematics alone.
+"""Slow, obvious NumPy oracle: residuals, Jacobians, Kronecker factors, Gramian.
 
+Written from the mathematics alone.
 Jets carry the full Hessian, contracted with A at the end only; derivatives are complex
 steps, no backward pass. Letters: n points, d inputs, m outputs, r residual components, S
 jet rows (value, derivatives, curvature), D parameters.
@@ -37,10 +38,10 @@ class Linearized(NamedTuple):
     """One term of the loss at n points."""
 
     residual: np.ndarray  # [n, r]
-    inputs: (
-        list  # a layer: [S, n, in + 1], augmented by 1 in the value's row, 0 in the others
-    )
-    cotangents: list  # a layer: [r, S, n, out], ∂r_{n,c} / ∂(row s of the layer's output)
+    # one per layer: [S, n, in + 1], augmented by 1 in the value's row, 0 in the others
+    inputs: list
+    # one per layer: [r, S, n, out], ∂r_{n,c} / ∂(row s of the layer's output)
+    cotangents: list
 
 
 def flat(params):
@@ -58,7 +59,10 @@ def like(params, vector):
 
 
 def forward(params, x, activation="tanh", nudge=None):
-    """(inputs of every layer, output) as Full; with nudge = (layer, change), `change` acts on that layer's output."""
+    """(inputs of every layer, output) as Full.
+
+    With nudge = (layer, change), `change` acts on that layer's output.
+    """
     n, d = np.shape(x)
     state = Full(np.asarray(x), np.tile(np.eye(d), (n, 1, 1)), np.zeros((n, d, d, d)))
     inputs = []
@@ -105,7 +109,7 @@ def losses(problem, params, batch, activation="tanh"):
 
 
 def jacobian(term, params, points, activation="tanh"):
-    """∂r_{n,c}/∂θ [n·r, D]: one complex step a parameter."""
+    """∂r_{n,c}/∂θ [n·r, D]: one complex step per parameter."""
     theta = flat(params)
     nearby = [like(params, theta + step) for step in 1j * H * np.eye(len(theta))]
     return np.stack(
@@ -136,7 +140,10 @@ def linearized(term, params, points, activation="tanh"):
 
 
 def rows(state, A):
-    """The augmented rows (value; 1), (∂ᵢ; 0) …, (tr A∇²; 0), [S, n, in + 1]; the first alone without A."""
+    """The augmented rows (value; 1), (∂ᵢ; 0) …, (tr A∇²; 0), [S, n, in + 1].
+
+    Without A there is the first alone.
+    """
     value, gradient, curvature = jet(state, A)
     stacked = (
         value[None]
@@ -149,7 +156,10 @@ def rows(state, A):
 
 
 def cotangent(term, params, points, activation, layer, S):
-    """q [r, S, n, out] of one layer: one complex step an entry of its output's rows, at all points at once."""
+    """q [r, S, n, out] of one layer.
+
+    One complex step per entry of its output's rows, at all points at once.
+    """
     units = len(params[layer])
     q = [
         [

@@ -1,4 +1,7 @@
-"""Slow, obvious NumPy oracle: n steps of ENGD, KFAC, KFAC* and Hessian-free. Written from the mathematics alone."""
+"""Slow, obvious NumPy oracle: n steps of ENGD, KFAC, KFAC* and Hessian-free.
+
+Written from the mathematics alone.
+"""
 
 import numpy as np
 from oracle import flat, gramian_and_gradient, kronecker_factors, like, linearized, losses
@@ -34,7 +37,10 @@ def moved(problem, params, batch, direction, learning_rate, activation):
 
 
 def pseudo_inverse_solve(matrix, vector):
-    """The minimum-norm solution without the eigenvalues |w| ≤ eps·n·max|w| of the symmetric matrix [n, n]."""
+    """The minimum-norm solution of a system with a symmetric matrix [n, n].
+
+    Eigenvalues |w| ≤ eps·n·max|w| are dropped.
+    """
     w, V = np.linalg.eigh(matrix)
     kept = np.abs(w) > np.finfo(float).eps * len(w) * np.abs(w).max()
     return V[:, kept] @ ((V[:, kept].T @ vector) / w[kept])
@@ -64,7 +70,10 @@ def engd_steps(
     problem, params, batch, n, kind="engd", damping=1e-8, decay=0.0, identity_init=False,
     learning_rate=None, activation="tanh",
 ):  # fmt: skip
-    """Parameters after each of n steps on one batch; `kind`: engd, engd_per_layer, engd_diagonal."""
+    """Parameters after each of n steps on one batch.
+
+    `kind` is engd, engd_per_layer or engd_diagonal.
+    """
     history = np.eye(len(flat(params))) * identity_init
     path = []
     for _ in range(n):
@@ -77,7 +86,10 @@ def engd_steps(
 
 
 def damped(A, B, damping, rule="same"):
-    """A and B with their multiples of the identity: λ each ("same"), √λ·π and √λ/π ("trace-norm")."""
+    """A and B with their multiples of the identity.
+
+    λ each ("same"), or √λ·π and √λ/π ("trace-norm").
+    """
     on_A = on_B = damping
     if rule == "trace-norm":
         pi = np.sqrt((np.trace(A) / len(A)) / (np.trace(B) / len(B)))
@@ -86,7 +98,10 @@ def damped(A, B, damping, rule="same"):
 
 
 def kronecker_sum_solve(interior, boundary, gradient):
-    """X [out, in + 1] with B X A + B_b X A_b = gradient, for pairs (A, B), (A_b, B_b), by the dense matrix."""
+    """X [out, in + 1] with B X A + B_b X A_b = gradient, by the dense matrix.
+
+    The pairs are (A, B) and (A_b, B_b).
+    """
     dense = sum(
         np.kron(B, A) for A, B in (interior, boundary)
     )  # row-major: vec(B X A) = (B ⊗ A) vec(X), A symmetric
@@ -94,11 +109,12 @@ def kronecker_sum_solve(interior, boundary, gradient):
 
 
 class Kronecker:
-    """KFAC's factors with their history: `direction` is called once a step."""
+    """KFAC's factors with their history: `direction` is called once per step."""
 
     def __init__(
-        self, problem, params, damping=1e-8, decay=0.9, identity_init=True, factor_interval=1, inverse_interval=1,
-        approximation="expand", curvature="type-2", damping_rule="same", activation="tanh",
+        self, problem, params, damping=1e-8, decay=0.9, identity_init=True,
+        factor_interval=1, inverse_interval=1, approximation="expand", curvature="type-2",
+        damping_rule="same", activation="tanh",
     ):  # fmt: skip
         self.terms, self.activation = (problem.interior, problem.boundary), activation
         self.damping, self.decay, self.rule = damping, decay, damping_rule
@@ -114,7 +130,7 @@ class Kronecker:
         self.factors = [start, start]  # [term][layer] -> (A, B)
 
     def direction(self, params, batch, gradient):
-        """Δ = -X of every layer [D], after the history and the damped factors are brought up to date."""
+        """Δ = -X of every layer [D]; history and damped factors are brought up to date."""
         if self.step % self.intervals[0] == 0:
             self.factors = [
                 self.averaged(*each, params)
@@ -180,7 +196,10 @@ def quadratic_model(direction, previous, G, gradient, damping):
 
 
 def step_size_and_momentum(matrix, rhs):
-    """(α, μ) = -matrix⁺ rhs: scaled to unit diagonal, minimum norm, eigenvalues up to 1e-14 of the largest dropped."""
+    """(α, μ) = -matrix⁺ rhs: scaled to unit diagonal, of minimum norm.
+
+    Eigenvalues up to 1e-14 of the largest are dropped.
+    """
     scale = np.sqrt(np.diag(matrix))
     return (
         -np.linalg.pinv(matrix / np.outer(scale, scale), rcond=1e-14, hermitian=True)
@@ -210,7 +229,10 @@ def kfac_star_steps(problem, params, batch, n, damping=1e-8, activation="tanh", 
 
 
 def truncated_cg(A, b, x, cap):
-    """Iterates and models of CG on A x = b from x, and why it ended: "solved", "cap" or "progress"."""
+    """Iterates and models of CG on A x = b from x, and why it ended.
+
+    It ends as "solved", "cap" or "progress".
+    """
     r = A @ x - b
     p, xs, models = -r, [x], [0.5 * (r - b) @ x]
     while True:
@@ -246,7 +268,10 @@ def changed_damping(damping, ratio):
 
 
 def armijo_size(loss, slope):
-    """The first α of 0.8^0 … 0.8^19 with loss(α) ≤ loss(0) + 0.01 α slope, and its power; 0 and None for none."""
+    """The first α of 0.8^0 … 0.8^19 with loss(α) ≤ loss(0) + 0.01 α slope, and its power.
+
+    Where there is none: 0 and None.
+    """
     for power in range(20):
         if loss(0.8**power) <= loss(0.0) + 0.01 * 0.8**power * slope:
             return 0.8**power, power

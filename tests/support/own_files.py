@@ -19,10 +19,13 @@ def residual(jet, x, y):
 
 helmholtz = Problem(
     name="helmholtz_2d", dim=2, outputs=1,
-    interior=Term.of(Operator(residual, np.eye(2)), partial(box, lower=LOWER, upper=UPPER), source),
+    interior=Term.of(
+        Operator(residual, np.eye(2)), partial(box, lower=LOWER, upper=UPPER), source
+    ),
     boundary=Term.of(DIRICHLET, partial(faces, dim=2), solution),
     bounds=(LOWER, UPPER), solution=solution, solution_norm=0.5,
-    interior_points=9, boundary_points=6, resample_every=0, networks=("tanh_4",), reference="a test",
+    interior_points=9, boundary_points=6, resample_every=0, networks=("tanh_4",),
+    reference="a test",
 )
 """
 
@@ -43,6 +46,6 @@ from pathlib import Path
 from dataclasses import replace
 from optbench.problems.reference import Reference
 
-known = Reference.read(Path(__file__).parents[1] / "data" / "known.npz")
+known = Reference.read(Path(__file__).parent / "data" / "known.npz")
 gridded = replace(helmholtz, name="gridded_2d", solution=known, solution_norm=known.norm)
 """

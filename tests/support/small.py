@@ -10,17 +10,14 @@ from optbench.implementations import Framework
 
 from optbench import implementations, problems
 
+needs = {
+    name: pytest.mark.skipif(
+        name not in implementations.installed(), reason=f"{name} is missing"
+    )
+    for name in implementations.FRAMEWORKS
+}
 frameworks = pytest.mark.parametrize(
-    "framework",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.skipif(
-                name not in implementations.installed(), reason=f"{name} is missing"
-            ),
-        )
-        for name in implementations.FRAMEWORKS
-    ],
+    "framework", [pytest.param(name, marks=missing) for name, missing in needs.items()]
 )
 needs_both = pytest.mark.skipif(
     len(implementations.installed()) < 2, reason="twins need both frameworks"

@@ -1,21 +1,9 @@
 """Every second of a run belongs to exactly one section."""
 
 import pytest
+from fakes import Ticks
 
 from optbench.training.clock import SECTIONS, Clock
-
-
-class Ticks:
-    """A clock that a test moves."""
-
-    def __init__(self):
-        self.time = 0.0
-
-    def __call__(self):
-        return self.time
-
-    def pass_by(self, seconds):
-        self.time += seconds
 
 
 def test_time_goes_to_the_section_it_was_spent_in():

@@ -3,9 +3,9 @@
 import numpy as np
 import oracle_steps
 import pytest
+from campaign_files import GOOD, read
 from fakes import Fake, request
 from small import frameworks, relative, small, vector
-from test_campaigns import GOOD, read
 
 from optbench import implementations, problems
 from optbench.campaign import campaign, precision, single

@@ -6,24 +6,16 @@ import numpy as np
 import pytest
 from fakes import Fake, request
 from small import OPTIMIZERS
+from stopping import StopAfter, bits
 
 from optbench import implementations
 from optbench.records.record import Points
+from optbench.records import store
 from optbench.training import checkpoint
 from optbench.training import run as train
 from optbench.training.checkpoint import Checkpoint
-from optbench.training.loop import Stopped, Terms
-
-
-class StopAfter:
-    """Asks for an end before step `steps` + 1."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def __call__(self):
-        self.left -= 1
-        return self.left < 0
+from optbench.training.limits import Limits
+from optbench.training.loop import Stopped
 
 
 def asked(framework, optimizer):
@@ -31,10 +23,6 @@ def asked(framework, optimizer):
     points = Points(interior=12, boundary=6)
     return request(framework=framework, mode=mode, optimizer=optimizer, hyperparameters={}, steps=8, points=points,
                    resample_every=3)  # fmt: skip
-
-
-def bits(record):
-    return [row.model_dump(exclude={"seconds"}) for row in record.history]
 
 
 # every state in the framework that compiles nothing, the most intricate ones in the other
@@ -47,12 +35,12 @@ STATES = [("torch", optimizer) for optimizer in OPTIMIZERS] + [
 def test_a_stopped_run_ends_with_the_same_bits(framework, optimizer, tmp_path):
     if framework not in implementations.installed():
         pytest.skip(f"{framework} is missing")
-    run, file = asked(framework, optimizer), tmp_path / "run.npz"
+    run, limits = asked(framework, optimizer), Limits(checkpoints=tmp_path)
     whole = train.perform(run)
     for steps in (5, 1):  # stopped twice: the second time after one more step
         with pytest.raises(Stopped):
-            train.perform(run, Terms(checkpoint=file, stop=StopAfter(steps)))
-    resumed = train.perform(run, Terms(checkpoint=file))
+            train.perform(run, limits, stop=StopAfter(steps))
+    resumed = train.perform(run, limits)
     assert (whole.resumed, resumed.resumed) == (0, 2)
     assert bits(resumed) == bits(whole)
     assert resumed.counters == whole.counters
@@ -67,7 +55,7 @@ def test_the_points_go_on_where_they_were(tmp_path):
     for steps in (3, 4, 99):  # stopped before a redraw, and after one
         fake = Fake()
         with suppress(Stopped):
-            fake.perform(run, checkpoint=tmp_path / "run.npz", stop=StopAfter(steps))
+            fake.perform(run, checkpoints=tmp_path, stop=StopAfter(steps))
         used += [batch[0][0] for batch in fake.batches[2:]]
     whole = Fake()
     whole.perform(run)
@@ -78,26 +66,25 @@ def test_the_points_go_on_where_they_were(tmp_path):
 
 
 def test_a_run_saves_itself_at_intervals_and_a_short_one_never(tmp_path):
-    file, seen = tmp_path / "run.npz", []
+    file, seen = store.checkpoint(tmp_path, request().identity), []
 
     def report(share, row):
         found = checkpoint.read(file, request().identity)
         seen.append(found.steps if found else None)
 
-    Fake().perform(
-        request(), checkpoint=file, interval=205.0, report=report
-    )  # an evaluation takes 100 s, a step 1 s
+    # an evaluation takes 100 s, a step 1 s
+    Fake().perform(request(), checkpoints=tmp_path, interval=205.0, report=report)
     assert seen == [None, None, None, 2, 2, 2, 5, 5, 5, 8]
     file.unlink()
-    Fake().perform(request(), checkpoint=file, interval=1e5)
+    Fake().perform(request(), checkpoints=tmp_path, interval=1e5)
     assert not file.exists()
 
 
 def test_seconds_go_on(tmp_path):
-    run, file = request(seconds=6.0), tmp_path / "run.npz"
+    run = request(seconds=6.0)
     with pytest.raises(Stopped):
-        Fake().perform(run, checkpoint=file, stop=StopAfter(4))
-    record = Fake().perform(run, checkpoint=file)
+        Fake().perform(run, checkpoints=tmp_path, stop=StopAfter(4))
+    record = Fake().perform(run, checkpoints=tmp_path)
     assert (record.steps, record.clock["train"]) == (6, pytest.approx(6))
     assert sum(record.clock.values()) == pytest.approx(record.wall_seconds)
 

@@ -123,7 +123,7 @@ def test_divergence_is_a_status():
 
 
 def test_a_limit_of_wall_clock_seconds_is_a_status():
-    record = Fake().perform(request(), limit=3 * COMPILE + 5 * EVALUATE)
+    record = Fake().perform(request(), seconds=3 * COMPILE + 5 * EVALUATE)
     assert record.status == "timed-out"
     assert 0 < record.steps < 10
 

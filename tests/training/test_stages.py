@@ -5,12 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from campaign_files import GOOD, read
 from fakes import COMPILE, EVALUATE, STEP, Fake, request
 from own_files import OPTIMIZER
+from published import complaints, on_cpu, put, seal
 from small import frameworks
-from test_campaigns import GOOD, read
-from test_resume import StopAfter, bits
-from test_verify import complaints, on_cpu, put, seal
+from stopping import StopAfter, bits
 
 from optbench import implementations, problems
 from optbench.campaign import campaign, expansion, presets, single, sources
@@ -22,7 +22,8 @@ from optbench.records.record import Stage
 from optbench.report import summary as tables
 from optbench.training import checkpoint
 from optbench.training import run as train
-from optbench.training.loop import Stopped, Terms
+from optbench.training.limits import Limits
+from optbench.training.loop import Stopped
 from optbench.verify import record_rules, rerun
 
 LIST = '[{ name = "adam", learning_rate = 1e-2, share = 0.33 }, { name = "lbfgs_wolfe", history_size = 50 }]'
@@ -268,11 +269,12 @@ def test_a_failure_while_a_stage_is_prepared_names_it():
     "steps", [1, 3, 6]
 )  # within the first, at the boundary, within the second
 def test_a_stopped_run_goes_on_in_its_stage(steps, tmp_path):
-    run, file = stages(0.3), tmp_path / "run.npz"
+    run = stages(0.3)
+    file = store.checkpoint(tmp_path, run.identity)
     with pytest.raises(Stopped):
-        Fake().perform(run, checkpoint=file, stop=StopAfter(steps))
+        Fake().perform(run, checkpoints=tmp_path, stop=StopAfter(steps))
     assert checkpoint.read(file, run.identity).stage == (steps >= 3)
-    record, whole = Fake().perform(run, checkpoint=file), Fake().perform(run)
+    record, whole = Fake().perform(run, checkpoints=tmp_path), Fake().perform(run)
     assert bits(record) == bits(whole)
     assert record.counters == whole.counters
     assert record.clock["train"] == pytest.approx(10)
@@ -337,10 +339,10 @@ def test_ours_go_on_with_the_parameters_and_start_with_a_new_state(run):
 
 @pytest.mark.parametrize("steps", [2, 3, 5, 7, 8])
 def test_ours_end_with_the_same_bits_wherever_they_are_stopped(run, steps, tmp_path):
-    file = tmp_path / "run.npz"
+    limits = Limits(checkpoints=tmp_path)
     with pytest.raises(Stopped):
-        train.perform(run, Terms(checkpoint=file, stop=StopAfter(steps)))
-    resumed, whole = train.perform(run, Terms(checkpoint=file)), train.perform(run)
+        train.perform(run, limits, stop=StopAfter(steps))
+    resumed, whole = train.perform(run, limits), train.perform(run)
     assert resumed.resumed == 1
     assert bits(resumed) == bits(whole)
     assert resumed.counters == whole.counters

@@ -8,6 +8,7 @@ import sys
 import pytest
 from fakes import Fake
 from optbench.problems import networks
+from published import MEASURED, complaints, on_cpu, put, seal
 from typer.testing import CliRunner
 
 from optbench import implementations
@@ -15,8 +16,7 @@ from optbench.campaign import campaign, expansion, results_folder
 from optbench.cli.app import app
 from optbench.measure import flops
 from optbench.records import checksums, store
-from optbench.records.conditions import SIZE, Conditions
-from optbench.records.frames import from_records
+from optbench.records.conditions import SIZE
 from optbench.report import report
 from optbench.report import summary as tables
 from optbench.schedule import workers
@@ -41,7 +41,6 @@ problem = "heat_sine_1d"
 network = "tanh_4"
 seconds = 5.5
 """
-MEASURED = Conditions(cpu_clocks=(), load_average=None, gpus=None, calibration_seconds=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -62,31 +61,6 @@ def folder(made, tmp_path):
     (folder / "campaign.toml").write_text(CAMPAIGN)
     seal(folder, made)
     return folder
-
-
-def on_cpu(record, before=MEASURED, after=None, device="cpu"):
-    provenance = record.provenance.model_copy(update={"device": device})
-    return record.model_copy(
-        update={"provenance": provenance, "before": before, "after": after}
-    )
-
-
-def put(folder, record):
-    store.write(store.path(folder, record.request), record)
-
-
-def seal(folder, records):
-    """Write what follows from the records: tables and checksums."""
-    summary = tables.summarise(from_records(records))
-    for style, suffix in tables.FORMATS.items():
-        (folder / f"table.{suffix}").write_text(tables.render(summary, style))
-    checksums.write(folder)
-
-
-def complaints(folder):
-    """The problems by rule."""
-    found = check.findings(results_folder.find(folder.parent))
-    return {finding.rule: finding.problems for finding in found if finding.problems}
 
 
 def test_there_is_nothing_to_say_about_good_results(folder):
