@@ -23,7 +23,7 @@ class Walked:
     timeout = 3600  # of all cells together
 
     def setup_cache(self) -> dict[tuple[str, ...], Any]:
-        """Give the error by framework, optimizer, problem; the difference by the last two."""
+        """Measure the error of every cell, and the difference of the twins."""
         walk = cache(_walk)
 
         def relative_l2(framework: str, *cell: str) -> float:

@@ -48,7 +48,7 @@ class Warm:
     number: int
 
     def prepare(self, *cell: str) -> None:
-        """Take the step of (framework, optimizer, problem, network), ready to be sampled."""
+        """Take the step of (framework, optimizer, problem, network)."""
         self.step, self.number = warm(*cell)
 
 
@@ -91,7 +91,7 @@ def calls(function: Callable[[], Any]) -> int:
 def outcomes(
     measure: Callable[..., Any], cells: Iterable[tuple[Any, ...]]
 ) -> dict[tuple[Any, ...], Any]:
-    """Measure each cell, or say why it is skipped or failed: a failure is the cell's alone."""
+    """Measure each cell, or say why it was skipped or failed, it alone."""
     return {cell: _outcome(measure, cell) for cell in cells}
 
 
@@ -112,7 +112,7 @@ def value(outcome: Any) -> Any:
 
 
 def finite(number: float) -> float:
-    """Give the number; raise ArithmeticError where it is none, which asv would pass over."""
+    """Give the number; raise ArithmeticError for NaN, which asv would pass over."""
     if not abs(number) < float("inf"):
         raise ArithmeticError(f"not a finite number: {number}")
     return number

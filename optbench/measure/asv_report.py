@@ -23,14 +23,14 @@ CELL = ["framework", "optimizer", "problem"]
 REFERENCE = "jax"  # the framework whose step the others are divided by
 RESAMPLES = 2000  # of the bootstrap
 CAUTION = (
-    "In brackets: the 95 % interval of a bootstrap over samples. The samples of one process "
-    "are alike. asv times each cell in one process here, so the interval is too narrow, and "
-    "a second process can differ by more."
+    "In brackets: the 95 % interval of a bootstrap over samples. The samples of one "
+    "process are alike, and asv times each cell in one process here: the interval is too "
+    "narrow, and a second process can differ by more."
 )
 
 
 def report(frame: pd.DataFrame, out: Path, say: Callable[[str], None]) -> None:
-    """Print what a step costs and how it grows; write the tables and figures, and say where."""
+    """Print what a step costs and how it grows; write tables and figures, and say where."""
     for machine, rows in frame.groupby("machine"):
         folder = out / str(machine)
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,10 @@ def of(frame: pd.DataFrame, benchmark: tuple[str, str]) -> Any:
 
 
 def newest(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
-    """Select a benchmark's cells at the newest commit that has a value, in one environment."""
+    """Select a benchmark's cells at the newest commit that has a value.
+
+    They are of one environment.
+    """
     cells = of(frame, benchmark)
     measured = cells[cells["status"] == "measured"]
     if measured.empty:
@@ -142,7 +145,7 @@ def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def interval(
     samples: list[float] | None, reference: list[float] | None
 ) -> tuple[float, float]:
-    """Give the interval of the ratio of two medians, NaN for fewer than two samples of either.
+    """Give the interval of a ratio of two medians, NaN for fewer than two samples.
 
     It resamples the samples as if they were independent. Those of one process are alike:
     with few processes the interval is too narrow.

@@ -76,7 +76,7 @@ class Result:
 
 
 def load(path: Path) -> pd.DataFrame:
-    """Read the results below a folder, or of one file, one row per cell and commit, by date.
+    """Read the results below a folder, or of one file, by date: one row per cell.
 
     After `COLUMNS` comes one column per parameter; one that a benchmark does not have is
     NA. `status` is that of `Value`.

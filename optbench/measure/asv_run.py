@@ -113,7 +113,7 @@ def label(name: str, cell: Parameters) -> str:
 
 
 def _compare(outcome: Check, column: Column | None, moved: float) -> None:
-    """Compare the calibration's fastest samples: `make asv` takes half of them at the end."""
+    """Compare the calibration's fastest samples: half of them come last."""
     samples = {
         cell: value.samples
         for cell, value in (column.cells if column else {}).items()

@@ -1,4 +1,4 @@
-"""How a commit is driven: where its packages are, how it is called, what it has no method for.
+"""How a commit is driven: where its packages are, and what it has no method for.
 
 What measures is this clone's `optbench`; what is measured are the commit's `problems` and
 `implementations`, which asv or `optbench regressions` laid beside it. What such a commit
@@ -59,10 +59,10 @@ class TopLevelNames(MetaPathFinder, Loader):
 def find(installed: Iterable[str] | None = None) -> None:
     """Let `optbench.problems` and `optbench.implementations` be the commit's.
 
-    They are looked for in the folders where asv installed the commit's `optbench`, or beside
-    that where the installed one is a clone; in this clone's `optbench` if nothing is said of
-    them. A commit from before both moved into `optbench` has them by top-level names. To be
-    called before anything of the commit is imported.
+    They are looked for in the folders of the `optbench` that asv installed, and beside them
+    where that is a clone; where none are named, in the `optbench` that runs. A commit from
+    before both moved into `optbench` has them by top-level names. To be called before
+    anything of the commit is imported.
     """
     if installed is not None:
         ours = str(Path(__file__).parents[1])
@@ -131,7 +131,7 @@ def peaks(backend: Any) -> bool:
 
 
 def uncounted(backend: Any, optimizer: Any, state: Any) -> set[str]:
-    """Name the counts of a step that the commit does not keep, and whose zero means nothing.
+    """Name the counts of a step that the commit does not keep: their zero means nothing.
 
     An optimizer searches where its state has a search or its learning rate is None.
     """

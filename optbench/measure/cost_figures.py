@@ -106,7 +106,7 @@ def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:
 
 
 def references(axes: Axes, fitted: pd.DataFrame, memory: float) -> None:
-    """Draw lines of slope 1, 2, 3 from where the fits begin, and where a Gramian is too big.
+    """Draw lines of slope 1, 2, 3 from where the fits begin, and one at the memory's end.
 
     That is the D whose Gramian, D² float64 numbers, fills the memory.
     """

@@ -53,7 +53,7 @@ class Profile:
 
 
 def alone(work: Work, threads: int, seconds: float) -> Profile:
-    """Measure in a process of its own: two frameworks' thread pools would share the cores."""
+    """Measure in a process of its own: two frameworks' thread pools would share cores."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         1, context, initializer=cores.pin, initargs=(threads,)

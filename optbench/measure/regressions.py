@@ -118,7 +118,7 @@ def run(
 
 
 def measure(tree: Path, job: Job) -> Measurements:
-    """Do a job in a process of its own; raises NotMeasured where it ends without an answer."""
+    """Do a job in a process of its own; raises NotMeasured where that fails."""
     environment = {
         **os.environ,
         **cores.thread_environment(1),

@@ -1,9 +1,9 @@
 """The one definition of a timed step, and what it takes: seconds, counts, memory.
 
-asv, `make bench`, `optbench profile` and `optbench regressions` measure it. `optbench scale`
-counts the steps of recorded runs after as many that warm up: its runs can lack memory or
-time. Counts are the same on every machine, whatever else it does; they are taken on few
-points, which pass in a single chunk, because JAX counts the body of a loop once.
+asv, `make bench`, `optbench profile` and `optbench regressions` measure it. `optbench
+scale` counts the steps of recorded runs after as many that warm up: its runs can lack
+memory or time. Counts are the same on every machine, whatever else it does; they are taken
+on few points, which pass in a single chunk, because JAX counts the body of a loop once.
 """
 
 import statistics
@@ -95,7 +95,7 @@ class Timed:
         )
 
     def function(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-        """Compile a function of parameters, batch and these arguments; a call waits for it."""
+        """Compile a function of parameters, batch and arguments; a call waits for it."""
         compiled = self.framework.backend.compile(function)
 
         def call() -> Any:
@@ -217,7 +217,7 @@ QUANTITIES: dict[str, Callable[[Timed], float]] = {
 
 
 def counts(work: Work) -> dict[str, float]:
-    """Count every quantity of a step on few points, but for those that a commit cannot tell.
+    """Count every quantity of a step on few points, but for those unknown to a commit.
 
     Raises what `Timed` raises.
     """

@@ -154,7 +154,7 @@ def timed(times: Times) -> list[Verdict]:
                 "time",
                 framework=times.framework,
                 optimizer=optimizer,
-                what="seconds a step",
+                what="seconds per step",
                 base=times.minima("base", optimizer).min(),
                 head=times.minima("head", optimizer).min(),
                 worse=interval[0] > allowed,
@@ -181,7 +181,7 @@ def ratio(times: Times, tree: str, optimizer: str) -> tuple[float, tuple[float, 
 
 
 def unsteady(times: Times) -> str | None:
-    """Say why times cannot be judged: the machine had another speed for one of the trees."""
+    """Say why times cannot be judged: the machine's speed was not that of all trees."""
     speeds = {tree: times.calibration(tree) for tree in TREES}
     if max(speeds.values()) <= (1 + MOVED) * min(speeds.values()):
         return None
