@@ -249,4 +249,4 @@ def with_memory(work: Work) -> tuple[Timed, int]:
     backend.reset_peak_memory()
     timed()
     # JAX on a GPU tells only a peak above those before
-    return timed, (backend.peak_memory() or warmed) - before
+    return timed, (backend.peak_memory() or warmed or 0) - before
