@@ -447,6 +447,7 @@ NEEDED_BY_A_TIMED_STEP = {
     "optbench",
     "optbench.campaign",
     "optbench.campaign.presets",
+    "optbench.extras",
     "optbench.measure",
     "optbench.measure.commit_process",
     "optbench.measure.commits",
