@@ -8,19 +8,18 @@ from importlib.util import find_spec
 from optbench.implementations.protocol import Framework
 from optbench.problems.names import UnknownName
 
+from optbench.extras import Missing
+
 FRAMEWORKS = ("torch", "jax")  # the twins
 MODES = {"torch-compiled": "torch"}  # further ways to run one of them
 NAMES = (*FRAMEWORKS, *MODES)
 
 
-class FrameworkMissing(ImportError):
+class FrameworkMissing(Missing):
     """A framework that is not installed; the message says how to get it."""
 
     def __init__(self, framework: str) -> None:
-        framework = MODES.get(framework, framework)
-        super().__init__(
-            f"{framework} is not installed: pip install -e '.[{framework}]' in the clone brings it"
-        )
+        super().__init__(MODES.get(framework, framework))
 
 
 def installed() -> tuple[str, ...]:

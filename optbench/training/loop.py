@@ -147,7 +147,7 @@ class Training:
             )
 
     def observe(self) -> int:
-        """Add a row for the parameters as they are, and give their step; raises Diverged."""
+        """Add a row for the parameters as they are, and give the step; raises Diverged."""
         with self.clock.section("evaluate"), np.errstate(over="ignore", invalid="ignore"):
             to_numpy, solution = self.run.backend.to_numpy, self.run.solution
             interior, boundary = (
@@ -196,14 +196,8 @@ class Training:
         return None
 
     def counters(self) -> dict[str, int]:
-<<<<<<< HEAD
-        """What the optimizers' searches have counted."""
+        """Read what the optimizers' searches have counted, over all stages."""
         counters = self._part.optimizer.counters(self.state)
-=======
-        """Read what the optimizers' searches have counted."""
-        search = getattr(self.state, "search", None)
-        counted = [name for name in COUNTERS if hasattr(search, name)]
->>>>>>> main
         now = {
             name: int(self.run.backend.to_numpy(counters[name]))
             for name in COUNTERS

@@ -18,17 +18,12 @@ def foresee(
     backend: Backend,
     memory: float,
 ) -> None:
-<<<<<<< HEAD
-    """Raise MemoryError where a step cannot fit: it holds the old state, the new one and its working matrices."""
-    numbers = optimizer.working(params, batch)
-=======
     """Raise MemoryError where a step cannot fit.
 
     A step holds the old state, the new one and its working matrices; `memory` is the limit
     in bytes, beside what the device has free.
     """
-    numbers = optimizer.working(params, batch) if hasattr(optimizer, "working") else 0
->>>>>>> main
+    numbers = optimizer.working(params, batch)
     needed = 2 * backend.state_bytes(optimizer, objective, params) + numbers * DOUBLE
     free = min(backend.free_memory(), memory)
     if needed > free:

@@ -21,18 +21,16 @@ GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-class Here:
+class Here(executors.Workers):
     """Runs in this process, which has loaded the frameworks."""
 
-    def records(self, requests, display):
-        for request in requests:
-            display.begin(request)
-            yield perform(request)
+    def run(self, request, progress):
+        return perform(request)
 
 
 @contextmanager
 def here(limits):
-    yield Here()
+    yield Here(limits)
 
 
 @pytest.fixture
