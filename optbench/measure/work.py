@@ -99,5 +99,5 @@ def done(work: Work) -> tuple[Timed, int]:
     backend.reset_peak_memory()
     timed()
     return timed, (
-        backend.peak_memory() or warmed
+        backend.peak_memory() or warmed or 0
     ) - before  # JAX on a GPU tells only a peak above those before

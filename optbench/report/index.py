@@ -110,8 +110,8 @@ def _campaign(results: Results, place: Path) -> str:
     name, there = folder.parent.name, folder.relative_to(place).as_posix()
     told = _counted(record.status for record in records)
     done = (
-        f"{len(records)} of {len(results.asked)}"
-        if len(records) < len(results.asked)
+        f"{len(records)} of {len(results.requests)}"
+        if len(records) < len(results.requests)
         else str(len(records))
     )
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
@@ -128,7 +128,7 @@ def _scale(results: Results, place: Path) -> str:
         f"## How a step's cost grows with D on {folder.name}\n\n",
     )
     if not (folder / "scale.csv").is_file():
-        return f"{heading}Under way: {len(results.records)} of {len(results.asked)} runs of `optbench scale`.\n"
+        return f"{heading}Under way: {len(results.records)} of {len(results.requests)} runs of `optbench scale`.\n"
     measured = pd.read_csv(folder / "scale.csv")
     told = _counted(measured["status"])
     return (

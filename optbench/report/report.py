@@ -51,7 +51,7 @@ def texts(
 ) -> dict[str, str]:
     """The tables and the page, by their names in the folder of the results; `frames` are the records'."""
     tables = citable.make(frames)
-    source = formats.source(records, results.folder, len(results.asked) - len(records))
+    source = formats.source(records, results.folder, len(results.requests) - len(records))
     found = {
         f"{TABLES}/{name}": text
         for table in tables

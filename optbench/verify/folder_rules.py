@@ -44,7 +44,7 @@ def as_asked(results: Results) -> Iterator[str]:
     if results.unreadable:
         yield results.unreadable
         return
-    asked = {question(request): request for request in results.asked}
+    asked = {question(request): request for request in results.requests}
     found = {question(record.request) for record in results.records.values()}
     for run, request in asked.items():
         if run not in found:
@@ -143,7 +143,7 @@ def _each(rule: Callable[[Record], Iterator[str]]) -> Callable[[Results], Iterat
 
 
 RULES = {
-    "checksums": Rule(lambda results: checksums.problems(results.folder)),
+    "checksums": Rule(lambda results: checksums.issues(results.folder)),
     "schema": Rule(whole, lambda records: f"{len(records)} records"),
     "campaign": Rule(as_asked),
     "repeats": Rule(once),

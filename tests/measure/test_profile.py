@@ -52,7 +52,7 @@ def test_flops_are_those_that_torch_counts(problem):
         products=1,
     )
     terms = case.objective.linearize(case.params, case.batch)
-    pieces = case.objective.linearize_pieces(case.params, case.batch)
+    pieces = case.objective.linearize_chunks(case.params, case.batch)
     vector = case.part("passes.parameters").flatten(case.params)
     for work, expected in (
         (lambda: case.objective.loss(case.params, case.batch), counted["forward"]),

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 from commands import WITHOUT, cli, results
@@ -168,10 +167,15 @@ def by_seed(asked):
 
 def records(client, run, seeds):
     """Every record by its seed."""
-    requests = [request(framework=FRAMEWORK, seed=seed) for seed in seeds]
-    found = list(cluster.Cluster(client, run).records(requests, SimpleNamespace()))
-    assert sorted(record.request.seed for record in found) == sorted(seeds)
-    return {record.request.seed: record for record in found}
+    crew, records = cluster.Cluster(client, run), []
+    left = [request(framework=FRAMEWORK, seed=seed) for seed in seeds]
+    while left or crew.in_hand:
+        if left and crew.has_room():
+            crew.begin(left.pop(0), display=None)
+        else:
+            records += crew.ended()
+    assert sorted(record.request.seed for record in records) == sorted(seeds)
+    return {record.request.seed: record for record in records}
 
 
 ABSENT = f"""

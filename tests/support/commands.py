@@ -7,15 +7,15 @@ import optbench
 from optbench import implementations
 
 FRAMEWORKS = implementations.installed()
-# the command line in a process that does not find the package named first
+# the command line in a process that does not find the packages named first, with commas
 WITHOUT = """
 import sys
 from importlib.machinery import PathFinder
-missing = sys.argv.pop(1)
+missing = sys.argv.pop(1).split(",")
 class Absent(PathFinder):
     @classmethod
     def find_spec(cls, name, *rest):
-        return None if name == missing else super().find_spec(name, *rest)
+        return None if name in missing else super().find_spec(name, *rest)
 sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
 from optbench.cli.app import main
 main(sys.argv[1:])

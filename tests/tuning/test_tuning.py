@@ -63,12 +63,11 @@ class Crew:
     def __init__(self, stop_after=math.inf, stop=Interruption):
         self.requests, self._stop_after, self._stop = [], stop_after, stop
 
-    def records(self, requests, display):
-        for request in requests:
-            if len(self.requests) >= self._stop_after:
-                raise self._stop()
-            self.requests.append(request)
-            yield made_up(request)
+    def run(self, request, progress):
+        if len(self.requests) >= self._stop_after:
+            raise self._stop()
+        self.requests.append(request)
+        return made_up(request)
 
 
 def made_up(request):

@@ -212,7 +212,7 @@ def reseal(folder):
     (results,) = results_folder.find(folder)
     order = {
         results_folder.question(request): number
-        for number, request in enumerate(results.asked)
+        for number, request in enumerate(results.requests)
     }
     found = {
         results_folder.question(record.request): record
