@@ -1,38 +1,25 @@
 """HOW a problem is solved: `load("torch")` and `load("jax")` give the same optimizers on the same objective."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
 
+from optbench.implementations.protocol import Framework
 from optbench.problems.names import UnknownName
+
+from optbench.extras import Missing
 
 FRAMEWORKS = ("torch", "jax")  # the twins
 MODES = {"torch-compiled": "torch"}  # further ways to run one of them
 NAMES = (*FRAMEWORKS, *MODES)
 
 
-class FrameworkMissing(ImportError):
+class FrameworkMissing(Missing):
     """A framework that is not installed; the message says how to get it."""
 
     def __init__(self, framework: str) -> None:
-        framework = MODES.get(framework, framework)
-        super().__init__(
-            f"{framework} is not installed: pip install -e '.[{framework}]' in the clone brings it"
-        )
-
-
-@dataclass(frozen=True)
-class Framework:
-    """What a framework's folder offers: its optimizers by name, its objective, its backend."""
-
-    name: str
-    OPTIMIZERS: dict[str, type]
-    Objective: Callable[..., Any]
-    backend: ModuleType
+        super().__init__(MODES.get(framework, framework))
 
 
 def installed() -> tuple[str, ...]:
@@ -56,8 +43,8 @@ def load(name: str) -> Framework:
         raise UnknownName("framework", name, NAMES)
     if not is_installed(name):
         raise FrameworkMissing(name)
-    package = import_module(f"{__name__}.{MODES.get(name, name)}")
-    objective = (
-        partial(package.Objective, compiled=True) if name in MODES else package.Objective
-    )
-    return Framework(name, package.OPTIMIZERS, objective, package.backend)
+    framework: Framework = import_module(f"{__name__}.{MODES.get(name, name)}").FRAMEWORK
+    if name not in MODES:
+        return framework
+    objective = partial(framework.Objective, compiled=True)
+    return replace(framework, name=name, Objective=objective)

@@ -5,6 +5,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
+from optbench.implementations.protocol import Optimizer
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -27,24 +28,29 @@ def optimizer(cls: type[T]) -> type[T]:
     A wrong field raises pydantic.ValidationError, a ValueError that names the field, its
     value and what is allowed.
     """
+    if not issubclass(
+        cls, Optimizer
+    ):  # a class that does not name the base has its defaults
+        Optimizer.register(cls)
+        for name in ("check", "progress", "working", "counters"):
+            if not hasattr(cls, name):
+                setattr(cls, name, getattr(Optimizer, name))
     made: Any = dataclass(frozen=True, kw_only=True, config=CONFIGURATION)(cls)
     return made
 
 
-def optimizers(package: ModuleType) -> dict[str, Any]:
-    """Every optimizer that a file of `package` defines, by its name: a class with a `name` and a `step`."""
+def optimizers(package: ModuleType) -> dict[str, type[Optimizer]]:
+    """Collect the optimizers that the files of a package define, by name."""
     modules = [
         import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
     ]
-    classes = (
-        c
-        for module in modules
-        for c in vars(module).values()
-        if getattr(c, "__module__", "") == module.__name__
-    )
-    return {
-        c.name: c
-        for c in classes
-        if isinstance(c, type) and hasattr(c, "name") and hasattr(c, "step")
-    }
+    return {c.name: c for module in modules for c in defined(module)}
+
+
+def defined(module: ModuleType) -> list[type[Optimizer]]:
+    """Collect the optimizers that a module defines itself, and does not import."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    return [
+        c for c in classes if c.__module__ == module.__name__ and issubclass(c, Optimizer)
+    ]

@@ -1,24 +1,22 @@
-"""An optimizer by its name, in a framework: one of ours, or one in a file of the user's own, `<path>.py:<name>`."""
+"""An optimizer by its name, in a framework: one of ours, or one in a file of the user's own.
 
-from dataclasses import is_dataclass
+The latter's name is `<path>.py:<name>`.
+"""
+
 from types import ModuleType
 from typing import Any
 
 from optbench.implementations import FRAMEWORKS, MODES, Framework
+from optbench.implementations.protocol import Optimizer
 from optbench.problems import own
 from optbench.problems.names import UnknownName
 from optbench.problems.own import InvalidFile
 
-NEEDED = (
-    "version",
-    "framework",
-    "init",
-    "check",
-)  # besides the name and the step that make a class an optimizer
+NEEDED = ("version", "framework", "init")  # besides a name and a step
 
 
-def optimizer(framework: Framework, name: str) -> Any:
-    """The class.
+def optimizer(framework: Framework, name: str) -> type[Optimizer]:
+    """Look up the class of an optimizer.
 
     Raises:
         UnknownName: the framework has no such optimizer.
@@ -28,36 +26,41 @@ def optimizer(framework: Framework, name: str) -> Any:
         if name not in framework.OPTIMIZERS:
             raise UnknownName("optimizer", name, framework.OPTIMIZERS)
         return framework.OPTIMIZERS[name]
-    found = from_file(name)
-    if found.framework != MODES.get(framework.name, framework.name):
+    cls = from_file(name)
+    if cls.framework != MODES.get(framework.name, framework.name):
         raise InvalidFile(
-            f"{own.bare(name)} is written in {found.framework}: there is none in {framework.name}"
+            f"{own.bare(name)} is written in {cls.framework}: "
+            f"there is none in {framework.name}"
         )
-    return found
+    return cls
 
 
 def from_file(name: str) -> Any:
-    """The class of a file, whatever framework it is for; raises InvalidFile."""
-    found = own.get(name, "optimizer", _defined)
-    if missing := [attribute for attribute in NEEDED if not hasattr(found, attribute)]:
+    """Look up a class in a user's file, whatever framework it is for.
+
+    Raises:
+        InvalidFile: the file does not give it, or it is no optimizer.
+    """
+    cls = own.get(name, "optimizer", _defined)
+    if missing := [attribute for attribute in NEEDED if not hasattr(cls, attribute)]:
         raise InvalidFile(
-            f"{own.bare(name)} is no optimizer: {found.__name__} has no {', '.join(missing)}"
+            f"{own.bare(name)} is no optimizer: {cls.__name__} has no {', '.join(missing)}"
         )
-    if found.framework not in FRAMEWORKS:
+    if cls.framework not in FRAMEWORKS:
+        unknown = UnknownName("framework", str(cls.framework), FRAMEWORKS)
+        raise InvalidFile(f"{own.bare(name)}: {unknown}")
+    if not issubclass(cls, Optimizer):
         raise InvalidFile(
-            f"{own.bare(name)}: {UnknownName('framework', str(found.framework), FRAMEWORKS)}"
+            f"{own.bare(name)} is no optimizer: {cls.__name__} is not under @optimizer"
         )
-    if not is_dataclass(found):
-        raise InvalidFile(
-            f"{own.bare(name)} is no optimizer: {found.__name__} is not under @optimizer"
-        )
-    return found
+    return cls
 
 
 def _defined(module: ModuleType) -> list[Any]:
-    """The classes with a name and a step that a module defines itself."""
+    """Collect the classes that a module defines itself with a name and a step.
+
+    One that is not under `@optimizer` is among them: `from_file` says what it lacks.
+    """
     classes = [value for value in vars(module).values() if isinstance(value, type)]
-    own_classes = [found for found in classes if found.__module__ == module.__name__]
-    return [
-        found for found in own_classes if hasattr(found, "name") and hasattr(found, "step")
-    ]
+    own_classes = [cls for cls in classes if cls.__module__ == module.__name__]
+    return [cls for cls in own_classes if hasattr(cls, "name") and hasattr(cls, "step")]

@@ -1,15 +1,18 @@
-"""RUN, CLOCK, RECORD, REPORT: campaigns of runs, and their results, and asv's, as pandas frames."""
+"""RUN, CLOCK, RECORD, REPORT: campaigns of runs, and their results, and asv's, as frames."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-_root = Path(__file__).resolve().parent.parent
-if (
-    _root / "problems" / "__init__.py"
-).is_file():  # a clone, whose folders `problems`, `implementations` and `benchmarks` are ours
-    __path__.append(str(_root))
+from optbench.extras import explained
+
+# In a clone `problems`, `implementations` and `benchmarks` lie beside this folder: a clone
+# uses its own, installed or not, and whatever other clone is installed. A wheel holds them
+# in this folder, and what lies beside it there is not ours, whatever its name.
+_clone = Path(__file__).resolve().parent.parent
+if (_clone / "benchmarks" / "quick.toml").is_file():
+    __path__.append(str(_clone))
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,24 +21,25 @@ if TYPE_CHECKING:
 
 
 def load(path: str | Path) -> Frames:
-    """The records of a file or a folder as two frames: `runs`, a row a run, and `history`, a row a recorded step.
+    """Read the records of a file or a folder as two frames, `runs` and `history`.
 
-    Both have the column `identity`. Raises FileNotFoundError where there are no records,
-    InvalidRecord (a ValueError) where one is torn or edited.
+    `runs` has one row per run, `history` one row per recorded step; both have the column
+    `identity`. Raises FileNotFoundError where there are no records, InvalidRecord (a
+    ValueError) where one is torn or edited.
     """
-    from optbench.records.frames import (
-        frames,
-    )  # pandas takes a second, which a run's process need not spend
+    with explained():  # pandas takes a second, which a run's process need not spend
+        from optbench.records.frames import frames
 
     return frames(Path(path))
 
 
 def load_asv(path: str | Path) -> pd.DataFrame:
-    """asv's results below a folder, or of one file, as one frame: a row a benchmark, parameters, commit and machine.
+    """Read asv's results below a folder, or of one file, as one frame.
 
-    Raises FileNotFoundError where there are none, InvalidRecord (a ValueError) where one is
-    torn.
+    It has one row per benchmark, parameters, commit and machine. Raises FileNotFoundError
+    where there are no results, InvalidRecord (a ValueError) where one is torn.
     """
-    from optbench.measure.asv_results import load
+    with explained():
+        from optbench.measure.asv_results import load
 
     return load(Path(path))

@@ -3,7 +3,6 @@
 from optbench.implementations import hyperparameters
 from optbench.implementations.jax import backend, optimizers
 from optbench.implementations.jax.passes.objective import Objective
+from optbench.implementations.protocol import Framework
 
-OPTIMIZERS = hyperparameters.optimizers(optimizers)
-
-__all__ = ["OPTIMIZERS", "Objective", "backend"]
+FRAMEWORK = Framework("jax", hyperparameters.optimizers(optimizers), Objective, backend)

@@ -18,6 +18,7 @@ from optbench.implementations.memory import (
     peak_resident_bytes,
     reset_peak,
 )
+from optbench.implementations.protocol import Array, Objective, Optimizer, Params, Tree
 
 keep_freed_memory()
 reads = 0  # what a step decides is compiled into it: it never asks the host
@@ -50,17 +51,17 @@ def from_numpy(array: np.ndarray) -> jax.Array:
     return jnp.asarray(np.array(array))
 
 
-def to_numpy(array: Any) -> np.ndarray:
+def to_numpy(array: Array) -> np.ndarray:
     """A copy of an array's numbers; waits for them."""
     return np.array(array)
 
 
-def from_numpy_tree(tree: Any) -> Any:
+def from_numpy_tree(tree: Tree) -> Tree:
     """`from_numpy` of every array in lists, tuples and named tuples."""
     return jax.tree.map(from_numpy, tree)
 
 
-def to_numpy_tree(tree: Any) -> Any:
+def to_numpy_tree(tree: Tree) -> Tree:
     """`to_numpy` of every array in lists, tuples and named tuples."""
     return jax.tree.map(to_numpy, tree)
 
@@ -74,7 +75,7 @@ def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
     return jax.jit(function, donate_argnums=donate)
 
 
-def wait(tree: Any) -> None:
+def wait(tree: Tree) -> None:
     """Return when all work behind the arrays of `tree` is done."""
     jax.block_until_ready(tree)
 
@@ -104,7 +105,7 @@ def device_name() -> str:
     return "cpu" if device().platform == "cpu" else device().device_kind
 
 
-def state_bytes(optimizer: Any, objective: Any, params: list[jax.Array]) -> int:
+def state_bytes(optimizer: Optimizer, objective: Objective, params: Params) -> int:
     """Bytes that an optimizer keeps between steps, found without allocating them."""
     state = jax.eval_shape(lambda params: optimizer.init(objective, params), params)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

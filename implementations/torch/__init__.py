@@ -1,9 +1,8 @@
 """The optimizers in PyTorch; the twin of implementations.jax."""
 
 from optbench.implementations import hyperparameters
+from optbench.implementations.protocol import Framework
 from optbench.implementations.torch import backend, optimizers
 from optbench.implementations.torch.passes.objective import Objective
 
-OPTIMIZERS = hyperparameters.optimizers(optimizers)
-
-__all__ = ["OPTIMIZERS", "Objective", "backend"]
+FRAMEWORK = Framework("torch", hyperparameters.optimizers(optimizers), Objective, backend)

@@ -11,6 +11,7 @@ from optbench.implementations.memory import (
     peak_resident_bytes,
     reset_peak,
 )
+from optbench.implementations.protocol import Array, Objective, Optimizer, Params, Tree
 from torch.utils import _pytree as pytree
 
 keep_freed_memory()
@@ -32,7 +33,7 @@ def from_numpy(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(array)).to(device)
 
 
-def to_numpy(tensor: Any) -> np.ndarray:
+def to_numpy(tensor: Array) -> np.ndarray:
     """A copy of a tensor's numbers; waits for them."""
     return (
         tensor.numpy(force=True).copy()
@@ -50,12 +51,12 @@ def read(value: Any) -> Any:
     return value.tolist()
 
 
-def from_numpy_tree(tree: Any) -> Any:
+def from_numpy_tree(tree: Tree) -> Tree:
     """`from_numpy` of every array in lists, tuples and named tuples."""
     return pytree.tree_map(from_numpy, tree)
 
 
-def to_numpy_tree(tree: Any) -> Any:
+def to_numpy_tree(tree: Tree) -> Tree:
     """`to_numpy` of every tensor in lists, tuples and named tuples."""
     return pytree.tree_map(to_numpy, tree)
 
@@ -69,7 +70,7 @@ def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
     return torch.no_grad()(function)
 
 
-def wait(tree: Any) -> None:
+def wait(tree: Tree) -> None:
     """Return when all work behind the tensors of `tree` is done."""
     if any(
         isinstance(leaf, torch.Tensor) and leaf.is_cuda for leaf in pytree.tree_leaves(tree)
@@ -96,7 +97,7 @@ def device_name() -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def state_bytes(optimizer: Any, objective: Any, params: list[torch.Tensor]) -> int:
+def state_bytes(optimizer: Optimizer, objective: Objective, params: Params) -> int:
     """Bytes that an optimizer keeps between steps, found without allocating them."""
     state = optimizer.init(
         objective, [torch.empty_like(matrix, device="meta") for matrix in params]

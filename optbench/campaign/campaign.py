@@ -1,4 +1,7 @@
-"""A campaign: a TOML file, quick to read. What a table does not say is taken from the one around it."""
+"""A campaign: a TOML file, quick to read.
+
+What a table does not say is taken from the one around it.
+"""
 
 import tomllib
 from collections.abc import Callable
@@ -26,9 +29,8 @@ from optbench.problems import own
 from optbench.problems.names import UnknownName
 from optbench.records.record import Origin, Points, Positive, Precision, Share
 
-Locate = Callable[
-    [str], str
-]  # from a problem's or optimizer's name to itself, or to one with an absolute path
+# from a problem's or optimizer's name to itself, or to one with an absolute path
+Locate = Callable[[str], str]
 Seeds = Annotated[list[NonNegativeInt], Field(min_length=1)]
 Frameworks = Annotated[list[str], Field(min_length=1)]
 
@@ -53,7 +55,7 @@ class Table(BaseModel):
 
 
 class StageTable(BaseModel):
-    """One of several optimizers that follow each other: hyperparameters, and its share of the budget."""
+    """One of several optimizers that follow each other, with its share of the budget."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -62,7 +64,7 @@ class StageTable(BaseModel):
 
 
 class OptimizerTable(Table):
-    """`[case.optimizers.<label>]`: hyperparameters or stages, and keys that override the case's."""
+    """`[case.optimizers.<label>]`: hyperparameters or stages, and keys of its own."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -74,7 +76,7 @@ class OptimizerTable(Table):
 
 
 def _staged(tables: Any) -> Any:
-    """A list is a table with these stages; a preset's name alone is one with the preset's."""
+    """Make tables with stages of lists, and of presets' names alone."""
     return (
         {label: _with_stages(label, table) for label, table in tables.items()}
         if isinstance(tables, dict)
@@ -99,7 +101,7 @@ def _with_stages(label: str, table: Any) -> Any:
 def _named(
     tables: dict[str, OptimizerTable], info: ValidationInfo
 ) -> dict[str, OptimizerTable]:
-    """A label that is a file's name is located as a name is."""
+    """Locate a label that is a file's name, as a name is located."""
     return {
         label: table.model_copy(update={"name": _located(label, info)})
         if table.name is None and not table.stages and own.is_own(label)
@@ -131,12 +133,11 @@ class Campaign(Table):
     version: str  # the same major version means comparable
     description: str = ""
     processes: Literal["per-framework", "per-run"] = "per-run"
-    threads: PositiveInt = 1  # cores a run
-    limit: Positive | None = None  # wall-clock seconds a run
-    memory: Positive | None = None  # GB a run
-    least_steps: PositiveInt | None = (
-        None  # a run whose seconds have no room for so many is timed out at once
-    )
+    threads: PositiveInt = 1  # cores per run
+    limit: Positive | None = None  # wall-clock seconds per run
+    memory: Positive | None = None  # GB per run
+    # a run whose seconds have no room for so many is timed out at once
+    least_steps: PositiveInt | None = None
     checkpoint: Positive = 60.0  # seconds between two checkpoints of a run
     precision: Precision = "float64"
     seeds: Seeds = [0]
@@ -146,15 +147,14 @@ class Campaign(Table):
 
 
 def shipped() -> dict[str, Path]:
-    """The campaigns that come with the repository, by name."""
-    found = sorted(Path(str(files("optbench.benchmarks"))).glob("*.toml"))
-    return {
-        file.stem: file for file in found if file.name != "spaces.toml"
-    }  # where tuning looks: no campaign
+    """List the campaigns that come with the repository, by name."""
+    tables = sorted(Path(str(files("optbench.benchmarks"))).glob("*.toml"))
+    # spaces.toml is where tuning looks: no campaign
+    return {file.stem: file for file in tables if file.name != "spaces.toml"}
 
 
 def find(name: str) -> Path:
-    """The file of a path or of a shipped campaign's name; raises UnknownName."""
+    """Find the file of a path or of a shipped campaign's name; raises UnknownName."""
     file = Path(name)
     if file.is_file():
         return file
@@ -166,7 +166,7 @@ def find(name: str) -> Path:
 
 
 def read(file: Path, locate: Locate | None = None) -> Campaign:
-    """The campaign of a TOML file; raises CampaignError.
+    """Read the campaign of a TOML file; raises CampaignError.
 
     `locate` says where problems and optimizers of the user's own are, if not relative to
     the file's folder.
@@ -179,10 +179,10 @@ def read(file: Path, locate: Locate | None = None) -> Campaign:
 
 
 def parse(tables: dict[str, Any], source: str, locate: Locate | None = None) -> Campaign:
-    """The campaign of a file's tables; `source` is what an error calls the file. Raises CampaignError.
+    """Make the campaign of a file's tables; `source` is what an error calls the file.
 
-    Names of the user's own files get the absolute paths that `locate` gives; if not given,
-    those from this folder.
+    Raises CampaignError. Names of the user's own files get the absolute paths that `locate`
+    gives; if not given, those from this folder.
     """
     try:
         return Campaign.model_validate(

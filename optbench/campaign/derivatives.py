@@ -1,4 +1,7 @@
-"""The jet of a function that is given by its values: a slow oracle, in NumPy, for what a solution must satisfy."""
+"""The jet of a function that is given by its values.
+
+It is a slow oracle, in NumPy, for what a solution must satisfy.
+"""
 
 from typing import NamedTuple
 
@@ -8,19 +11,14 @@ from numpy.polynomial import chebyshev
 from optbench.problems.problem import Field, Jet
 
 NODES = 16  # on a line; a function that is analytic around it is interpolated to rounding
-RADII = (
-    0.25,
-    0.1,
-    0.03,
-    0.01,
-    0.003,
-)  # half the length of the line, of which the best is taken
+# half the length of the line, of which the best is taken
+RADII = (0.25, 0.1, 0.03, 0.01, 0.003)
 
 _x = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
-_coefficients = np.linalg.inv(
-    chebyshev.chebvander(_x, NODES - 1)
-)  # from values at the nodes to Chebyshev's [k, j]
-_first = chebyshev.chebval(0, chebyshev.chebder(np.eye(NODES)))  # T_k′(0) [k], and T_k″(0):
+# from values at the nodes to Chebyshev's coefficients [k, j]
+_coefficients = np.linalg.inv(chebyshev.chebvander(_x, NODES - 1))
+# T_k′(0) [k], and T_k″(0)
+_first = chebyshev.chebval(0, chebyshev.chebder(np.eye(NODES)))
 _second = chebyshev.chebval(0, chebyshev.chebder(np.eye(NODES), 2))
 
 
@@ -35,14 +33,14 @@ class Line(NamedTuple):
 def jet_of(
     function: Field, diffusion: np.ndarray | None, x: np.ndarray, width: float = 1.0
 ) -> tuple[Jet, float]:
-    """The jet of u = `function` [n, m] at x [n, d], and about how far its curvature may be off.
+    """Give the jet of u = `function` [n, m] at x [n, d], and its curvature's error, about.
 
     The lines through x are up to `width`/2 long. Without A, the value alone.
     """
     with np.errstate(all="ignore"):  # a line may leave the domain: log, roots
         if diffusion is None:
             return Jet(function(x), None, None), 0.0
-        slopes = [_along(function, x, axis, width) for axis in np.eye(x.shape[1])]
+        gradient = [_along(function, x, axis, width) for axis in np.eye(x.shape[1])]
         weights, axes = np.linalg.eigh(diffusion)
         bends = [
             (w, _along(function, x, axis, width))
@@ -50,24 +48,24 @@ def jet_of(
             if w
         ]
         curvature = sum(
-            (w * line.second for w, line in bends), np.zeros_like(slopes[0].first)
+            (w * line.second for w, line in bends), np.zeros_like(gradient[0].first)
         )
         error = sum(abs(w) * line.error for w, line in bends) + max(
-            line.error for line in slopes
+            line.error for line in gradient
         )
         return Jet(
-            function(x), np.stack([line.first for line in slopes], 1), curvature
+            function(x), np.stack([line.first for line in gradient], 1), curvature
         ), float(error)
 
 
 def _along(function: Field, x: np.ndarray, direction: np.ndarray, width: float) -> Line:
-    """The derivatives from the length of line that promises the smallest error."""
+    """Take the derivatives from the length of line that promises the smallest error."""
     lines = [_on_line(function, x, direction, radius * width) for radius in RADII]
     return min(lines, key=lambda line: line.error if np.isfinite(line.error) else np.inf)
 
 
 def _on_line(function: Field, x: np.ndarray, direction: np.ndarray, radius: float) -> Line:
-    """By the polynomial through the values at Chebyshev's points of the line."""
+    """Differentiate the polynomial through the values at Chebyshev's points of the line."""
     points = x + radius * _x[:, None, None] * direction  # [j, n, d]
     values = function(points.reshape(-1, x.shape[1])).reshape(NODES, len(x), -1)
     coefficients = np.tensordot(_coefficients, values, axes=1)  # [k, n, m]

@@ -7,9 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-Where = tuple[
-    str | int, ...
-]  # keys from the file's top: ("case", 0, "optimizers", "kfac", "damping")
+# keys from the file's top: ("case", 0, "optimizers", "kfac", "damping")
+Where = tuple[str | int, ...]
 
 ALLOWED = {
     "greater_than_equal": "must be ≥ {ge:g}",
@@ -28,7 +27,7 @@ class CampaignError(ValueError):
     """One line that names the file, the key, its value and what is allowed."""
 
     def __init__(self, source: str, where: Where, allowed: str, **value: Any) -> None:
-        shown = "".join(f" = {_toml(given)}" for given in value.values())
+        shown = "".join(f" = {_toml(content)}" for content in value.values())
         super().__init__(
             f"{source}: {_dotted(where)}{shown}: {allowed}"
             if where
@@ -39,7 +38,10 @@ class CampaignError(ValueError):
 def explain(
     source: str, error: ValidationError, known: Iterable[str], above: Where = ()
 ) -> CampaignError:
-    """Pydantic's first complaint; `above` is where its tables are in the file, `known` the keys that they may have."""
+    """Put pydantic's first complaint into one line.
+
+    `above` is where its tables are in the file, `known` the keys that they may have.
+    """
     first = error.errors(include_url=False)[0]
     where = (*above, *first["loc"])
     if first["type"] in UNKNOWN_KEY:
@@ -56,7 +58,7 @@ def explain(
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """That there is no such key, and which one may be meant."""
+    """Say that there is no such key, and which one may be meant."""
     known = sorted(known)
     near = get_close_matches(key, known, n=1)
     return (
@@ -67,7 +69,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def keys(model: type[BaseModel]) -> set[str]:
-    """The keys that a model's table may have."""
+    """List the keys that a model's table may have."""
     return {field.alias or name for name, field in model.model_fields.items()}
 
 
@@ -75,9 +77,8 @@ def _dotted(where: Where) -> str:
     dotted = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in where
     ).removeprefix(".")
-    return dotted.replace(
-        ".stages[", "["
-    )  # a list of stages is usually written without this key
+    # a list of stages is usually written without this key
+    return dotted.replace(".stages[", "[")
 
 
 def _toml(value: Any) -> str:

@@ -12,10 +12,12 @@ from optbench.campaign import presets, sources
 from optbench.campaign.campaign import Campaign, Case, OptimizerTable, StageTable, Table
 from optbench.campaign.errors import CampaignError, Where, explain, keys
 from optbench.implementations import named
+from optbench.implementations.protocol import Objective
 from optbench.problems import networks
 from optbench.problems.names import UnknownName
 from optbench.problems.own import bare, is_own
 from optbench.problems.problem import Problem
+from optbench.records.provenance import gpus
 from optbench.records.record import Labels, Mode, Points, Precision, Request, Stage
 
 MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
@@ -25,10 +27,11 @@ PRECISIONS: dict[Precision, dict[str, Any]] = {
     "float32": {"dtype": "float32"},
     "tf32": {"dtype": "float32", "tf32": True},
 }
+NO_TF32 = "needs an NVIDIA GPU, and there is none"
 
 
 def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
-    """Every run that a campaign asks for, once; imports one framework.
+    """Give every run that a campaign asks for, once; imports one framework.
 
     Raises:
         CampaignError: one line that names the file (`source`), the key, the value and what
@@ -38,9 +41,21 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
     # the quicker to import
     installed = implementations.installed() or implementations.FRAMEWORKS
     expansion = Expansion(campaign, name, source, implementations.load(installed[-1]))
-    found = list({request.identity: request for request in expansion.requests()}.values())
-    sources.distinct(found, source)
-    return found
+    once = list({request.identity: request for request in expansion.requests()}.values())
+    sources.distinct(once, source)
+    return once
+
+
+def check_precision(campaign: Campaign, source: str) -> None:
+    """Raise CampaignError where a campaign asks this machine for TF32, and it has no GPU.
+
+    TF32 is for products of float32 matrices on NVIDIA's GPUs: factors have 10 bits.
+    """
+    levels: list[tuple[Where, Campaign | Case]] = [((), campaign)]
+    levels += [(("case", number), case) for number, case in enumerate(campaign.case)]
+    for where, level in levels:
+        if level.precision == "tf32" and not gpus():
+            raise CampaignError(source, (*where, "precision"), NO_TF32, value="tf32")
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,7 @@ class Expansion:
     framework: implementations.Framework
 
     def requests(self) -> Iterator[Request]:
-        """The runs, case by case."""
+        """Give the runs, case by case."""
         self._budget((), self.campaign)
         self._frameworks((), self.campaign.frameworks)
         for number, case in enumerate(self.campaign.case):
@@ -78,27 +93,25 @@ class Expansion:
             )
         runs = []
         for label, table in tables.items():
-            run = self._optimizer((*inside, label), label, problem, case, table)
-            runs.append(
-                (
-                    run,
-                    self._written_for(
-                        (*inside, label), _optimizers(label, table), table, frameworks
-                    ),
-                )
-            )
+            at = (*inside, label)
+            run = self._optimizer(at, label, problem, case, table)
+            names = _optimizers(label, table)
+            runs.append((run, self._written_for(at, names, table, frameworks)))
         for seed in _first(case.seeds, self.campaign.seeds):
             for run, its_frameworks in runs:
                 for framework in its_frameworks:
-                    mode, threads = MODES[framework], self.campaign.threads
                     yield Request(
-                        framework=framework, mode=mode, threads=threads, seed=seed, **run
+                        framework=framework,
+                        mode=MODES[framework],
+                        threads=self.campaign.threads,
+                        seed=seed,
+                        **run,
                     )
 
     def _optimizer(
         self, where: Where, label: str, problem: Problem, case: Case, table: OptimizerTable
     ) -> dict[str, Any]:
-        """The part of a request that its seed and framework do not change."""
+        """Make the part of a request that its seed and framework do not change."""
         self._budget(where, table)
         levels = (table, case, self.campaign)
         budget = next((level for level in levels if level.steps or level.seconds), None)
@@ -125,24 +138,25 @@ class Expansion:
         }
 
     def _whole(self, where: Where, label: str, table: OptimizerTable) -> dict[str, Any]:
-        """One optimizer from the start to the end."""
-        made = self._made(
-            where, (*where, "name") if table.name else where, table.name or label, table
-        )
-        told = {
-            "optimizer_version": made.optimizer_version,
-            "hyperparameters": made.hyperparameters,
+        """Spell out one optimizer from the start to the end."""
+        naming = (*where, "name") if table.name else where
+        stage = self._stage(where, naming, table.name or label, table)
+        return {
+            "optimizer": stage.optimizer,
+            "optimizer_version": stage.optimizer_version,
+            "hyperparameters": stage.hyperparameters,
         }
-        return {"optimizer": made.optimizer, **told}
 
     def _stages(
         self, where: Where, table: OptimizerTable, stages: list[StageTable]
     ) -> dict[str, Any]:
-        """Several, one after the other."""
-        for key, value in (
-            ({"name": table.name} if table.name else {}) | (table.model_extra or {})
-        ).items():
-            message = "is not for a table with stages: each of them has a name and hyperparameters of its own"
+        """Spell out several optimizers, one after the other."""
+        whole = {"name": table.name} if table.name else {}
+        for key, value in (whole | (table.model_extra or {})).items():
+            message = (
+                "is not for a table with stages: "
+                "each of them has a name and hyperparameters of its own"
+            )
             raise CampaignError(self.source, (*where, key), message, value=value)
         if len(stages) < 2:
             raise CampaignError(
@@ -151,20 +165,18 @@ class Expansion:
                 "has one stage alone: give at least two, or a table without stages",
             )
         self._shares(where, stages)
-        made = [
-            self._made((*where, number), (*where, number, "name"), stage.name, stage)
-            for number, stage in enumerate(stages)
-        ]
-        name = presets.named([bare(stage.name) for stage in stages])
-        whole = {
-            "optimizer": name,
+        return {
+            "optimizer": presets.named([bare(stage.name) for stage in stages]),
             "optimizer_version": presets.VERSION,
             "hyperparameters": {},
+            "stages": tuple(
+                self._stage((*where, number), (*where, number, "name"), stage.name, stage)
+                for number, stage in enumerate(stages)
+            ),
         }
-        return whole | {"stages": tuple(made)}
 
     def _shares(self, where: Where, stages: list[StageTable]) -> None:
-        """All stages but the last have a share, and leave something to the last."""
+        """Check that all stages but the last have a share, and leave something to it."""
         last = len(stages) - 1
         if (share := stages[last].share) is not None:
             message = "is one too many: the last stage takes what is left"
@@ -179,7 +191,10 @@ class Expansion:
         sums = accumulate(stage.share or 0 for stage in stages[:last])
         for number, total in enumerate(sums):
             if round(total, 12) >= 1:
-                message = f"the shares add up to {total:g}: must be < 1, the last stage takes what is left"
+                message = (
+                    f"the shares add up to {total:g}: must be < 1, "
+                    "the last stage takes what is left"
+                )
                 raise CampaignError(
                     self.source,
                     (*where, number, "share"),
@@ -187,34 +202,30 @@ class Expansion:
                     value=stages[number].share,
                 )
 
-    def _made(
+    def _stage(
         self, where: Where, naming: Where, name: str, table: OptimizerTable | StageTable
     ) -> Stage:
-        """The optimizer with its hyperparameters; `naming` is where its name is."""
+        """Spell out an optimizer and its hyperparameters; `naming` is where its name is."""
         classes = self.framework.OPTIMIZERS
         if is_own(name):
             classes = {name: self._checked(where, name, named.from_file)}
         if name not in classes:
             message = str(UnknownName("optimizer", name, classes))
             raise CampaignError(self.source, naming, message)
-        optimizer, share = (
-            classes[name],
-            table.share if isinstance(table, StageTable) else None,
-        )
         try:
-            made = optimizer(**(table.model_extra or {}))
+            optimizer = classes[name](**(table.model_extra or {}))
         except ValidationError as error:
-            known = keys(type(table)) | {field.name for field in fields(optimizer)}
+            known = keys(type(table)) | {field.name for field in fields(classes[name])}
             raise explain(self.source, error, known, above=where) from error
         return Stage(
             optimizer=name,
-            optimizer_version=made.version,
-            hyperparameters=asdict(made),
-            share=share,
+            optimizer_version=optimizer.version,
+            hyperparameters=asdict(optimizer),
+            share=table.share if isinstance(table, StageTable) else None,
         )
 
     def _files(self, where: Where, problem: str, optimizers: list[str]) -> dict[str, str]:
-        """The user's own files that the run needs."""
+        """Find the user's own files that the run needs."""
         try:
             return sources.digests(problem, *optimizers)
         except ValueError as error:
@@ -233,8 +244,8 @@ class Expansion:
             experiment=table.experiment,
         )
 
-    def _objective(self, problem: Problem, network: str) -> Any:
-        """An objective of the network's activation: the frameworks' own tables say which there are."""
+    def _objective(self, problem: Problem, network: str) -> Objective:
+        """Make an objective of the network's activation, which the framework must have."""
         return self.framework.Objective(
             problem, activation=networks.parse(network).activation
         )
@@ -247,22 +258,30 @@ class Expansion:
         return frameworks
 
     def _written_for(
-        self, where: Where, optimizers: list[str], table: OptimizerTable, given: list[str]
+        self, where: Where, optimizers: list[str], table: OptimizerTable, case: list[str]
     ) -> list[str]:
-        """The frameworks that an optimizer runs in: its table's, or those given; one of the user's own has one."""
-        frameworks = self._frameworks(where, _first(table.frameworks, given))
+        """Give the frameworks that an optimizer runs in: its table's, or the case's.
+
+        Raises CampaignError where one of the user's own is not written in one of them.
+        """
+        frameworks = self._frameworks(where, _first(table.frameworks, case))
         for name in filter(is_own, optimizers):
-            written_for = named.from_file(name).framework
-            if others := [
-                framework for framework in frameworks if framework != written_for
-            ]:
-                message = f'is written in {written_for}, not in {others[0]}: ask for frameworks = ["{written_for}"]'
-                raise CampaignError(self.source, where, message)
+            own = named.from_file(name).framework
+            for framework in frameworks:
+                if framework != own:
+                    message = (
+                        f"is written in {own}, not in {framework}: "
+                        f'ask for frameworks = ["{own}"]'
+                    )
+                    raise CampaignError(self.source, where, message)
         return frameworks
 
     def _budget(self, where: Where, table: Table) -> None:
         if table.steps is not None and table.seconds is not None:
-            message = f"steps = {table.steps} is given too; a run has one budget, seconds or steps"
+            message = (
+                f"steps = {table.steps} is given too; a run has one budget, "
+                "seconds or steps"
+            )
             raise CampaignError(
                 self.source, (*where, "seconds"), message, value=table.seconds
             )
@@ -275,12 +294,12 @@ class Expansion:
 
 
 def _optimizers(label: str, table: OptimizerTable) -> list[str]:
-    """The names of the optimizers that a table asks for."""
+    """Name the optimizers that a table asks for."""
     return [stage.name for stage in table.stages] if table.stages else [table.name or label]
 
 
 def _has_hyperparameters(table: OptimizerTable) -> bool:
-    """Whether a table or one of its stages has any."""
+    """Say whether a table or one of its stages has hyperparameters."""
     return any(part.model_extra for part in (table, *(table.stages or ())))
 
 
@@ -289,5 +308,5 @@ def _default_points(problem: Problem) -> Points:
 
 
 def _first(*levels: Any) -> Any:
-    """The innermost level that says something."""
+    """Take the innermost level that says something."""
     return next(level for level in levels if level is not None)

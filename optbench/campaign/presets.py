@@ -1,4 +1,7 @@
-"""Sequences of optimizers that have a name: a campaign that says no more than `adam_lbfgs = {}` gets these stages."""
+"""Presets: sequences of optimizers that have a name.
+
+A campaign that says no more than `adam_lbfgs = {}` gets these stages.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,23 +20,21 @@ VERSION = 1  # of how stages follow each other
 
 
 def named(optimizers: Sequence[str]) -> str:
-    """What a sequence of optimizers is called: as a preset of these, or by all their names."""
-    found = (
-        name
-        for name, stages in PRESETS.items()
-        if [stage["name"] for stage in stages] == list(optimizers)
-    )
-    return next(found, "+".join(optimizers))
+    """Name a sequence of optimizers: as a preset of these, or by all their names."""
+    for name, stages in PRESETS.items():
+        if [stage["name"] for stage in stages] == list(optimizers):
+            return name
+    return "+".join(optimizers)
 
 
 def described(stages: Tables) -> str:
-    """Stages in words."""
+    """Describe stages in words."""
     return ", then ".join(map(_stage, stages))
 
 
 def _stage(table: dict[str, Any]) -> str:
     share = f" for {table['share']:.0%} of the budget" if "share" in table else ""
-    given = ", ".join(
+    hyperparameters = ", ".join(
         f"{key}={value!r}" for key, value in table.items() if key not in ("name", "share")
     )
-    return f"{table['name']}{share}{f' ({given})' if given else ''}"
+    return f"{table['name']}{share}{f' ({hyperparameters})' if hyperparameters else ''}"

@@ -1,6 +1,6 @@
-"""What every problem must satisfy, ours and a user's: `optbench check`, and the tests of the registry.
+"""What every problem must satisfy, ours and a user's: `optbench check`.
 
-A check is a function that gives what it finds wrong, a line each, in words.
+A check is a function that gives issues: what it finds wrong, a line each, in words.
 """
 
 import traceback
@@ -14,14 +14,19 @@ import numpy as np
 
 from optbench import implementations, problems
 from optbench.campaign.derivatives import jet_of
+from optbench.extras import Missing
 from optbench.problems import networks, own, seeds
 from optbench.problems.problem import Jet, Problem, Term
 
 FEW, MANY = 6, 2001  # points: where each is differentiated, where they are counted
-TOLERANCE = 1e-10  # of a residual, relative to 1 + the square of the largest part of the jet: operators may be quadratic
+# of a residual, relative to 1 + the square of the jet's largest part, for operators may be
+# quadratic
+TOLERANCE = 1e-10
 ROUGH = 1e-4  # the same of a solution whose derivatives cannot be told
-EDGE = 1e-7  # of the box's width: so far from a point of the boundary there are points within and without the domain
-REFERENCE_MARGIN = 10.0  # data may be so many times further from a reference than its accuracy: theirs is a maximum
+# of the box's width: so far from the boundary there are points within and without
+EDGE = 1e-7
+# data may be so many times further from a reference than its accuracy: theirs is a maximum
+REFERENCE_MARGIN = 10.0
 
 Check = Callable[[Problem], Iterator[str]]
 
@@ -30,50 +35,60 @@ class Result(NamedTuple):
     """What a check found."""
 
     name: str
-    complaints: list[str]
+    issues: list[str]
     skipped: bool = False
+    remark: str = ""
 
     def __str__(self) -> str:
         """One line."""
-        count = len(self.complaints)
+        count = len(self.issues)
         verdict = (
             "not checked"
             if self.skipped
             else "ok"
             if not count
-            else f"{count} problem{'s'[: count > 1]}"
+            else f"{count} issue{'s'[: count > 1]}"
         )
-        return f"{self.name:<10}  {verdict}"
+        return f"{self.name:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
 def named(name: str) -> list[Problem]:
-    """The problem of a name, or all of a file's. Raises InvalidName."""
+    """Find the problem of a name, or all of a file's. Raises InvalidName."""
     if own.is_own(name) and not own.split(name)[1]:
         return list(own.members(own.split(name)[0], "problem", problems.defined).values())
     return [problems.get(name)]
 
 
 def check(problem: Problem) -> Iterator[Result]:
-    """Every check's result; after a wrong shape the other checks are skipped, they would say the same again."""
+    """Give every check's result.
+
+    After a wrong shape the other checks are skipped: they would say the same again.
+    """
     sound = True
     for name, of in CHECKS.items():
-        complaints = list(complaints_of(of, problem)) if sound or name in FIRST else []
-        yield Result(name, complaints, skipped=not sound and name not in FIRST)
-        sound = sound and not (complaints and name in FIRST)
+        try:
+            issues = list(issues_of(of, problem)) if sound or name in FIRST else []
+        except Missing as missing:
+            yield Result(name, [], skipped=True, remark=str(missing))
+            continue
+        yield Result(name, issues, skipped=not sound and name not in FIRST)
+        sound = sound and not (issues and name in FIRST)
 
 
-def complaints_of(of: Check, problem: Problem) -> Iterator[str]:
-    """A check's complaints; an exception in the problem's own functions is one."""
+def issues_of(of: Check, problem: Problem) -> Iterator[str]:
+    """Give a check's issues; an exception in the problem's own functions is one."""
     try:
         yield from of(problem)
+    except Missing:
+        raise
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        said = " ".join(str(error).split())
-        yield f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}: {said}"
+        where = f"{Path(frame.filename).name}, line {frame.lineno}"
+        yield f"{type(error).__name__} in {where}: {' '.join(str(error).split())}"
 
 
 def fields(problem: Problem) -> Iterator[str]:
-    """The numbers and names that a run reads."""
+    """Check the numbers and names that a run reads."""
     if not problem.name.isidentifier():
         yield f"name is {problem.name!r}: must be letters, digits and _"
     for name, least in (
@@ -89,12 +104,19 @@ def fields(problem: Problem) -> Iterator[str]:
             return
     for which, bound in zip(("lower", "upper"), problem.bounds, strict=True):
         if np.shape(bound) != (problem.dim,) or np.asarray(bound).dtype != np.float64:
-            yield f"the {which} bound must be a float64 array [{problem.dim}], one number an input; {_kind(bound)}"
+            yield (
+                f"the {which} bound must be a float64 array [{problem.dim}], "
+                f"one number per input; {_kind(bound)}"
+            )
             return
     if not (problem.bounds[0] < problem.bounds[1]).all():
-        yield f"every lower bound must be below the upper one: {_list(problem.bounds[0])}, {_list(problem.bounds[1])}"
+        lower, upper = map(_list, problem.bounds)
+        yield f"every lower bound must be below the upper one: {lower}, {upper}"
     if type(problem.solution_norm) is not float or not problem.solution_norm > 0:
-        yield f"solution_norm is {problem.solution_norm!r}: must be a float > 0, (E |u*|²)^½ over the interior"
+        yield (
+            f"solution_norm is {problem.solution_norm!r}: must be a float > 0, "
+            "(E |u*|²)^½ over the interior"
+        )
     for network in problem.networks:
         networks.parse(network)
     for name, term in _terms(problem):
@@ -103,17 +125,24 @@ def fields(problem: Problem) -> Iterator[str]:
             and len(term.operator.diffusion) != problem.dim
         ):
             size = len(term.operator.diffusion)
-            yield f"diffusion of the {name} is [{size}, {size}]: must be [{problem.dim}, {problem.dim}], as dim inputs"
+            yield (
+                f"diffusion of the {name} is [{size}, {size}]: must be "
+                f"[{problem.dim}, {problem.dim}], as dim inputs"
+            )
 
 
 def shapes(problem: Problem) -> Iterator[str]:
-    """Points, targets and the solution are float64, finite and of the right shape, for one point and for several."""
+    """Check that points, targets and the solution are finite and of the right shape.
+
+    They must be float64, and be so for one point and for several.
+    """
     for name, term in _terms(problem):
         for n in (1, 7):
             x, y = term.sample(_rng(), n)
             yield from _wrong(f"points x of the {name}", x, (n, problem.dim))
             if np.ndim(y) != 2 or np.shape(y)[0] != n:
-                yield f"targets y of the {name} must be [{n}, r], a row a point; {_kind(y)}"
+                shape = f"[{n}, r], one row per point"
+                yield f"targets y of the {name} must be {shape}; {_kind(y)}"
             else:
                 yield from _wrong(f"targets y of the {name}", y, (n, np.shape(y)[1]))
     x, _ = problem.interior.sample(_rng(), 7)
@@ -121,19 +150,22 @@ def shapes(problem: Problem) -> Iterator[str]:
 
 
 def domain(problem: Problem) -> Iterator[str]:
-    """Interior points lie in the domain: within the bounds, and where `inside` says so."""
+    """Check that interior points lie within the bounds, and where `inside` says so."""
     x, _ = problem.interior.sample(_rng(), MANY)
     out = ~_inside(problem, x)
     if out.any():
-        which, box = (
-            _list(x[out][0]),
-            f"{_list(problem.bounds[0])} to {_list(problem.bounds[1])}",
+        lower, upper = map(_list, problem.bounds)
+        yield (
+            f"{out.sum()} of {MANY} interior points lie outside of the domain, such as "
+            f"x = {_list(x[out][0])}; bounds: {lower} to {upper}"
         )
-        yield f"{out.sum()} of {MANY} interior points lie outside of the domain, such as x = {which}; bounds: {box}"
 
 
 def boundary(problem: Problem) -> Iterator[str]:
-    """Points of the boundary lie on it: a little aside, along some input, there is the domain, and there is not."""
+    """Check that points of the boundary lie on it.
+
+    A little aside, along some input, there must be the domain, and there must not.
+    """
     n = min(500, max(50, 20_000 // problem.dim))
     x, _ = problem.boundary.sample(_rng(), n)
     steps = EDGE * (problem.bounds[1] - problem.bounds[0]) * np.eye(problem.dim)
@@ -142,16 +174,23 @@ def boundary(problem: Problem) -> Iterator[str]:
     ]
     lost, within = ~np.any(around, axis=0), np.all(around, axis=0)
     if lost.any():
-        yield f"{lost.sum()} of {n} boundary points lie outside of the domain, such as x = {_list(x[lost][0])}"
+        yield (
+            f"{lost.sum()} of {n} boundary points lie outside of the domain, such as "
+            f"x = {_list(x[lost][0])}"
+        )
     if within.any():
         yield (
-            f"{within.sum()} of {n} boundary points lie within the domain and not on its boundary, such as "
-            f"x = {_list(x[within][0])}; where the domain is no box, give the problem `inside`"
+            f"{within.sum()} of {n} boundary points lie within the domain and not on its "
+            f"boundary, such as x = {_list(x[within][0])}; "
+            "where the domain is no box, give the problem `inside`"
         )
 
 
 def solution(problem: Problem) -> Iterator[str]:
-    """The solution has no residual in the interior, and another function has one; not asked of a reference."""
+    """Check that the solution has no residual in the interior.
+
+    Another function must have one. A reference is not asked.
+    """
     if problem.floor:
         return
     x, y = problem.interior.sample(_rng(), FEW)
@@ -160,15 +199,17 @@ def solution(problem: Problem) -> Iterator[str]:
     r = residual(jet, x, y)
     worst = np.abs(r).max(1).argmax()
     if not np.isfinite(r).all():
-        yield f"the solution's derivatives or their residual are not finite at x = {_list(x[worst])}"
+        where = _list(x[worst])
+        yield f"the solution's derivatives or their residual are not finite at x = {where}"
         return
     if not tolerance <= ROUGH * (1 + max(np.abs(channel).max() for channel in jet)) ** 2:
         yield "the solution's derivatives cannot be found from its values: is it smooth?"
         return
     if np.abs(r).max() > tolerance:
         yield (
-            f"the solution has a residual of {np.abs(r[worst]).max():.3g} at x = {_list(x[worst])}, which must be 0: "
-            f"operator, target and solution do not belong together. There {_in_words(jet, y, worst)}"
+            f"the solution has a residual of {np.abs(r[worst]).max():.3g} at "
+            f"x = {_list(x[worst])}, which must be 0: operator, target and solution do not "
+            f"belong together. There {_in_words(jet, y, worst)}"
         )
         if np.abs(residual(jet, x, -y)).max() <= tolerance:
             yield "with -y for y it would be 0: the target's sign is not the operator's"
@@ -177,11 +218,17 @@ def solution(problem: Problem) -> Iterator[str]:
         not np.abs(residual(other, x, y)).max() > tolerance
         and not np.abs(r).max() > tolerance
     ):
-        yield "another function has no residual either: the operator does not see what is put in"
+        yield (
+            "another function has no residual either: "
+            "the operator does not see what is put in"
+        )
 
 
 def data(problem: Problem) -> Iterator[str]:
-    """The solution satisfies the boundary and initial conditions; a reference to its accuracy."""
+    """Check that the solution satisfies the boundary and initial conditions.
+
+    A reference must do so to its accuracy.
+    """
     x, y = problem.boundary.sample(_rng(), 51)
     jet, tolerance = _jet(problem, problem.boundary, problem.solution, x)
     r = problem.boundary.operator.residual(jet, x, y)
@@ -190,60 +237,88 @@ def data(problem: Problem) -> Iterator[str]:
     worst = np.abs(r).max(1).argmax()
     if not np.abs(r).max() <= tolerance:
         yield (
-            f"the solution misses the boundary or initial condition by {np.abs(r[worst]).max():.3g} at "
-            f"x = {_list(x[worst])}, where {_in_words(jet, y, worst)}"
+            "the solution misses the boundary or initial condition by "
+            f"{np.abs(r[worst]).max():.3g} at x = {_list(x[worst])}, "
+            f"where {_in_words(jet, y, worst)}"
         )
     elsewhere = Jet(jet.value + 1.0, jet.gradient, jet.curvature)
     if (
         problem.boundary.operator.diffusion is None
         and not np.abs(problem.boundary.operator.residual(elsewhere, x, y)).max()
     ):
-        yield "another value has no residual on the boundary either: its operator does not see what is put in"
+        yield (
+            "another value has no residual on the boundary either: "
+            "its operator does not see what is put in"
+        )
 
 
 def norm(problem: Problem) -> Iterator[str]:
-    """solution_norm is that of interior points, to what 20,000 of them can tell."""
+    """Check solution_norm over interior points, to what 20,000 of them can tell."""
     x, _ = problem.interior.sample(_rng(), 20_000)
     square = (problem.solution(x) ** 2).sum(1)
     mean, spread = square.mean(), square.std() / np.sqrt(len(x))
     if abs(problem.solution_norm**2 - mean) > 6 * spread + 1e-2 * mean:
-        found = f"over 20,000 interior points (E |u*|²)^½ is {mean**0.5:.4g}"
-        yield f"solution_norm is {problem.solution_norm:.4g}, but {found}"
+        yield (
+            f"solution_norm is {problem.solution_norm:.4g}, "
+            f"but over 20,000 interior points (E |u*|²)^½ is {mean**0.5:.4g}"
+        )
 
 
 def randomness(problem: Problem) -> Iterator[str]:
-    """Points depend on the generator alone: the same for the same seed, others for another."""
-    np.random.seed(1)  # noqa: NPY002  NumPy's global generator must be neither read nor moved
+    """Check that points depend on the generator alone.
+
+    They must be the same for the same seed, and others for another.
+    """
+    # NumPy's global generator must be neither read nor moved
+    np.random.seed(1)  # noqa: NPY002
     before = str(np.random.get_state())  # noqa: NPY002
     first = problem.batch(_rng(7), 20, 11)
     if str(np.random.get_state()) != before:  # noqa: NPY002
-        yield "drawing points moves NumPy's global generator: draw from the generator that `sample` is given"
+        yield (
+            "drawing points moves NumPy's global generator: "
+            "draw from the generator that `sample` is given"
+        )
     np.random.seed(2)  # noqa: NPY002
     again, other = problem.batch(_rng(7), 20, 11), problem.batch(_rng(8), 20, 11)
     for name, one, two in zip(("interior", "boundary"), first, again, strict=True):
         if not all(np.array_equal(a, b) for a, b in zip(one, two, strict=True)):
-            yield f"the same seed gives other points or targets of the {name}: a run could not be repeated"
+            yield (
+                f"the same seed gives other points or targets of the {name}: "
+                "a run could not be repeated"
+            )
     if np.array_equal(first.interior[0], other.interior[0]):
-        yield "every seed gives the same interior points: errors would be measured where the network was trained"
+        yield (
+            "every seed gives the same interior points: "
+            "errors would be measured where the network was trained"
+        )
 
 
 def operators(problem: Problem) -> Iterator[str]:
-    """An operator gives a residual like the targets, each row from its own point alone."""
+    """Check that a residual is like the targets, each row from its own point alone."""
     for name, term in _terms(problem):
         jet, x, y = _random(problem, term, 7)
         r = term.operator.residual(jet, x, y)
         if np.shape(r) != y.shape:
-            yield f"the residual of the {name} must be [7, {y.shape[1]}] as its targets; {_kind(r)}"
+            shape = f"[7, {y.shape[1]}]"
+            yield f"the residual of the {name} must be {shape} as its targets; {_kind(r)}"
             continue
         part = Jet(*(None if channel is None else channel[:3] for channel in jet))
         if not np.allclose(
             term.operator.residual(part, x[:3], y[:3]), r[:3], rtol=1e-12, atol=1e-12
         ):
-            yield f"the residual of the {name} at a point depends on the other points of the batch"
+            yield (
+                f"the residual of the {name} at a point depends on the other points of the "
+                "batch"
+            )
 
 
 def frameworks(problem: Problem) -> Iterator[str]:
-    """Every framework that is installed gives NumPy's residual, and all of them the same gradient of the loss."""
+    """Check that every framework that is installed gives NumPy's residual.
+
+    All of them must give the same gradient of the loss.
+    """
+    if not implementations.installed():
+        raise implementations.FrameworkMissing(implementations.FRAMEWORKS[0])
     gradients = {}
     for name in implementations.installed():
         try:
@@ -253,22 +328,27 @@ def frameworks(problem: Problem) -> Iterator[str]:
         except Exception as error:
             said = " ".join(str(error).split())[:300]
             yield (
-                f"does not run in {name}: {type(error).__name__}: {said}. An operator is arithmetic on jet, x and y, "
-                "without NumPy's functions; a term of x alone can be part of the targets"
+                f"does not run in {name}: {type(error).__name__}: {said}. An operator is "
+                "arithmetic on jet, x and y, without NumPy's functions; a term of x alone "
+                "can be part of the targets"
             )
     for (one, a), (two, b) in combinations(gradients.items(), 2):
         difference = np.linalg.norm(a - b) / np.linalg.norm(a)
         if not difference <= 1e-10:
-            yield f"the loss's gradient in {one} and {two} differs by {difference:.1e}, relative"
+            yield (
+                f"the loss's gradient in {one} and {two} differs by {difference:.1e}, "
+                "relative"
+            )
 
 
 def reference(problem: Problem) -> Iterator[str]:
-    """Between the nodes of a reference, interpolation is no worse than its accuracy."""
+    """Check that between nodes a reference's interpolation is as good as its accuracy."""
     known: Any = problem.solution
     if problem.floor and not (error := known.interpolation_error()) <= problem.floor:
         yield (
-            f"between the nodes of {known.source.path.name} interpolation is off by about {error:.1e} in relative L2, "
-            f"more than its accuracy of {problem.floor:.1e}: a finer grid is needed, or a larger number"
+            f"between the nodes of {known.source.path.name} interpolation is off by about "
+            f"{error:.1e} in relative L2, more than its accuracy of {problem.floor:.1e}: "
+            "a finer grid is needed, or a larger number"
         )
 
 
@@ -310,7 +390,10 @@ def _inside(problem: Problem, x: np.ndarray) -> np.ndarray:
 
 
 def _jet(problem: Problem, term: Term, function: Any, x: np.ndarray) -> tuple[Jet, float]:
-    """A function's jet, and how far from zero its residual may be for rounding and interpolation."""
+    """Give a function's jet, and how far from zero its residual may be.
+
+    Rounding and interpolation move it.
+    """
     jet, error = jet_of(
         function,
         term.operator.diffusion,
@@ -322,13 +405,16 @@ def _jet(problem: Problem, term: Term, function: Any, x: np.ndarray) -> tuple[Je
 
 
 def _another(problem: Problem, x: np.ndarray) -> np.ndarray:
-    """A function that is not the solution; a wave, for a polynomial might be a solution too."""
+    """Evaluate a function that is not the solution.
+
+    It has a wave, for a polynomial might be a solution too.
+    """
     phase = x @ np.arange(1.0, problem.dim + 1) / problem.dim
     return 1.01 * problem.solution(x) + 0.1 * np.sin(phase + 0.7)[:, None]
 
 
 def _random(problem: Problem, term: Term, n: int) -> tuple[Jet, np.ndarray, np.ndarray]:
-    """Points, targets and a jet of nothing in particular."""
+    """Draw points, targets and a jet of nothing in particular."""
     generator = _rng(3)
     x, y = term.sample(generator, n)
     value = generator.normal(size=(n, problem.outputs))
@@ -353,18 +439,18 @@ def _like_numpy(problem: Problem, framework: implementations.Framework) -> Itera
 
 
 def _gradient(problem: Problem, framework: implementations.Framework) -> np.ndarray:
-    """The gradient of the loss of a small network, [D]."""
+    """Compute the gradient of the loss of a small network, [D]."""
     start = networks.initial_parameters("tanh_5_4", problem.dim, problem.outputs, 1)
     gradient = framework.backend.compile(framework.Objective(problem).gradient)
     arrays = framework.backend.from_numpy_tree((start, seeds.batch(problem, 1, 0, 7, 5)))
-    _, slopes = gradient(*arrays)
+    _, matrices = gradient(*arrays)
     return np.concatenate(
-        [matrix.ravel() for matrix in framework.backend.to_numpy_tree(slopes)]
+        [matrix.ravel() for matrix in framework.backend.to_numpy_tree(matrices)]
     )
 
 
 def _in_words(jet: Jet, y: np.ndarray, point: int) -> str:
-    """What an operator reads there."""
+    """Describe what an operator reads there."""
     words = [f"u = {_list(jet.value[point])}"]
     if jet.gradient is not None:
         words += [
@@ -375,7 +461,7 @@ def _in_words(jet: Jet, y: np.ndarray, point: int) -> str:
 
 
 def _kind(array: Any) -> str:
-    """What it is instead."""
+    """Say what it is instead."""
     if not isinstance(array, np.ndarray):
         return f"it is of type {type(array).__name__}"
     return f"it is {array.dtype} {list(array.shape)}"

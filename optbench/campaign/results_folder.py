@@ -1,4 +1,7 @@
-"""A folder of results as it is found, `<campaign>/<machine>/`: its records, and the runs that its campaign asks for."""
+"""A folder of results as it is found, `<campaign>/<machine>/`.
+
+It has records, and a campaign that asks for runs.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -25,25 +28,28 @@ class Results:
     torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
 
     @property
-    def asked(self) -> tuple[Request, ...]:
-        """The runs that the campaign asks for; raises FrameworkMissing without any."""
+    def requests(self) -> tuple[Request, ...]:
+        """The campaign's runs; raises FrameworkMissing where no framework is installed."""
         return self._expansion[0]
 
     @property
     def unreadable(self) -> str | None:
-        """Why nobody can say what the campaign asks for."""
+        """Why nobody can say what the campaign asks for; raises FrameworkMissing too."""
         return self._expansion[1]
 
     @cached_property
     def _expansion(self) -> tuple[tuple[Request, ...], str | None]:
-        """The campaign's runs, or why there are none: it imports a framework."""
+        """The campaign's runs or what is wrong with it; only this imports a framework."""
         try:
-            asked = expansion.requests(_campaign(self.folder), _name(self.folder), CAMPAIGN)
+            plan = campaign.read(
+                self.folder / CAMPAIGN, partial(sources.kept, folder=self.folder)
+            )
+            name = self.folder.resolve().parent.name
+            return tuple(expansion.requests(plan, name, CAMPAIGN)), None
         except FileNotFoundError:
             return (), f"{self.folder / CAMPAIGN} is missing"
         except CampaignError as error:
             return (), f"{self.folder}: {error}"
-        return tuple(asked), None
 
     @property
     def is_tuning(self) -> bool:
@@ -52,14 +58,17 @@ class Results:
 
     @property
     def is_campaign(self) -> bool:
-        """Whether it is neither what tuning left nor a ladder of widths, which have no report."""
+        """Whether it has a report; what tuning left and a ladder of widths have none."""
         return not any((self.folder / name).is_file() for name in OTHERS)
 
 
 def find(place: Path) -> list[Results]:
-    """The results in a folder and those below it; raises FileNotFoundError where there are none."""
+    """Find the results in a folder and below it.
+
+    Raises FileNotFoundError where there are none.
+    """
     marks = ("runs", CAMPAIGN, checksums.NAME)
-    folders = sorted({found.parent for mark in marks for found in place.rglob(mark)})
+    folders = sorted({file.parent for mark in marks for file in place.rglob(mark)})
     if not folders:
         raise FileNotFoundError(
             f"no results in {place}: <campaign>/<machine>/runs is what is looked for"
@@ -68,18 +77,21 @@ def find(place: Path) -> list[Results]:
 
 
 def load(folder: Path) -> Results:
-    """The results of one folder."""
+    """Read the results of one folder."""
     records, torn = {}, []
     for file in sorted((folder / "runs").glob("*.json")):
         try:
             records[file] = _whole(folder, file)
         except store.InvalidRecord as error:
             torn.append(str(error))
-    return Results(folder, records, tuple(torn))
+    return Results(folder=folder, records=records, torn=tuple(torn))
 
 
 def question(request: Request) -> str:
-    """What a run is the answer to, whichever version of optimizer and problem gave it: an identity without them."""
+    """Give a run's identity without the versions of its optimizer and problem.
+
+    It is the question that the run is the answer to, whichever version gave it.
+    """
     none = {"optimizer_version": 0}
     stages = tuple(stage.model_copy(update=none) for stage in request.stages)
     return request.model_copy(
@@ -88,37 +100,31 @@ def question(request: Request) -> str:
 
 
 def in_order(results: Results) -> list[Record]:
-    """The records in the campaign's order, with the campaign's labels."""
-    found = {question(record.request): record for record in results.records.values()}
-    pairs = [
-        (request, found[question(request)])
-        for request in results.asked
-        if question(request) in found
-    ]
-    return [
-        record.model_copy(
-            update={"request": record.request.model_copy(update={"labels": request.labels})}
-        )
-        for request, record in pairs
-    ]
+    """Give the records in the campaign's order, with the campaign's labels.
 
-
-def _campaign(folder: Path) -> campaign.Campaign:
-    return campaign.read(folder / CAMPAIGN, partial(sources.kept, folder=folder))
+    Raises FrameworkMissing where no framework is installed: one checks the campaign.
+    """
+    answers = {question(record.request): record for record in results.records.values()}
+    ordered = []
+    for request in results.requests:
+        if record := answers.get(question(request)):
+            labelled = record.request.model_copy(update={"labels": request.labels})
+            ordered.append(record.model_copy(update={"request": labelled}))
+    return ordered
 
 
 def _whole(folder: Path, file: Path) -> Record:
-    """A record whose problem and network are known, with the parameters that they have; raises InvalidRecord."""
+    """Read a record whose problem and network are known.
+
+    Raises InvalidRecord, also where it has other parameters than they have.
+    """
     record = sources.relocated(store.read(file), folder)
-    if changed := sources.changed(
-        record.request
-    ):  # asked first: no file runs that the record does not name
+    # asked first: no file runs that the record does not name
+    if changed := sources.changed(record.request):
         raise store.InvalidRecord(f"{file}: {changed}")
     try:
-        expected, floor = (
-            record.request.parameter_count,
-            problems.get(record.request.problem).floor,
-        )
+        expected = record.request.parameter_count
+        floor = problems.get(record.request.problem).floor
     except InvalidName as error:
         raise store.InvalidRecord(f"{file}: {error}") from error
     if record.floor != floor:
@@ -130,7 +136,3 @@ def _whole(folder: Path, file: Path) -> Record:
             f"{file}: {record.parameters} parameters, but its network has {expected}"
         )
     return record
-
-
-def _name(folder: Path) -> str:
-    return folder.resolve().parent.name

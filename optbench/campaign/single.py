@@ -12,27 +12,37 @@ SOURCE = "command line"  # what errors call it
 
 
 def campaign(
+    *,
+    problem: str,
+    network: str,
     optimizer: str,
     framework: str,
-    seed: int,
     settings: Iterable[str],
-    interior: int | None,
-    boundary: int | None,
-    **case: Any,
+    seed: int = 0,
+    interior: int | None = None,
+    boundary: int | None = None,
+    **fields: Any,
 ) -> Campaign:
-    """A campaign of one run; `settings` are hyperparameters such as "damping=1e-3". Raises CampaignError."""
-    given = {key: value for key, value in case.items() if value is not None}
+    """Make a campaign of one run.
+
+    `settings` are hyperparameters such as "damping=1e-3"; other fields of a case that are
+    None are left out. Raises CampaignError.
+    """
+    case = {key: value for key, value in fields.items() if value is not None}
     if interior is not None or boundary is not None:
-        given["points"] = _points(case["problem"], interior, boundary)
-    given |= {
+        case["points"] = _points(problem, interior, boundary)
+    case |= {
+        "problem": problem,
+        "network": network,
         "seeds": [seed],
         "frameworks": [framework],
         "optimizers": {optimizer: dict(map(_setting, settings))},
     }
-    return parse({"version": "1.0", "case": [given]}, SOURCE)
+    return parse({"version": "1.0", "case": [case]}, SOURCE)
 
 
 def _points(problem: str, interior: int | None, boundary: int | None) -> dict[str, int]:
+    """Give the numbers of points of a batch, the problem's where none is given."""
     default = problems.get(problem)
     return {
         "interior": default.interior_points if interior is None else interior,
@@ -41,7 +51,7 @@ def _points(problem: str, interior: int | None, boundary: int | None) -> dict[st
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """A name and its value, written as in TOML; a bare word is a string."""
+    """Read a name and its value, written as in TOML; a bare word is a string."""
     name, equals, value = text.partition("=")
     if not equals:
         raise CampaignError(

@@ -1,4 +1,7 @@
-"""SHA256SUMS: the checksum of everything that a folder publishes; `sha256sum -c SHA256SUMS` reads it too."""
+"""SHA256SUMS: the checksum of everything that a folder publishes.
+
+`sha256sum -c SHA256SUMS` reads it too.
+"""
 
 import hashlib
 import re
@@ -8,15 +11,16 @@ from pathlib import Path
 from optbench.records.store import replace
 
 NAME = "SHA256SUMS"
-WORKING = (
-    ".partial",
-    ".aside",
-)  # files that a run in hand or a torn record leaves; hidden ones are working files too
+# what a run in hand or a torn record leaves; hidden files are working files too
+WORKING = (".partial", ".aside")
 LINE = re.compile(r"(?P<checksum>[0-9a-f]{64})  (?P<name>.+)")
 
 
 def published(folder: Path) -> list[Path]:
-    """The files of a folder and those below it, in the order of their names: all but checksums and working files."""
+    """List the files of a folder and those below it, in the order of their names.
+
+    Checksums and working files are left out.
+    """
     return sorted(
         file
         for file in folder.rglob("*")
@@ -34,7 +38,7 @@ def write(folder: Path) -> Path:
 
 
 def issues(folder: Path) -> Iterator[str]:
-    """Give what is not as the checksums say, one line each.
+    """Say what is not as the checksums say, one line per file.
 
     A file may be missing, changed or not listed.
     """

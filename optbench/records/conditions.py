@@ -1,4 +1,7 @@
-"""What the machine was like: clock frequencies, load, temperature, and the time of a kernel that is always the same."""
+"""What the machine was like: clock frequencies, load, temperature.
+
+Beside them stands the time of a calibration kernel that is always the same.
+"""
 
 import time
 from collections.abc import Callable
@@ -11,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optbench.records import cores
 
-SIZE = 512  # the calibration kernel is a float64 product of two SIZE × SIZE matrices: 2 · SIZE³ flops
+# the calibration kernel is a float64 product of two SIZE × SIZE matrices: 2 · SIZE³ flops
+SIZE = 512
 REPEATS = 3  # of which the best counts
 
 
@@ -25,31 +29,28 @@ class GPU(_Strict):
     clock: int | None  # MHz, of the multiprocessors
     memory_clock: int | None  # MHz
     temperature: int | None  # °C
-    throttled: (
-        tuple[str, ...] | None
-    )  # why its clock is below the highest: "SwPowerCap"; "GpuIdle" is no complaint
+    # why its clock is below the highest: "SwPowerCap"; "GpuIdle" is no complaint
+    throttled: tuple[str, ...] | None
 
 
 class Conditions(_Strict):
     """The machine at one moment, as the run's own process sees it."""
 
-    cpu_clocks: tuple[
-        float, ...
-    ]  # MHz, of the cores that the process may use; empty where the machine does not tell
-    load_average: (
-        tuple[float, float, float] | None
-    )  # processes that run or wait, over 1, 5 and 15 minutes
-    gpus: tuple[GPU, ...] | None  # None without an NVIDIA driver
+    # MHz, of the cores that the process may use; empty where the machine does not tell
+    cpu_clocks: tuple[float, ...]
+    # processes that run or wait, over 1, 5 and 15 minutes
+    load_average: tuple[float, float, float] | None
+    gpus: tuple[GPU, ...] | None  # None without an NVIDIA driver, or the extra "gpu"
     calibration_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # of the kernel
 
     @property
     def calibration_flops(self) -> float:
-        """Flops a second of the calibration kernel, with the threads that NumPy has in the process."""
+        """Flops per second of the calibration kernel, with the process's NumPy threads."""
         return 2 * SIZE**3 / self.calibration_seconds
 
 
 def observe() -> Conditions:
-    """The conditions now; takes about 20 ms, most of it the calibration kernel."""
+    """Observe the conditions now; takes about 20 ms, most of it the calibration kernel."""
     return Conditions(
         cpu_clocks=_cpu_clocks(),
         load_average=_load_average(),
@@ -87,8 +88,10 @@ def _load_average() -> tuple[float, float, float] | None:
 
 
 def _gpus() -> tuple[GPU, ...] | None:
-    import pynvml
-
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return None
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver
@@ -105,22 +108,22 @@ def _gpus() -> tuple[GPU, ...] | None:
 
 
 def _gpu(nvml: Any, handle: Any) -> GPU:
-    def told(question: Callable[..., int], *details: int) -> int | None:
+    def answer(question: Callable[..., int], *details: int) -> int | None:
         with suppress(nvml.NVMLError):  # not every GPU answers everything
             return question(handle, *details)
         return None
 
-    reasons = told(nvml.nvmlDeviceGetCurrentClocksThrottleReasons)
+    reasons = answer(nvml.nvmlDeviceGetCurrentClocksThrottleReasons)
     return GPU(
-        clock=told(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM),
-        memory_clock=told(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_MEM),
-        temperature=told(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
+        clock=answer(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM),
+        memory_clock=answer(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_MEM),
+        temperature=answer(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU),
         throttled=None if reasons is None else _named(nvml, reasons),
     )
 
 
 def _named(nvml: Any, reasons: int) -> tuple[str, ...]:
-    """The names of a bit mask's single bits; older names of the same bit do not count."""
+    """Name a bit mask's single bits; older names of the same bit do not count."""
     prefix = "nvmlClocksThrottleReason"
     bits = {
         getattr(nvml, name): name.removeprefix(prefix)

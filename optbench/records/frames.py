@@ -11,23 +11,18 @@ from optbench.records.record import COUNTERS, SECTIONS, Record, Request, Row
 
 # of a request: what a row tells in columns of other names
 ELSEWHERE = {
-    "labels",
-    "points",
-    "hyperparameters",
-    "stages",
-    "steps",
-    "seconds",
-    "files",
-    "dtype",
-    "tf32",
+    *("labels", "points", "hyperparameters", "stages", "steps", "seconds", "files"),
+    *("dtype", "tf32"),
 }
 
 
 class Frames(NamedTuple):
     """Results."""
 
-    runs: pd.DataFrame  # a row a run; errors as measured, below the floor too
-    history: pd.DataFrame  # a row a recorded step: identity, step, seconds, losses, errors
+    # one row per run; errors as measured, below a reference's accuracy (`floor`) too
+    runs: pd.DataFrame
+    # one row per recorded step: identity, step, seconds, losses, errors
+    history: pd.DataFrame
 
     def floored(self) -> "Frames":
         """Raise relative errors to the floor, the accuracy of their problem's reference.
@@ -48,12 +43,12 @@ class Frames(NamedTuple):
 
 
 def frames(path: Path) -> Frames:
-    """The records of a file or a folder; raises FileNotFoundError and InvalidRecord."""
+    """Read the records of a file or folder; raises FileNotFoundError and InvalidRecord."""
     return from_records(record for _, record in store.records(path))
 
 
 def from_records(records: Iterable[Record]) -> Frames:
-    """The same of records in hand."""
+    """Make the frames of records in hand."""
     records = list(records)
     rows = [
         {"identity": record.identity, **row.model_dump()}
@@ -112,7 +107,7 @@ def _run(record: Record) -> dict[str, object]:
 
 
 def _version(request: Request) -> int | str:
-    """The optimizer's version; where there are stages, all of theirs with it."""
+    """Give the optimizer's version; where there are stages, all of theirs with it."""
     versions = "+".join(str(stage.optimizer_version) for stage in request.stages)
     return (
         f"{request.optimizer_version}: {versions}"

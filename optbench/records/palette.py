@@ -16,7 +16,7 @@ from optbench.records import store
 
 mpl.use("agg")  # files alone: no display is needed
 
-# one colour an optimizer in every figure, told apart by the colour-blind too; an optimizer
+# one colour per optimizer in every figure, told apart by the colour-blind too; an optimizer
 # that is not here gets a grey
 COLOURS: dict[str, str] = dict(
     zip(
@@ -42,19 +42,19 @@ COLOURS: dict[str, str] = dict(
 )
 COLOURS["adam_lbfgs"] = "#000000"  # a preset of optbench/campaign/presets.py
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-SHAPES = "oXsPD^vp*h<>"  # one marker an optimizer, in the order of the colours
+SHAPES = "oXsPD^vp*h<>"  # one marker per optimizer, in the order of the colours
 DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
 
 
 def panels(runs: Any) -> Any:
-    """What a run's panel is called: its case, and D where the case's name does not say it."""
+    """Name the runs' panels: by the case, and D where the case's name does not say it."""
     sizes = runs["parameters"].map("D = {:,}".format)
-    told = [size in case for case, size in zip(runs["case"], sizes, strict=True)]
-    return runs["case"].where(told, runs["case"] + " (" + sizes + ")")
+    sized = [size in case for case, size in zip(runs["case"], sizes, strict=True)]
+    return runs["case"].where(sized, runs["case"] + " (" + sizes + ")")
 
 
 def styles(data: pd.DataFrame) -> dict[str, Any]:
-    """A colour an optimizer, a dash a framework, the same in every figure."""
+    """Give one colour per optimizer and one dash per framework, as in every figure."""
     palette, styles = colours(data), dashes(data)
     return {
         "hue": "optimizer",
@@ -67,35 +67,35 @@ def styles(data: pd.DataFrame) -> dict[str, Any]:
 
 
 def colours(data: pd.DataFrame) -> dict[str, str]:
-    """The colour of every optimizer in the data, ours in their order, then others by name."""
-    found = set(data["optimizer"])
+    """Give every optimizer's colour, ours in their order, then others by name."""
+    optimizers = set(data["optimizer"])
     return {
         name: COLOURS.get(name, "0.5")
-        for name in [*COLOURS, *sorted(found - set(COLOURS))]
-        if name in found
+        for name in [*COLOURS, *sorted(optimizers - set(COLOURS))]
+        if name in optimizers
     }
 
 
 def markers(data: pd.DataFrame) -> dict[str, str]:
-    """The marker of every optimizer in the data; one that has no colour has a dot."""
+    """Give every optimizer's marker; one that has no colour has a dot."""
     shapes: dict[str, str] = dict(zip(COLOURS, cycle(SHAPES), strict=False))
     return {name: shapes.get(name, ".") for name in colours(data)}
 
 
 def dashes(data: pd.DataFrame) -> dict[str, Any]:
-    """The dash of every framework in the data."""
-    found = set(data["framework"])
+    """Give every framework's dash."""
+    frameworks = set(data["framework"])
     return {
         name: DASHES.get(name, (5, 1))
-        for name in [*DASHES, *sorted(found - set(DASHES))]
-        if name in found
+        for name in [*DASHES, *sorted(frameworks - set(DASHES))]
+        if name in frameworks
     }
 
 
 def save(
     grid: sns.FacetGrid, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")
 ) -> list[Path]:
-    """Write a grid of panels in the formats asked for; their paths."""
+    """Write a grid of panels in some formats, and give the paths."""
     return write(grid.figure, folder, name, formats)
 
 

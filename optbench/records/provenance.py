@@ -28,9 +28,8 @@ class Provenance(BaseModel):
     python: str
     system: str
     packages: dict[str, str | None]
-    blas: tuple[
-        str, ...
-    ]  # the native thread pools of the run's process: library, version, threads; torch's own BLAS
+    # native thread pools of the run's process: library, version, threads; torch's own BLAS
+    blas: tuple[str, ...]
     machine: str  # class of hardware
     cpu: str
     cores: int  # logical cores of the machine
@@ -42,7 +41,7 @@ class Provenance(BaseModel):
 
 
 def collect(device: str | None = None) -> Provenance:
-    """The provenance of this process; `device` is the framework's name for what it computes on."""
+    """Collect the provenance of this process, on a device as the framework names it."""
     commit, dirty = _commit()
     return Provenance(
         commit=commit,
@@ -64,7 +63,7 @@ def collect(device: str | None = None) -> Provenance:
 
 @functools.cache
 def machine_class() -> str:
-    """The hardware in words fit for a folder: accelerator or CPU model, cores, memory."""
+    """Name the hardware in words fit for a folder: accelerator or CPU, cores, memory."""
     memory = round(psutil.virtual_memory().total / 2**30)
     models = [gpu.split(",")[0] for gpu in gpus()[:1]] + [
         re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu_model())
@@ -75,7 +74,7 @@ def machine_class() -> str:
 
 @functools.cache
 def cpu_model() -> str:
-    """The CPU's model name."""
+    """Give the CPU's model name."""
     if Path("/proc/cpuinfo").exists():
         names = re.findall(
             r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE
@@ -89,32 +88,37 @@ def cpu_model() -> str:
 
 @functools.cache
 def gpus() -> tuple[str, ...]:
-    """Every NVIDIA GPU's name and driver."""
-    said = _said("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    return tuple(said.splitlines()) if said else ()
+    """List every NVIDIA GPU's name and driver."""
+    lines = _output(
+        "nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"
+    )
+    return tuple(lines.splitlines()) if lines else ()
 
 
 def commit_hash(name: str) -> str:
-    """The hash of a commit of the repository that this process is in; the name itself where there is none."""
-    return _said("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") or name
+    """Give the hash of a commit of the repository that this process is in.
+
+    Where there is none of this name, it gives the name itself.
+    """
+    return _output("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") or name
 
 
 @functools.cache
 def _commit() -> tuple[str | None, bool | None]:
     clone = Path(__file__).parents[2]
-    if not (
-        clone / ".git"
-    ).exists():  # an installed copy may lie inside some other repository
+    # an installed copy may lie inside some other repository
+    if not (clone / ".git").exists():
         return None, None
-    commit = _said("git", "-C", str(clone), "rev-parse", "HEAD")
+    commit = _output("git", "-C", str(clone), "rev-parse", "HEAD")
     # what runs write is no change of what runs
-    changes = _said(
+    changes = _output(
         "git", "-C", str(clone), "status", "--porcelain", "--", ".", ":(exclude)results"
     )
     return commit, None if changes is None else bool(changes)
 
 
-def _said(*command: str) -> str | None:
+def _output(*command: str) -> str | None:
+    """Run a command and give what it prints; None where it fails."""
     try:
         return subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=30
@@ -139,17 +143,20 @@ def _thread_pools() -> tuple[str, ...]:
     }
     torch: Any = sys.modules.get("torch")
     if torch is not None:  # its BLAS is linked in, where threadpoolctl does not look
-        told = re.findall(
+        lines = re.findall(
             r"^\s*- (.*Math Kernel Library Version \S+|OpenBLAS.*)",
             torch.__config__.show(),
             re.MULTILINE,
         )
-        pools |= {f"torch: {line} threads {torch.get_num_threads()}" for line in told}
+        pools |= {f"torch: {line} threads {torch.get_num_threads()}" for line in lines}
     return tuple(sorted(pools))
 
 
 def _precision() -> dict[str, bool | str | None]:
-    """The flags that change what a framework computes, of those frameworks that this process has imported."""
+    """Read the flags that change what a framework computes.
+
+    Only the frameworks that this process has imported are asked.
+    """
     flags: dict[str, bool | str | None] = {}
     torch: Any = sys.modules.get("torch")
     if torch is not None:

@@ -35,15 +35,13 @@ COUNTERS = ("stalls", "evaluations", "iterations")
 SECTIONS = ("setup", "draw", "copy", "compile", "warm_up", "train", "evaluate", "log")
 
 Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
-Origin = Literal[
-    "paper", "ours", "tuned", "tuned elsewhere", "default"
-]  # elsewhere: on another case
+# elsewhere: on another case
+Origin = Literal["paper", "ours", "tuned", "tuned elsewhere", "default"]
 Precision = Literal["float64", "float32", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Number = Annotated[
-    float, Field(strict=False)
-]  # JSON has no NaN and no infinity: they are kept as strings
+# JSON has no NaN and no infinity: they are kept as strings
+Number = Annotated[float, Field(strict=False)]
 
 
 # as it is written; passes compiled by Inductor; steps compiled by XLA
@@ -80,9 +78,8 @@ class Stage(_Strict):
     optimizer: str
     optimizer_version: int
     hyperparameters: dict[str, JsonValue]
-    share: Share | None = (
-        None  # of the run's budget; None, the last stage alone: what is left
-    )
+    # of the run's budget; None, the last stage alone: what is left
+    share: Share | None = None
 
     @field_serializer("optimizer")
     def _bare(self, name: str) -> str:
@@ -92,7 +89,8 @@ class Stage(_Strict):
 class Request(_Strict):
     """One run, fully spelled out: every default filled in, exactly one budget."""
 
-    problem: str  # one of ours, or `<path>.py:<name>`, of which all that is written down leaves the folders out
+    # one of ours, or `<path>.py:<name>`; what is written of it leaves the folders out
+    problem: str
     problem_version: int
     network: str
     points: Points
@@ -109,9 +107,8 @@ class Request(_Strict):
     steps: PositiveInt | None = None
     seconds: Positive | None = None  # of optimizer steps
     seed: NonNegativeInt
-    evaluation: Literal["report", "selection"] = (
-        "report"  # the points that errors are measured at; tuning sees the second
-    )
+    # the points that errors are measured at; tuning sees the second
+    evaluation: Literal["report", "selection"] = "report"
     files: dict[str, str] = {}  # the user's own that define it: name → SHA-256
     labels: Labels
 
@@ -130,10 +127,9 @@ class Request(_Strict):
         """The SHA-256 of what was asked, without the labels, in canonical JSON."""
         # what came later is left out where it says nothing: older runs keep their identity
         silent = {name for name in ("files", "stages", "tf32") if not getattr(self, name)}
-        asked = self.model_dump(mode="json", exclude={"labels", *silent})
-        return hashlib.sha256(
-            json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
-        ).hexdigest()
+        content = self.model_dump(mode="json", exclude={"labels", *silent})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def precision(self) -> Precision:
@@ -151,7 +147,7 @@ class Request(_Strict):
 
     @property
     def versions(self) -> dict[str, int]:
-        """The versions of the problem, of every optimizer, and of a sequence of them, by name."""
+        """The versions of the problem, every optimizer and a sequence of them, by name."""
         optimizers = {part.optimizer: part.optimizer_version for part in self.parts}
         return {
             self.problem: self.problem_version,
@@ -168,7 +164,11 @@ class Request(_Strict):
 
     @property
     def settings(self) -> dict[str, JsonValue]:
-        """All hyperparameters; where there are stages, those of the first as "1.learning_rate", and its "1.share"."""
+        """All hyperparameters.
+
+        Where there are stages, those of the first are called "1.learning_rate", and its
+        share "1.share".
+        """
         if not self.stages:
             return self.hyperparameters
         return {
@@ -197,8 +197,8 @@ class Request(_Strict):
         problem = problems.get(self.problem)
         network = networks.describe(self.network, problem.dim, problem.outputs)
         precision = "" if self.precision == "float64" else f", {self.precision}"
-        words = f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}, {self.framework}{precision}"
-        return f"{words}, seed {self.seed}"
+        words = f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}"
+        return f"{words}, {self.framework}{precision}, seed {self.seed}"
 
 
 class Row(_Strict):
@@ -225,15 +225,15 @@ class Record(_Strict):
     started: str  # UTC, ISO 8601
     steps: NonNegativeInt = 0
     parameters: NonNegativeInt  # D, the number of the network's parameters
-    floor: Number = 0.0  # relative L2 accuracy of the solution, where it is a reference: no error counts as smaller
+    # relative L2 accuracy of a solution that is a reference: no error counts as smaller
+    floor: Number = 0.0
     counters: dict[str, int] = {}  # `COUNTERS` that the optimizer's state has
     clock: dict[str, Number]  # seconds by section; they add up to wall_seconds
     wall_seconds: Number
     peak_memory: int | None = None  # bytes
     history: tuple[Row, ...] = ()
-    surface: tuple[Number, ...] | None = (
-        None  # u at the end on the grid of optbench/training/surface.py, where there is one
-    )
+    # u at the end on the grid of optbench/training/surface.py, where there is one
+    surface: tuple[Number, ...] | None = None
     resumed: NonNegativeInt = 0  # times that the run went on from a checkpoint
     provenance: Provenance
     before: Conditions | None = None  # what the machine was like
@@ -247,12 +247,12 @@ class Record(_Strict):
 
     @property
     def relative_l2(self) -> float:
-        """The last relative L2 error, or the floor where that is larger; NaN without a history."""
+        """The last relative L2 error, or the floor if larger; NaN without a history."""
         return max(self.history[-1].relative_l2, self.floor) if self.history else math.nan
 
 
 def batches(interior: int, boundary: int, resample_every: int) -> str:
-    """A run's batches in words."""
+    """Describe a run's batches in words."""
     every = "every step" if resample_every == 1 else f"every {resample_every} steps"
     redrawn = f"redrawn {every}" if resample_every else "one fixed batch"
     return f"{interior} interior and {boundary} boundary points ({redrawn})"

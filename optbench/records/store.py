@@ -1,5 +1,6 @@
-"""Records on disk: one JSON file a run, written aside and renamed, so that no reader sees half of one.
+"""Records on disk: one JSON file per run.
 
+It is written aside and renamed, so that no reader sees half of one:
 `<root>/<campaign>/<machine class>/runs/<problem>-…-<identity>.json`
 """
 
@@ -23,7 +24,7 @@ AGAIN = {  # what `--rerun` does again, by its value: statuses
 
 
 class InvalidRecord(ValueError):
-    """A record file that is torn, empty or edited; the message is one line and names the file."""
+    """A record file that is torn, empty or edited; the message is a line that names it."""
 
 
 class Store:
@@ -37,19 +38,15 @@ class Store:
     def __init__(
         self, folder: Path, say: Callable[[str], None] = print, again: tuple[str, ...] = ()
     ) -> None:
-        self.folder, self._say, self._again, self._start = (
-            folder,
-            say,
-            again,
-            time.time_ns(),
-        )
+        self.folder, self._say, self._again = folder, say, again
+        self._start = time.time_ns()
 
     def path(self, request: Request) -> Path:
-        """The file of a run."""
+        """Give the file of a run."""
         return path(self.folder, request)
 
     def find(self, request: Request) -> Record | None:
-        """The record of a run with today's labels, None where there is none; a torn one is set aside."""
+        """Find the record of a run, with today's labels; a torn one is set aside."""
         file = self.path(request)
         try:
             written, record = file.stat().st_mtime_ns, read(file)
@@ -65,41 +62,44 @@ class Store:
         return record.model_copy(update={"request": request})
 
     def write(self, record: Record) -> None:
-        """Put a record in its place, whole or not at all; its run's checkpoint is not needed any more."""
+        """Put a record in its place, whole or not at all, and remove its checkpoint."""
         write(self.path(record.request), record)
         checkpoint(checkpoints(self.folder), record.identity).unlink(missing_ok=True)
 
 
 def folder(root: Path, campaign: str) -> Path:
-    """Where a campaign's results of this class of machine are."""
+    """Give the place of a campaign's results of this class of machine."""
     return root / campaign / machine_class()
 
 
 def checkpoints(folder: Path) -> Path:
-    """Where a campaign's runs in hand save themselves."""
+    """Give the place where a campaign's runs in hand save themselves."""
     return folder / ".checkpoints"
 
 
 def checkpoint(checkpoints: Path, identity: str) -> Path:
-    """The file in that folder of the run with this identity."""
+    """Give the file in that folder of the run with this identity."""
     return checkpoints / f"{identity[:16]}.npz"
 
 
 def path(folder: Path, request: Request) -> Path:
-    """The file of a run: readable words and the beginning of its identity."""
+    """Name the file of a run: readable words and the beginning of its identity."""
     names = map(own.slug, (request.problem, request.network, request.optimizer))
     words = (*names, request.framework, f"seed{request.seed}")
     return folder / "runs" / f"{'-'.join(words)}-{request.identity[:16]}.json"
 
 
 def write(file: Path, record: Record) -> None:
-    """Put a record in its place, whole or not at all: written aside, flushed to the disk, renamed."""
+    """Put a record in its place, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     replace(file, record.model_dump_json(indent=1) + "\n")
 
 
 def replace(file: Path, content: str | bytes) -> None:
-    """Replace a file's content, whole or not at all."""
+    """Replace a file's content, whole or not at all.
+
+    It is written aside, flushed to the disk, and renamed.
+    """
     aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         with aside.open("wb") as stream:
@@ -113,7 +113,7 @@ def replace(file: Path, content: str | bytes) -> None:
 
 
 def read(file: Path) -> Record:
-    """The record of a file.
+    """Read the record of a file.
 
     Raises:
         InvalidRecord: it is torn, empty, edited, or of a schema that this version does not
@@ -127,19 +127,22 @@ def read(file: Path) -> Record:
         where = ".".join(map(str, first["loc"]))
         reason = re.sub(r"\s+", " ", f"{where}: {first['msg']}" if where else first["msg"])
         if where == "schema_version":
-            reason = f"schema version {first['input']!r} is not {SCHEMA_VERSION}; the commit in its provenance reads it"
+            reason = (
+                f"schema version {first['input']!r} is not {SCHEMA_VERSION}; "
+                "the commit in its provenance reads it"
+            )
         raise InvalidRecord(f"{file} is not a whole record: {reason}") from error
 
 
 def records(place: Path) -> Iterator[tuple[Path, Record]]:
-    """Every record of a file, or of a folder and the folders below it, in the order of their names.
+    """Read every record of a file, or of a folder and those below it, in the names' order.
 
     Raises:
         FileNotFoundError: there is none.
         InvalidRecord: one is torn, empty or edited.
     """
-    found = place.glob("*.json") if place.name == "runs" else place.rglob("runs/*.json")
-    files = [place] if place.is_file() else sorted(found)
+    inside = place.glob("*.json") if place.name == "runs" else place.rglob("runs/*.json")
+    files = [place] if place.is_file() else sorted(inside)
     if not files:
         raise FileNotFoundError(f"no records in {place}: runs/*.json is what is looked for")
     for file in files:

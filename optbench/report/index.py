@@ -109,8 +109,8 @@ def _campaign(results: Results, place: Path) -> str:
     name, there = folder.parent.name, folder.relative_to(place).as_posix()
     counts = _counted(record.status for record in records)
     done = (
-        f"{len(records)} of {len(results.asked)}"
-        if len(records) < len(results.asked)
+        f"{len(records)} of {len(results.requests)}"
+        if len(records) < len(results.requests)
         else str(len(records))
     )
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
@@ -127,7 +127,7 @@ def _scale(results: Results, place: Path) -> str:
     there = folder.relative_to(place).as_posix()
     heading = f"## How a step's cost grows with D on {folder.name}\n\n"
     if not (folder / "scale.csv").is_file():
-        done = f"{len(results.records)} of {len(results.asked)}"
+        done = f"{len(results.records)} of {len(results.requests)}"
         return f"{heading}Under way: {done} runs of `optbench scale`.\n"
     measured = pd.read_csv(folder / "scale.csv")
     most, counts = measured["parameters"].max(), _counted(measured["status"])

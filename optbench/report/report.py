@@ -65,7 +65,7 @@ def texts(
 
     The frames are the records', and so are the tables that `tables.make` made.
     """
-    source = formats.source(records, results.folder, len(results.asked) - len(records))
+    source = formats.source(records, results.folder, len(results.requests) - len(records))
     files = {
         f"{TABLES}/{name}": text
         for table in made

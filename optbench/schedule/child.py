@@ -22,21 +22,22 @@ from optbench.training.limits import Limits
 REPORT_INTERVAL = 0.2  # seconds
 GRACE = 10.0  # seconds between asking a child to end and killing it
 
-Progress = Callable[
-    [float, Row], None
-]  # the share of the budget that is spent, the newest row of the history
+# called with the share of the budget that is spent, and the newest row of the history
+Progress = Callable[[float, Row], None]
 
 _reports: Any = None  # in a child: the way to its parent
 _stop = threading.Event()  # in a child: its parent wants it to end
 
 
 class Child:
-    """One child and the pipe that its reports come through; its own, so that a killed child blocks no other."""
+    """One child and the pipe that its reports come through.
+
+    The pipe is its own, so that a killed child blocks no other.
+    """
 
     def __init__(self, limits: Limits) -> None:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would copy the parent's threads and frameworks
+        # a fork would copy the parent's threads and frameworks
+        context = multiprocessing.get_context("spawn")
         self._limits = limits
         self._reader, self._writer = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
@@ -47,7 +48,7 @@ class Child:
         self._kernel_kills = kernel_kills()
 
     def run(self, request: Request, progress: Progress) -> Record:
-        """The record of a run; raises BrokenProcessPool where the child ends without one."""
+        """Do a run; raises BrokenProcessPool where the child ends without a record."""
         others = set(multiprocessing.active_children())
         future: Future[Record] = self._executor.submit(_perform, request, self._limits)
         self._children += [
@@ -56,7 +57,8 @@ class Child:
         deadline = time.monotonic() + self._limits.seconds + GRACE
         while not future.done():
             if self._reader.poll(0.05):
-                progress(*self._reader.recv())
+                share, row = self._reader.recv()
+                progress(share, row)
             self._enforce(deadline)
         while self._reader.poll():  # the next run's reports start with its own
             self._reader.recv()
@@ -64,26 +66,23 @@ class Child:
 
     def _enforce(self, deadline: float) -> None:
         """Kill the child where it is past a limit that it did not keep itself."""
-        if self._killed is None and time.monotonic() > deadline:
+        if self._killed:
+            return
+        limits = self._limits
+        if time.monotonic() > deadline:
             self._kill(
                 "timed-out",
-                f"past the limit of {self._limits.seconds:g} wall-clock seconds in a single step",
+                f"past the limit of {limits.seconds:g} wall-clock seconds in a single step",
             )
-        limited = (
-            self._limits.memory < math.inf
-        )  # else nobody asks the kernel while a run is timed
-        if (
-            limited
-            and self._killed is None
-            and (held := self._resident()) > self._limits.memory
-        ):
+        # without a limit nobody asks the kernel while a run is timed
+        elif limits.memory < math.inf and (held := self._resident()) > limits.memory:
             self._kill(
                 "out-of-memory",
-                f"held {held / 1e9:.3g} GB, past the limit of {self._limits.memory / 1e9:.3g}",
+                f"held {held / 1e9:.3g} GB, past the limit of {limits.memory / 1e9:.3g}",
             )
 
     def _resident(self) -> int:
-        """Bytes that the child holds."""
+        """Ask how many bytes the child holds."""
         with suppress(psutil.Error, IndexError):
             return psutil.Process(self._children[-1].pid).memory_info().rss
         return 0
@@ -94,7 +93,7 @@ class Child:
             child.kill()
 
     def death(self) -> tuple[Status, str]:
-        """What a child that ended without a record died of."""
+        """Say what a child that ended without a record died of."""
         for child in self._children:
             child.join(5)
         if self._killed:
@@ -127,7 +126,10 @@ class Child:
 
 
 def kernel_kills() -> int:
-    """How many processes the kernel has killed for lack of memory since it booted; 0 where it does not tell."""
+    """Count the processes that the kernel has killed for lack of memory since it booted.
+
+    0 where it does not tell.
+    """
     with suppress(OSError):
         counters = dict(
             line.split() for line in Path("/proc/vmstat").read_text().splitlines()
@@ -137,25 +139,27 @@ def kernel_kills() -> int:
 
 
 def _start(reports: Any, threads: int) -> None:
-    """In the child, before anything of a framework is imported."""
+    """Prepare the child, before anything of a framework is imported."""
     global _reports
     _reports = reports
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the parent decides; a terminal interrupts both
+    # the parent decides; a terminal interrupts both
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: _stop.set())
     pin(threads)
 
 
 def _perform(request: Request, limits: Limits) -> Record:
-    """In the child: do a run."""
+    """Do a run, in the child."""
     from optbench.training.run import perform  # only once the threads are pinned
 
     return perform(request, limits, report=_Reporter(), stop=_stop.is_set)
 
 
 class _Reporter:
-    """Sends a report now and then; a full pipe would stop the run, five a second never fill it."""
+    """Sends a report now and then.
+
+    A full pipe would stop the run; five reports per second never fill it.
+    """
 
     def __init__(self) -> None:
         self._next = 0.0

@@ -1,10 +1,11 @@
-"""Runs on many machines: a run is a task of a Dask cluster, and its record comes back to the submitter.
+"""Runs on many machines: a run is a task of a Dask cluster.
 
-The submitter alone writes: no disk is shared. A request does not say which of the cluster's
-machines will do it, so that what is done is looked for in one folder,
-`<results>/<campaign>/cluster`, and not in one a machine: the submitter's own would say that
-its hardware made numbers that it never saw. Each record names its machine, and no row of a
-table mixes two. With `local`, every worker is on this machine and its folder is used.
+Its record comes back to the submitter, which alone writes: no disk is shared. A request
+does not say which of the cluster's machines will do it, so that what is done is looked for
+in one folder, `<results>/<campaign>/cluster`, and not in one folder per machine: the
+submitter's own would say that its hardware made numbers that it never saw. Each record
+names its machine, and no row of a table mixes two. With `local`, every worker is on this
+machine and its folder is used.
 """
 
 import logging
@@ -12,14 +13,13 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Thread
-from typing import Any, NoReturn
+from queue import Empty, SimpleQueue
+from typing import Any
 
 from distributed import (
     Client,
@@ -58,70 +58,56 @@ class Cluster:
     def __init__(self, client: Any, run: Callable[[Request], Record]) -> None:
         client.run_on_scheduler(_bury, DEATHS)
         self.client, self._run, self._address = client, run, client.scheduler.address
-        self._in_hand: dict[str, Future] = {}
-        self._came = Event()
+        self.in_hand: dict[str, Future] = {}
+        self._ended: SimpleQueue[tuple[Request, Future]] = SimpleQueue()
 
-    def records(self, requests: Iterable[Request], display: Display) -> Iterator[Record]:
-        """Do runs, in the order in which they end; nothing tells when one begins.
+    def has_room(self) -> bool:
+        """Say whether a worker is free; raises CampaignError for a lost scheduler."""
+        with self._scheduler_there():
+            return len(self.in_hand) < room(self.client)
 
-        Raises:
-            CampaignError: the scheduler is lost.
-        """
-        outcomes: SimpleQueue[Callable[[], Record] | None] = SimpleQueue()
-        # a thread, because the next request may have to be waited for while records come
-        Thread(target=self._send_all, args=(requests, outcomes), daemon=True).start()
-        for outcome in iter(outcomes.get, None):
-            yield outcome()
-
-    def _send_all(self, requests: Iterable[Request], outcomes: SimpleQueue) -> None:
-        try:
-            self._wait_until(self._has_room)
-            for request in requests:
-                self._send(request, outcomes)
-                self._wait_until(self._has_room)
-            self._wait_until(lambda: not self._in_hand)
-            outcomes.put(None)
-        except Exception as error:
-            outcomes.put(
-                partial(
-                    _raise,
-                    error if self.client.status == "running" else _lost(self._address),
-                )
+    def begin(self, request: Request, display: Display) -> None:
+        """Send a run; nothing tells when a worker begins it, so nothing is displayed."""
+        with self._scheduler_there():
+            future = self.client.submit(
+                self._run, request, key=key(request), resources={"runs": 1}
             )
+        self.in_hand[request.identity] = future
+        future.add_done_callback(lambda future: self._ended.put((request, future)))
 
-    def _send(self, request: Request, outcomes: SimpleQueue) -> None:
-        future = self.client.submit(
-            self._run, request, key=key(request), resources={"runs": 1}
-        )
-        self._in_hand[request.identity] = future
-        future.add_done_callback(
-            lambda future: outcomes.put(partial(self._record, request, future))
-        )
+    def ended(self) -> list[Record]:
+        """Wait for a run that ends, in whatever order, and give its record.
 
-    def _record(self, request: Request, future: Any) -> Record:
-        """What came of a run."""
+        After LOOK seconds there may be none. Raises CampaignError where the scheduler is
+        lost.
+        """
         try:
-            if future.status == "finished":
-                return future.result()
-            if future.status == "error":
-                return executors.lost(request, "failed", _reason(future.exception()))
+            request, future = self._ended.get(timeout=LOOK)
+        except Empty:
+            return []
+        del self.in_hand[request.identity]
+        if future.status == "finished":
+            return [future.result()]
+        if future.status == "error":
+            return [executors.lost(request, "failed", _reason(future.exception()))]
+        raise _lost(self._address)
+
+    @contextmanager
+    def _scheduler_there(self) -> Iterator[None]:
+        """Raise CampaignError in place of an error of a scheduler that is lost."""
+        if self.client.status != "running":
             raise _lost(self._address)
-        finally:
-            del self._in_hand[request.identity]
-            self._came.set()
-
-    def _has_room(self) -> bool:
-        return len(self._in_hand) < room(self.client)
-
-    def _wait_until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._came.wait(LOOK)
-            self._came.clear()
+        try:
+            yield
+        except Exception as error:
+            if self.client.status == "running":
+                raise
+            raise _lost(self._address) from error
 
 
 @contextmanager
 def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterator[Cluster]:
-    """The cluster whose scheduler has this address; checkpoints stay on its workers' machines.
+    """Connect to the scheduler of this address; checkpoints stay on workers' machines.
 
     Raises:
         CampaignError: nobody answers there, or not in our language.
@@ -131,16 +117,15 @@ def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterato
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise _not_there(address, error) from error
-    logging.getLogger("distributed.client").setLevel(
-        logging.CRITICAL
-    )  # a lost scheduler is told of in one line
+    # a lost scheduler is told of in one line
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         yield _crew(client, replace(limits, checkpoints=None), say)
 
 
 @contextmanager
 def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[Cluster]:
-    """A cluster on this machine, each worker on cores of its own.
+    """Start a cluster on this machine, each worker on cores of its own.
 
     Raises:
         CampaignError: there are not that many cores.
@@ -163,7 +148,7 @@ def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[
 
 
 class Pinned(WorkerPlugin):
-    """Gives each worker of a local cluster its cores, also where it is a dead one's successor."""
+    """Gives each worker of a local cluster its cores, also to a dead one's successor."""
 
     name = "pinned"
 
@@ -171,16 +156,15 @@ class Pinned(WorkerPlugin):
         self._cores = cores
 
     def setup(self, worker: Worker) -> None:
-        """In the worker, before its first run."""
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # the submitter decides; a terminal interrupts both
+        """Pin the worker, before its first run."""
+        # the submitter decides; a terminal interrupts both
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, self._cores[int(str(worker.name))])
 
 
 def key(request: Request) -> str:
-    """A task's name; the dashboard shows and groups by what is before the first hyphen."""
+    """Name a task; the dashboard shows and groups by what is before the first hyphen."""
     words = (
         f"{own.slug(request.problem)}, {own.slug(request.optimizer)}, {request.framework}"
     )
@@ -188,22 +172,22 @@ def key(request: Request) -> str:
 
 
 def room(client: Any) -> int:
-    """How many runs its workers take at a time."""
+    """Ask the scheduler how many runs its workers take at a time."""
     return client.run_on_scheduler(_room)
 
 
 def perform(request: Request, limits: Limits) -> Record:
-    """On a worker: the record of a run in a child process, pinned as everywhere; the worker outlives what kills it.
+    """Do a run on a worker, in a child process that is pinned as everywhere.
+
+    The worker outlives what kills the child.
 
     Raises:
         Reschedule: the worker closes, or nobody waits for the record any more.
     """
-    multiprocessing.current_process().daemon = (
-        False  # as a nanny's daemon it could have no children
-    )
-    os.environ.pop(
-        "MALLOC_TRIM_THRESHOLD_", None
-    )  # a nanny's, and slower: the run is timed without it elsewhere
+    # as a nanny's daemon it could have no children
+    multiprocessing.current_process().daemon = False
+    # a nanny's, and slower: elsewhere runs are timed without it
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
     scratch = Path(get_worker().local_directory).parent / "optbench" / request.identity[:16]
     limits = replace(limits, processes="per-run", checkpoints=limits.checkpoints or scratch)
     try:
@@ -220,7 +204,10 @@ class _Abandoned(BaseException):
 
 
 def _while_wanted() -> Progress:
-    """Called now and then by a run in hand: ends it where its task is cancelled or its worker closes."""
+    """Make the progress of a run in hand: it ends a run that nobody waits for any more.
+
+    Its task may be cancelled, or its worker close.
+    """
     worker = get_worker()
     task = worker.get_current_task()
 
@@ -234,7 +221,7 @@ def _while_wanted() -> Progress:
 
 
 def _crew(client: Any, limits: Limits, say: Callable[[str], None]) -> Cluster:
-    """The workers that there are now and will be; says how many."""
+    """Take the workers that there are now and will be, and say how many there are."""
     try:
         crew = Cluster(client, partial(perform, limits=limits))
     except ImportError as error:
@@ -245,17 +232,19 @@ def _crew(client: Any, limits: Limits, say: Callable[[str], None]) -> Cluster:
     waiting = (
         "" if slots else "; waiting for workers, which are started with --resources runs=1"
     )
-    say(
-        f"cluster: room for {slots} runs at a time, dashboard {client.dashboard_link}{waiting}"
-    )
+    dashboard = client.dashboard_link
+    say(f"cluster: room for {slots} runs at a time, dashboard {dashboard}{waiting}")
     return crew
 
 
 def _shares(workers: int, threads: int) -> list[list[int]]:
-    """Disjoint sets of cores, one a worker."""
+    """Give disjoint sets of cores, one per worker."""
     cores = usable()
     if workers * threads > len(cores):
-        needed = f"{workers * threads} cores are needed for runs of threads = {threads}, and there are {len(cores)}"
+        needed = (
+            f"{workers * threads} cores are needed for runs of threads = {threads}, "
+            f"and there are {len(cores)}"
+        )
         raise CampaignError("command line", ("--workers",), needed, value=workers)
     return [
         cores[first : first + threads] for first in range(0, workers * threads, threads)
@@ -263,19 +252,19 @@ def _shares(workers: int, threads: int) -> list[list[int]]:
 
 
 def _room(dask_scheduler: Any) -> int:
-    """On the scheduler."""
+    """Count, on the scheduler, the runs that its workers take."""
     return int(
         sum(worker.resources.get("runs", 0) for worker in dask_scheduler.workers.values())
     )
 
 
 def _bury(deaths: int, dask_scheduler: Any) -> None:
-    """On the scheduler: give a run up after so many workers' deaths."""
+    """Make the scheduler give a run up after so many workers' deaths."""
     dask_scheduler.allowed_failures = deaths - 1
 
 
 def _reason(error: BaseException | None) -> str:
-    """Why there is no record; a KilledWorker's own words hold an address."""
+    """Say why there is no record; a KilledWorker's own words hold an address."""
     if isinstance(error, KilledWorker):
         return f"its worker died, and so did the next ones, {DEATHS} in all"
     return f"{type(error).__name__}: {error}"
@@ -292,7 +281,3 @@ def _lost(address: str) -> CampaignError:
         address,
         "the scheduler is lost; the same command, with one that lives, does the rest",
     )
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error

@@ -1,44 +1,101 @@
-"""Who has work in hand, and whether it is still alive: a lock of the operating system ends with its owner."""
+"""Locks in a folder of results: who does which run, and who has a trial of tuning in hand.
 
-from collections.abc import Iterator
+A lock is the operating system's, on a file: it ends with its owner, however that ends.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-LOCKS = ".locks"
+from optbench.records.record import Record, Request
+from optbench.records.store import Store
+
+FOLDER = ".locks"
+
+
+class RunLocks:
+    """The runs of a campaign that have no record yet, taken one by one.
+
+    Several processes on one folder of results divide the work, and none does a run twice.
+    """
+
+    def __init__(self, store: Store, requests: Sequence[Request]) -> None:
+        self._store = store
+        self.left = {request.identity: request for request in requests}
+        self._held: dict[str, FileLock] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._held:
+            self._held.popitem()[1].release()
+
+    def take(self) -> Request | None:
+        """Lock a run that has no record, and give it; None where others hold the rest."""
+        for identity, request in list(self.left.items()):
+            lock = _lock(self._store.folder, identity)
+            if not _is_free(lock):
+                continue
+            del self.left[identity]
+            # asked with the lock in hand: only now can nobody do it meanwhile
+            if self._store.find(request) is None:
+                self._held[identity] = lock
+                return request
+            lock.release()
+        return None
+
+    def release(self, record: Record) -> None:
+        """Give back the lock of a run whose record is written."""
+        self._held.pop(record.identity).release()
 
 
 @contextmanager
 def owner(folder: Path) -> Iterator[str]:
-    """A name of this process, alive until the end of the block or of the process."""
+    """Name this process; its name is alive until the end of the block or of the process."""
     name = uuid4().hex
-    file = _file(folder, name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file):
+    lock = _lock(folder, _owner(name))
+    with lock:
         yield name
-    file.unlink(missing_ok=True)
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def is_dead(folder: Path, name: str) -> bool:
+    """Say whether an owner was killed; of one of another folder nothing is known here."""
+    lock = _lock(folder, _owner(name))
+    if not Path(lock.lock_file).exists() or not _is_free(lock):
+        return False
+    lock.release()
+    return True
 
 
 def opening(folder: Path) -> FileLock:
-    """Held by one process at a time: two that open a new database at once both make its tables, and one fails."""
-    file = folder / LOCKS / "opening.lock"
+    """Give the lock of who opens a new database.
+
+    Two that open it at once would both make its tables, and one would fail.
+    """
+    return _lock(folder, "opening")
+
+
+def _owner(name: str) -> str:
+    return f"owner-{name}"
+
+
+def _lock(folder: Path, name: str) -> FileLock:
+    """Give the lock of this name in a folder of results."""
+    file = folder / FOLDER / f"{name}.lock"
     file.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(file)
 
 
-def is_dead(folder: Path, name: str) -> bool:
-    """Whether an owner was killed; False too for one of another folder, of which nothing is known here."""
-    file = _file(folder, name)
-    if not file.exists():
-        return False
+def _is_free(lock: FileLock) -> bool:
+    """Take a lock and say so; False where another holds it."""
     try:
-        with FileLock(file, timeout=0):
-            return True
+        lock.acquire(timeout=0)
     except Timeout:
         return False
-
-
-def _file(folder: Path, name: str) -> Path:
-    return folder / LOCKS / f"owner-{name}.lock"
+    return True

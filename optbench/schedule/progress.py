@@ -1,4 +1,4 @@
-"""What a person sees while a campaign runs: two bars on a terminal, plain lines elsewhere."""
+"""What a person sees of a campaign: two bars on a terminal, plain lines elsewhere."""
 
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ from optbench.records.record import Record, Request, Row
 
 
 class Display:
-    """A bar for the campaign and one for the run in hand; a line for every run that is done."""
+    """A bar for the campaign and one for the run in hand; a line for every run done."""
 
     def __init__(self, name: str, runs: int, console: Console) -> None:
         self._console, self._runs, self._done = console, runs, 0
@@ -46,19 +46,20 @@ class Display:
         self._bars.stop()
 
     def begin(self, request: Request) -> None:
-        """A run starts."""
+        """Show a run that begins."""
         self._run = self._bars.add_task(request.title, total=100)
 
     def update(self, share: float, row: Row) -> None:
-        """The run in hand has spent a share of its budget."""
+        """Show what share of its budget the run in hand has spent."""
         if self._run is not None:
             self._bars.update(self._run, completed=round(100 * min(share, 1)))
 
     def end(self, record: Record) -> None:
-        """A run is over."""
+        """Count a run that is over, and say how it ended."""
         self._done += 1
         if self._run is not None:
             self._bars.remove_task(self._run)
+            self._run = None  # the next to end may never have begun
         self._bars.advance(self._campaign)
         line(self._console, f"[{self._done}/{self._runs}] {summary(record)}")
 
@@ -69,9 +70,12 @@ def line(console: Console, text: str) -> None:
 
 
 def summary(record: Record) -> str:
-    """A run in one line."""
+    """Describe a run in one line."""
     words = f"{record.request.title}: {record.status}"
     if record.history:
         last = record.history[-1]
-        words += f", relative L2 {record.relative_l2:.1e} after {last.step} steps in {last.seconds:.3g} s"
+        words += (
+            f", relative L2 {record.relative_l2:.1e} after {last.step} steps "
+            f"in {last.seconds:.3g} s"
+        )
     return words if record.error is None else f"{words}; {record.error}"

@@ -1,7 +1,8 @@
-"""A campaign from its requests to its tables: what is done is not done again."""
+"""A campaign from its requests to its records: what is done is not done again."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -9,24 +10,37 @@ from typing import Protocol
 from rich.console import Console
 
 from optbench import implementations
-from optbench.campaign import sources
 from optbench.campaign.results_folder import CAMPAIGN
 from optbench.records import store
 from optbench.records.record import Record, Request
 from optbench.records.store import Store
-from optbench.schedule.claims import Claims
+from optbench.schedule.locks import RunLocks
 from optbench.schedule.progress import Display, line
-from optbench.schedule.skipping import Hopeless
+from optbench.schedule.workers import lost
+
+WAIT = 1.0  # seconds between two looks at runs that another process has in hand
 
 
 class Crew(Protocol):
     """Who does runs: child processes here, or the workers of a cluster."""
 
-    def records(self, requests: Iterable[Request], display: Display) -> Iterator[Record]:
-        """Do runs, as many at a time as there is room for; each record as it comes, a lost run's too.
+    @property
+    def in_hand(self) -> Sized:
+        """The runs that have begun and not been given back."""
+        ...
 
-        A request is taken from `requests` just before its run, and announced with
-        `display.begin`.
+    def has_room(self) -> bool:
+        """Say whether another run can begin now."""
+        ...
+
+    def begin(self, request: Request, display: Display) -> None:
+        """Take a run in hand; `display` is shown its progress where that can be had."""
+        ...
+
+    def ended(self) -> list[Record]:
+        """Wait for a run that ends, and give its record, a lost run's too.
+
+        After a while without any there is none.
         """
         ...
 
@@ -36,76 +50,89 @@ def run(
     crew: AbstractContextManager[Crew],
     folder: Path,
     console: Console,
+    *,
     rerun: str | None = None,
     file: Path | None = None,
     least_steps: int = 0,
-) -> None:
-    """Do what is left of a campaign, then write its tables, its figure and checksums into `folder`.
+) -> list[Record]:
+    """Do what is left of a campaign, and give all its records that are in `folder` then.
 
-    `file` is the campaign's, copied beside them; `rerun` names the runs that are done
-    again. What times out before `least_steps` steps is not repeated over seeds.
+    `file` is the campaign's, copied there; `rerun` names the runs that are done again. What
+    times out before `least_steps` steps is not repeated over seeds.
 
     Raises:
         FrameworkMissing: none of its frameworks is installed.
     """
     requests = _possible(requests, console)
-    kept = Store(
-        folder, lambda text: line(console, text), store.AGAIN[rerun] if rerun else ()
-    )
+    again = store.AGAIN[rerun] if rerun else ()
+    results = Store(folder, lambda text: line(console, text), again)
     done = {
-        record.identity: record for request in requests if (record := kept.find(request))
+        record.identity: record for request in requests if (record := results.find(request))
     }
     left = [request for request in requests if request.identity not in done]
     line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
-    if (
-        file
-    ):  # before the first run: what is done of a campaign can be reported and verified
+    if file:  # before the first run: what is done can be reported and verified
         folder.mkdir(parents=True, exist_ok=True)
         store.replace(folder / CAMPAIGN, file.read_bytes())
-    claims, hopeless = Claims(kept, left), Hopeless(least_steps, done.values())
-    try:
-        with Display("runs", len(left), console) as display, crew as workers:
+    hopeless = Hopeless(least_steps, done.values())
+    with (
+        RunLocks(results, left) as locks,
+        Display("runs", len(left), console) as display,
+        crew as workers,
+    ):
 
-            def keep(record: Record) -> None:
-                kept.write(record)
-                claims.release(record)
-                display.end(record)
+        def keep(record: Record) -> None:
+            results.write(record)
+            locks.release(record)
+            display.end(record)
 
-            for record in workers.records(hopeless.sift(claims), display):
-                hopeless.learn(record)
+        while locks.left or workers.in_hand:
+            request = locks.take() if locks.left and workers.has_room() else None
+            if request and (record := hopeless.without_doing(request)):
                 keep(record)
-            for record in hopeless.skipped:
-                keep(record)
-    finally:
-        claims.release_all()
-    report(
-        [record for request in requests if (record := kept.find(request))], folder, console
-    )
+            elif request:
+                workers.begin(request, display)
+            elif workers.in_hand:
+                for record in workers.ended():
+                    hopeless.learn(record)
+                    keep(record)
+            elif locks.left:  # others hold them, or there is nobody yet to do them
+                time.sleep(WAIT)
+    return [record for request in requests if (record := results.find(request))]
 
 
-def report(records: Sequence[Record], folder: Path, console: Console) -> None:
-    """Print the table; write it, the figure and the checksums of all, and say where."""
-    # pandas and matplotlib: after the runs, not in their way
-    from optbench.records import checksums
-    from optbench.records.frames import from_records
-    from optbench.report import summary
-    from optbench.report.report import write_summary
+class Hopeless:
+    """Runs whose budget has no room for `least_steps` steps: one seed shows it for all."""
 
-    frames = from_records(records)
-    line(console, "")
-    print(summary.texts(frames)["table.txt"], file=console.file)
-    made = write_summary(frames, folder)
-    copies = sources.keep([record.request for record in records], folder)
-    written = [folder / "runs", *made, *copies, checksums.write(folder)]
-    for path in written:
-        line(console, f"written: {path}")
+    def __init__(self, least_steps: int, records: Iterable[Record]) -> None:
+        self._least_steps = least_steps
+        self._shown: dict[str, Record] = {}  # by the run without its seed
+        for record in records:
+            self.learn(record)
+
+    def learn(self, record: Record) -> None:
+        """Take a record into account."""
+        if record.status == "timed-out" and record.steps < self._least_steps:
+            self._shown.setdefault(_without_seed(record.request), record)
+
+    def without_doing(self, request: Request) -> Record | None:
+        """Give the record of a run that another seed has shown to be hopeless."""
+        shown = self._shown.get(_without_seed(request))
+        if shown is None:
+            return None
+        error = f"not done, as seed {shown.request.seed}: {shown.error}"
+        return lost(request, "timed-out", error)
+
+
+def _without_seed(request: Request) -> str:
+    return request.model_copy(update={"seed": 0}).identity
 
 
 def _possible(requests: Sequence[Request], console: Console) -> list[Request]:
-    """The requests whose framework is here; says which one is not."""
+    """Keep the requests whose framework is installed; say which one is not."""
     missing = [
         name
-        for name in dict.fromkeys(r.framework for r in requests)
+        for name in dict.fromkeys(request.framework for request in requests)
         if not implementations.is_installed(name)
     ]
     possible = [request for request in requests if request.framework not in missing]
@@ -120,8 +147,9 @@ def _possible(requests: Sequence[Request], console: Console) -> list[Request]:
     return possible
 
 
-def _state(name: str, done: Sequence[Record], left: int) -> str:
-    """What is done, what is left, what failed."""
-    failed = Counter(record.status for record in done if record.status != "finished")
-    failures = ", ".join(f"{count} {status}" for status, count in failed.items())
-    return f"{name}: {len(done) + left} runs, {len(done)} done{f' ({failures})' if failures else ''}, {left} left"
+def _state(campaign: str, done: Sequence[Record], left: int) -> str:
+    """Say what is done, what is left, what failed."""
+    statuses = Counter(record.status for record in done if record.status != "finished")
+    failures = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    finished = f"{len(done)} done{f' ({failures})' if failures else ''}"
+    return f"{campaign}: {len(done) + left} runs, {finished}, {left} left"

@@ -1,8 +1,11 @@
-"""Where runs happen: in child processes with pinned threads, one at a time, so that none disturbs another's clock."""
+"""Where runs happen: in child processes with pinned threads.
+
+There is one run at a time, so that none disturbs another's clock.
+"""
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,44 +20,60 @@ from optbench.training.limits import Limits
 
 
 class Workers:
-    """One child process a framework, or one a run; a child that dies costs the run in hand alone."""
+    """One child process per framework, or one per run.
+
+    A child that dies costs the run in hand alone.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._pools: dict[str, Child] = {}
+        self._children: dict[str, Child] = {}
+        self.in_hand: list[tuple[Request, Progress]] = []
 
-    def records(self, requests: Iterable[Request], display: Display) -> Iterator[Record]:
-        """Do runs one after the other."""
-        for request in requests:
-            display.begin(request)
-            yield self.run(request, display.update)
+    def has_room(self) -> bool:
+        """Say whether no run is in hand."""
+        return not self.in_hand
+
+    def begin(self, request: Request, display: Display) -> None:
+        """Take a run in hand, which `ended` does."""
+        display.begin(request)
+        self.in_hand.append((request, display.update))
+
+    def ended(self) -> list[Record]:
+        """Do the run in hand and give its record."""
+        request, progress = self.in_hand.pop()
+        return [self.run(request, progress)]
 
     def run(self, request: Request, progress: Progress) -> Record:
-        """The record of a run, that of a dead child too."""
-        if request.framework not in self._pools:
-            self._pools[request.framework] = Child(self._limits)
-        pool, lives_on = self._pools[request.framework], False
+        """Do a run and give its record, that of a dead child too."""
+        if request.framework not in self._children:
+            self._children[request.framework] = Child(self._limits)
+        child, lives_on = self._children[request.framework], False
         try:
-            record = pool.run(request, progress)
+            record = child.run(request, progress)
             lives_on = self._limits.processes == "per-framework"
         except BrokenProcessPool:
-            record = lost(request, *pool.death())
+            status, error = child.death()
+            record = lost(request, status, error)
         except Exception as error:  # an error outside of what a run's record tells
             record = lost(request, "failed", f"{type(error).__name__}: {error}")
         finally:
             if not lives_on:
-                self._pools.pop(request.framework).close()
+                self._children.pop(request.framework).close()
         return record
 
     def close(self) -> None:
         """End the children, also in mid-run: they save themselves first."""
-        while self._pools:
-            self._pools.popitem()[1].close()
+        while self._children:
+            self._children.popitem()[1].close()
 
 
 @contextmanager
 def workers(limits: Limits) -> Iterator[Workers]:
-    """Workers with native pools of so many threads: the variables must be there before a child imports NumPy."""
+    """Give workers whose native thread pools have as many threads as the limits say.
+
+    The variables must be there before a child imports NumPy.
+    """
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(thread_environment(limits.threads))
     crew = Workers(limits)
@@ -70,7 +89,7 @@ def workers(limits: Limits) -> Iterator[Workers]:
 
 
 def lost(request: Request, status: Status, error: str) -> Record:
-    """The record of a run that left none."""
+    """Make the record of a run that left none."""
     return Record(
         identity=request.identity,
         request=request,

@@ -19,7 +19,7 @@ ROWS = TypeAdapter(tuple[Row, ...])
 
 
 class Checkpoint(NamedTuple):
-    """A run as it stood after `steps` steps; its points follow from the seed and the steps."""
+    """A run as it stood after `steps` steps; seed and steps say which points it had."""
 
     leaves: list[np.ndarray]  # of (params, state), in the order of `leaves`
     resumed: int  # times that the run went on from a checkpoint

@@ -119,8 +119,7 @@ class Training:
         every = self.request.resample_every
         if every and self.steps and self.steps % every == 0:
             self._redraw(self.steps // every)
-        if hasattr(self._part.optimizer, "progress"):
-            self.state = self._part.optimizer.progress(self.state, self._share())
+        self.state = self._part.optimizer.progress(self.state, self._share())
         with self.clock.section("train"):
             params, state, losses = self._part.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
@@ -148,7 +147,7 @@ class Training:
             )
 
     def observe(self) -> int:
-        """Add a row for the parameters as they are, and give their step; raises Diverged."""
+        """Add a row for the parameters as they are, and give the step; raises Diverged."""
         with self.clock.section("evaluate"), np.errstate(over="ignore", invalid="ignore"):
             to_numpy, solution = self.run.backend.to_numpy, self.run.solution
             interior, boundary = (
@@ -197,11 +196,12 @@ class Training:
         return None
 
     def counters(self) -> dict[str, int]:
-        """Read what the optimizers' searches have counted."""
-        search = getattr(self.state, "search", None)
-        counted = [name for name in COUNTERS if hasattr(search, name)]
+        """Read what the optimizers' searches have counted, over all stages."""
+        counters = self._part.optimizer.counters(self.state)
         now = {
-            name: int(self.run.backend.to_numpy(getattr(search, name))) for name in counted
+            name: int(self.run.backend.to_numpy(counters[name]))
+            for name in COUNTERS
+            if name in counters
         }
         return self._counted | {
             name: self._counted.get(name, 0) + count for name, count in now.items()

@@ -1,6 +1,12 @@
 """Memory: what a step needs, and whether an error says that it is lacking."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a commit that asv times need not have these
+    from optbench.implementations.protocol import Backend, Objective, Optimizer, Params
+    from optbench.problems.problem import Batch
 
 DOUBLE = 8  # bytes: curvature is in float64 whatever the parameters are
 LACK_OF_MEMORY = (  # in JAX's, PyTorch's and CUDA's words
@@ -10,14 +16,19 @@ LACK_OF_MEMORY = (  # in JAX's, PyTorch's and CUDA's words
 
 
 def foresee(
-    optimizer: Any, objective: Any, params: Any, batch: Any, backend: Any, memory: float
+    optimizer: Optimizer,
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    backend: Backend,
+    memory: float,
 ) -> None:
     """Raise MemoryError where a step cannot fit.
 
     A step holds the old state, the new one and its working matrices; `memory` is the limit
     in bytes, beside what the device has free.
     """
-    numbers = optimizer.working(params, batch) if hasattr(optimizer, "working") else 0
+    numbers = optimizer.working(params, batch)
     needed = 2 * backend.state_bytes(optimizer, objective, params) + numbers * DOUBLE
     free = min(backend.free_memory(), memory)
     if needed > free:

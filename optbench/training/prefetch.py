@@ -1,4 +1,4 @@
-"""Prefetch: batches drawn before their step asks; what is drawn depends on the seed alone."""
+"""Prefetch: batches are drawn before a step asks; the seed alone says what is drawn."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor

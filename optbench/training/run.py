@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from optbench import implementations, problems
 from optbench.records import provenance
@@ -20,7 +19,7 @@ def perform(
     limits: Limits | None = None,
     report: Report = lambda share, row: None,
     stop: Callable[[], bool] = lambda: False,
-    load: Callable[[str], Any] = implementations.load,
+    load: Callable[[str], implementations.Framework] = implementations.load,
     clock: Clock | None = None,
 ) -> Record:
     """Do a run; divergence, a lack of memory or an error is a status of the record.

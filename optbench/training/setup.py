@@ -1,4 +1,7 @@
-"""Everything of a run but its steps: numbers drawn, copied to the device, functions compiled and warmed up."""
+"""Everything of a run but its steps.
+
+Numbers are drawn and copied to the device, functions compiled and warmed up.
+"""
 
 import functools
 from collections.abc import Callable
@@ -9,8 +12,9 @@ import numpy as np
 
 from optbench import problems
 from optbench.campaign import sources
-from optbench.campaign.precision import NO_TF32
+from optbench.campaign.expansion import NO_TF32
 from optbench.implementations import named
+from optbench.implementations.protocol import Backend, Framework, Optimizer
 from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile
 from optbench.problems.problem import Batch, Problem
@@ -26,9 +30,10 @@ from optbench.training.status import Refused, TimedOut, stage
 class Part:
     """An optimizer that is ready for its first step."""
 
-    optimizer: Any
+    optimizer: Optimizer
     init: Callable  # params -> state
-    step: Callable  # (params, state, batch) -> (params, state, losses); may overwrite the state
+    # (params, state, batch) -> (params, state, losses); may overwrite the state
+    step: Callable
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Prepared:
     """A run that is ready for its first step; arrays are the framework's own."""
 
     problem: Problem
-    backend: Any
-    parts: tuple[Part, ...]  # an optimizer a stage
+    backend: Backend
+    parts: tuple[Part, ...]  # one per stage
     losses: Callable  # (params, batch) -> losses
     predict: Callable  # (params, x) -> u
     points: Any  # x of the evaluation points [n, d]
@@ -48,13 +53,15 @@ class Prepared:
     sample: Callable[[int], Batch]
 
 
-def prepare(request: Request, framework: Any, clock: Clock, limits: Limits) -> Prepared:
+def prepare(
+    request: Request, framework: Framework, clock: Clock, limits: Limits
+) -> Prepared:
     """Set a run up, all its stages; every second of it goes to a section of its own.
 
     Raises MemoryError where what a step holds for certain is more than the device has free,
     or than the limit; TimedOut where a warm step shows that its seconds have no room for
-    the least number of steps; InvalidFile where a file of the user's own is not what it was when
-    the run was asked for; Refused where it asks for TF32 without a GPU.
+    the least number of steps; InvalidFile where a file of the user's own is not what it was
+    when the run was asked for; Refused where it asks for TF32 without a GPU.
     """
     if changed := sources.changed(request):
         raise InvalidFile(changed)
@@ -111,8 +118,8 @@ def prepare(request: Request, framework: Any, clock: Clock, limits: Limits) -> P
 def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, float]:
     """Compile and warm up a part by calling all that the loop calls.
 
-    What comes of it is not part of the run. Returns the parameters after its steps, which the next part is warmed up with, and a
-    warm step's seconds.
+    What comes of it is not part of the run. Returns the parameters after its steps, which
+    the next part is warmed up with, and a warm step's seconds.
     """
     with clock.section("compile"):
         state = part.init(params)
@@ -139,7 +146,7 @@ def _sample(request: Request, problem: Problem, index: int) -> Batch:
     )
 
 
-def copied(tree: Any, dtype: str, backend: Any, clock: Clock) -> Any:
+def copied(tree: Any, dtype: str, backend: Backend, clock: Clock) -> Any:
     """Copy a tree's arrays to the device, in `dtype`."""
     with clock.section("copy"):
         arrays = [leaf.astype(dtype, copy=False) for leaf in leaves(tree)]

@@ -1,4 +1,4 @@
-"""What tuning found: a campaign with the best hyperparameters, and a table of every trial."""
+"""What tuning gives: a campaign with the best hyperparameters, a table of every trial."""
 
 import csv
 import io
@@ -16,8 +16,11 @@ from optbench.records.store import replace
 from optbench.tuning.study import Protocol, Study, Tables, as_tables, with_values, without
 
 CHOSEN = "tuned.toml"
-COLUMNS = ("case", "problem", "network", "label", "optimizer", "framework", "trial", "counted", "relative_l2", "status",
-           "hyperparameters", "seeds", "budget_steps", "budget_seconds", "records", "study")  # fmt: skip
+COLUMNS = (
+    *("case", "problem", "network", "label", "optimizer", "framework", "trial", "counted"),
+    *("relative_l2", "status", "hyperparameters", "seeds", "budget_steps"),
+    *("budget_seconds", "records", "study"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class Trial:
     """A choice of hyperparameters and what came of it."""
 
     number: int
-    value: (
-        float | None
-    )  # median final relative L2 at the selection points, inf where too few runs finished; None: no end
+    # median final relative L2 at the selection points, inf where too few runs finished;
+    # None: the trial did not end
+    value: float | None
     counted: bool  # one of the trials that every study has as many of
     hyperparameters: dict[str, Any]
     status: list[str]  # of its runs, by seed
@@ -58,19 +61,20 @@ class Result:
 
 
 def final_error(record: Record) -> float:
-    """The final relative L2; infinite for a run that did not end well."""
+    """Give the final relative L2; infinite for a run that did not end well."""
     return record.relative_l2 if record.status == "finished" else math.inf
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the smallest error, the first of equal ones."""
+    """Choose the trial with the smallest error, the first of equal ones."""
     return min(trials, key=lambda trial: (trial.error, trial.number))
 
 
 def describe(trials: Sequence[Trial], number: int) -> str:
-    """What came of a trial, and the best so far."""
+    """Describe what came of a trial, and the best so far."""
     (trial,), top = (one for one in trials if one.number == number), best(trials)
-    return f"trial {number}: {trial.error:.2e} with {trial.chosen}; best {top.error:.2e}, trial {top.number}"
+    outcome = f"trial {number}: {trial.error:.2e} with {trial.chosen}"
+    return f"{outcome}; best {top.error:.2e}, trial {top.number}"
 
 
 def write(
@@ -80,7 +84,10 @@ def write(
     results: Sequence[Result],
     folder: Path,
 ) -> list[Path]:
-    """Write `tuned.toml` and `trials.csv` into a folder; gives their paths, the first only where a trial ended well."""
+    """Write `tuned.toml` and `trials.csv` into a folder, and give their paths.
+
+    There is no `tuned.toml` where no trial ended well.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     table, plan = folder / TRIALS, folder / CHOSEN
     replace(table, _csv(results))
@@ -94,19 +101,26 @@ def write(
 
 
 def _tuned(tables: Tables, protocol: Protocol, results: Sequence[Result]) -> Tables:
-    """The campaign with each optimizer's best hyperparameters; what no trial ended well of is left out."""
+    """Make the campaign with each optimizer's best hyperparameters.
+
+    What no trial ended well of is left out.
+    """
     cases = []
     for number, case in enumerate(tables["case"]):
-        found = {result.study.label: result for result in sorted(results, key=_error, reverse=True)
-                 if result.study.case == number and _error(result) < math.inf}  # fmt: skip
-        given = case.get("optimizers", tables["optimizers"])
+        # the best over the frameworks comes last and stays
+        ordered = sorted(results, key=lambda result: result.best.error, reverse=True)
+        bests = {
+            result.study.label: result.best
+            for result in ordered
+            if result.study.case == number and result.best.error < math.inf
+        }
         optimizers = {
             label: with_values(
                 without(table, "experiment") | {"from": "tuned"},
-                found[label].best.hyperparameters,
+                bests[label].hyperparameters,
             )
-            for label, table in given.items()
-            if label in found
+            for label, table in case.get("optimizers", tables["optimizers"]).items()
+            if label in bests
         }
         cases += [case | {"optimizers": optimizers}] if optimizers else []
     budget = (
@@ -117,12 +131,8 @@ def _tuned(tables: Tables, protocol: Protocol, results: Sequence[Result]) -> Tab
     return without(tables, "optimizers") | budget | {"case": cases}
 
 
-def _error(result: Result) -> float:
-    return result.best.error
-
-
 def _header(name: str, protocol: Protocol, results: Sequence[Result]) -> str:
-    """How the numbers were found, as comments."""
+    """Say how the numbers were found, as comments."""
     frameworks = list(dict.fromkeys(result.study.framework for result in results))
     where = (
         f"in {frameworks[0]}"
@@ -131,8 +141,9 @@ def _header(name: str, protocol: Protocol, results: Sequence[Result]) -> str:
     )
     lines = [
         f"Written by `{protocol.command(name)}`: hyperparameters tuned {where}.",
-        f"Every optimizer and framework had {protocol.trials} trials, the defaults first, on seeds "
-        f"{', '.join(map(str, protocol.run_seeds))}; the choice is by the median final relative L2",
+        f"Every optimizer and framework had {protocol.trials} trials, the defaults first, "
+        f"on seeds {', '.join(map(str, protocol.run_seeds))}; "
+        "the choice is by the median final relative L2",
         "at the selection points. Neither the seeds nor the points are those of a report.",
         *(
             f"{result.study.title}, {_budget(result.study)} a run: {_outcome(result)}"
@@ -152,12 +163,9 @@ def _budget(study: Study) -> str:
 
 def _outcome(result: Result) -> str:
     counted, top = sum(trial.counted for trial in result.trials), result.best
-    found = (
-        f"{top.error:.2e}, trial {top.number}"
-        if top.error < math.inf
-        else "no trial ended well"
-    )
-    return f"{found} of {counted}"
+    if top.error < math.inf:
+        return f"{top.error:.2e}, trial {top.number} of {counted}"
+    return f"no trial ended well of {counted}"
 
 
 def _csv(results: Sequence[Result]) -> str:

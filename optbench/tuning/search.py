@@ -1,4 +1,7 @@
-"""The search with Optuna: each study gets its trials, one after the other, and an interrupted one goes on."""
+"""The search with Optuna: each study gets its trials, one after the other.
+
+An interrupted study goes on.
+"""
 
 import hashlib
 import statistics
@@ -7,7 +10,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from optbench.campaign.campaign import Campaign, shipped
 from optbench.campaign.errors import CampaignError
@@ -16,31 +22,22 @@ from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.locks import is_dead, opening, owner
 from optbench.schedule.progress import Display, line
-from optbench.schedule.runner import Crew
+from optbench.schedule.workers import Workers
 from optbench.tuning.output import Result, Trial, describe, final_error, write
 from optbench.tuning.study import Protocol, Study, studies
-
-try:
-    import optuna
-    from optuna.trial import FrozenTrial, TrialState
-    from sqlalchemy.exc import SQLAlchemyError
-except ImportError as error:
-    message = (
-        f"{error.name} is not installed: pip install -e '.[tune]' in the clone brings it"
-    )
-    raise CampaignError("tune", (), message) from error
 
 Log = optuna.Study  # Optuna's record of a study
 
 
 class Sampler(optuna.samplers.BaseSampler):
-    """TPE with a seed of its own for each trial, from the study's name and how many came before.
+    """TPE with a seed of its own for each trial.
 
-    So a study that goes on tries what it would have tried without the interruption.
+    The seed follows from the study's name and how many trials came before, so that a study
+    that goes on tries what it would have tried without the interruption.
     """
 
     def before_trial(self, study: Log, trial: FrozenTrial) -> None:
-        """Called by Optuna before it asks for values."""
+        """Take a sampler for the trial, before Optuna asks for values."""
         before = [
             one
             for one in study.get_trials(False)
@@ -50,17 +47,17 @@ class Sampler(optuna.samplers.BaseSampler):
         self._tpe = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "big"))
 
     def infer_relative_search_space(self, study: Log, trial: FrozenTrial) -> Any:
-        """TPE's."""
+        """Infer it as TPE does."""
         return self._tpe.infer_relative_search_space(study, trial)
 
     def sample_relative(self, study: Log, trial: FrozenTrial, search_space: Any) -> Any:
-        """TPE's."""
+        """Sample as TPE does."""
         return self._tpe.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: Log, trial: FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
-        """TPE's."""
+        """Sample as TPE does."""
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
 
 
@@ -71,10 +68,12 @@ def run(
     protocol: Protocol,
     url: str | None,
     folder: Path,
-    crew: AbstractContextManager[Crew],
+    crew: AbstractContextManager[Workers],
     console: Console,
 ) -> None:
-    """Tune a campaign, the content of `file`, and write what was found into `folder`; `url` is a database of Optuna's.
+    """Tune a campaign, the content of `file`, and write what comes of it into `folder`.
+
+    `url` is a database of Optuna's.
 
     Raises:
         CampaignError: the campaign or the spaces are wrong, or the database cannot be
@@ -93,7 +92,7 @@ def run(
         crew,
         console,
     )
-    results = [Result(study, found) for study, found in zip(wanted, trials, strict=True)]
+    results = [Result(study, its) for study, its in zip(wanted, trials, strict=True)]
     written = write(
         campaign,
         file.stem if file == shipped().get(file.stem) else file.name,
@@ -115,10 +114,10 @@ def tune(
     trials: int,
     url: str,
     folder: Path,
-    crew: AbstractContextManager[Crew],
+    crew: AbstractContextManager[Workers],
     console: Console,
 ) -> list[list[Trial]]:
-    """Do what is left of the studies, `trials` each, and give all trials, a list a study."""
+    """Do what is left of the studies, `trials` each, and give all trials by study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kept = Store(folder, lambda text: line(console, text))
     with owner(folder) as name, _storage(url, folder) as storage:
@@ -138,7 +137,8 @@ def tune(
         total = len(wanted) * trials
         line(
             console,
-            f"{wanted[0].name_of_runs}: {total} trials, {trials} a study, {total - left} done, {left} left",
+            f"{wanted[0].name_of_runs}: {total} trials, {trials} a study, "
+            f"{total - left} done, {left} left",
         )
         with (
             Display("runs", left * len(wanted[0].requests({})), console) as display,
@@ -162,9 +162,9 @@ def tune(
 
 
 def _attempt(
-    study: Study, log: Log, name: str, kept: Store, crew: Crew, display: Display
+    study: Study, log: Log, name: str, kept: Store, workers: Workers, display: Display
 ) -> int:
-    """One trial's number; an interruption gives it back."""
+    """Do one trial and give its number; an interruption gives the trial back."""
     if not any(map(_counts, log.get_trials(False))):
         log.enqueue_trial(study.defaults)
     trial = log.ask()
@@ -173,9 +173,7 @@ def _attempt(
         requests = study.requests(
             {key: entry.suggest(trial, key) for key, entry in study.space.items()}
         )
-        records = sorted(
-            _records(requests, kept, crew, display), key=lambda record: record.request.seed
-        )
+        records = list(_records(requests, kept, workers, display))
         trial.set_user_attr("status", [record.status for record in records])
         trial.set_user_attr(
             "records", [kept.path(record.request).name for record in records]
@@ -188,22 +186,21 @@ def _attempt(
 
 
 def _records(
-    requests: Sequence[Request], kept: Store, crew: Crew, display: Display
+    requests: Sequence[Request], kept: Store, workers: Workers, display: Display
 ) -> Iterator[Record]:
-    """The runs' records; those that are there are not done again."""
-    found = [kept.find(request) for request in requests]
-    yield from filter(None, found)
-    left = [
-        request for request, record in zip(requests, found, strict=True) if record is None
-    ]
-    for record in crew.records(left, display):
-        kept.write(record)
-        display.end(record)
+    """Give the runs' records; those that are there are not done again."""
+    for request in requests:
+        record = kept.find(request)
+        if record is None:
+            display.begin(request)
+            record = workers.run(request, display.update)
+            kept.write(record)
+            display.end(record)
         yield record
 
 
 def _counts(trial: FrozenTrial) -> bool:
-    """Whether it is more than the remains of an interruption."""
+    """Say whether it is more than the remains of an interruption."""
     return trial.state != TrialState.FAIL
 
 
@@ -216,7 +213,7 @@ def _retire(log: Log, folder: Path) -> None:
 
 @contextmanager
 def _storage(url: str, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
-    """Optuna's database, closed in the end."""
+    """Open Optuna's database; it is closed in the end."""
     try:
         with opening(folder):
             storage = optuna.storages.RDBStorage(url)
@@ -233,7 +230,7 @@ def _storage(url: str, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
 
 
 def _trials(log: Log, counted: int) -> list[Trial]:
-    """All trials; the first `counted` that ended count, for as many are every study's."""
+    """Give all trials; the first `counted` that ended count, as many as every study has."""
     ended = sorted(
         log.get_trials(False, (TrialState.COMPLETE,)),
         key=lambda one: (one.datetime_complete, one.number),

@@ -1,4 +1,7 @@
-"""Where tuning looks: each optimizer's search space, from `benchmarks/spaces.toml` or a file like it."""
+"""Where tuning looks: each optimizer's search space.
+
+It is in `benchmarks/spaces.toml` or a file like it.
+"""
 
 import tomllib
 from dataclasses import fields
@@ -28,7 +31,7 @@ class Uniform(_Strict):
     high: Finite
 
     def suggest(self, trial: Any, name: str) -> float:
-        """The value that an Optuna trial takes."""
+        """Ask an Optuna trial for a value."""
         return trial.suggest_float(name, self.low, self.high)
 
 
@@ -40,7 +43,7 @@ class LogUniform(_Strict):
     high: Positive
 
     def suggest(self, trial: Any, name: str) -> float:
-        """The value that an Optuna trial takes."""
+        """Ask an Optuna trial for a value."""
         return trial.suggest_float(name, self.low, self.high, log=True)
 
 
@@ -52,7 +55,7 @@ class Integer(_Strict):
     high: int
 
     def suggest(self, trial: Any, name: str) -> int:
-        """The value that an Optuna trial takes."""
+        """Ask an Optuna trial for a value."""
         return trial.suggest_int(name, self.low, self.high)
 
 
@@ -63,7 +66,7 @@ class Categorical(_Strict):
     values: list[bool | int | float | str] = Field(min_length=1)
 
     def suggest(self, trial: Any, name: str) -> Any:
-        """The value that an Optuna trial takes."""
+        """Ask an Optuna trial for a value."""
         return trial.suggest_categorical(name, self.values)
 
 
@@ -78,7 +81,7 @@ KINDS: dict[str, type[Range]] = {
 
 
 def read(file: Path, optimizers: dict[str, Any]) -> dict[str, Space]:
-    """The search spaces of a file, by optimizer; `optimizers` are the classes that there are.
+    """Read the search spaces of a file, by optimizer; `optimizers` are the known classes.
 
     Both ends of a range make an optimizer, and the default is in it: it is the first that
     tuning tries.
@@ -96,7 +99,7 @@ def read(file: Path, optimizers: dict[str, Any]) -> dict[str, Space]:
 
 
 def ends(entry: Range) -> tuple[Any, ...]:
-    """The lowest and the highest value, or all of a categorical's."""
+    """Give the lowest and the highest value, or all of a categorical's."""
     return (
         tuple(entry.values) if isinstance(entry, Categorical) else (entry.low, entry.high)
     )

@@ -1,4 +1,7 @@
-"""What is tuned: each optimizer of each case in a framework, all with as many trials and the same budget."""
+"""What is tuned: each optimizer of each case in a framework.
+
+All have as many trials and the same budget.
+"""
 
 import hashlib
 import json
@@ -30,12 +33,11 @@ class Protocol:
     """What is the same for every optimizer and framework."""
 
     trials: int = 20
-    seeds: int = 1  # runs a trial
+    seeds: int = 1  # runs per trial
     seed: int = 0  # of the samplers
     frameworks: tuple[str, ...] = ()  # none: the first of the campaign's that is installed
-    budget: dict[str, Any] = field(
-        default_factory=dict
-    )  # {"seconds": …} or {"steps": …}; empty: the case's
+    # {"seconds": …} or {"steps": …}; empty: the case's
+    budget: dict[str, Any] = field(default_factory=dict)
 
     @property
     def run_seeds(self) -> list[int]:
@@ -43,22 +45,14 @@ class Protocol:
         return list(range(FIRST_SEED, FIRST_SEED + self.seeds))
 
     def command(self, campaign: str) -> str:
-        """The command line that asks for it."""
-        given = {
-            "trials": self.trials,
-            "seeds": self.seeds,
-            "seed": self.seed,
-            **self.budget,
-        }
-        options = [*given.items(), *(("framework", name) for name in self.frameworks)]
-        return shlex.join(
-            [
-                "optbench",
-                "tune",
-                campaign,
-                *(word for k, v in options for word in (f"--{k}", str(v))),
-            ]
-        )
+        """Give the command line that asks for it."""
+        numbers = {"trials": self.trials, "seeds": self.seeds, "seed": self.seed}
+        words = ["optbench", "tune", campaign]
+        for option, value in (numbers | self.budget).items():
+            words += [f"--{option}", str(value)]
+        for framework in self.frameworks:
+            words += ["--framework", framework]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -69,15 +63,17 @@ class Study:
     label: str  # of the optimizer's table
     framework: str
     space: Space
-    tables: (
-        Tables  # a campaign of this case, optimizer and framework alone, on tuning's seeds
-    )
+    # a campaign of this case, optimizer and framework alone, on tuning's seeds
+    tables: Tables
     name_of_runs: str  # what their records call the campaign
     source: str
     seed: int  # of the sampler
 
     def requests(self, hyperparameters: dict[str, Any]) -> list[Request]:
-        """A trial's runs, one a seed: as a campaign's would be, but measured at the selection points."""
+        """Give a trial's runs, one per seed.
+
+        They are as a campaign's would be, but measured at the selection points.
+        """
         case = self.tables["case"][0]
         table = with_values(case["optimizers"][self.label], hyperparameters)
         plan = parse(
@@ -100,27 +96,24 @@ class Study:
     @property
     def title(self) -> str:
         """The study in a few words."""
-        return f"{own.bare(self.first.problem)}, {self.first.network}, {self.label}, {self.framework}"
+        run = self.first
+        return f"{own.bare(run.problem)}, {run.network}, {self.label}, {self.framework}"
 
     @cached_property
     def name(self) -> str:
         """Readable words, and a digest of all that the trials depend on."""
-        run, space = (
-            self.first,
-            {key: entry.model_dump() for key, entry in self.space.items()},
-        )
-        asked = json.dumps(
-            [run.identity, self.tables["seeds"], self.seed, space, machine_class()],
-            sort_keys=True,
-        )
+        run = self.first
+        space = {key: entry.model_dump() for key, entry in self.space.items()}
+        content = [run.identity, self.tables["seeds"], self.seed, space, machine_class()]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         words = (own.slug(run.problem), run.network, own.slug(run.optimizer), run.framework)
-        return f"{'-'.join(words)}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+        return f"{'-'.join(words)}-{digest[:16]}"
 
 
 def studies(
     campaign: Campaign, name: str, source: str, file: Path, protocol: Protocol
 ) -> list[Study]:
-    """The studies of a campaign, each once; `file` has the search spaces.
+    """List the studies of a campaign, each once; `file` has the search spaces.
 
     Raises:
         CampaignError: the campaign, the spaces or the budget are wrong, or the campaign
@@ -130,44 +123,51 @@ def studies(
     for framework in protocol.frameworks:
         implementations.load(framework)
     tables = _tunable(as_tables(campaign), protocol.budget)
-    runs = expansion.requests(
-        parse(tables, source), name, source
-    )  # a mistake is named where it is in the file
+    # a mistake is named where it is in the file
+    runs = expansion.requests(parse(tables, source), name, source)
     if taken := {run.seed for run in runs} & set(protocol.run_seeds):
         raise CampaignError(
             source, ("seeds",), f"must not hold {min(taken)}, which is a seed of tuning's"
         )
-    found = spaces.read(
-        file, implementations.load(implementations.installed()[-1]).OPTIMIZERS
-    )
-    if missing := {part.optimizer for run in runs for part in run.parts} - set(found):
+    optimizers = implementations.load(implementations.installed()[-1]).OPTIMIZERS
+    searched = spaces.read(file, optimizers)
+    if missing := {part.optimizer for run in runs for part in run.parts} - set(searched):
         raise CampaignError(
             file.name,
             (min(missing),),
             "is missing: an optimizer needs a search space to be tuned",
         )
-    every = [
-        Study(case, label, framework, space, part, f"{name}-tuning", source, protocol.seed)
-        for case, label, framework, space, part in _parts(tables, protocol, found)
-    ]
     once: dict[str, Study] = {}
-    for study in every:  # the first of equal ones
-        once.setdefault(study.name, study)
+    for case, label, framework, space, part in _parts(tables, protocol, searched):
+        study = Study(
+            case=case,
+            label=label,
+            framework=framework,
+            space=space,
+            tables=part,
+            name_of_runs=f"{name}-tuning",
+            source=source,
+            seed=protocol.seed,
+        )
+        once.setdefault(study.name, study)  # the first of equal ones
     return list(once.values())
 
 
 def as_tables(campaign: Campaign) -> Tables:
-    """A campaign as `campaign.parse` reads it."""
+    """Give a campaign as `campaign.parse` reads it."""
     return campaign.model_dump(by_alias=True, exclude_none=True)
 
 
 def without(table: Tables, *keys: str) -> Tables:
-    """A table without some of its keys."""
+    """Leave some of a table's keys out."""
     return {key: value for key, value in table.items() if key not in keys}
 
 
 def with_values(table: Tables, hyperparameters: Tables) -> Tables:
-    """An optimizer's table with other hyperparameters; those of its first stage are called "1.learning_rate"."""
+    """Give an optimizer's table other hyperparameters.
+
+    Those of its first stage are called "1.learning_rate".
+    """
     if "stages" not in table:
         return table | hyperparameters
     numbered = enumerate(table["stages"], 1)
@@ -185,20 +185,20 @@ def _of_stage(number: int, hyperparameters: Tables) -> Tables:
     }
 
 
-def _space(label: str, table: Tables, found: dict[str, Space]) -> Space:
-    """Where the hyperparameters of a table are looked for, those of stages by their numbers."""
+def _space(label: str, table: Tables, searched: dict[str, Space]) -> Space:
+    """Say where a table's hyperparameters are looked for, stages' by their numbers."""
     if "stages" not in table:
-        return found[table.get("name", label)]
+        return searched[table.get("name", label)]
     numbered = enumerate(table["stages"], 1)
     return {
         f"{number}.{key}": entry
         for number, stage in numbered
-        for key, entry in found[stage["name"]].items()
+        for key, entry in searched[stage["name"]].items()
     }
 
 
 def _fixed(table: Tables, space: Space) -> Tables:
-    """A table without what is looked for."""
+    """Leave out of a table what is looked for."""
     if "stages" not in table:
         return without(table, *space)
     numbered = enumerate(table["stages"], 1)
@@ -208,31 +208,36 @@ def _fixed(table: Tables, space: Space) -> Tables:
 
 
 def _tunable(tables: Tables, budget: Tables) -> Tables:
-    """One budget for all optimizers of a case: the given one, or the case's."""
-    given = BUDGETS if budget else ()
-    cases = [_alike(without(case, *given)) for case in tables["case"]]
-    return _alike(without(tables, *given)) | budget | {"case": cases}
+    """Give all optimizers of a case one budget: this one, or the case's if it is empty."""
+    replaced = BUDGETS if budget else ()
+    cases = [_alike(without(case, *replaced)) for case in tables["case"]]
+    return _alike(without(tables, *replaced)) | budget | {"case": cases}
 
 
 def _alike(level: Tables) -> Tables:
-    """The campaign or a case, its optimizers without budgets and origins of their own."""
-    made = {
+    """Leave out budgets and origins of a campaign's or a case's optimizers."""
+    if "optimizers" not in level:
+        return level
+    optimizers = {
         label: without(table, "from", "experiment", *BUDGETS)
-        for label, table in level.get("optimizers", {}).items()
+        for label, table in level["optimizers"].items()
     }
-    return level | {"optimizers": made} if "optimizers" in level else level
+    return level | {"optimizers": optimizers}
 
 
 def _parts(
-    tables: Tables, protocol: Protocol, found: dict[str, Space]
+    tables: Tables, protocol: Protocol, searched: dict[str, Space]
 ) -> Iterator[tuple[int, str, str, Space, Tables]]:
-    """Case, label, framework, where is looked, and the campaign of them alone, without what is looked for."""
+    """Give every case, label, framework and space, and the campaign of them alone.
+
+    What is looked for is left out of that campaign.
+    """
     for number, case in enumerate(tables["case"]):
         for framework in protocol.frameworks or _first(
             case.get("frameworks", tables["frameworks"])
         ):
             for label, table in case.get("optimizers", tables["optimizers"]).items():
-                space = _space(label, table, found)
+                space = _space(label, table, searched)
                 alone = without(case, "seeds", "frameworks") | {
                     "optimizers": {label: _fixed(table, space)}
                 }
@@ -246,7 +251,7 @@ def _parts(
 
 
 def _first(frameworks: list[str]) -> list[str]:
-    """The first framework that is installed."""
+    """Give the first framework that is installed."""
     here = [
         framework for framework in frameworks if implementations.is_installed(framework)
     ]

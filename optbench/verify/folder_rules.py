@@ -45,7 +45,7 @@ def check_campaign(results: Results) -> Iterator[str]:
     if results.unreadable:
         yield results.unreadable
         return
-    asked = {question(request): request for request in results.asked}
+    asked = {question(request): request for request in results.requests}
     done = {question(record.request) for record in results.records.values()}
     for run, request in asked.items():
         if run not in done:

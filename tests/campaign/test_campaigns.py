@@ -135,15 +135,10 @@ def test_quick_has_every_optimizer_in_both_frameworks_with_hyperparameters_of_it
 
 
 def one(*settings, **fields):
-    given = {
-        "problem": "heat_sine_1d",
-        "network": "tanh_8",
-        "seconds": None,
-        "steps": 5,
-    } | fields
-    plan = single.campaign("kfac", "jax", 3, settings, fields.pop("interior", None), None, **{
-        key: value for key, value in given.items() if key != "interior"
-    })  # fmt: skip
+    case = {"problem": "heat_sine_1d", "network": "tanh_8", "seconds": None, "steps": 5}
+    plan = single.campaign(
+        optimizer="kfac", framework="jax", seed=3, settings=settings, **case | fields
+    )
     return expansion.requests(plan, "single", single.SOURCE)[0]
 
 

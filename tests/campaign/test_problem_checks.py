@@ -155,13 +155,11 @@ def test_a_fault_is_found_and_explained(what, good, monkeypatch):
     monkeypatch.setattr(contract, "CHECKS", checks)
     with np.errstate(all="ignore"):
         results = list(contract.check(change(good)))
-    found = {result.name: result.complaints for result in results if result.complaints}
+    found = {result.name: result.issues for result in results if result.issues}
     assert expected in found
     said = " | ".join(found[expected])
     assert re.search(message, said), said
-    assert all(
-        "\n" not in complaint for complaints in found.values() for complaint in complaints
-    )
+    assert all("\n" not in issue for issues in found.values() for issue in issues)
     after_first = [
         result.skipped for result in results if result.name not in contract.FIRST
     ]
@@ -187,9 +185,9 @@ def test_a_disc_is_a_domain(good):
              "boundary": Term.of(DIRICHLET, circle, parabola)}  # fmt: skip
     problem = replace(good, **terms, **domain, solution=parabola, solution_norm=3**-0.5)
     for name in ("domain", "boundary", "solution", "data", "norm", "randomness"):
-        assert list(contract.complaints_of(contract.CHECKS[name], problem)) == []
+        assert list(contract.issues_of(contract.CHECKS[name], problem)) == []
     boxed = replace(problem, inside=None)
-    assert "lie within the domain" in next(contract.complaints_of(contract.boundary, boxed))
+    assert "lie within the domain" in next(contract.issues_of(contract.boundary, boxed))
 
 
 def test_a_condition_may_have_derivatives(good):
@@ -245,7 +243,7 @@ def test_a_reference_is_asked_for_its_accuracy_alone(nodes, coarse, good):
     axis = np.linspace(0, 1, nodes)
     known = on_grid(good.solution, axis, axis, accuracy=1e-4)
     problem = replace(good, solution=known, solution_norm=known.norm)
-    found = {name: list(contract.complaints_of(check, problem)) for name, check in contract.CHECKS.items()
+    found = {name: list(contract.issues_of(check, problem)) for name, check in contract.CHECKS.items()
              if name != "frameworks"}  # fmt: skip
     (wrong,) = found.pop("reference") or [None]
     assert coarse == (
@@ -254,7 +252,7 @@ def test_a_reference_is_asked_for_its_accuracy_alone(nodes, coarse, good):
         and "its accuracy of 1.0e-04" in wrong
     )
     assert not coarse or "a finer grid is needed" in wrong
-    assert {name for name, complaints in found.items() if complaints} <= (
+    assert {name for name, issues in found.items() if issues} <= (
         {"norm"} if coarse else set()
     )
 
@@ -279,9 +277,9 @@ def test_the_command_says_ok_or_what_is_wrong(tmp_path, monkeypatch):
     assert all(line.endswith(" ok") for line in said.stdout.splitlines()[1:])
     said = CliRunner().invoke(app, ["check", "two.py"])
     assert said.exit_code == 1
-    assert said.stdout.count("  solution    1 problem\n") == 1
+    assert said.stdout.count("  solution    1 issue\n") == 1
     assert "\nsolution: the solution has a residual of" in said.stdout
-    assert said.stderr == "optbench: 1 problem in two.py\n"
+    assert said.stderr == "optbench: 1 issue in two.py\n"
     assert CliRunner().invoke(app, ["check", "heat_sine_1d"]).exit_code == 0
 
 

@@ -1,4 +1,7 @@
-"""The pages on files of the user's own are what they say: their blocks are written and run, in an empty folder."""
+"""The guides are what they say.
+
+Their blocks are written and run, in an empty folder.
+"""
 
 import re
 import runpy
@@ -14,22 +17,20 @@ from optbench.cli.app import main
 from optbench.schedule import workers as executors
 from optbench.training.run import perform
 
-DOCS = Path(__file__).parents[2] / "docs"
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-class Here:
+class Here(executors.Workers):
     """Runs in this process, which has loaded the frameworks."""
 
-    def records(self, requests, display):
-        for request in requests:
-            display.begin(request)
-            yield perform(request)
+    def run(self, request, progress):
+        return perform(request)
 
 
 @contextmanager
 def here(limits):
-    yield Here()
+    yield Here(limits)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def page(tmp_path, monkeypatch):
     monkeypatch.setattr(executors, "workers", here)
 
     def follow(name, capfd):
-        text = (DOCS / name).read_text()
+        text = (GUIDES / name).read_text()
         for block in BLOCK.finditer(text):
             *_, before = text[: block.start()].strip().splitlines()
             follow_block(before, block["language"], block["body"], capfd)
@@ -77,12 +78,12 @@ def run(line, code=0):
 
 @needs_both
 def test_a_pde_from_its_equation_to_a_table_and_a_picture(page, capfd, monkeypatch):
-    folder = page("your_own_pde.md", capfd)
+    folder = page("own_pde.md", capfd)
     said = capfd.readouterr().out
     assert re.search(r"^engd +torch ", said, re.MULTILINE)
     assert "The reference is accurate to 9.66e-04 in relative L2" in said
     assert (
-        (folder / "figures" / "error_over_seconds.png").read_bytes().startswith(b"\x89PNG")
+        (folder / "figures" / "curves.png").read_bytes().startswith(b"\x89PNG")
     )
     assert {file.name for file in folder.rglob("sources/*")} == {
         "helmholtz.py",
@@ -94,7 +95,7 @@ def test_a_pde_from_its_equation_to_a_table_and_a_picture(page, capfd, monkeypat
 @needs_both
 def test_the_pages_fault_is_explained_as_it_says(page, tmp_path, capfd, monkeypatch):
     (text,) = re.findall(
-        r"```python\n(.*?)```", (DOCS / "your_own_pde.md").read_text(), re.DOTALL
+        r"```python\n(.*?)```", (GUIDES / "own_pde.md").read_text(), re.DOTALL
     )[:1]
     (tmp_path / "helmholtz.py").write_text(
         text.replace("* solution(x)\n", "* solution(x) / 2\n")
@@ -102,25 +103,27 @@ def test_the_pages_fault_is_explained_as_it_says(page, tmp_path, capfd, monkeypa
     (problem,) = problem_checks.named(str(tmp_path / "helmholtz.py"))
     (said,) = problem_checks.solution(problem)
     page_says = " ".join(
-        re.findall(r"^> (.*)$", (DOCS / "your_own_pde.md").read_text(), re.MULTILINE)
+        re.findall(r"^> (.*)$", (GUIDES / "own_pde.md").read_text(), re.MULTILINE)
     )
     assert page_says == f"solution: {said}"
 
 
 @needs_both
 def test_an_optimizer_beside_ours(page, capfd):
-    folder = page("your_own_optimizer.md", capfd)
+    folder = page("own_optimizer.md", capfd)
     (table,) = folder.rglob("table.txt")
     assert re.search(
         r"^lion.py:lion +torch .* 1/1 +finished +ours$", table.read_text(), re.MULTILINE
     )
-    assert (folder / "figures" / "error_over_seconds.svg").exists()
+    assert (folder / "figures" / "curves.svg").exists()
 
 
 @needs_both
-def test_stages_and_precision(page, capfd):
-    folder = page("stages_and_precision.md", capfd)
+def test_campaigns_their_stages_and_precisions(page, capfd):
+    folder = page("campaigns.md", capfd)
     said = {file.parent.parent.name: file.read_text() for file in folder.rglob("table.txt")}
+    assert said["mine"].count(" 2/2 ") == 6  # two cases, three optimizers, two seeds
+    assert "a cube" in said["mine"]
     for label in ("adam_lbfgs", "patient", "three"):
         assert re.search(rf"^{label} +torch .* 1/1 +finished", said["staged"], re.MULTILINE)
     assert re.findall(r"3 steps, (\w+)$", said["fast"], re.MULTILINE) == [

@@ -1,4 +1,4 @@
-"""The README's example runs as it stands."""
+"""The examples of the README and of the first page run as they stand."""
 
 import re
 from pathlib import Path
@@ -8,18 +8,18 @@ import pytest
 from optbench import implementations
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README = (ROOT / "README.md").read_text()
+(EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+TRAINED, DRAWN = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "get_started.md").read_text(), re.DOTALL
+)
 
 
 @pytest.mark.parametrize("framework", implementations.installed())
-def test_the_example_runs(framework, capsys):
-    example, _ = EXAMPLES
-    exec(
-        compile(
-            example.replace('load("jax")', f'load("{framework}")'), "README.md", "exec"
-        ),
-        {},
-    )
+@pytest.mark.parametrize("example", [EXAMPLE, TRAINED], ids=["README", "get_started"])
+def test_a_network_is_trained(example, framework, capsys):
+    source = re.sub(r'load\("\w+"\)', f'load("{framework}")', example)
+    exec(compile(source, "example.py", "exec"), {})
     interior, boundary = map(float, re.findall(r"\d\.\de[+-]\d\d", capsys.readouterr().out))
     assert interior < 1
     assert boundary < 0.1
@@ -28,9 +28,12 @@ def test_the_example_runs(framework, capsys):
 @pytest.mark.skipif(
     not list((ROOT / "results").glob("cpu/*/runs")), reason="results/cpu is not published"
 )
-def test_results_are_plotted(tmp_path, monkeypatch):
-    _, example = EXAMPLES
+def test_results_are_drawn(tmp_path, monkeypatch):
     (tmp_path / "results").symlink_to(ROOT / "results")
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "README.md", "exec"), {})
+    exec(compile(DRAWN, "example.py", "exec"), {})
     assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_reader_has_the_page_in_three_minutes():
+    assert len(README.split()) <= 900

@@ -403,6 +403,6 @@ def test_an_unknown_framework_is_answered():
 def test_a_missing_framework_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(implementations, "is_installed", lambda name: name != "jax")
     with pytest.raises(
-        implementations.FrameworkMissing, match=r"pip install -e '\.\[jax\]'"
+        implementations.FrameworkMissing, match=r"pip install 'pinn-optbench\[jax\]'"
     ):
         implementations.load("jax")

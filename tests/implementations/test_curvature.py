@@ -102,7 +102,7 @@ def test_golden_kfac_and_the_quadratic_model(golden):
         np.array(recorded["previous_update_flat"])
     )
     update = golden.part("passes.parameters").split_like(golden.params, previous)
-    pieces = golden.objective.linearize_pieces(golden.params, golden.batch)
+    pieces = golden.objective.linearize_chunks(golden.params, golden.batch)
     matrix, slope = part.quadratic_model(pieces, slopes, directions, update, 1e-3)
     assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
     assert relative(golden.numpy(slope), np.array(recorded["rhs"])) <= 1e-10

@@ -109,7 +109,7 @@ def test_products_are_those_of_dense_matrices(framework, problem):
     part, put = here.part("optimizers.hessian_free"), here.framework.backend.from_numpy
 
     def both(v, params, batch):
-        pieces = here.objective.linearize_pieces(params, batch)
+        pieces = here.objective.linearize_chunks(params, batch)
         return part.gauss_newton(params, pieces, v), part.hessian(
             here.objective, params, batch, v
         )

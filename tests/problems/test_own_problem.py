@@ -57,12 +57,11 @@ def asked(file):
 def alone(problem="poisson_sine_2d", optimizer="sgd", framework=FRAMEWORK, steps=3):
     """The request of one run from the command line."""
     plan = single.campaign(
-        optimizer,
-        framework,
-        0,
-        [],
-        9,
-        6,
+        optimizer=optimizer,
+        framework=framework,
+        settings=[],
+        interior=9,
+        boundary=6,
         problem=str(problem),
         network="tanh_4",
         steps=steps,

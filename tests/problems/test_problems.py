@@ -17,9 +17,7 @@ COMPILED = ("coupled_2d",)  # the twins' own tests go through the others in both
 def test_contract(problem, check):
     """What `optbench check` asks of a user's problem."""
     if check != "frameworks" or problem.name in COMPILED:
-        assert (
-            list(problem_checks.complaints_of(problem_checks.CHECKS[check], problem)) == []
-        )
+        assert list(problem_checks.issues_of(problem_checks.CHECKS[check], problem)) == []
 
 
 @every_problem

@@ -9,7 +9,7 @@ from paper_runs import MISTAKEN, recorded_runs
 from optbench import problems
 from optbench.campaign import campaign, expansion
 from optbench.records.frames import from_records
-from optbench.report import paper, tables
+from optbench.report import paper
 
 RESULTS = pd.read_csv(paper.RECORDED)
 NETWORK = "tanh_64"

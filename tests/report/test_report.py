@@ -23,6 +23,8 @@ from optbench.records import store
 from optbench.records.frames import from_records
 from optbench.report import formats, page, report, tables
 from optbench.schedule import runner
+from optbench.schedule.workers import Workers
+from optbench.training.limits import Limits
 
 FIGURES = ["cost_over_width_poisson_sine_2d", "error_over_seconds", "error_over_steps", "heatmap", "profiles",
            "solution_poisson_sine_2d_tanh_4", "solution_poisson_sine_2d_tanh_8", "step_cost"]  # fmt: skip
@@ -206,12 +208,14 @@ def test_a_command_repeats_the_run():
 
 
 def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
-    class Interrupted:
-        def records(self, requests, display):
-            yield from (
-                Fake().perform(each) for _, each in zip(range(2), requests, strict=False)
-            )
-            raise KeyboardInterrupt
+    class Interrupted(Workers):
+        left = 2
+
+        def run(self, request, progress):
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return Fake().perform(request)
 
     file, folder = tmp_path / "c.toml", tmp_path / "c" / "m"
     file.write_text(TOML)
@@ -219,7 +223,7 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         runner.run(
             requests,
-            nullcontext(Interrupted()),
+            nullcontext(Interrupted(Limits())),
             folder,
             Console(file=io.StringIO()),
             file=file,

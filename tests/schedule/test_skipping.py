@@ -9,6 +9,8 @@ from rich.console import Console
 from optbench.campaign import results_folder
 from optbench.records import store
 from optbench.schedule import runner
+from optbench.schedule.workers import Workers
+from optbench.training.limits import Limits
 from optbench.verify import verify as check
 
 LEAST = 5
@@ -33,16 +35,16 @@ def test_a_budget_of_steps_and_a_campaign_without_the_key_foresee_nothing():
     assert Fake().perform(request(seconds=1.5)).status == "finished"
 
 
-class Crew:
+class Crew(Workers):
     """Does runs with the fake framework and keeps what it was asked."""
 
     def __init__(self):
+        super().__init__(Limits())
         self.asked = []
 
-    def records(self, requests, display):
-        for asked in requests:
-            self.asked.append(asked)
-            yield Fake().perform(asked, least_steps=LEAST)
+    def run(self, request, progress):
+        self.asked.append(request)
+        return Fake().perform(request, least_steps=LEAST)
 
 
 def seeds_of(**fields):
@@ -68,9 +70,8 @@ def test_what_is_hopeless_is_recorded_for_every_seed_and_done_for_one(tmp_path):
     assert records[short[2].identity].error.startswith(
         "not done, as seed 0: a step takes 1 s"
     )
-    assert (
-        not list(tmp_path.glob(".locks/*.lock")) or run(tmp_path, asked) == []
-    )  # nothing is claimed any more
+    # no lock is held any more
+    assert not list(tmp_path.glob(".locks/*.lock")) or run(tmp_path, asked) == []
 
 
 def test_a_later_seed_knows_what_an_earlier_session_found(tmp_path):
@@ -92,4 +93,5 @@ def test_such_records_are_whole(tmp_path):
         for finding in check.findings([found])
         if finding.issues
     }
-    assert set(complaints) <= {"campaign", "tables"}  # no campaign file was given
+    # no campaign file was given, and checksums and tables are the command's
+    assert set(complaints) <= {"campaign", "checksums", "tables"}

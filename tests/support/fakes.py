@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from optbench.implementations.protocol import Optimizer
 
 from optbench.records.record import Labels, Points, Request
 from optbench.training.clock import Clock
@@ -42,7 +43,7 @@ class Losses(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Descent:
+class Descent(Optimizer):
     """Halves the parameters; its work is done when somebody waits for it."""
 
     name: ClassVar[str] = "sgd"
@@ -63,8 +64,8 @@ class Descent:
             moved = [matrix * self.learning_rate for matrix in params]
         return moved, searched, objective.losses(params, batch)
 
-    def check(self, state):
-        pass
+    def counters(self, state):
+        return state.search._asdict()
 
 
 class Fake:

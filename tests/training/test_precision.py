@@ -8,7 +8,7 @@ from fakes import Fake, request
 from small import frameworks, relative, small, vector
 
 from optbench import implementations, problems
-from optbench.campaign import campaign, precision, single
+from optbench.campaign import campaign, expansion, single
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import main
 from optbench.records import provenance
@@ -149,27 +149,30 @@ def test_tf32_rounds_the_factors_of_float32_products_on_a_gpu(framework):
 def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_run(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(precision, "gpus", tuple)
+    monkeypatch.setattr(expansion, "gpus", tuple)
     file = tmp_path / "mine.toml"
     file.write_text(GOOD.replace('"tanh_64"', '"tanh_64"\nprecision = "tf32"'))
     monkeypatch.chdir(tmp_path)
     for command in (["run"], ["tune"]):
         with pytest.raises(SystemExit) as ended:
             main([*command, "mine.toml"])
-        said = 'optbench: mine.toml: case[0].precision = "tf32": needs an NVIDIA GPU, and there is none\n'
+        said = (
+            'optbench: mine.toml: case[0].precision = "tf32": '
+            "needs an NVIDIA GPU, and there is none\n"
+        )
         assert (ended.value.code, capsys.readouterr().err) == (2, said)
-    monkeypatch.setattr(precision, "gpus", lambda: ("NVIDIA H100, 1",))
-    precision.possible(campaign.read(file), "mine.toml")
+    monkeypatch.setattr(expansion, "gpus", lambda: ("NVIDIA H100, 1",))
+    expansion.check_precision(campaign.read(file), "mine.toml")
 
 
 def test_a_precision_from_the_command_line():
-    case = {
-        "problem": "heat_sine_1d",
-        "network": "tanh_4",
-        "steps": 9,
-        "precision": "float32",
-    }
-    assert (
-        single.campaign("adam", "jax", 0, [], None, None, **case).case[0].precision
-        == "float32"
+    plan = single.campaign(
+        problem="heat_sine_1d",
+        network="tanh_4",
+        optimizer="adam",
+        framework="jax",
+        settings=[],
+        steps=9,
+        precision="float32",
     )
+    assert plan.case[0].precision == "float32"

@@ -9,8 +9,8 @@ from small import OPTIMIZERS
 from stopping import StopAfter, bits
 
 from optbench import implementations
-from optbench.records.record import Points
 from optbench.records import store
+from optbench.records.record import Points
 from optbench.training import checkpoint
 from optbench.training import run as train
 from optbench.training.checkpoint import Checkpoint

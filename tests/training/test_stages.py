@@ -159,12 +159,9 @@ def test_a_mistake_is_one_line_that_names_the_stage(text, message, tmp_path):
 
 def test_a_preset_from_the_command_line():
     plan = single.campaign(
-        "adam_lbfgs",
-        "jax",
-        0,
-        [],
-        None,
-        None,
+        optimizer="adam_lbfgs",
+        framework="jax",
+        settings=[],
         problem="heat_sine_1d",
         network="tanh_4",
         steps=9,

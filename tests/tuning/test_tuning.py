@@ -1,7 +1,6 @@
 """Tuning: as much for every optimizer, nothing that a report sees, nothing lost."""
 
 import csv
-import importlib
 import json
 import math
 import os
@@ -12,7 +11,7 @@ import threading
 import tomllib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -63,12 +62,11 @@ class Crew:
     def __init__(self, stop_after=math.inf, stop=Interruption):
         self.requests, self._stop_after, self._stop = [], stop_after, stop
 
-    def records(self, requests, display):
-        for request in requests:
-            if len(self.requests) >= self._stop_after:
-                raise self._stop()
-            self.requests.append(request)
-            yield made_up(request)
+    def run(self, request, progress):
+        if len(self.requests) >= self._stop_after:
+            raise self._stop()
+        self.requests.append(request)
+        return made_up(request)
 
 
 def made_up(request):
@@ -346,23 +344,6 @@ def test_with_several_frameworks_the_best_of_both_wins(tmp_path):
         assert made_up(run).history[-1].relative_l2 == best
 
 
-@contextmanager
-def without(monkeypatch, module):
-    monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "optbench.tuning.search")
-    yield
-    monkeypatch.undo()
-
-
-def test_a_missing_optuna_is_one_line(monkeypatch):
-    with without(monkeypatch, "optuna"), pytest.raises(CampaignError) as caught:
-        importlib.import_module("optbench.tuning.search")
-    assert (
-        str(caught.value)
-        == "tune: optuna is not installed: pip install -e '.[tune]' in the clone brings it"
-    )
-
-
 def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_path):
     with pytest.raises(CampaignError) as caught:
         tune(tmp_path, Crew(), url="nonsense://me:secret@nowhere/x")
@@ -421,7 +402,7 @@ def copy(done, tmp_path):
 def test_nothing_is_wrong_with_what_tuning_left(copy):
     assert found_in(copy) == []
     for rule in ("checksums", "campaign", "tables"):
-        assert list(RULES[rule].problems(results_folder.load(copy))) == []
+        assert list(RULES[rule].issues(results_folder.load(copy))) == []
 
 
 def test_a_trial_that_was_taken_out_is_found(copy):

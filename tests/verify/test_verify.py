@@ -212,7 +212,7 @@ def reseal(folder):
     (results,) = results_folder.find(folder)
     order = {
         results_folder.question(request): number
-        for number, request in enumerate(results.asked)
+        for number, request in enumerate(results.requests)
     }
     found = {
         results_folder.question(record.request): record
@@ -629,10 +629,10 @@ REPORTING = ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2", "scipy")
 @pytest.mark.parametrize(
     ("absent", "unchecked"),
     [
-        (REPORTING, {"tables": "not checked: pip install 'pinn-optbench[report]'"}),
+        (REPORTING, {"tables": "not checked (pandas is not installed: pip install"}),
         (
             ("torch", "jax"),
-            dict.fromkeys(("campaign", "tables"), "not checked: needs torch or jax"),
+            dict.fromkeys(("campaign", "tables"), "not checked (needs torch or jax)"),
         ),
     ],
 )

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import (
     Fraction,
@@ -24,12 +25,7 @@ from optbench.implementations.jax.passes.linearization import (
     jacobian_blocks,
     squared_columns,
 )
-from optbench.implementations.jax.passes.objective import (
-    Linearization,
-    Losses,
-    Objective,
-    half_mean_square,
-)
+from optbench.implementations.jax.passes.objective import half_mean_square
 from optbench.implementations.jax.passes.parameters import (
     Params,
     add,
@@ -43,6 +39,7 @@ from optbench.implementations.jax.solvers.linear_algebra import (
     double,
     first_failure,
 )
+from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
 
 
@@ -94,7 +91,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class ENGD:
+class ENGD(Optimizer):
     """Natural gradient descent with the whole Gramian."""
 
     name: ClassVar[str] = "engd"
@@ -159,19 +156,22 @@ class ENGD:
             )
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
-        rows, layers = kernel.rows(batch), [matrix.size for matrix in params]
+        """Estimate the numbers of a step's matrices: those of the kernel or of the Gramian."""
         if self._has_smaller_kernel(params, batch):
-            return kernel.working(params, batch)
-        blocks = [sum(layers)] if self.structure is FULL else layers
-        # a block is solved by its eigenvectors where it is near to singular: as large as
-        # six, as measured
-        return rows * sum(layers) + sum(block**2 for block in blocks) + 5 * max(blocks) ** 2
+            return memory_estimates.kernel(params, batch)
+        return memory_estimates.gramian(params, batch, whole=self.structure is FULL)
+
+    def counters(self, state: State) -> dict[str, int | Array]:
+        """Read what the line searches have counted."""
+        return state.search.counters()
 
     def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
-        parameters = sum(matrix.size for matrix in params)
         plain = self.structure is FULL and self.decay == 0 and self.damping > 0
-        return plain and kernel.rows(batch) < parameters
+        rows, parameters = (
+            memory_estimates.jacobian_rows(batch),
+            memory_estimates.parameters(params),
+        )
+        return plain and rows < parameters
 
     def _measure(
         self, objective: Objective, params: Params, batch: Batch
@@ -229,8 +229,8 @@ class ENGDDiagonal(ENGD):
     structure: ClassVar[Structure] = DIAGONAL
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that a step holds at least: both terms' squares and slopes, and their sums."""
-        return 6 * sum(matrix.size for matrix in params)
+        """Estimate the numbers that a step's arrays hold."""
+        return memory_estimates.gramian_diagonal(params)
 
     def _measure(
         self, objective: Objective, params: Params, batch: Batch

@@ -7,13 +7,14 @@ points alone.
 from typing import ClassVar, Literal, NamedTuple
 
 from jax import Array
+from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import Positive, optimizer
 from optbench.implementations.jax.passes import kernel
-from optbench.implementations.jax.passes.objective import Losses, Objective
 from optbench.implementations.jax.passes.parameters import Params, select
 from optbench.implementations.jax.solvers.line_search import Search, follow, never
 from optbench.implementations.jax.solvers.linear_algebra import first_failure
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
 
 
@@ -25,7 +26,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class ENGDWoodbury:
+class ENGDWoodbury(Optimizer):
     """Natural gradient descent by the kernel."""
 
     name: ClassVar[str] = "engd_woodbury"
@@ -50,8 +51,12 @@ class ENGDWoodbury:
         return select(failure < 0, moved, params), State(search, failure), losses
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
-        return kernel.working(params, batch)
+        """Estimate the numbers of a step's matrices: those of a solve with the kernel."""
+        return memory_estimates.kernel(params, batch)
+
+    def counters(self, state: State) -> dict[str, int | Array]:
+        """Read what the line searches have counted."""
+        return state.search.counters()
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""

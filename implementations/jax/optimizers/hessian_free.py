@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
+from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from optbench.implementations.jax.passes.chunks import Pieces, mean
 from optbench.implementations.jax.passes.linearization import (
@@ -18,12 +18,7 @@ from optbench.implementations.jax.passes.linearization import (
     products,
     transposed_products,
 )
-from optbench.implementations.jax.passes.objective import (
-    Linearization,
-    Losses,
-    Objective,
-    half_mean_square,
-)
+from optbench.implementations.jax.passes.objective import half_mean_square
 from optbench.implementations.jax.passes.parameters import (
     Params,
     add,
@@ -34,6 +29,7 @@ from optbench.implementations.jax.passes.parameters import (
 )
 from optbench.implementations.jax.solvers import conjugate_gradients as cg
 from optbench.implementations.jax.solvers.control import while_loop
+from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
 
 POOR, GOOD = (
@@ -77,7 +73,7 @@ class Trial(NamedTuple):
 
 
 @optimizer
-class HessianFree:
+class HessianFree(Optimizer):
     """A Newton step without a matrix."""
 
     name: ClassVar[str] = "hessian_free"
@@ -102,7 +98,7 @@ class HessianFree:
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
-        pieces = objective.linearize_pieces(params, batch)
+        pieces = objective.linearize_chunks(params, batch)
         (interior, slopes), (boundary, slopes_b) = (
             mean(summarize, term) for term in pieces
         )
@@ -143,12 +139,13 @@ class HessianFree:
         start = jnp.nan_to_num(self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0)
         return select(accepted, moved, params), State(start, damping, search), losses
 
-    def check(self, state: State) -> None:
-        """Nothing to fail."""
-
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that the kept iterates hold: known before anything is allocated."""
-        return cg.slots(self.cg_max_iterations) * sum(matrix.size for matrix in params)
+        """Estimate the numbers that the kept iterates hold."""
+        return memory_estimates.iterates(params, cg.slots(self.cg_max_iterations))
+
+    def counters(self, state: State) -> dict[str, int | Array]:
+        """Read what conjugate gradients and the line searches have counted."""
+        return state.search._asdict()
 
     def _product(
         self,
@@ -181,12 +178,8 @@ def gauss_newton(params: Params, pieces: tuple[Pieces, Pieces], vector: Array) -
 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Array) -> Array:
-    """∇²L v [D], the gradient's Jacobian, which is symmetric, transposed times v: by automatic differentiation."""
-
-    def slopes(params: Params) -> Params:
-        return objective.gradient(params, batch)[1]
-
-    return flatten(jax.vjp(slopes, params)[1](split_like(params, vector))[0])
+    """Multiply ∇²L by v [D]."""
+    return flatten(objective.hessian_product(params, batch, split_like(params, vector)))
 
 
 def adapted(damping: Array, ratio: Array) -> Array:

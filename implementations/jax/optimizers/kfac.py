@@ -5,7 +5,7 @@ boundary, each damped on its own.
 """
 
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -19,12 +19,7 @@ from optbench.implementations.hyperparameters import (
 )
 from optbench.implementations.jax.backend import to_numpy
 from optbench.implementations.jax.passes.linearization import gradient, kronecker_factors
-from optbench.implementations.jax.passes.objective import (
-    Linearization,
-    Losses,
-    Objective,
-    half_mean_square,
-)
+from optbench.implementations.jax.passes.objective import half_mean_square
 from optbench.implementations.jax.passes.parameters import Params, add, select, typed_like
 from optbench.implementations.jax.solvers.control import when
 from optbench.implementations.jax.solvers.line_search import Search, follow, never
@@ -33,6 +28,13 @@ from optbench.implementations.jax.solvers.linear_algebra import (
     double,
     first_failure,
     kronecker_sum,
+)
+from optbench.implementations.protocol import (
+    Linearization,
+    Losses,
+    Objective,
+    Optimizer,
+    Preconditioning,
 )
 from optbench.problems.problem import Batch
 
@@ -74,7 +76,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class KFAC:
+class KFAC(Optimizer):
     """KFAC with momentum and a line search."""
 
     name: ClassVar[str] = "kfac"
@@ -123,8 +125,12 @@ class KFAC:
         """Raise FactorisationFailed where the last step had no finite direction."""
         check_preconditioner(self, state.preconditioner)
 
+    def counters(self, state: State) -> dict[str, int | Array]:
+        """Read what the line searches have counted."""
+        return state.search.counters()
 
-def initial(options: Any, params: Params) -> Preconditioner:
+
+def initial(options: Preconditioning, params: Params) -> Preconditioner:
     """Factors before the first step: zeros, or identities."""
     factors, inverses = [], []
     for out, columns in (matrix.shape for matrix in params):
@@ -136,7 +142,9 @@ def initial(options: Any, params: Params) -> Preconditioner:
     return Preconditioner(jnp.zeros((), int), factors, inverses, jnp.full((), -1, int))
 
 
-def summarize(options: Any, state: Preconditioner, term: Linearization) -> Summary:
+def summarize(
+    options: Preconditioning, state: Preconditioner, term: Linearization
+) -> Summary:
     """What a step needs of a term's linearization; where its factors are not due, zeros for them."""
     factors = when(
         is_due(state.step, options.factor_interval),
@@ -154,7 +162,10 @@ def is_due(step: int | Array, interval: int) -> bool | Array:
 
 
 def precondition(
-    options: Any, state: Preconditioner, terms: tuple[Summary, Summary], slopes: Params
+    options: Preconditioning,
+    state: Preconditioner,
+    terms: tuple[Summary, Summary],
+    slopes: Params,
 ) -> tuple[Params, Preconditioner]:
     """Δ = −C⁻¹ ∇L, with ∇L in `slopes`, and the state after averaging, damping and inverting the factors."""
     factors_due, inverses_due = (
@@ -180,7 +191,7 @@ def total_gradient(terms: tuple[Summary, Summary]) -> Params:
 
 
 def average(
-    options: Any, factors: list[Factors], terms: tuple[Summary, Summary]
+    options: Preconditioning, factors: list[Factors], terms: tuple[Summary, Summary]
 ) -> list[Factors]:
     """F ← β F + (1 − β) F_batch for each of the four factors, without bias correction."""
     layers = zip(factors, terms[0].factors, terms[1].factors, strict=True)
@@ -195,12 +206,12 @@ def average(
     ]
 
 
-def invert(options: Any, factors: list[Factors]) -> list[KroneckerSum]:
+def invert(options: Preconditioning, factors: list[Factors]) -> list[KroneckerSum]:
     """Diagonalise B̃ ⊗ Ã + B̃_b ⊗ Ã_b of every layer."""
     return [kronecker_sum(*damped(options, layer)) for layer in factors]
 
 
-def damped(options: Any, factors: Factors) -> Factors:
+def damped(options: Preconditioning, factors: Factors) -> Factors:
     """Each factor plus its share of λ: λ itself ("same"), or √λ π and √λ / π ("trace-norm")."""
     shares = {"same": same, "trace-norm": trace_norm}[options.damping_rule]
     interior = shares(factors.A, factors.B, options.damping)
@@ -229,7 +240,7 @@ def shifted(matrix: Array, by: float | Array) -> Array:
     return matrix + by * jnp.eye(len(matrix), dtype=matrix.dtype)
 
 
-def check_preconditioner(options: Any, state: Preconditioner) -> None:
+def check_preconditioner(options: Preconditioning, state: Preconditioner) -> None:
     """Raise FactorisationFailed where the last step had no finite direction."""
     layer = int(state.failure)
     if layer >= 0:

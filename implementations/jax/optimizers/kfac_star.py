@@ -16,9 +16,9 @@ from optbench.implementations.jax.optimizers.kfac import (
 )
 from optbench.implementations.jax.passes.chunks import Pieces, mean
 from optbench.implementations.jax.passes.linearization import products
-from optbench.implementations.jax.passes.objective import Linearization, Losses, Objective
 from optbench.implementations.jax.passes.parameters import Params, advance, select
 from optbench.implementations.jax.solvers.linear_algebra import first_failure
+from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
 
 FIRST_STEP = 1e-6  # α of the first update, which has no predecessor
@@ -33,7 +33,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class KFACStar:
+class KFACStar(Optimizer):
     """KFAC that needs neither a learning rate nor a momentum."""
 
     name: ClassVar[str] = "kfac_star"
@@ -56,7 +56,7 @@ class KFACStar:
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
-        pieces = objective.linearize_pieces(params, batch)
+        pieces = objective.linearize_chunks(params, batch)
         summary = partial(summarize, self, state.preconditioner)
         terms = mean(summary, pieces[0]), mean(summary, pieces[1])
         losses, slopes = Losses(*(term.loss for term in terms)), total_gradient(terms)

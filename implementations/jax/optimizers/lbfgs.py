@@ -6,12 +6,12 @@ from typing import ClassVar, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
-from optbench.implementations.jax.passes.objective import Losses, Objective
 from optbench.implementations.jax.passes.parameters import Params, flatten, split_like
 from optbench.implementations.jax.solvers import history
 from optbench.implementations.jax.solvers.control import when, while_loop
 from optbench.implementations.jax.solvers.history import History
 from optbench.implementations.jax.solvers.strong_wolfe import Point
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
 
 
@@ -38,7 +38,7 @@ class Inner(NamedTuple):
 
 
 @optimizer
-class LBFGS:
+class LBFGS(Optimizer):
     """L-BFGS without a line search, the paper's."""
 
     name: ClassVar[str] = "lbfgs"
@@ -83,9 +83,6 @@ class LBFGS:
             lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start
         )
         return split_like(params, end.vector), end.state, losses
-
-    def check(self, state: State) -> None:
-        """Nothing to fail."""
 
     def search(
         self,

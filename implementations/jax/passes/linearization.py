@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax import Array
 from optbench.implementations.jax.passes.chunks import mean, most_numbers, split
 from optbench.implementations.jax.passes.network import linear
-from optbench.implementations.jax.passes.objective import Linearization, weigh
+from optbench.implementations.jax.passes.objective import weigh
 from optbench.implementations.jax.passes.parameters import Params
+from optbench.implementations.protocol import Linearization
 
 
 def jacobian_blocks(term: Linearization) -> list[Array]:

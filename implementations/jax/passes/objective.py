@@ -25,28 +25,9 @@ from optbench.implementations.jax.passes.network import (
     forward,
 )
 from optbench.implementations.jax.passes.parameters import Params, add
+from optbench.implementations.protocol import Linearization, Losses
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
-
-
-class Losses(NamedTuple):
-    """The two terms of the loss."""
-
-    interior: Array  # 1/(2N) Σ r²
-    boundary: Array  # 1/(2M) Σ r²
-
-    @property
-    def total(self) -> Array:
-        """L, their sum."""
-        return self.interior + self.boundary
-
-
-class Linearization(NamedTuple):
-    """A term's residual and the factors of its Jacobian: ∂r_{n,c}/∂[W | b] = Σ_s q_{n,c,s} a_{n,s}ᵀ in every layer."""
-
-    residual: Array  # [n, r]
-    inputs: list[Array]  # a, [S, n, in] a layer; of the first the points alone [1, n, d]
-    cotangents: list[Array]  # q, [r, S, n, out] a layer
 
 
 class Equation(NamedTuple):
@@ -104,6 +85,14 @@ class Objective:
         )
         return Losses(interior, boundary), add(slopes, slopes_b)
 
+    def hessian_product(self, params: Params, batch: Batch, directions: Params) -> Params:
+        """Multiply ∇²L by a direction: the gradient's transposed Jacobian, which is symmetric."""
+
+        def gradient(params: Params) -> Params:
+            return self.gradient(params, batch)[1]
+
+        return jax.vjp(gradient, params)[1](directions)[0]
+
     def means(
         self, function: Callable[[Linearization], Any], params: Params, batch: Batch
     ) -> tuple[Any, Any]:
@@ -123,7 +112,7 @@ class Objective:
         """Both terms' residuals with the factors of their Jacobians."""
         return self._each_term(linearize, params, batch)
 
-    def linearize_pieces(self, params: Params, batch: Batch) -> tuple[Pieces, Pieces]:
+    def linearize_chunks(self, params: Params, batch: Batch) -> tuple[Pieces, Pieces]:
         """The same, a piece of the points at a time."""
         return self._in_pieces(each, linearize, params, batch)
 

@@ -5,11 +5,12 @@ w where p < w, then η times a shape of (p − w) / (1 − w), which falls from 
 `schedule_end`. Step for step what optax and torch.optim give.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 from optbench.implementations.jax.passes.parameters import Params
+from optbench.implementations.protocol import Schedule, Tree
 
 SHAPES = {
     "constant": lambda p, end: jnp.ones_like(p),
@@ -25,7 +26,7 @@ class Progress(NamedTuple):
     share: Array  # of the run's budget that was spent before this step, in the parameters' precision
 
 
-def start(options: Any, params: Params) -> Progress | tuple[()]:
+def start(options: Schedule, params: Params) -> Progress | tuple[()]:
     """Before the first step; nothing where the learning rate does not change."""
     return (
         Progress(jnp.zeros((), int), jnp.zeros((), params[0].dtype))
@@ -34,12 +35,12 @@ def start(options: Any, params: Params) -> Progress | tuple[()]:
     )
 
 
-def changes(options: Any) -> bool:
+def changes(options: Schedule) -> bool:
     """Whether the steps' learning rates differ."""
     return options.schedule != "constant" or options.warm_up > 0
 
 
-def tell(options: Any, state: Any, share: float) -> Any:
+def tell(options: Schedule, state: Tree, share: float) -> Tree:
     """The state with the share of the run's budget that is spent, where that is the length of the schedule."""
     if not changes(options) or options.schedule_steps is not None:
         return state
@@ -48,7 +49,7 @@ def tell(options: Any, state: Any, share: float) -> Any:
     )
 
 
-def learning_rate(options: Any, progress: Progress | tuple[()]) -> float | Array:
+def learning_rate(options: Schedule, progress: Progress | tuple[()]) -> float | Array:
     """η of the step after those done."""
     if not progress:
         return options.learning_rate
@@ -58,7 +59,7 @@ def learning_rate(options: Any, progress: Progress | tuple[()]) -> float | Array
     return options.learning_rate * rise * fall
 
 
-def position(options: Any, progress: Progress) -> Array:
+def position(options: Schedule, progress: Progress) -> Array:
     """p, by steps or by the run's budget."""
     if options.schedule_steps is None:
         return progress.share

@@ -10,7 +10,7 @@ from optbench.implementations.hyperparameters import (
     Share,
     optimizer,
 )
-from optbench.implementations.torch.passes.objective import Losses, Objective
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.passes.parameters import Params
 from optbench.implementations.torch.solvers.schedule import (
     Progress,
@@ -33,7 +33,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class Adam:
+class Adam(Optimizer):
     """Gradient descent with a step size for every parameter."""
 
     name: ClassVar[str] = "adam"
@@ -82,6 +82,3 @@ class Adam:
     def progress(self, state: State, share: float) -> State:
         """The state before a step where this share of the run's budget is spent; a run says so before every step."""
         return tell(self, state, share)
-
-    def check(self, state: State) -> None:
-        """Nothing to fail."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import (
     Fraction,
@@ -16,6 +17,7 @@ from optbench.implementations.hyperparameters import (
     Positive,
     optimizer,
 )
+from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.implementations.torch.backend import to_numpy
 from optbench.implementations.torch.passes import kernel
 from optbench.implementations.torch.passes.linearization import (
@@ -23,12 +25,7 @@ from optbench.implementations.torch.passes.linearization import (
     jacobian_blocks,
     squared_columns,
 )
-from optbench.implementations.torch.passes.objective import (
-    Linearization,
-    Losses,
-    Objective,
-    half_mean_square,
-)
+from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import (
     Params,
     add,
@@ -94,7 +91,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class ENGD:
+class ENGD(Optimizer):
     """Natural gradient descent with the whole Gramian."""
 
     name: ClassVar[str] = "engd"
@@ -161,19 +158,22 @@ class ENGD:
             )
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
-        rows, layers = kernel.rows(batch), [matrix.numel() for matrix in params]
+        """Estimate the numbers of a step's matrices: those of the kernel or of the Gramian."""
         if self._has_smaller_kernel(params, batch):
-            return kernel.working(params, batch)
-        blocks = [sum(layers)] if self.structure is FULL else layers
-        # a block is solved by its eigenvectors where it is near to singular: as large as
-        # six, as measured
-        return rows * sum(layers) + sum(block**2 for block in blocks) + 5 * max(blocks) ** 2
+            return memory_estimates.kernel(params, batch)
+        return memory_estimates.gramian(params, batch, whole=self.structure is FULL)
+
+    def counters(self, state: State) -> dict[str, int | Tensor]:
+        """Read what the line searches have counted."""
+        return state.search.counters()
 
     def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
-        parameters = sum(matrix.numel() for matrix in params)
         plain = self.structure is FULL and self.decay == 0 and self.damping > 0
-        return plain and kernel.rows(batch) < parameters
+        rows, parameters = (
+            memory_estimates.jacobian_rows(batch),
+            memory_estimates.parameters(params),
+        )
+        return plain and rows < parameters
 
     def _measure(
         self, objective: Objective, params: Params, batch: Batch
@@ -231,8 +231,8 @@ class ENGDDiagonal(ENGD):
     structure: ClassVar[Structure] = DIAGONAL
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that a step holds at least: both terms' squares and slopes, and their sums."""
-        return 6 * sum(matrix.numel() for matrix in params)
+        """Estimate the numbers that a step's arrays hold."""
+        return memory_estimates.gramian_diagonal(params)
 
     def _measure(
         self, objective: Objective, params: Params, batch: Batch

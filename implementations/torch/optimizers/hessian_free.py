@@ -5,12 +5,13 @@ and cotangents.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
+from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.passes.chunks import Pieces, mean
 from optbench.implementations.torch.passes.linearization import (
@@ -18,12 +19,7 @@ from optbench.implementations.torch.passes.linearization import (
     products,
     transposed_products,
 )
-from optbench.implementations.torch.passes.objective import (
-    Linearization,
-    Losses,
-    Objective,
-    half_mean_square,
-)
+from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import (
     Params,
     add,
@@ -78,7 +74,7 @@ class Trial(NamedTuple):
 
 
 @optimizer
-class HessianFree:
+class HessianFree(Optimizer):
     """A Newton step without a matrix."""
 
     name: ClassVar[str] = "hessian_free"
@@ -99,7 +95,7 @@ class HessianFree:
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
-        pieces = objective.linearize_pieces(params, batch)
+        pieces = objective.linearize_chunks(params, batch)
         (interior, slopes), (boundary, slopes_b) = (
             mean(summarize, term) for term in pieces
         )
@@ -140,12 +136,13 @@ class HessianFree:
         )
         return select(accepted, moved, params), State(start, damping, search), losses
 
-    def check(self, state: State) -> None:
-        """Nothing to fail."""
-
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that the kept iterates hold: known before anything is allocated."""
-        return cg.slots(self.cg_max_iterations) * sum(matrix.numel() for matrix in params)
+        """Estimate the numbers that the kept iterates hold."""
+        return memory_estimates.iterates(params, cg.slots(self.cg_max_iterations))
+
+    def counters(self, state: State) -> dict[str, int | Tensor]:
+        """Read what conjugate gradients and the line searches have counted."""
+        return state.search._asdict()
 
     def _product(
         self,
@@ -178,15 +175,8 @@ def gauss_newton(params: Params, pieces: tuple[Pieces, Pieces], vector: Tensor) 
 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) -> Tensor:
-    """∇²L v [D], the gradient's Jacobian, which is symmetric, transposed times v: by automatic differentiation."""
-    objective = replace(
-        objective, compiled=False
-    )  # Inductor's programs cannot be differentiated in this way
-
-    def slopes(params: Params) -> Params:
-        return objective.gradient(params, batch)[1]
-
-    return flatten(torch.func.vjp(slopes, params)[1](split_like(params, vector))[0])
+    """Multiply ∇²L by v [D]."""
+    return flatten(objective.hessian_product(params, batch, split_like(params, vector)))
 
 
 def adapted(damping: Tensor, ratio: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ boundary, each damped on its own.
 """
 
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from optbench.implementations.failures import FactorisationFailed
@@ -16,14 +16,16 @@ from optbench.implementations.hyperparameters import (
     Positive,
     optimizer,
 )
-from optbench.implementations.torch.backend import read, to_numpy
-from optbench.implementations.torch.passes.linearization import gradient, kronecker_factors
-from optbench.implementations.torch.passes.objective import (
+from optbench.implementations.protocol import (
     Linearization,
     Losses,
     Objective,
-    half_mean_square,
+    Optimizer,
+    Preconditioning,
 )
+from optbench.implementations.torch.backend import read, to_numpy
+from optbench.implementations.torch.passes.linearization import gradient, kronecker_factors
+from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import Params, add, select, typed_like
 from optbench.implementations.torch.solvers.control import when
 from optbench.implementations.torch.solvers.line_search import Search, follow, never
@@ -74,7 +76,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class KFAC:
+class KFAC(Optimizer):
     """KFAC with momentum and a line search."""
 
     name: ClassVar[str] = "kfac"
@@ -123,8 +125,12 @@ class KFAC:
         """Raise FactorisationFailed where the last step had no finite direction."""
         check_preconditioner(self, state.preconditioner)
 
+    def counters(self, state: State) -> dict[str, int | Tensor]:
+        """Read what the line searches have counted."""
+        return state.search.counters()
 
-def initial(options: Any, params: Params) -> Preconditioner:
+
+def initial(options: Preconditioning, params: Params) -> Preconditioner:
     """Factors before the first step: zeros, or identities."""
     like = {"dtype": torch.float64, "device": params[0].device}
     factors, inverses = [], []
@@ -137,7 +143,9 @@ def initial(options: Any, params: Params) -> Preconditioner:
     return Preconditioner(0, factors, inverses, torch.full((), -1, device=params[0].device))
 
 
-def summarize(options: Any, state: Preconditioner, term: Linearization) -> Summary:
+def summarize(
+    options: Preconditioning, state: Preconditioner, term: Linearization
+) -> Summary:
     """What a step needs of a term's linearization; where its factors are not due, zeros for them."""
     factors = when(
         is_due(state.step, options.factor_interval),
@@ -156,7 +164,10 @@ def is_due(step: int | Tensor, interval: int) -> bool | Tensor:
 
 
 def precondition(
-    options: Any, state: Preconditioner, terms: tuple[Summary, Summary], slopes: Params
+    options: Preconditioning,
+    state: Preconditioner,
+    terms: tuple[Summary, Summary],
+    slopes: Params,
 ) -> tuple[Params, Preconditioner]:
     """Δ = −C⁻¹ ∇L, with ∇L in `slopes`, and the state after averaging, damping and inverting the factors."""
     factors_due, inverses_due = (
@@ -182,7 +193,7 @@ def total_gradient(terms: tuple[Summary, Summary]) -> Params:
 
 
 def average(
-    options: Any, factors: list[Factors], terms: tuple[Summary, Summary]
+    options: Preconditioning, factors: list[Factors], terms: tuple[Summary, Summary]
 ) -> list[Factors]:
     """F ← β F + (1 − β) F_batch for each of the four factors, without bias correction."""
     layers = zip(factors, terms[0].factors, terms[1].factors, strict=True)
@@ -197,12 +208,12 @@ def average(
     ]
 
 
-def invert(options: Any, factors: list[Factors]) -> list[KroneckerSum]:
+def invert(options: Preconditioning, factors: list[Factors]) -> list[KroneckerSum]:
     """Diagonalise B̃ ⊗ Ã + B̃_b ⊗ Ã_b of every layer."""
     return [kronecker_sum(*damped(options, layer)) for layer in factors]
 
 
-def damped(options: Any, factors: Factors) -> Factors:
+def damped(options: Preconditioning, factors: Factors) -> Factors:
     """Each factor plus its share of λ: λ itself ("same"), or √λ π and √λ / π ("trace-norm")."""
     shares = {"same": same, "trace-norm": trace_norm}[options.damping_rule]
     interior = shares(factors.A, factors.B, options.damping)
@@ -231,7 +242,7 @@ def shifted(matrix: Tensor, by: float | Tensor) -> Tensor:
     return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
 
 
-def check_preconditioner(options: Any, state: Preconditioner) -> None:
+def check_preconditioner(options: Preconditioning, state: Preconditioner) -> None:
     """Raise FactorisationFailed where the last step had no finite direction."""
     layer = read(state.failure)
     if layer >= 0:

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
+from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.implementations.torch.optimizers.kfac import (
     Preconditioner,
     check_preconditioner,
@@ -15,7 +16,6 @@ from optbench.implementations.torch.optimizers.kfac import (
 )
 from optbench.implementations.torch.passes.chunks import Pieces, mean
 from optbench.implementations.torch.passes.linearization import products
-from optbench.implementations.torch.passes.objective import Linearization, Losses, Objective
 from optbench.implementations.torch.passes.parameters import Params, advance, select
 from optbench.implementations.torch.solvers.linear_algebra import first_failure
 from optbench.problems.problem import Batch
@@ -33,7 +33,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class KFACStar:
+class KFACStar(Optimizer):
     """KFAC that needs neither a learning rate nor a momentum."""
 
     name: ClassVar[str] = "kfac_star"
@@ -56,7 +56,7 @@ class KFACStar:
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """One step; the losses are those before it."""
-        pieces = objective.linearize_pieces(params, batch)
+        pieces = objective.linearize_chunks(params, batch)
         summary = partial(summarize, self, state.preconditioner)
         terms = mean(summary, pieces[0]), mean(summary, pieces[1])
         losses, slopes = Losses(*(term.loss for term in terms)), total_gradient(terms)

@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
-from optbench.implementations.torch.passes.objective import Losses, Objective
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.passes.parameters import Params, flatten, split_like
 from optbench.implementations.torch.solvers import history
 from optbench.implementations.torch.solvers.control import when, while_loop
@@ -38,7 +38,7 @@ class Inner(NamedTuple):
 
 
 @optimizer
-class LBFGS:
+class LBFGS(Optimizer):
     """L-BFGS without a line search, the paper's."""
 
     name: ClassVar[str] = "lbfgs"
@@ -74,9 +74,6 @@ class LBFGS:
             lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start
         )
         return split_like(params, end.vector), end.state, losses
-
-    def check(self, state: State) -> None:
-        """Nothing to fail."""
 
     def search(
         self,

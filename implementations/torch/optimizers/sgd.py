@@ -10,7 +10,7 @@ from optbench.implementations.hyperparameters import (
     Share,
     optimizer,
 )
-from optbench.implementations.torch.passes.objective import Losses, Objective
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.passes.parameters import Params
 from optbench.implementations.torch.solvers.schedule import (
     Progress,
@@ -31,7 +31,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class SGD:
+class SGD(Optimizer):
     """Gradient descent with momentum."""
 
     name: ClassVar[str] = "sgd"
@@ -67,6 +67,3 @@ class SGD:
     def progress(self, state: State, share: float) -> State:
         """The state before a step where this share of the run's budget is spent; a run says so before every step."""
         return tell(self, state, share)
-
-    def check(self, state: State) -> None:
-        """Nothing to fail."""

@@ -8,11 +8,12 @@ With μ = 0 it is `engd_woodbury`.
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import Fraction, Positive, optimizer
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.passes import kernel
-from optbench.implementations.torch.passes.objective import Losses, Objective
 from optbench.implementations.torch.passes.parameters import Params, flatten, select
 from optbench.implementations.torch.solvers.line_search import Search, follow, never
 from optbench.implementations.torch.solvers.linear_algebra import first_failure
@@ -32,7 +33,7 @@ class State(NamedTuple):
 
 
 @optimizer
-class SPRING:
+class SPRING(Optimizer):
     """Natural gradient descent by the kernel with momentum."""
 
     name: ClassVar[str] = "spring"
@@ -75,8 +76,12 @@ class SPRING:
         )
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Numbers that the matrices of a step hold at least: known before anything is allocated."""
-        return kernel.working(params, batch)
+        """Estimate the numbers of a step's matrices: those of a solve with the kernel."""
+        return memory_estimates.kernel(params, batch)
+
+    def counters(self, state: State) -> dict[str, int | Tensor]:
+        """Read what the line searches have counted."""
+        return state.search.counters()
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""

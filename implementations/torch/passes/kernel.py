@@ -5,12 +5,13 @@ interior and √M on the boundary. JJᵀ is assembled layer by layer from the in
 cotangents q; J is never stored.
 """
 
-import math
 import operator
 from functools import reduce
 from itertools import product
 
 import torch
+from optbench.implementations.memory_estimates import LARGEST, by_channels
+from optbench.implementations.protocol import Linearization, Losses, Objective
 from optbench.implementations.torch.passes.chunks import mean, split
 from optbench.implementations.torch.passes.linearization import (
     full_rows,
@@ -18,12 +19,7 @@ from optbench.implementations.torch.passes.linearization import (
     products,
     transposed_products,
 )
-from optbench.implementations.torch.passes.objective import (
-    Linearization,
-    Losses,
-    Objective,
-    half_mean_square,
-)
+from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import Params, add, typed_like
 from optbench.implementations.torch.solvers.linear_algebra import (
     damped_solve,
@@ -32,8 +28,6 @@ from optbench.implementations.torch.solvers.linear_algebra import (
 )
 from optbench.problems.problem import Batch
 from torch import Tensor
-
-LARGEST = 2**23  # numbers of a layer's Jacobian that exist at a time
 
 
 def solve(
@@ -61,36 +55,6 @@ def solve(
         Losses(*(half_mean_square(term.residual) for term in linearized)),
         directions,
         first_failure([weights]),
-    )
-
-
-def rows(batch: Batch) -> int:
-    """Rows of the Jacobian, a residual component of a point each."""
-    return sum(math.prod(y.shape) for _, y in batch)
-
-
-def working(params: Params, batch: Batch) -> int:
-    """Numbers that a solve holds at its peak, as measured in both frameworks within about a third.
-
-    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs
-    and cotangents of all jets (d + 2 rows in the interior, one on the boundary); or where
-    it is assembled, if that is more, three matrices, three times the inputs and cotangents,
-    and twice the Jacobian of a layer that is made.
-    """
-    (x, y), (x_b, y_b) = batch
-    S, layers, matrix = (
-        x.shape[1] + 2,
-        [matrix.shape for matrix in params],
-        rows(batch) ** 2,
-    )
-    terms = (S * len(x), y.shape[1]), (len(x_b), y_b.shape[1])
-    passed = sum(jets * (columns + r * out) for jets, r in terms for out, columns in layers)
-    made = [
-        len(x) * out * columns for out, columns in layers if not by_rows(S, S, out, columns)
-    ]
-    return max(
-        6 * matrix + passed,
-        3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST),
     )
 
 
@@ -138,19 +102,14 @@ def layer_kernel(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
     """A layer's part [n, r, n', r'], by products of rows or of the layer's Jacobian, whichever are fewer."""
     a, a2 = full_rows(a, q.shape[1]), full_rows(a2, q2.shape[1])
     way = (
-        rows_pairwise
-        if by_rows(len(a), len(a2), q.shape[-1], a.shape[-1])
+        channels_pairwise
+        if by_channels(len(a), len(a2), q.shape[-1], a.shape[-1])
         else neurons_together
     )
     return way(q, a, q2, a2)
 
 
-def by_rows(S: int, S2: int, out: int, columns: int) -> bool:
-    """Whether the products of rows of two points' jets are fewer than those of their Jacobians of a layer."""
-    return S * S2 * (out + columns) < out * columns
-
-
-def rows_pairwise(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
+def channels_pairwise(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
     """Σ_{s,t} (q_sᵀ q_t) (a_sᵀ a_t): products of rows, the Jacobian is never made."""
     total = q.new_zeros(q.shape[2], q.shape[0], q2.shape[2], q2.shape[0])
     for s, t in product(range(len(a)), range(len(a2))):

@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from optbench.implementations.checks import check_shapes
+from optbench.implementations.protocol import Linearization, Losses
 from optbench.implementations.torch.passes.chunks import (
     Pieces,
     each,
@@ -32,26 +33,6 @@ from torch import Tensor
 MOST_PROGRAMS = (
     256  # a process may hold, of each pass: one a term, network and number of points
 )
-
-
-class Losses(NamedTuple):
-    """The two terms of the loss."""
-
-    interior: Tensor  # 1/(2N) Σ r²
-    boundary: Tensor  # 1/(2M) Σ r²
-
-    @property
-    def total(self) -> Tensor:
-        """L, their sum."""
-        return self.interior + self.boundary
-
-
-class Linearization(NamedTuple):
-    """A term's residual and the factors of its Jacobian: ∂r_{n,c}/∂[W | b] = Σ_s q_{n,c,s} a_{n,s}ᵀ in every layer."""
-
-    residual: Tensor  # [n, r]
-    inputs: list[Tensor]  # a, [S, n, in] a layer; of the first the points alone [1, n, d]
-    cotangents: list[Tensor]  # q, [r, S, n, out] a layer
 
 
 class Equation(NamedTuple):
@@ -116,6 +97,17 @@ class Objective:
         )
         return Losses(interior, boundary), add(slopes, slopes_b)
 
+    def hessian_product(self, params: Params, batch: Batch, directions: Params) -> Params:
+        """Multiply ∇²L by a direction: the gradient's transposed Jacobian, which is symmetric."""
+        eager = replace(
+            self, compiled=False
+        )  # Inductor's programs cannot be differentiated
+
+        def gradient(params: Params) -> Params:
+            return eager.gradient(params, batch)[1]
+
+        return torch.func.vjp(gradient, params)[1](directions)[0]
+
     def means(
         self, function: Callable[[Linearization], Any], params: Params, batch: Batch
     ) -> tuple[Any, Any]:
@@ -135,7 +127,7 @@ class Objective:
         """Both terms' residuals with the factors of their Jacobians."""
         return self._each_term(self._fastest(linearize), params, batch)
 
-    def linearize_pieces(self, params: Params, batch: Batch) -> tuple[Pieces, Pieces]:
+    def linearize_chunks(self, params: Params, batch: Batch) -> tuple[Pieces, Pieces]:
         """The same, a piece of the points at a time."""
         return self._in_pieces(each, linearize, params, batch)
 

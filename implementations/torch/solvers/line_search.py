@@ -1,20 +1,20 @@
-"""Step sizes: a grid of powers of two, or a constant."""
+"""Step sizes: a constant, or what a search on the grid of powers of two finds."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
+from optbench.implementations.protocol import Losses, Objective, StepSize
 from optbench.implementations.torch.backend import read
-from optbench.implementations.torch.passes.objective import Losses, Objective
 from optbench.implementations.torch.passes.parameters import Params, advance
-from optbench.implementations.torch.solvers.control import when, while_loop
+from optbench.implementations.torch.solvers.grid_descent import descend
+from optbench.implementations.torch.solvers.grid_search import (
+    GRID,
+    LAST,
+    exhaustive,
+    finite,
+)
 from optbench.problems.problem import Batch
 from torch import Tensor
-
-GRID = [2.0**power for power in range(-30, 1)]  # arXiv 2405.15603, appendix A.1
-LAST = len(GRID) - 1
-ROUNDING = 1e-12  # a fall of the loss by a smaller share of it is noise
 
 
 class Search(NamedTuple):
@@ -26,16 +26,9 @@ class Search(NamedTuple):
     evaluations: int | Tensor  # of the loss, in all steps
     stalls: int | Tensor  # steps in which the parameters did not move
 
-
-class Walk(NamedTuple):
-    """A walk along the grid."""
-
-    next: int  # the index to look at
-    choice: int  # the best so far
-    lowest: float  # the loss there
-    direction: int  # −1 or 1
-    ended: bool
-    evaluations: int
+    def counters(self) -> dict[str, int | Tensor]:
+        """Read the counts, by the names that a record has for them."""
+        return {"stalls": self.stalls, "evaluations": self.evaluations}
 
 
 def never() -> Search:
@@ -44,7 +37,7 @@ def never() -> Search:
 
 
 def follow(
-    options: Any,
+    options: StepSize,
     objective: Objective,
     params: Params,
     directions: Params,
@@ -68,63 +61,11 @@ def follow(
     # where a residual is not affine in u, even a linear model's loss has several minima
     # along a line
     search = (
-        lazy if options.line_search == "grid" and objective.problem.affine else exhaustive
+        descend
+        if options.line_search == "grid" and objective.problem.affine
+        else exhaustive
     )
     choice, lowest, evaluations = search(loss, start, read(last.choice))
     moved = lowest <= start and lowest < math.inf
     search = Search(choice, last.evaluations + evaluations, last.stalls + (not moved))
     return advance(params, directions, GRID[choice]) if moved else params, search
-
-
-def exhaustive(
-    loss: Callable[[int], Tensor], start: float, choice: int
-) -> tuple[int, float, int]:
-    """The index of the smallest loss on the grid, that loss, and the number of evaluations."""
-    # one question to the device for all
-    candidates = [
-        finite(value)
-        for value in read(torch.stack([loss(index) for index in range(len(GRID))]))
-    ]
-    lowest = min(candidates)
-    return candidates.index(lowest), lowest, len(GRID)
-
-
-def lazy(
-    loss: Callable[[int], Tensor], start: float, choice: int
-) -> tuple[int, float, int]:
-    """The same where the grid has one minimum: from the last choice to smaller steps, or else to larger ones, downhill.
-
-    The whole grid is looked at where the walk's end is no better than the start, or by no
-    more than rounding.
-    """
-
-    def onward(walk: Walk) -> Walk:
-        inside = 0 <= walk.next <= LAST
-        ahead = when(inside, lambda: finite(read(loss(walk.next))), lambda: math.inf)
-        if walk.evaluations == 0 or is_better(ahead, walk):
-            walk = walk._replace(choice=walk.next, lowest=ahead)
-        elif walk.direction < 0 and walk.choice == choice:
-            walk = walk._replace(direction=1)
-        else:
-            walk = walk._replace(ended=True)
-        return walk._replace(
-            next=walk.choice + walk.direction, evaluations=walk.evaluations + inside
-        )
-
-    end = while_loop(
-        lambda walk: not walk.ended, onward, Walk(choice, choice, math.inf, -1, False, 0)
-    )
-    if end.lowest < start * (1 - ROUNDING):
-        return end.choice, end.lowest, end.evaluations
-    best, lowest, evaluations = exhaustive(loss, start, choice)
-    return best, lowest, end.evaluations + evaluations
-
-
-def is_better(ahead: float, walk: Walk) -> bool:
-    """Whether the loss ahead is smaller; of equal ones, that of the smaller step is."""
-    return ahead < walk.lowest or (ahead == walk.lowest < math.inf and walk.direction < 0)
-
-
-def finite(loss: float) -> float:
-    """The loss, infinite where it is not a number."""
-    return math.inf if math.isnan(loss) else loss

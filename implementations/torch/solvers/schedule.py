@@ -5,9 +5,10 @@ w where p < w, then η times a shape of (p − w) / (1 − w), which falls from 
 `schedule_end`. Step for step what optax and torch.optim give.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from optbench.implementations.protocol import Schedule, Tree
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.passes.parameters import Params
 from torch import Tensor
@@ -26,17 +27,17 @@ class Progress(NamedTuple):
     share: Tensor  # of the run's budget that was spent before this step, in the parameters' precision
 
 
-def start(options: Any, params: Params) -> Progress | tuple[()]:
+def start(options: Schedule, params: Params) -> Progress | tuple[()]:
     """Before the first step; nothing where the learning rate does not change."""
     return Progress(0, params[0].new_zeros(())) if changes(options) else ()
 
 
-def changes(options: Any) -> bool:
+def changes(options: Schedule) -> bool:
     """Whether the steps' learning rates differ."""
     return options.schedule != "constant" or options.warm_up > 0
 
 
-def tell(options: Any, state: Any, share: float) -> Any:
+def tell(options: Schedule, state: Tree, share: float) -> Tree:
     """The state with the share of the run's budget that is spent, where that is the length of the schedule."""
     if not changes(options) or options.schedule_steps is not None:
         return state
@@ -45,7 +46,7 @@ def tell(options: Any, state: Any, share: float) -> Any:
     )
 
 
-def learning_rate(options: Any, progress: Progress | tuple[()]) -> float | Tensor:
+def learning_rate(options: Schedule, progress: Progress | tuple[()]) -> float | Tensor:
     """η of the step after those done."""
     if not progress:
         return options.learning_rate
@@ -57,7 +58,7 @@ def learning_rate(options: Any, progress: Progress | tuple[()]) -> float | Tenso
     return options.learning_rate * rise * fall
 
 
-def position(options: Any, progress: Progress) -> Tensor:
+def position(options: Schedule, progress: Progress) -> Tensor:
     """p, by steps or by the run's budget."""
     if options.schedule_steps is None:
         return progress.share

@@ -1,0 +1,72 @@
+"""What the matrices of a step hold, in numbers, from shapes alone: known before anything is allocated."""
+
+import math
+
+from optbench.implementations.protocol import Params
+from optbench.problems.problem import Batch
+
+LARGEST = (
+    2**23
+)  # numbers of a layer's Jacobian that exist together, where a kernel is assembled
+
+
+def parameters(params: Params) -> int:
+    """Count the parameters, D."""
+    return sum(math.prod(matrix.shape) for matrix in params)
+
+
+def jacobian_rows(batch: Batch) -> int:
+    """Count the rows of the Jacobian of both terms: one per residual component of a point."""
+    return sum(math.prod(y.shape) for _, y in batch)
+
+
+def by_channels(channels: int, others: int, out: int, columns: int) -> bool:
+    """Say whether a layer's kernel takes fewer products of jet channels than of its Jacobians.
+
+    `channels` and `others` are those of the two terms' jets; the layer's matrix is [out, columns].
+    """
+    return channels * others * (out + columns) < out * columns
+
+
+def gramian(params: Params, batch: Batch, whole: bool) -> int:
+    """Estimate a step with the Gramian, whole or in one block per layer: at least so many numbers.
+
+    They are the Jacobian, the Gramian's blocks, and what solving the largest by its eigenvectors
+    takes where it is nearly singular: as much as six such blocks in all, as measured.
+    """
+    layers = [math.prod(matrix.shape) for matrix in params]
+    blocks = [sum(layers)] if whole else layers
+    squares = [block**2 for block in blocks]
+    return jacobian_rows(batch) * sum(layers) + sum(squares) + 5 * max(squares)
+
+
+def gramian_diagonal(params: Params) -> int:
+    """Estimate a step with the Gramian's diagonal: both terms' squares and gradients, and their sums."""
+    return 6 * parameters(params)
+
+
+def kernel(params: Params, batch: Batch) -> int:
+    """Estimate a solve with the kernel at its peak, as measured in both frameworks within about a third.
+
+    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs and
+    cotangents of all jets (d + 2 channels in the interior, one on the boundary); or where it is
+    assembled, if that is more, three matrices, three times the inputs and cotangents, and twice
+    the Jacobian of a layer that is made.
+    """
+    (x, y), (x_b, y_b) = batch
+    channels, layers = x.shape[1] + 2, [matrix.shape for matrix in params]
+    matrix = jacobian_rows(batch) ** 2
+    terms = (channels * len(x), y.shape[1]), (len(x_b), y_b.shape[1])
+    passed = sum(jets * (columns + r * out) for jets, r in terms for out, columns in layers)
+    made = [
+        len(x) * out * columns
+        for out, columns in layers
+        if not by_channels(channels, channels, out, columns)
+    ]
+    assembled = 3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST)
+    return max(6 * matrix + passed, assembled)
+
+
+def iterates(params: Params, kept: int) -> int:
+    """Estimate conjugate gradients that keep so many of their iterates [D]."""
+    return kept * parameters(params)

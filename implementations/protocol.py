@@ -1,0 +1,313 @@
+"""What an optimizer, an objective and a backend are, in either framework: shapes and contracts.
+
+Sizes in brackets: n points in d dimensions, m outputs of the network, r components of a residual,
+S channels of a jet (the value, its d derivatives and the curvature tr(A ∇²u); S = 1 where the value
+alone is asked for), D parameters in all.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from optbench.problems.problem import Batch, Problem
+
+Array = Any  # of either framework
+Tree = Any  # arrays in lists, tuples and named tuples
+Params = list[Array]  # one matrix [W | b] per layer, [out, in + 1]
+
+
+class Losses(NamedTuple):
+    """The two terms of the loss."""
+
+    interior: Array  # 1/(2N) Σ r²
+    boundary: Array  # 1/(2M) Σ r²
+
+    @property
+    def total(self) -> Array:
+        """L, their sum."""
+        return self.interior + self.boundary
+
+
+class Linearization(NamedTuple):
+    """A term's residual and the factors of its Jacobian.
+
+    In every layer, ∂r_{n,c}/∂[W | b] = Σ_s q_{n,c,s} a_{n,s}ᵀ with the layer's inputs a
+    and the cotangents q of its outputs.
+    """
+
+    residual: Array  # [n, r]
+    inputs: list[Array]  # per layer: a [S, n, in]; of the first the points alone [1, n, d]
+    cotangents: list[Array]  # per layer: q [r, S, n, out]
+
+
+class Objective(Protocol):
+    """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² of a problem, for networks with one activation.
+
+    A batch is x [N, d], y [N, r] of the interior and x [M, d], y [M, r_b] of the boundary.
+    Whatever takes a batch raises ValueError where shapes or types do not fit each other.
+    """
+
+    @property
+    def problem(self) -> Problem:
+        """The problem whose residuals these are."""
+        ...
+
+    def predict(self, params: Params, x: Array) -> Array:
+        """Evaluate u [n, m] at the points x [n, d]."""
+        ...
+
+    def residuals(self, params: Params, batch: Batch) -> tuple[Array, Array]:
+        """Evaluate r [N, r] and r_b [M, r_b]."""
+        ...
+
+    def losses(self, params: Params, batch: Batch) -> Losses:
+        """Evaluate the two terms of the loss."""
+        ...
+
+    def loss(self, params: Params, batch: Batch) -> Array:
+        """Evaluate L, the sum of the two terms."""
+        ...
+
+    def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
+        """Compute the losses and ∇L, one matrix [out, in + 1] per layer."""
+        ...
+
+    def hessian_product(self, params: Params, batch: Batch, directions: Params) -> Params:
+        """Multiply ∇²L by a direction: both are one matrix [out, in + 1] per layer."""
+        ...
+
+    def linearize(
+        self, params: Params, batch: Batch
+    ) -> tuple[Linearization, Linearization]:
+        """Compute both terms' residuals with the factors of their Jacobians, all points together."""
+        ...
+
+    def linearize_chunks(self, params: Params, batch: Batch) -> tuple[Tree, Tree]:
+        """Compute the same in chunks of the points, as the framework's `passes.chunks` reads them."""
+        ...
+
+    def means(
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> tuple[Tree, Tree]:
+        """Average, for both terms, a function of linearizations that gives means over their points."""
+        ...
+
+    def joined(
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> tuple[Tree, Tree]:
+        """Join, for both terms, the arrays [n, …] that a function gives of linearizations of n points."""
+        ...
+
+
+class Optimizer(ABC):
+    """A method with its hyperparameters, which are the fields of a frozen dataclass.
+
+    A subclass has a `name`, a `version`, `init` and `step`; the other methods have defaults for
+    optimizers that need nothing of the kind. `@optimizer` gives them to a class that does not
+    name this base, too.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]  # raised whenever a trajectory changes
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init__(self, **hyperparameters: object) -> None:
+        """Take hyperparameters by name; `@optimizer` writes this for the fields of a class.
+
+        Raises:
+            pydantic.ValidationError: a name or a value is wrong, a ValueError.
+        """
+        raise TypeError(f"{type(self).__name__} is not under @optimizer")
+
+    @abstractmethod
+    def init(self, objective: Objective, params: Params) -> Tree:
+        """Make the state before the first step: a named tuple of arrays, nested if need be."""
+
+    @abstractmethod
+    def step(
+        self, objective: Objective, params: Params, state: Tree, batch: Batch
+    ) -> tuple[Params, Tree, Losses]:
+        """Compute new parameters, the new state, and the losses *before* the step.
+
+        A step changes none of its arguments. It may be compiled: it cannot raise, and where it
+        fails, the state says so and `check` raises.
+        """
+
+    def check(self, state: Tree) -> None:
+        """Raise what a compiled step could not, such as FactorisationFailed; by default nothing."""
+        return
+
+    def progress(self, state: Tree, share: float) -> Tree:
+        """Tell the state the share, 0 to 1, of the run's budget that is spent.
+
+        It is called before every step, outside the clock. By default the state stays as it is.
+        """
+        return state
+
+    def working(self, params: Params, batch: Batch) -> int:
+        """Estimate how many numbers the matrices of a step hold, from shapes alone; 0 by default.
+
+        A run that cannot have so much memory ends before its first step.
+        """
+        return 0
+
+    def counters(self, state: Tree) -> dict[str, Array]:
+        """Read what the steps so far have counted; nothing by default.
+
+        Names are "stalls" (steps that did not move the parameters), "evaluations" (of the loss,
+        by a line search) and "iterations" (of conjugate gradients).
+        """
+        return {}
+
+
+class Backend(Protocol):
+    """A framework's module for arrays, devices and memory."""
+
+    def allow_tf32(self, allowed: bool) -> None:
+        """Allow a GPU to round the factors of float32 products to TF32's 10 bits, or forbid it."""
+        ...
+
+    def from_numpy(self, array: np.ndarray) -> Array:
+        """Copy an array to the device, in its own type."""
+        ...
+
+    def to_numpy(self, array: Array, /) -> np.ndarray:
+        """Copy an array's numbers from the device; waits for them."""
+        ...
+
+    def from_numpy_tree(self, tree: Tree) -> Tree:
+        """Apply `from_numpy` to every array of a tree."""
+        ...
+
+    def to_numpy_tree(self, tree: Tree) -> Tree:
+        """Apply `to_numpy` to every array of a tree."""
+        ...
+
+    def compile(self, function: Callable, donate: tuple[int, ...] = ()) -> Callable:
+        """Make the function that the runner calls; it may write over the arguments in `donate`."""
+        ...
+
+    def wait(self, tree: Tree) -> None:
+        """Return when all work behind the arrays of a tree is done."""
+        ...
+
+    def reset_peak_memory(self) -> None:
+        """Begin a new peak for `peak_memory`."""
+        ...
+
+    def peak_memory(self) -> int | None:
+        """Measure the most bytes held since `reset_peak_memory`; None where that cannot be told."""
+        ...
+
+    def free_memory(self) -> int:
+        """Measure the free bytes of the GPU's memory, or of the machine's on a CPU."""
+        ...
+
+    def state_bytes(
+        self, optimizer: Optimizer, objective: Objective, params: Params
+    ) -> int:
+        """Count the bytes of an optimizer's state, without allocating them."""
+        ...
+
+    def device_name(self) -> str:
+        """Name the accelerator, or "cpu"."""
+        ...
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What a framework's folder offers: its optimizers by name, its objective, its backend."""
+
+    name: str
+    OPTIMIZERS: dict[str, type[Optimizer]]
+    Objective: Callable[..., Objective]  # of a problem and an activation's name
+    backend: Backend
+
+
+class StepSize(Protocol):
+    """The hyperparameters that a line search reads."""
+
+    @property
+    def learning_rate(self) -> float | None:
+        """A constant step size, or None for the line search."""
+        ...
+
+    @property
+    def line_search(self) -> str:
+        """Which search: "grid", the descent on the grid, or "grid_exhaustive"."""
+        ...
+
+
+class Schedule(Protocol):
+    """The hyperparameters that a schedule of learning rates reads."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate after the warm-up."""
+        ...
+
+    @property
+    def schedule(self) -> str:
+        """The shape after the warm-up: "constant", "cosine" or "exponential"."""
+        ...
+
+    @property
+    def schedule_steps(self) -> int | None:
+        """The length in steps, with the warm-up; None for the run's budget."""
+        ...
+
+    @property
+    def schedule_end(self) -> float:
+        """The share of the learning rate that is left at the end."""
+        ...
+
+    @property
+    def warm_up(self) -> float:
+        """The share of the length in which the learning rate rises from 0."""
+        ...
+
+
+class Preconditioning(Protocol):
+    """The hyperparameters that KFAC's preconditioner reads."""
+
+    @property
+    def damping(self) -> float:
+        """λ."""
+        ...
+
+    @property
+    def decay(self) -> float:
+        """The share of the past in the factors' moving averages."""
+        ...
+
+    @property
+    def identity_init(self) -> bool:
+        """Whether the factors begin as identities, or else as zeros."""
+        ...
+
+    @property
+    def factor_interval(self) -> int:
+        """The number of steps from one update of the factors to the next."""
+        ...
+
+    @property
+    def inverse_interval(self) -> int:
+        """The number of steps from one inversion to the next."""
+        ...
+
+    @property
+    def approximation(self) -> str:
+        """How channels enter the factors: "expand" or "reduce"."""
+        ...
+
+    @property
+    def curvature(self) -> str:
+        """The matrix approximated: "type-2", "empirical" or "forward-only"."""
+        ...
+
+    @property
+    def damping_rule(self) -> str:
+        """How λ is shared between a block's two factors: "same" or "trace-norm"."""
+        ...

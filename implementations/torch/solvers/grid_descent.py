@@ -1,0 +1,59 @@
+"""Our descent on the paper's grid: from the last choice downhill, which looks at few of its step sizes."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from optbench.implementations.torch.backend import read
+from optbench.implementations.torch.solvers.control import when, while_loop
+from optbench.implementations.torch.solvers.grid_search import LAST, exhaustive, finite
+from torch import Tensor
+
+ROUNDING = 1e-12  # a fall of the loss by a smaller share of it is noise
+
+
+class Walk(NamedTuple):
+    """A walk along the grid."""
+
+    next: int  # the index to look at
+    choice: int  # the best so far
+    lowest: float  # the loss there
+    direction: int  # −1 or 1
+    ended: bool
+    evaluations: int
+
+
+def descend(
+    loss: Callable[[int], Tensor], start: float, choice: int
+) -> tuple[int, float, int]:
+    """The same where the grid has one minimum: from the last choice to smaller steps, or else to larger ones, downhill.
+
+    The whole grid is looked at where the walk's end is no better than the start, or by no
+    more than rounding.
+    """
+
+    def onward(walk: Walk) -> Walk:
+        inside = 0 <= walk.next <= LAST
+        ahead = when(inside, lambda: finite(read(loss(walk.next))), lambda: math.inf)
+        if walk.evaluations == 0 or is_better(ahead, walk):
+            walk = walk._replace(choice=walk.next, lowest=ahead)
+        elif walk.direction < 0 and walk.choice == choice:
+            walk = walk._replace(direction=1)
+        else:
+            walk = walk._replace(ended=True)
+        return walk._replace(
+            next=walk.choice + walk.direction, evaluations=walk.evaluations + inside
+        )
+
+    end = while_loop(
+        lambda walk: not walk.ended, onward, Walk(choice, choice, math.inf, -1, False, 0)
+    )
+    if end.lowest < start * (1 - ROUNDING):
+        return end.choice, end.lowest, end.evaluations
+    best, lowest, evaluations = exhaustive(loss, start, choice)
+    return best, lowest, end.evaluations + evaluations
+
+
+def is_better(ahead: float, walk: Walk) -> bool:
+    """Whether the loss ahead is smaller; of equal ones, that of the smaller step is."""
+    return ahead < walk.lowest or (ahead == walk.lowest < math.inf and walk.direction < 0)

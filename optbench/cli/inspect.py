@@ -1,0 +1,246 @@
+"""Commands that look at what is run: lists, checks of problems, parity, profiles."""
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import typer
+
+from optbench.cli.ending import end
+from optbench.problems.names import UnknownName
+
+
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="problems, optimizers, networks or campaigns.")
+    ],
+) -> None:
+    """Say which problems, optimizers, networks or campaigns there are."""
+    if what not in LISTS:
+        raise UnknownName("list", what, LISTS)
+    for line in LISTS[what]():
+        typer.echo(line)
+
+
+def _problems() -> Iterator[str]:
+    """List the paper's problems with their defaults."""
+    from optbench import problems
+    from optbench.problems import networks
+    from optbench.records.record import batches
+
+    for name in problems.names():
+        problem = problems.get(name)
+        points = batches(
+            problem.interior_points, problem.boundary_points, problem.resample_every
+        )
+        sizes = (
+            networks.describe(network, problem.dim, problem.outputs)
+            for network in problem.networks
+        )
+        yield f"{name}: {problem.dim} inputs, {points}; {', '.join(sizes)}"
+    yield "every family is there in other dimensions too: poisson_sine_3d"
+
+
+def _optimizers() -> Iterator[str]:
+    """List every optimizer with its hyperparameters' defaults, and the presets.
+
+    The defaults come from one framework, for the twins have the same. Without any, the
+    names are those with a search space, which every optimizer has.
+    """
+    import dataclasses
+    import tomllib
+
+    from optbench import implementations
+    from optbench.campaign.presets import PRESETS, described
+    from optbench.tuning.space import SHIPPED
+
+    installed = implementations.installed()
+    if installed:
+        for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
+            defaults = dataclasses.asdict(optimizer())
+            values = ", ".join(f"{field}={value!r}" for field, value in defaults.items())
+            yield f"{name}: {values}"
+    else:
+        for name in tomllib.loads(SHIPPED.read_text(encoding="utf-8")):
+            yield f"{name}: its hyperparameters are listed where torch or jax is installed"
+    for name, stages in PRESETS.items():
+        yield f"{name}: {described(stages)}"
+
+
+def _networks() -> Iterator[str]:
+    """List the paper's networks with their numbers of parameters."""
+    from optbench import problems
+    from optbench.problems import networks
+
+    sizes: dict[str, list[str]] = {}
+    for problem in map(problems.get, problems.names()):
+        for network in problem.networks:
+            count = networks.parameter_count(network, problem.dim, problem.outputs)
+            sizes.setdefault(network, []).append(f"D = {count:,} for {problem.name}")
+    for network, counts in sizes.items():
+        yield f"{network}: {', '.join(counts)}"
+    yield "any activation, widths and depth make a name: sin_32_32_32"
+
+
+def _campaigns() -> Iterator[str]:
+    """List the campaigns that come with the repository."""
+    from optbench.campaign import campaign
+
+    for name, file in campaign.shipped().items():
+        plan = campaign.read(file)
+        description = plan.description or f"{len(plan.case)} cases"
+        yield f"{name} {plan.version}: {description} ({file})"
+
+
+LISTS: dict[str, Callable[[], Iterator[str]]] = {
+    "problems": _problems,
+    "optimizers": _optimizers,
+    "networks": _networks,
+    "campaigns": _campaigns,
+}
+
+
+def check(
+    problem: Annotated[
+        str,
+        typer.Argument(
+            help="<file>.py, with all its problems, <file>.py:<name>, or one of ours."
+        ),
+    ],
+) -> None:
+    """Check that a problem is what every run takes it for.
+
+    Its solution, its data and its points are checked, and that both frameworks give the
+    same. There is a line for each check, then what is wrong, in words; exit code 1 where
+    something is.
+    """
+    from optbench.campaign import problem_checks
+
+    count = 0
+    for number, checked in enumerate(problem_checks.named(problem)):
+        typer.echo(("\n" if number else "") + checked.name)
+        results = []
+        for result in problem_checks.check(checked):
+            typer.echo(f"  {result}")
+            results.append(result)
+        for result in results:
+            for issue in result.issues:
+                typer.echo(f"{result.name}: {issue}")
+        count += sum(len(result.issues) for result in results)
+    if count:
+        end(f"{count} issue{'s' if count > 1 else ''} in {problem}", 1)
+
+
+def parity(
+    problem: Annotated[
+        list[str] | None, typer.Option(help="A problem, once for each; else all published.")
+    ] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="An optimizer, once for each; else all.")
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="Activation and widths of the hidden layers.")
+    ] = "tanh_8_8",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of a trajectory.")] = 10,
+    interior: Annotated[
+        int, typer.Option(min=1, help="Interior points of the batch.")
+    ] = 30,
+    boundary: Annotated[
+        int, typer.Option(min=1, help="Boundary points of the batch.")
+    ] = 20,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the initial parameters and the points.")
+    ] = 0,
+) -> None:
+    """Certify that the twins match.
+
+    Their measure is the largest relative difference of their parameters over a trajectory.
+    Beside it stands the drift that a permutation of the points causes by rounding alone; a
+    difference within ten times of it is agreement. Exit code 1 where they do not agree.
+    """
+    from optbench import problems
+    from optbench.implementations.failures import FactorisationFailed
+    from optbench.measure import parity as twins
+
+    frameworks = twins.both()
+    fields = {
+        "network": network,
+        "steps": steps,
+        "interior": interior,
+        "boundary": boundary,
+        "seed": seed,
+    }
+    problems.networks.parse(network)
+    known = list(frameworks[0].OPTIMIZERS)
+    cases = list(twins.cases(problem or problems.names(), optimizer or [], known, **fields))
+    certificates = []
+    for number, case in enumerate(cases, 1):
+        typer.echo(
+            f"[{number}/{len(cases)}] {case.problem.name} {case.optimizer}", err=True
+        )
+        try:
+            certificates.append(twins.certify(case, frameworks))
+        except FactorisationFailed as error:
+            end(f"{case.problem.name}, {case.optimizer}: {error}", 1)
+    typer.echo(twins.table(certificates))
+    if not all(certificate.agrees for certificate in certificates):
+        end("the twins do not agree", 1)
+
+
+def profile(
+    problem: Annotated[str, typer.Argument(help="A problem.")],
+    optimizer: Annotated[str, typer.Argument(help="An optimizer.")],
+    network: Annotated[
+        str, typer.Option(help="Activation and widths of the hidden layers.")
+    ] = "tanh_64_64_48_48",
+    framework: Annotated[
+        list[str] | None, typer.Option(help="Once for each; if not given, all installed.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyperparameter, once for each.")
+    ] = None,
+    interior: Annotated[
+        int | None,
+        typer.Option(min=1, help="Interior points; if not given, the problem's."),
+    ] = None,
+    boundary: Annotated[
+        int | None,
+        typer.Option(min=1, help="Boundary points; if not given, the problem's."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Cores.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="Measure for about so long, each framework.")
+    ] = 10.0,
+) -> None:
+    """Say where a step's time goes.
+
+    Phases with their flops and rates, the line search, waits, compilation and memory.
+    """
+    from optbench import implementations
+    from optbench.campaign import expansion, single
+    from optbench.measure import profile
+    from optbench.measure.timed import Work
+
+    frameworks = tuple(framework or implementations.installed())
+    # a campaign of one run checks every name and value
+    plan = single.campaign(
+        problem=problem,
+        network=network,
+        optimizer=optimizer,
+        framework=frameworks[0],
+        settings=settings or [],
+        interior=interior,
+        boundary=boundary,
+        steps=1,
+    )
+    (request,) = expansion.requests(plan, "profile", single.SOURCE)
+    for name in frameworks:
+        work = Work(
+            framework=name,
+            optimizer=optimizer,
+            problem=problem,
+            network=network,
+            hyperparameters=request.hyperparameters,
+            interior=request.points.interior,
+            boundary=request.points.boundary,
+        )
+        typer.echo(profile.render(profile.alone(work, threads, seconds)) + "\n")

@@ -1,0 +1,348 @@
+"""Commands that do runs: a campaign or one run, tuning, growing widths."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from optbench.campaign.errors import CampaignError
+from optbench.extras import require
+from optbench.problems.names import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from rich.console import Console
+
+    from optbench.campaign.campaign import Campaign
+    from optbench.records.record import Record
+    from optbench.schedule.runner import Crew
+
+TWO_WAYS = "give either a campaign, or --problem, --optimizer and --framework for one run"
+
+
+def run(
+    context: typer.Context,
+    campaign: Annotated[
+        str | None,
+        typer.Argument(help="A campaign's TOML file or the name of one of ours."),
+    ] = None,
+    problem: Annotated[
+        str | None,
+        typer.Option(
+            help="One run instead of a campaign: its problem, one of ours or "
+            "<file>.py:<name>."
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Its optimizer, one of ours or <file>.py:<name>.")
+    ] = None,
+    framework: Annotated[
+        str | None, typer.Option(help="Its framework: torch, torch-compiled or jax.")
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="Activation and widths of the hidden layers.")
+    ] = "tanh_64",
+    seconds: Annotated[
+        float | None, typer.Option(help="Budget in seconds of optimizer steps…")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="…or in steps.")] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the initial parameters and the points.")
+    ] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A hyperparameter, such as damping=1e-3; once for each."
+        ),
+    ] = None,
+    interior: Annotated[
+        int | None,
+        typer.Option(help="Interior points per batch; if not given, the problem's."),
+    ] = None,
+    boundary: Annotated[
+        int | None,
+        typer.Option(help="Boundary points per batch; if not given, the problem's."),
+    ] = None,
+    resample_every: Annotated[
+        int | None, typer.Option(help="Steps between new points; 0: one fixed batch.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="float64, float32, or on a GPU tf32.")
+    ] = "float64",
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
+        "results/local"
+    ),
+    rerun: Annotated[
+        str | None,
+        typer.Option(help="Do runs again that ended so: failed, diverged or all."),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Of a campaign the run with this identity alone, or its start."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Send runs to the Dask cluster of this address…")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="…or to so many workers here, on cores of their own."),
+    ] = None,
+) -> None:
+    """Do what is left of a campaign, or one run, and print its table."""
+    from rich.console import Console
+
+    from optbench.campaign import campaign as campaigns
+    from optbench.campaign import expansion, single
+    from optbench.records import store
+    from optbench.schedule import runner
+
+    require("report")  # its table and figure come after the runs
+    _known_rerun(rerun)
+    if campaign is not None:
+        _only(context, "campaign", "results", "rerun", "only", "scheduler", "workers")
+        file = campaigns.find(campaign)
+        name, source, plan = file.stem, file.name, campaigns.read(file)
+    elif problem and optimizer and framework:
+        file, name, source = None, "single", single.SOURCE
+        plan = single.campaign(
+            problem=problem,
+            network=network,
+            optimizer=optimizer,
+            framework=framework,
+            settings=settings or [],
+            seed=seed,
+            interior=interior,
+            boundary=boundary,
+            resample_every=resample_every,
+            precision=precision,
+            seconds=seconds,
+            steps=steps,
+        )
+    else:
+        raise CampaignError("command line", (), TWO_WAYS)
+    requests, console = expansion.requests(plan, name, source), Console()
+    if only is not None:
+        requests = [run for run in requests if run.identity.startswith(only)]
+        if not requests:
+            message = "no run's identity begins so"
+            raise CampaignError(source, ("--only",), message, value=only)
+    # the machines of a cluster may differ from this one
+    if scheduler is None:
+        expansion.check_precision(plan, source)
+        folder = store.folder(results, name)
+    else:
+        folder = results / name / "cluster"
+    crew = _crew(plan, folder, scheduler, workers, console)
+    records = runner.run(
+        requests,
+        crew,
+        folder,
+        console,
+        rerun=rerun,
+        file=file,
+        least_steps=plan.least_steps or 0,
+    )
+    _publish(records, folder, console)
+
+
+def tune(
+    campaign: Annotated[
+        str, typer.Argument(help="A campaign's TOML file or the name of one of ours.")
+    ],
+    trials: Annotated[
+        int,
+        typer.Option(min=1, help="Trials of each optimizer and framework on each case."),
+    ] = 20,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Runs per trial; none of their seeds is a report's.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samplers.")] = 0,
+    framework: Annotated[
+        list[str] | None,
+        typer.Option(help="Once for each; if not given, the first installed."),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Budget of a run in seconds; if not given, the case's."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget of a run in steps.")] = None,
+    spaces: Annotated[
+        Path | None, typer.Option(help="Search spaces, if not benchmarks/spaces.toml.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="A database's address for many workers; else a file.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
+        "results/local"
+    ),
+) -> None:
+    """Look for each optimizer's hyperparameters, and write a campaign with them.
+
+    Every optimizer gets as many trials, and as many seconds or steps for each.
+    """
+    from rich.console import Console
+
+    from optbench.campaign import campaign as campaigns
+    from optbench.campaign import expansion
+    from optbench.records import store
+    from optbench.schedule import workers as executors
+    from optbench.training.limits import Limits
+    from optbench.tuning import search
+    from optbench.tuning.space import SHIPPED
+    from optbench.tuning.study import Protocol
+
+    require("tune")
+    file = campaigns.find(campaign)
+    plan, folder = campaigns.read(file), store.folder(results / file.stem, "tuning")
+    expansion.check_precision(plan, file.name)
+    budget = {
+        key: value
+        for key, value in (("seconds", seconds), ("steps", steps))
+        if value is not None
+    }
+    protocol = Protocol(
+        trials=trials,
+        seeds=seeds,
+        seed=seed,
+        frameworks=tuple(framework or ()),
+        budget=budget,
+    )
+    crew = executors.workers(Limits.of(plan, folder))
+    search.run(plan, file, spaces or SHIPPED, protocol, storage, folder, crew, Console())
+
+
+def scale(
+    problem: Annotated[str, typer.Option(help="A problem.")] = "poisson_sine_2d",
+    width: Annotated[
+        list[int] | None, typer.Option(min=2, help="Once for each; else 16, 32 … 4096.")
+    ] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="Once for each; else all.")
+    ] = None,
+    framework: Annotated[
+        list[str] | None, typer.Option(help="Once for each; else all installed.")
+    ] = None,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Steps per run after 5 that warm up; their median counts."
+        ),
+    ] = 5,
+    limit: Annotated[
+        float, typer.Option(min=1, help="Wall-clock seconds per run, compilation included.")
+    ] = 120.0,
+    memory: Annotated[float | None, typer.Option(help="GB per run.")] = None,
+    threads: Annotated[
+        int,
+        typer.Option(min=1, help="Cores per run; XLA compiles for a GPU on all of them."),
+    ] = 1,
+    rerun: Annotated[
+        str | None,
+        typer.Option(help="Do runs again that ended so: failed, diverged or all."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
+        "results/local"
+    ),
+) -> None:
+    """Measure a step at growing widths, and fit how its cost grows with the parameters.
+
+    What lacks memory or time is recorded as such. Done runs are not done again.
+    """
+    from rich.console import Console
+
+    from optbench import implementations
+    from optbench.campaign import expansion
+    from optbench.measure import scale as scales
+    from optbench.measure.timed import WIDTHS
+    from optbench.records import store
+    from optbench.schedule import runner
+
+    _known_rerun(rerun)
+    limits = {"limit": limit, "threads": threads} | ({"memory": memory} if memory else {})
+    frameworks = framework or implementations.installed()
+    plan = scales.campaign(
+        problem=problem,
+        widths=width or WIDTHS,
+        optimizers=optimizer or [],
+        frameworks=frameworks,
+        steps=steps,
+        **limits,
+    )
+    folder, console = store.folder(results, "scale"), Console()
+    scales.keep(plan, folder)
+    crew = _crew(plan, folder, None, None, console)
+    requests = expansion.requests(plan, "scale", "scale")
+    records = runner.run(requests, crew, folder, console, rerun=rerun)
+    _publish(records, folder, console)
+    scales.report(folder, console)
+
+
+def _crew(
+    plan: "Campaign",
+    folder: Path,
+    scheduler: str | None,
+    workers: int | None,
+    console: "Console",
+) -> "AbstractContextManager[Crew]":
+    """Say who does the runs: children of this process, or a cluster's workers."""
+    from optbench.schedule import progress
+    from optbench.schedule import workers as executors
+    from optbench.training.limits import Limits
+
+    limits, say = Limits.of(plan, folder), partial(progress.line, console)
+    if scheduler is None and workers is None:
+        return executors.workers(limits)
+    from optbench.schedule import cluster
+
+    if workers is None and scheduler is not None:
+        return cluster.connect(scheduler, limits, say)
+    if workers is not None and scheduler is None:
+        return cluster.local(workers, limits, say)
+    raise CampaignError("command line", (), "give either --scheduler or --workers")
+
+
+def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> None:
+    """Print a campaign's table; write it, the figure and the checksums, and say where."""
+    # pandas and matplotlib: after the runs, not in their way
+    from optbench.campaign import sources
+    from optbench.records import checksums
+    from optbench.records.frames import from_records
+    from optbench.report import summary
+    from optbench.report.report import write_summary
+    from optbench.schedule.progress import line
+
+    frames = from_records(records)
+    line(console, "")
+    print(summary.texts(frames)["table.txt"], file=console.file)
+    made = write_summary(frames, folder)
+    copies = sources.keep([record.request for record in records], folder)
+    written = [folder / "runs", *made, *copies, checksums.write(folder)]
+    for path in written:
+        line(console, f"written: {path}")
+
+
+def _known_rerun(rerun: str | None) -> None:
+    """Raise UnknownName for a value of `--rerun` that there is not."""
+    from optbench.records import store
+
+    if rerun is not None and rerun not in store.AGAIN:
+        raise UnknownName("--rerun", rerun, store.AGAIN)
+
+
+def _only(context: typer.Context, *allowed: str) -> None:
+    """Refuse options that a campaign's file decides: they would be ignored."""
+    refused = [
+        "--set" if name == "settings" else f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in allowed
+        and (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if refused:
+        message = (
+            f"{', '.join(refused)}: not with a campaign, whose file says it; {TWO_WAYS}"
+        )
+        raise CampaignError("command line", (), message)
