@@ -1,4 +1,7 @@
-"""Campaigns on a Dask cluster: what it loses, what it leaves out, what it says; schedulers and workers are real."""
+"""Campaigns on a Dask cluster, with real schedulers and workers.
+
+What it loses, what it leaves out, what it says.
+"""
 
 import json
 import os
@@ -54,7 +57,7 @@ needs_two_cores = pytest.mark.skipif(len(usable()) < 2, reason="two workers need
 
 @contextmanager
 def dask(role, *arguments, cwd, core=0):
-    """A scheduler or a worker as a process on loopback; it can import what this process can."""
+    """A scheduler or a worker as a process on loopback; it imports what this one can."""
     command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *map(str, arguments)]
     paths = {"PYTHONPATH": os.pathsep.join([str(cwd), *filter(None, sys.path)])}
     with (cwd / f"{role}{core}.log").open("w") as log:
@@ -168,7 +171,7 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
 
 
 def by_seed(asked):
-    """What a worker does instead of a run: of seed 0 it dies, that of seed 1 it tries, the others it loses."""
+    """What a worker does instead of a run: dies of seed 0, tries seed 1, loses others."""
     if asked.seed == 0:
         os._exit(1)
     if asked.seed == 1:
@@ -200,7 +203,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
 """
 
 
-def test_a_run_that_kills_its_workers_fails_and_one_without_its_framework_too_and_the_others_go_on(
+def test_a_run_that_kills_its_workers_and_one_without_its_framework_fail_alone(
     tmp_path,
 ):
     (tmp_path / "sitecustomize.py").write_text(ABSENT)

@@ -1,4 +1,7 @@
-"""What a campaign survives: children that die or hang, kills at any instant, a full disk, two processes at once."""
+"""What a campaign survives: children that die or hang, kills at any instant, a full disk.
+
+And two processes at once.
+"""
 
 import json
 import signal
@@ -91,7 +94,7 @@ def test_two_processes_on_one_folder_divide_the_work(uninterrupted, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_in_hand_saves_itself(number, code, tmp_path):
-    """Only the signal can have saved it: the second run is endless, and its interval is longer."""
+    """Only the signal can have saved it: the second run and its interval are endless."""
     text = CAMPAIGN.replace("steps = 60", "steps = 100000000").replace(
         "checkpoint = 0.02", "checkpoint = 1e6"
     )
@@ -128,12 +131,28 @@ class Fault:
 
 
 HARMS = {
-    "segmentation fault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "failed", "killed by SIGSEGV"),
-    "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "failed", "killed by SIGKILL"),
+    "segmentation fault": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "failed",
+        "killed by SIGSEGV",
+    ),
+    "killed": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "failed",
+        "killed by SIGKILL",
+    ),
     "exit": ("import os; os._exit(3)", "failed", "exit codes [3]"),
-    "endless": ("while True: pass", "timed-out", "past the limit of 15 wall-clock seconds in a single step"),
-    "greedy": ("kept = [bytearray(10**8) for _ in range(40)]\nwhile True: pass", "out-of-memory", "limit of 2"),
-}  # fmt: skip
+    "endless": (
+        "while True: pass",
+        "timed-out",
+        "past the limit of 15 wall-clock seconds in a single step",
+    ),
+    "greedy": (
+        "kept = [bytearray(10**8) for _ in range(40)]\nwhile True: pass",
+        "out-of-memory",
+        "limit of 2",
+    ),
+}
 
 
 @pytest.mark.parametrize("harm", HARMS)

@@ -58,7 +58,10 @@ class Interruption(BaseException):
 
 
 class Crew:
-    """Makes records up: the error is least at a learning rate of 1e-3, and looks best where the run diverges."""
+    """Makes records up: the error is least at a learning rate of 1e-3.
+
+    It looks best where the run diverges.
+    """
 
     def __init__(self, stop_after=math.inf, stop=Interruption):
         self.requests, self._stop_after, self._stop = [], stop_after, stop
@@ -85,9 +88,16 @@ def made_up(request):
         rms=1.0,
     )
     return Record(
-        identity=request.identity, request=request, status="diverged" if diverged else "finished", started="",
-        parameters=17, clock={}, wall_seconds=1.0, history=(row,), provenance=provenance.collect(),
-    )  # fmt: skip
+        identity=request.identity,
+        request=request,
+        status="diverged" if diverged else "finished",
+        started="",
+        parameters=17,
+        clock={},
+        wall_seconds=1.0,
+        history=(row,),
+        provenance=provenance.collect(),
+    )
 
 
 def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
@@ -144,9 +154,18 @@ def test_every_optimizer_has_a_space_of_its_hyperparameters(framework):
 MISTAKES = [
     ("[sgdd]", "spaces.toml: sgdd: unknown optimizer 'sgdd': did you mean sgd"),
     ("sgd = 3", "spaces.toml: sgd = 3: must be a table of hyperparameters"),
-    ("[sgd]\nmomentun = 1", "spaces.toml: sgd.momentun = 1: unknown key: did you mean momentum?"),
-    ("[sgd]\nmomentum = { low = 0.0 }", 'spaces.toml: sgd.momentum = {"low": 0.0}: must have a kind: uniform, '),
-    ('[sgd]\nmomentum = { kind = "uniform", low = 0.0 }', "spaces.toml: sgd.momentum.high: is missing"),
+    (
+        "[sgd]\nmomentun = 1",
+        "spaces.toml: sgd.momentun = 1: unknown key: did you mean momentum?",
+    ),
+    (
+        "[sgd]\nmomentum = { low = 0.0 }",
+        'spaces.toml: sgd.momentum = {"low": 0.0}: must have a kind: uniform, ',
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "uniform", low = 0.0 }',
+        "spaces.toml: sgd.momentum.high: is missing",
+    ),
     (
         '[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 0.9, lwo = 1 }',
         "sgd.momentum.lwo = 1: unknown key: did you mean low?",
@@ -155,13 +174,28 @@ MISTAKES = [
         '[sgd]\nmomentum = { kind = "log-uniform", low = 0.0, high = 0.9 }',
         "spaces.toml: sgd.momentum.low = 0.0: must be > 0",
     ),
-    ('[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 1.5 }', "spaces.toml: sgd.momentum = 1.5: must be < 1"),
-    ('[sgd]\nmomentum = { kind = "uniform", low = 0.95, high = 0.9 }', "sgd.momentum.high = 0.9: must be > low = 0.95"),
-    ('[sgd]\nmomentum = { kind = "categorical", values = [0.5] }', "momentum = [0.5]: must hold the default, 0.9"),
-    ('[sgd]\nmomentum = { kind = "categorical", values = [] }', "momentum.values = []: must have at least 1 entry"),
-    ('[kfac]\ncurvature = { kind = "categorical", values = ["type-3"] }', 'kfac.curvature = "type-3": must be'),
+    (
+        '[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 1.5 }',
+        "spaces.toml: sgd.momentum = 1.5: must be < 1",
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "uniform", low = 0.95, high = 0.9 }',
+        "sgd.momentum.high = 0.9: must be > low = 0.95",
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "categorical", values = [0.5] }',
+        "momentum = [0.5]: must hold the default, 0.9",
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "categorical", values = [] }',
+        "momentum.values = []: must have at least 1 entry",
+    ),
+    (
+        '[kfac]\ncurvature = { kind = "categorical", values = ["type-3"] }',
+        'kfac.curvature = "type-3": must be',
+    ),
     ("[sgd", "spaces.toml: no TOML file: "),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES)
@@ -247,7 +281,10 @@ def test_the_best_trial_that_ended_well_wins(done):
 
 
 def test_stages_are_tuned_together_and_keep_their_shares(tmp_path):
-    table = 'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, { name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
+    table = (
+        'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, '
+        '{ name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
+    )
     crew = Crew()
     trials = tune(tmp_path, crew, text=TINY.replace("[[case]]", table, 1), trials=6)
     found = [
