@@ -75,35 +75,26 @@ def dask(role, *arguments, cwd, core=0):
 
 
 @contextmanager
+def dask_scheduler(folder):
+    """A scheduler's process and its address."""
+    file = folder / "scheduler.json"
+    where = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", file)
+    with dask("scheduler", *where, "--no-dashboard", cwd=folder) as process:
+        within(60, file.exists)
+        yield process, json.loads(file.read_text())["address"]
+
+
+@contextmanager
 def two_workers(folder, *options):
     """The address of a scheduler with two workers."""
-    file = folder / "scheduler.json"
-    with ExitStack() as stack:
-        scheduler = (
-            "--host",
-            "127.0.0.1",
-            "--port",
-            0,
-            "--scheduler-file",
-            file,
-            "--no-dashboard",
-        )
-        stack.enter_context(dask("scheduler", *scheduler, cwd=folder))
+    with dask_scheduler(folder) as (_, address), ExitStack() as stack:
         for core in range(2):
-            worker = (
-                "--scheduler-file",
-                file,
-                "--nthreads",
-                1,
-                "--resources",
-                "runs=1",
-                "--no-dashboard",
-                *options,
-            )
+            worker = (address, "--nthreads", 1, "--resources", "runs=1", "--no-dashboard")
             scratch = ("--local-directory", folder / f"scratch{core}")
-            stack.enter_context(dask("worker", *worker, *scratch, cwd=folder, core=core))
-        within(60, file.exists)
-        yield json.loads(file.read_text())["address"]
+            stack.enter_context(
+                dask("worker", *worker, *options, *scratch, cwd=folder, core=core)
+            )
+        yield address
 
 
 def within(seconds, condition):
@@ -254,6 +245,21 @@ def test_where_nobody_answers_is_one_line(monkeypatch):
             pass
         assert f'--scheduler = "{address}": ' in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_scheduler_that_is_lost_ends_the_runs_in_hand_and_begins_none(tmp_path):
+    with (
+        dask_scheduler(tmp_path) as (scheduler, address),
+        cluster.connect(address, Limits(), lambda text: None) as crew,
+    ):
+        assert not crew.has_room()  # without a worker
+        crew.begin(request(framework=FRAMEWORK), display=None)
+        assert crew.ended() == []
+        scheduler.kill()
+        with pytest.raises(CampaignError, match="the scheduler is lost"):
+            within(60, crew.ended)
+        with pytest.raises(CampaignError, match="the scheduler is lost"):
+            crew.has_room()
 
 
 def test_without_distributed_one_line_says_how_to_get_it(tmp_path):
