@@ -122,12 +122,20 @@ def regressions(
         if name not in known:
             end(str(UnknownName("optimizer", name, known)), 2)
     settings = compare.settings()
-    asked = [
-        Asked(each, tuple(optimizer or known), problem, network, settings, seconds, True)
-        for each in frameworks
+    processes = [
+        Asked(
+            framework=name,
+            optimizers=tuple(optimizer or known),
+            problem=problem,
+            network=network,
+            settings=settings,
+            seconds=seconds,
+            counted=True,
+        )
+        for name in frameworks
     ]
     try:
-        every = compare.run(base, head, asked, rounds, Console(stderr=True))
+        every = compare.run(base, head, processes, rounds, Console(stderr=True))
     except compare.NotMeasured as error:
         end(str(error), 2)
     verdicts, unjudged = compare.judge(every)

@@ -108,13 +108,13 @@ def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
     with Path(os.devnull).open("w") as nowhere:
         tuning.run(
             plan,
-            folder / "tiny.toml",
-            space,
-            protocol,
-            url,
-            folder,
-            nullcontext(crew),
-            Console(file=nowhere),
+            file=folder / "tiny.toml",
+            spaces=space,
+            protocol=protocol,
+            url=url,
+            folder=folder,
+            crew=nullcontext(crew),
+            console=Console(file=nowhere),
         )
     with (folder / "trials.csv").open() as file:
         return list(csv.DictReader(file))
@@ -413,7 +413,7 @@ def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(
     Path("tiny.toml").write_text(TINY.replace("[0, 1]", "[0]").replace('"L-BFGS"', "# "))
     command_line.app(["tune", "tiny.toml", "--trials", "3"], standalone_mode=False)
     said = capsys.readouterr().out
-    assert "tiny-tuning: 3 trials, 3 a study, 0 done, 3 left" in said
+    assert "tiny-tuning: 3 trials, 3 per study, 0 done, 3 left" in said
     written = {
         path.name: path
         for path in (
