@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from commands import FRAMEWORKS, WITHOUT, cli
+from waiting import within
 
 import optbench
 
@@ -291,7 +291,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
     number, code, tmp_path
 ):
     text = (
-        TINY.replace('processes = "per-framework"', "")
+        TINY.replace('processes = "per-framework"', "checkpoint = 0.02")
         .replace("steps = 3", "steps = 1000000")
         .replace(
             "[[case]]",
@@ -317,7 +317,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
         for line in run.stdout:
             if line.startswith("[1/"):
                 break
-        time.sleep(1)
+        within(60, lambda: list(tmp_path.rglob("*.npz")))  # the next one is in mid-run
         run.send_signal(number)
         _, errors = run.communicate(timeout=60)
     assert run.returncode == code

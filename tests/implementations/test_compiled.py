@@ -78,6 +78,7 @@ def test_a_mode_is_missing_with_its_framework(monkeypatch):
     )
     assert implementations.installed() == ("jax",)
     with pytest.raises(
-        FrameworkMissing, match=r"torch is not installed: pip install 'pinn-optbench\[torch\]'"
+        FrameworkMissing,
+        match=r"torch is not installed: pip install 'pinn-optbench\[torch\]'",
     ):
         implementations.load("torch-compiled")
