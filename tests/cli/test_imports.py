@@ -1,16 +1,11 @@
-"""What an import brings, and from where: nothing heavy, no user's file of our name."""
+"""What commands import: nothing heavy without need, and no user's file of our name."""
 
-import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from commands import FRAMEWORKS, cli
 
-ROOT = Path(__file__).parents[2]
-OURS = ("optbench", "problems", "implementations", "benchmarks")
 HEAVY = ("jax", "matplotlib", "pandas", "scipy", "seaborn", "torch")
 LIGHT = {
     "the package": "import optbench",
@@ -31,14 +26,13 @@ network = "tanh_4"
 """
 
 
-def python(code, cwd, **environment):
+def python(code, cwd):
     said = subprocess.run(
         [sys.executable, "-c", code],
         cwd=cwd,
         capture_output=True,
         text=True,
         timeout=120,
-        env=os.environ | environment,
     )
     assert said.returncode == 0, said.stderr
     return said.stdout.splitlines()
@@ -91,16 +85,3 @@ def test_results_are_loaded_beside_a_user_s_files_of_our_names(crowded):
     assert python(
         "import optbench; print(len(optbench.load('results').runs))", crowded
     ) == ["1"]
-
-
-def test_each_clone_uses_its_own_folders(tmp_path):
-    """One is installed, or on the path of these tests; the other is a copy of it."""
-    clone = tmp_path / "clone"
-    for name in OURS:
-        ignored = shutil.ignore_patterns("__pycache__", "site")
-        shutil.copytree(ROOT / name, clone / name, ignore=ignored)
-    where = "import optbench.problems, optbench.implementations, optbench.benchmarks\n"
-    where += f"for name in {OURS[1:]!r}: print(getattr(optbench, name).__file__)"
-    for root in (ROOT, clone):
-        files = [str(root / name / "__init__.py") for name in OURS[1:]]
-        assert python(where, tmp_path, PYTHONPATH=str(root)) == files

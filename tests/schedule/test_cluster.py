@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import pytest
-from commands import WITHOUT, cli, results
+from commands import cli, results
 from fakes import request
 from waiting import within
 
@@ -249,26 +249,6 @@ def test_a_scheduler_that_is_lost_ends_the_runs_in_hand_and_begins_none(tmp_path
             within(60, crew.ended)
         with pytest.raises(CampaignError, match="the scheduler is lost"):
             crew.has_room()
-
-
-def test_without_distributed_one_line_says_how_to_get_it(tmp_path):
-    (tmp_path / "tiny.toml").write_text(CAMPAIGN)
-    command = [
-        sys.executable,
-        "-c",
-        WITHOUT,
-        "distributed",
-        "run",
-        "tiny.toml",
-        "--workers",
-        "1",
-    ]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert said.returncode == 2
-    assert said.stderr.endswith(
-        "need distributed: pip install -e '.[cluster]' in the clone brings it\n"
-    )
-    assert len(said.stderr.splitlines()) == 1
 
 
 def test_the_dashboard_groups_runs_by_problem_and_optimizer():
