@@ -446,7 +446,7 @@ def test_results_with_stages_are_verified(tmp_path):
     seal(folder, [again])
     assert complaints(folder) == {}  # published results stay good when a version is raised
     (compared,) = rerun.repeat({"file": again}, 1e-6)
-    assert "made by version 9 of sgd, this clone has 1" in compared.problem
+    assert "made by version 9 of sgd, this clone has 1" in compared.issue
     put(folder, records[0])
     said = complaints(folder)
     assert any(
