@@ -29,23 +29,25 @@ class Results:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The runs that the campaign asks for; raises Missing without any framework."""
+        """The campaign's runs; raises FrameworkMissing where no framework is installed."""
         return self._expansion[0]
 
     @property
     def unreadable(self) -> str | None:
-        """Why nobody can say what the campaign asks for."""
+        """Why nobody can say what the campaign asks for; raises FrameworkMissing too."""
         return self._expansion[1]
 
     @cached_property
     def _expansion(self) -> tuple[tuple[Request, ...], str | None]:
-        """The campaign's runs, or why there are none: it imports a framework."""
-        file, name = self.folder / CAMPAIGN, self.folder.resolve().parent.name
+        """The campaign's runs or what is wrong with it; only this imports a framework."""
         try:
-            plan = campaign.read(file, partial(sources.kept, folder=self.folder))
+            plan = campaign.read(
+                self.folder / CAMPAIGN, partial(sources.kept, folder=self.folder)
+            )
+            name = self.folder.resolve().parent.name
             return tuple(expansion.requests(plan, name, CAMPAIGN)), None
         except FileNotFoundError:
-            return (), f"{file} is missing"
+            return (), f"{self.folder / CAMPAIGN} is missing"
         except CampaignError as error:
             return (), f"{self.folder}: {error}"
 
@@ -100,7 +102,7 @@ def question(request: Request) -> str:
 def in_order(results: Results) -> list[Record]:
     """Give the records in the campaign's order, with the campaign's labels.
 
-    Raises Missing where no framework is installed that could read the campaign.
+    Raises FrameworkMissing where no framework is installed: one checks the campaign.
     """
     answers = {question(record.request): record for record in results.records.values()}
     ordered = []

@@ -328,7 +328,8 @@ def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> N
     print(summary.texts(frames)["table.txt"], file=console.file)
     made = write_summary(frames, folder)
     copies = sources.keep([record.request for record in records], folder)
-    for path in (folder / "runs", *made, *copies, checksums.write(folder)):
+    written = [folder / "runs", *made, *copies, checksums.write(folder)]
+    for path in written:
         line(console, f"written: {path}")
 
 

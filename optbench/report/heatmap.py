@@ -25,7 +25,7 @@ FORMATS = ("pdf", "svg")
 LARGEST = 1.0  # an error of this size or more has the lightest colour: nothing was learned
 MAP = colormaps["viridis"]  # perceptually uniform, from dark to light
 INKS = ("#000000", "#ffffff")
-WIDTH, HEIGHT = 10.4, 5.2  # inches at most: an SVG of 1,000 by 500 pixels
+WIDTH, HEIGHT = 10.4, 5.0  # inches at most: an SVG of about 1,000 by 500 pixels
 ROW = 0.33
 
 
@@ -151,14 +151,17 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
     labels = [label(case) for case in grid.cases]
     height = min(HEIGHT, 1.5 + ROW * len(grid.optimizers))
     figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+    scale = min(1, (height - 1.5) / ROW / len(grid.optimizers))  # of letters in low rows
+    norm = grid.norm
+    limits: Any = {"norm": norm, "vmin": norm.vmin, "vmax": norm.vmax}
     look: Any = {"linewidths": 0.6, "linecolor": "white", "cbar": False}
-    sns.heatmap(medians, ax=axes, norm=grid.norm, cmap=MAP, **look)
+    sns.heatmap(medians, ax=axes, cmap=MAP, **limits, **look)
     for y, row in enumerate(cells):
         for x, cell in enumerate(row):
             if cell is None:
                 axes.add_patch(_box(x, y, 0, hatch="////", edgecolor="0.75", linewidth=0))
             else:
-                _write(axes, grid, cell, x, y)
+                _write(axes, grid, cell, x, y, scale)
     share = len(grid.frameworks)
     for number in range(1, len(grid.cases)):
         axes.axvline(number * share, color="white", linewidth=6)
@@ -170,7 +173,7 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     rows = [number + 0.5 for number in range(len(grid.optimizers))]
-    axes.set_yticks(rows, grid.optimizers, rotation=0, fontsize=16)
+    axes.set_yticks(rows, grid.optimizers, rotation=0, fontsize=16 * scale)
     words = "power of ten of the error"
     if share > 1:
         words = f"{' | '.join(grid.frameworks)}: {words}"
@@ -186,19 +189,19 @@ def label(case: str) -> str:
     return "\n".join(re.sub(r"-([A-Z])\w+-([A-Z])\w+", r"-\1\2", word) for word in words)
 
 
-def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int) -> None:
+def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int, scale: float) -> None:
     """Write a cell's number, its count where not all runs finished, and frame the best."""
     colour = ink(grid.colour(cell))
     look: Any = {"ha": "center", "va": "center", "color": colour}
     if math.isnan(cell.median):
-        axes.text(x + 0.5, y + 0.5, cell.count, fontsize=12, **look)
+        axes.text(x + 0.5, y + 0.5, cell.count, fontsize=12 * scale, **look)
         return
     power = f"{math.log10(max(cell.median, 1e-300)):.0f}".replace("-0", "0")
     look["fontweight"] = "bold" if cell.best else "normal"
     middle, size = (0.33, 14) if cell.count else (0.53, 17)
-    axes.text(x + 0.5, y + middle, power.replace("-", "−"), fontsize=size, **look)
+    axes.text(x + 0.5, y + middle, power.replace("-", "−"), fontsize=size * scale, **look)
     if cell.count:
-        axes.text(x + 0.5, y + 0.78, cell.count, fontsize=9, **look)
+        axes.text(x + 0.5, y + 0.78, cell.count, fontsize=9 * scale, **look)
     if cell.best:
         axes.add_patch(_box(x, y, 0.08, edgecolor=colour, linewidth=1.8))
 

@@ -11,7 +11,7 @@ from optbench.measure import flops
 from optbench.records.record import Record
 
 CLOCK_TOLERANCE = 0.005  # of the wall time
-# how much faster than the calibration a machine may be at other products, in other libraries
+# how much faster than the calibration a machine may be at other products and libraries
 MARGIN = 4.0
 FLOPS_RATIO = {"float64": 1, "float32": 2}  # to float64's, on the same vector units
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from optbench.campaign import results_folder
 from optbench.extras import Missing, explained
+from optbench.implementations import FrameworkMissing
 from optbench.records.provenance import machine_class
 from optbench.verify.folder_rules import RULES, Rule
 
@@ -20,15 +21,14 @@ class Finding(NamedTuple):
     rule: str
     issues: list[str]  # one line each, with the file
     remark: str = ""
-    unchecked: str = ""  # why the rule could not be applied here
+    skipped: bool = False  # in part or whole: the remark says why
 
     def __str__(self) -> str:
         """Say it in one line."""
         count = len(self.issues)
         verdict = "1 issue" if count == 1 else f"{count} issues" if count else "ok"
-        if self.unchecked:
-            verdict = f"{verdict}, " if count else ""
-            verdict += f"not checked ({self.unchecked})"
+        if self.skipped:
+            verdict = f"{verdict}, the rest not checked" if count else "not checked"
         return f"{self.rule:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
@@ -46,8 +46,10 @@ def _finding(name: str, rule: Rule, folders: list[results_folder.Results]) -> Fi
         with explained():
             for results in folders:
                 issues += rule.issues(results)
+    except FrameworkMissing:
+        return Finding(name, issues, "needs torch or jax", skipped=True)
     except Missing as missing:
-        return Finding(name, issues, unchecked=str(missing))
+        return Finding(name, issues, str(missing), skipped=True)
     return Finding(name, issues, rule.remark(records))
 
 

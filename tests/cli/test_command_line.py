@@ -57,7 +57,7 @@ def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
         "table.txt",
         "table.csv",
         "table.md",
-        "error_over_seconds.png",
+        "curves.png",
         "SHA256SUMS",
     } <= {path.name for path in written}
     assert all((folder / path).exists() for path in written)
@@ -109,7 +109,7 @@ def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     )
     said = cli("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
     assert said.stdout.count("written: ") == 2
-    assert (tmp_path / "figures" / "error_over_seconds.png").exists()
+    assert (tmp_path / "figures" / "curves.png").exists()
 
 
 def test_one_run_without_a_file(tmp_path):

@@ -439,7 +439,7 @@ def copy(done, tmp_path):
 def test_nothing_is_wrong_with_what_tuning_left(copy):
     assert found_in(copy) == []
     for rule in ("checksums", "campaign", "tables"):
-        assert list(RULES[rule].problems(results_folder.load(copy))) == []
+        assert list(RULES[rule].issues(results_folder.load(copy))) == []
 
 
 def test_a_trial_that_was_taken_out_is_found(copy):

@@ -629,10 +629,10 @@ REPORTING = ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2", "scipy")
 @pytest.mark.parametrize(
     ("absent", "unchecked"),
     [
-        (REPORTING, {"tables": "not checked (pandas is not installed: pip install "}),
+        (REPORTING, {"tables": "not checked (pandas is not installed: pip install"}),
         (
             ("torch", "jax"),
-            dict.fromkeys(("campaign", "tables"), "not checked (jax is not installed: "),
+            dict.fromkeys(("campaign", "tables"), "not checked (needs torch or jax)"),
         ),
     ],
 )
