@@ -428,7 +428,7 @@ def test_many_open_a_new_database_at_once(tmp_path):
 def found_in(folder):
     """What `optbench verify` has to say of a tuning folder in particular."""
     results = results_folder.load(folder)
-    return [*trials.complete(results), *trials.as_recorded(results)]
+    return [*trials.check_trials(results), *trials.check_values(results)]
 
 
 @pytest.fixture
