@@ -61,13 +61,15 @@ tree: $(INSTALLED) ## lay the package as one tree of links in build/tree
 	@find optbench problems implementations benchmarks -name '*.py' | while read -r file; do \
 		link=build/tree/optbench/$${file#optbench/}; mkdir -p $$(dirname $$link); ln -s $(CURDIR)/$$file $$link; done
 
-.PHONY: lint
-lint: tree ## check formatting, style, imports, types and the citation
+.PHONY: lint imports
+lint: imports ## check formatting, style, imports, types and the citation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 	$(BIN)/basedpyright
 	$(BIN)/cffconvert --validate
+
+imports: tree ## check that a room imports what lies below it, and the twins nothing of each other
+	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
 # a fresh build folder: setuptools puts into a wheel what an older build left there
 .PHONY: wheel wheel-test
