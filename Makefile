@@ -6,6 +6,7 @@
 #   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
 #   make asv-regressions  whether HEAD is worse than BASE (HEAD^ if not given)
 #   make asv-selftest  plant commits and see that these commands find them
+#   make site   the documentation, the results and asv's pages as one site, in .site: any static server shows it, offline too
 #   make asv-publish  the site of all results, in .asv/html: any static server shows it, offline too
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -13,6 +14,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$python && break; done)
 BIN = .venv/bin
 INSTALLED = .venv/.installed
+DOCS = .venv/.docs
 PINNED = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 BENCH ?=
@@ -81,6 +83,27 @@ asv-publish: $(INSTALLED)
 	$(BIN)/asv publish
 	$(BIN)/optbench asv-site
 	@echo "to look at it: $(BIN)/asv preview"
+
+# the browser test is skipped without Chromium: `make browser`
+.PHONY: site docs-lock
+site: $(DOCS) tree
+	@rm -rf .asv/html
+	@$(MAKE) --no-print-directory asv-publish >build/asv-publish.log 2>&1 || { cat build/asv-publish.log; \
+		echo "THE SITE IS MADE WITHOUT ASV'S PAGES: why is above, and the site says so"; }
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(PINNED) $(BIN)/pytest -q tests/docs/test_site.py
+	@echo "to look at it: $(BIN)/python -m http.server --directory .site"
+
+# the newest versions of what the site is made with
+docs-lock: $(INSTALLED)
+	$(BIN)/pip install --quiet --upgrade --constraint requirements.lock --editable '.[docs]'
+	@head -1 requirements-docs.lock >build/docs.lock
+	@$(BIN)/pip freeze --exclude-editable | sed 's/+.*//' | grep -vxFf requirements.lock >>build/docs.lock
+	@mv build/docs.lock requirements-docs.lock
+
+$(DOCS): requirements-docs.lock $(INSTALLED)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.lock
+	@touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: make PYTHON=/path/to/python"; exit 1; }
