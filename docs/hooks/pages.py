@@ -14,6 +14,7 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[2]
 # files outside of docs/ that are pages of their own
 PAGES = {
+    "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "results/README.md": "results/index.md",
@@ -76,8 +77,6 @@ def place(file):
     """Name the place in the site of a file or a folder of the repository."""
     if file in PAGES:
         return PAGES[file]
-    if file == "README.md":
-        return "index.md"
     if file.startswith("docs/"):
         return file.removeprefix("docs/")
     if file.startswith("results/asv"):
