@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment in .venv with the versions of requirements.lock.
 #   make run    every optimizer in both frameworks on two small problems, about five minutes after the install
-#   make test   the test suite, `make test-all` with the slow ones; `make browser latex` before it installs Chromium and pdflatex (Debian, as root) for the tests of the page and of the LaTeX tables
+#   make test   the test suite, `make test-all` with the slow ones, `make test-fast` those of less than two minutes; `make browser latex` before it installs Chromium and pdflatex (Debian, as root) for the tests of the page and of the LaTeX tables
 #   make bench  frameworks side by side: steps and their parts, a table a problem and optimizer: docs/benchmarking.md
 #   make lint   formatting, style, imports, types
 #   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
@@ -26,16 +26,19 @@ SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
 THREADS ?= 1
 JSON ?= results/local/bench.json
 
-.PHONY: run test test-all browser latex lint bench asv asv-publish asv-regressions asv-selftest
+.PHONY: run test-fast test test-all browser latex lint bench asv asv-publish asv-regressions asv-selftest
 
 run: $(INSTALLED)
 	$(BIN)/optbench run quick
+
+test-fast: $(INSTALLED)
+	$(PINNED) $(BIN)/pytest -n 2 -q
 
 test: $(INSTALLED)
 	$(PINNED) $(BIN)/pytest -n 2 -q -m "not slow"
 
 test-all: $(INSTALLED)
-	$(PINNED) $(BIN)/pytest -n 2 -q
+	$(PINNED) $(BIN)/pytest -n 2 -q -m ""
 
 bench: $(INSTALLED)
 	@mkdir -p $(dir $(JSON))
