@@ -94,7 +94,7 @@ site: $(DOCS) tree
 	@$(MAKE) --no-print-directory asv-publish >build/asv-publish.log 2>&1 || { cat build/asv-publish.log; \
 		echo "THE SITE IS MADE WITHOUT ASV'S PAGES: why is above, and the site says so"; }
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	$(PINNED) $(BIN)/pytest -q tests/docs/test_site.py
+	$(PINNED) $(BIN)/pytest -q -m "" tests/docs/test_site.py
 	@echo "to look at it: $(BIN)/python -m http.server --directory .site"
 
 # the newest versions of what the site is made with

@@ -14,6 +14,7 @@ from browsers import needs_browser
 SITE = Path(__file__).parents[2] / ".site"
 WIDTHS = (400, 1600)
 pytestmark = [
+    pytest.mark.slow,
     needs_browser,
     pytest.mark.skipif(
         not (SITE / "index.html").is_file(), reason="no .site: make site makes it"
