@@ -52,6 +52,7 @@ def test_the_lock_has_every_dependency():
     assert names([*PROJECT["dependencies"], *listed]) <= locked
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -91,6 +92,7 @@ def test_verify_says_what_it_cannot_check(tmp_path):
     assert re.search(rf"tables +not checked \(pandas is not installed: {extra}", said)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("missing", "arguments"),
     [
