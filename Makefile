@@ -8,6 +8,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$python && break; done)
 BIN = .venv/bin
 INSTALLED = .venv/.installed
+DOCS = .venv/.docs
 PINNED = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 BENCH ?=
@@ -108,6 +109,27 @@ asv-publish: $(INSTALLED) ## make asv's site of all results in .asv/html, which 
 	$(BIN)/asv publish
 	$(BIN)/optbench asv-site
 	@echo "to look at it: $(BIN)/asv preview"
+
+# Its browser test is skipped without Chromium. Without a history to publish it has no pages of asv.
+.PHONY: site docs-lock
+site: $(DOCS) tree ## make documentation, results and asv's pages one site, in .site, and test it
+	@rm -rf .asv/html
+	@$(MAKE) --no-print-directory asv-publish >build/asv-publish.log 2>&1 || { cat build/asv-publish.log; \
+		echo "THE SITE IS MADE WITHOUT ASV'S PAGES: why is above"; }
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(PINNED) $(BIN)/pytest -q -m "" tests/docs/test_site.py
+	@echo "to look at it: $(BIN)/python -m http.server --directory .site"
+
+docs-lock: ## make requirements-docs.lock again: what the extra docs needs beside requirements.lock
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --constraint requirements.lock --editable '.[docs]'
+	sed -n '/^#/p' requirements-docs.lock >build/requirements-docs.lock
+	build/lock/bin/pip freeze --exclude-editable | grep -vxFf requirements.lock >>build/requirements-docs.lock
+	mv build/requirements-docs.lock requirements-docs.lock
+
+$(DOCS): requirements-docs.lock $(INSTALLED)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.lock
+	@touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: make PYTHON=/path/to/python"; exit 1; }

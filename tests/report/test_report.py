@@ -144,6 +144,7 @@ WIDE = {
 @pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it"
 )
+@pytest.mark.medium
 def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
     tables = [file.read_text() for file in sorted((folder / "tables").glob("*.tex"))]
     tables += [
@@ -285,6 +286,7 @@ def visible(tab, column):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     data = pd.read_csv(folder / "tables" / "errors.csv", comment="#")
     assert len(visible(shown, 2)) == len(data)
@@ -320,6 +322,7 @@ def test_the_page_filters_sorts_and_opens_runs(shown, folder):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_page_works_by_keyboard_and_fits(shown):
     shown.locator("#entries tbody button").first.focus()
     shown.keyboard.press("Enter")
@@ -332,6 +335,7 @@ def test_the_page_works_by_keyboard_and_fits(shown):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_every_table_sorts_filters_and_opens_runs(shown):
     shown.select_option("select[name=framework]", "torch")
     headline = shown.locator("#headline tbody tr:not([hidden])")
@@ -356,6 +360,7 @@ def test_every_table_sorts_filters_and_opens_runs(shown):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_curves_are_those_picked(shown, folder):
     def drawn():
         return int(shown.locator("#chart").get_attribute("data-curves"))
@@ -380,6 +385,7 @@ def test_curves_are_those_picked(shown, folder):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_citation_can_be_copied(shown, folder):
     shown.click("#copy")
     shown.wait_for_selector("#copied:has-text('copied')")  # the clipboard answers later

@@ -74,6 +74,7 @@ class Writings:
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.medium
 def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN)
     # after so many writings: some at once, some in the first run, some in a later one
@@ -99,6 +100,7 @@ def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     assert not list(tmp_path.rglob("*.npz"))
 
 
+@pytest.mark.medium
 def test_two_processes_on_one_folder_divide_the_work(uninterrupted, tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN)
     both = [start(tmp_path), start(tmp_path)]
@@ -128,6 +130,7 @@ helmholtz =""",
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.medium
 def test_a_run_in_hand_saves_itself(number, code, tmp_path):
     """Only the signal can have saved it: the second run is endless, and its interval is longer."""
     text = CAMPAIGN.replace("steps = 60", "steps = 100000000").replace(
@@ -182,7 +185,13 @@ HARMS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(harm, marks=[] if harm == "exit" else pytest.mark.medium)
+        for harm in HARMS
+    ],
+)
 def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
     code, status, words = HARMS[harm]
     monkeypatch.setattr(child, "GRACE", 1.0)
@@ -201,6 +210,7 @@ def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
 @pytest.mark.parametrize(
     ("optimizer", "fields"), [("engd", {"decay": 0.5}), ("engd_per_layer", {})]
 )
+@pytest.mark.medium
 def test_a_gramian_that_cannot_fit_is_foreseen(optimizer, fields):
     with workers(Limits(memory=1e9)) as crew:
         asked = ask(optimizer=optimizer, network="tanh_200_200")
@@ -221,6 +231,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.medium
 def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
     (tmp_path / "faults.toml").write_text(
         CAMPAIGN.replace("checkpoint = 0.02", "checkpoint = 1e6")
@@ -242,6 +253,7 @@ def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
     assert len(optbench.load(tmp_path).runs) == 15
 
 
+@pytest.mark.medium
 def test_runs_that_failed_are_done_again_when_asked(tmp_path):
     one_seed = CAMPAIGN.replace("seeds = [0, 1, 2, 3]", "")
     (tmp_path / "faults.toml").write_text(
@@ -257,6 +269,7 @@ def test_runs_that_failed_are_done_again_when_asked(tmp_path):
     assert set(optbench.load(tmp_path).runs["status"]) == {"finished"}
 
 
+@pytest.mark.medium
 def test_an_orphan_ends_by_itself(tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("steps = 60", "steps = 1000000"))
     campaign = start(tmp_path)

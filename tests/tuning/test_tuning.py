@@ -301,6 +301,7 @@ def die(folder):
     tune(Path(folder), Crew(stop_after=5, stop=lambda: os._exit(9)), seeds=2)
 
 
+@pytest.mark.medium
 def test_a_killed_study_ends_like_an_uninterrupted_one(done, tmp_path):
     script = f"import test_tuning; test_tuning.die({str(tmp_path)!r})"
     path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -351,6 +352,7 @@ def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_p
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.medium
 def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(
     tmp_path, monkeypatch, capsys
 ):
@@ -374,6 +376,7 @@ def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(
     assert record.request.labels.hyperparameters_from == "tuned"
 
 
+@pytest.mark.medium
 def test_many_open_a_new_database_at_once(tmp_path):
     start = threading.Barrier(6)
 
