@@ -1,7 +1,20 @@
-"""Fixtures that the tests of several packages use."""
+"""Fixtures that several packages' tests use, and which optimizers' tests are fast."""
 
 import pytest
 from browsers import BROWSER
+from cases import QUICK
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep of JAX's tests those of its quick optimizers among the fast ones.
+
+    JAX compiles for seconds what PyTorch runs at once.
+    """
+    for item in items:
+        asked = item.callspec.params if hasattr(item, "callspec") else {}
+        if asked.get("framework") == "jax" and asked.get("optimizer") not in QUICK:
+            item.add_marker("medium")
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,7 @@ def test_the_lock_has_every_dependency():
     assert names([*PROJECT["dependencies"], *listed]) <= locked
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -63,12 +64,14 @@ def test_the_lock_has_every_dependency():
         (["verify", ROOT / "results" / "gpu_short"], r"checksums +ok"),
     ],
 )
+@pytest.mark.medium
 def test_without_any_extra_these_commands_work(arguments, expected, tmp_path):
     said = without(tmp_path, ALL, *arguments)
     assert (said.returncode, said.stderr) == (0, "")
     assert re.search(expected, said.stdout)
 
 
+@pytest.mark.medium
 def test_without_frameworks_the_same_optimizers_are_listed(tmp_path):
     with_, without_ = (
         without(tmp_path, packages, "list", "optimizers").stdout
@@ -79,6 +82,7 @@ def test_without_frameworks_the_same_optimizers_are_listed(tmp_path):
     assert "damping=" not in without_
 
 
+@pytest.mark.medium
 def test_verify_says_what_it_cannot_check(tmp_path):
     """One framework reads the campaign; tables are compared where pandas is installed."""
     folder = ROOT / "results" / "gpu_short"
@@ -88,6 +92,7 @@ def test_verify_says_what_it_cannot_check(tmp_path):
     assert re.search(rf"tables +not checked \(pandas is not installed: {extra}", said)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("missing", "arguments"),
     [
@@ -98,9 +103,11 @@ def test_verify_says_what_it_cannot_check(tmp_path):
         ("distributed", ["run", "quick", "--workers", "1"]),
         ("optuna", ["tune", "quick"]),
         ("tomli_w", ["tune", "quick"]),
+        ("tomli_w", ["scale"]),
         ("scipy", ["regressions", "HEAD"]),
     ],
 )
+@pytest.mark.medium
 def test_what_is_missing_is_one_line_and_exit_code_2(missing, arguments, tmp_path):
     """It is said before anything is run: nothing is left behind."""
     said = without(tmp_path, [missing], *arguments)
@@ -110,6 +117,7 @@ def test_what_is_missing_is_one_line_and_exit_code_2(missing, arguments, tmp_pat
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.medium
 def test_loading_results_says_it_too(tmp_path):
     program = WITHOUT.partition("from optbench.cli")[0]
     program += "import optbench; optbench.load('nowhere')"

@@ -211,7 +211,16 @@ def tune(
         budget=budget,
     )
     crew = executors.workers(Limits.of(plan, folder))
-    search.run(plan, file, spaces or SHIPPED, protocol, storage, folder, crew, Console())
+    search.run(
+        plan,
+        file=file,
+        spaces=spaces or SHIPPED,
+        protocol=protocol,
+        url=storage,
+        folder=folder,
+        crew=crew,
+        console=Console(),
+    )
 
 
 def scale(

@@ -192,6 +192,7 @@ WIDE = {
 @pytest.mark.skipif(
     shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it"
 )
+@pytest.mark.medium
 def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
     tables = [file.read_text() for file in sorted((folder / "tables").glob("*.tex"))]
     tables += [
@@ -383,6 +384,7 @@ def picked(tab):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_each_cell_of_the_heat_map_has_the_table_s_number_and_opens_its_curves(
     shown, folder
 ):
@@ -415,6 +417,7 @@ def test_each_cell_of_the_heat_map_has_the_table_s_number_and_opens_its_curves(
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_heat_map_is_one_stop_of_the_keyboard_with_arrows_in_it(shown):
     cells = shown.locator(".heat button")
     stops = cells.evaluate_all("all => all.filter(each => each.tabIndex == 0).length")
@@ -434,6 +437,7 @@ def test_the_heat_map_is_one_stop_of_the_keyboard_with_arrows_in_it(shown):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_error_is_seen_without_scrolling_sideways(shown):
     width = shown.viewport_size["width"]
     for query in (".heat td:last-child button", "#entries td:nth-child(4)"):
@@ -445,6 +449,8 @@ def test_the_error_is_seen_without_scrolling_sideways(shown):
 
 
 @needs_browser
+@pytest.mark.medium
+@pytest.mark.medium
 def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     data = pd.read_csv(folder / "tables" / "errors.csv", comment="#")
     assert len(visible(shown, 2)) == len(data)
@@ -480,6 +486,7 @@ def test_the_page_filters_sorts_and_opens_runs(shown, folder):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_page_works_by_keyboard_and_fits(shown):
     shown.locator("#entries tbody button").first.focus()
     shown.keyboard.press("Enter")
@@ -492,6 +499,7 @@ def test_the_page_works_by_keyboard_and_fits(shown):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_every_table_sorts_filters_and_opens_runs(shown):
     shown.select_option("select[name=framework]", "torch")
     headline = shown.locator("#headline tbody tr:not([hidden])")
@@ -516,6 +524,7 @@ def test_every_table_sorts_filters_and_opens_runs(shown):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_curves_are_those_picked(shown, folder):
     every = drawn(shown)
     finished = [
@@ -537,6 +546,7 @@ def test_curves_are_those_picked(shown, folder):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_citation_can_be_copied(shown, folder):
     shown.click("#copy")
     shown.wait_for_selector("#copied:has-text('copied')")  # the clipboard answers later

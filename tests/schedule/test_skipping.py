@@ -1,4 +1,7 @@
-"""A run whose seconds have no room for a few steps is foreseen from a warm one, and not repeated over seeds."""
+"""A run whose seconds have no room for a few steps is foreseen from a warm one.
+
+It is not repeated over seeds.
+"""
 
 from contextlib import nullcontext
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from cases import QUICK
 from optbench.implementations import Framework
 
 from optbench import implementations, problems
@@ -23,6 +24,13 @@ needs_both = pytest.mark.skipif(
     len(implementations.installed()) < 2, reason="twins need both frameworks"
 )
 OPTIMIZERS = tuple(implementations.load(implementations.installed()[0]).OPTIMIZERS)
+every_optimizer_in_jax = pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.medium)
+        for name in OPTIMIZERS
+    ],
+)
 
 
 class Small(NamedTuple):
