@@ -31,7 +31,7 @@ needs_torch = pytest.mark.skipif(
 
 @contextmanager
 def trees(base, head):
-    """Both commits beside this clone's optbench; skips where the clone does not have them."""
+    """Both commits beside this clone's optbench; skips where it does not have them."""
     for commit in (base, head):
         git = ["git", "-C", ROOT, "cat-file", "-e", f"{commit}^{{commit}}"]
         if subprocess.run(git, capture_output=True, check=False).returncode:
@@ -160,13 +160,13 @@ assert problems.seeds.__spec__.name == problems.seeds.__name__ == "problems.seed
     with trees(MOVE, MOVE) as folders:
         tree = folders["base"]
         packages = regressions.packages(tree, packaged=False)
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-c", code],
             env={"PYTHONPATH": f"{tree}:{packages}"},
             capture_output=True,
             text=True,
         )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize(
