@@ -107,7 +107,7 @@ WHERE = """
 import benchmarks.step, optbench.measure.timed, os
 import optbench.problems.seeds, optbench.implementations
 print(optbench.measure.timed.__file__, optbench.problems.seeds.__file__,
-      optbench.implementations.__file__)
+      optbench.implementations.__file__, optbench.problems.__name__)
 print(os.environ["OMP_NUM_THREADS"], os.environ["JAX_ENABLE_X64"],
       len(getattr(os, "sched_getaffinity", lambda process: [0])(0)),
       "torch" in sys.modules, "jax" in sys.modules)
@@ -128,6 +128,7 @@ def test_a_process_of_asvs_has_one_core_this_optbench_and_the_commit(commit):
         str(ROOT / "optbench" / "measure" / "timed.py"),
         str(packages / "problems" / "seeds.py"),
         str(packages / "implementations" / "__init__.py"),
+        "problems" if commit == MOVE else "optbench.problems",
     ]
     assert process.split() == ["1", "1", "1", "False", "False"]
 
