@@ -52,6 +52,7 @@ def test_the_lock_has_every_dependency():
     assert names([*PROJECT["dependencies"], *listed]) <= locked
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -69,6 +70,7 @@ def test_without_any_extra_these_commands_work(arguments, expected, tmp_path):
     assert re.search(expected, said.stdout)
 
 
+@pytest.mark.medium
 def test_without_frameworks_the_same_optimizers_are_listed(tmp_path):
     with_, without_ = (
         without(tmp_path, packages, "list", "optimizers").stdout
@@ -79,6 +81,7 @@ def test_without_frameworks_the_same_optimizers_are_listed(tmp_path):
     assert "damping=" not in without_
 
 
+@pytest.mark.medium
 def test_verify_says_what_it_cannot_check(tmp_path):
     """One framework reads the campaign; tables are compared where pandas is installed."""
     folder = ROOT / "results" / "gpu_short"
@@ -88,6 +91,7 @@ def test_verify_says_what_it_cannot_check(tmp_path):
     assert re.search(rf"tables +not checked \(pandas is not installed: {extra}", said)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("missing", "arguments"),
     [
@@ -110,6 +114,7 @@ def test_what_is_missing_is_one_line_and_exit_code_2(missing, arguments, tmp_pat
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.medium
 def test_loading_results_says_it_too(tmp_path):
     program = WITHOUT.partition("from optbench.cli")[0]
     program += "import optbench; optbench.load('nowhere')"

@@ -100,6 +100,7 @@ def are_in(clone, found):
     return found == ([clone / "optbench", *(clone / name for name in FOLDERS)], 2)
 
 
+@pytest.mark.medium
 def test_a_clone_uses_its_own_folders_wherever_it_is_imported_from(clones, tmp_path):
     one, other, editable = (clones / name for name in ("one", "other", "editable"))
     assert are_in(one, where(one))
@@ -107,12 +108,14 @@ def test_a_clone_uses_its_own_folders_wherever_it_is_imported_from(clones, tmp_p
     assert are_in(other, where(tmp_path, editable))
 
 
+@pytest.mark.medium
 def test_beside_another_installed_clone_too(clones, tmp_path):
     one, editable = clones / "one", clones / "editable"
     assert are_in(one, where(one, editable))
     assert are_in(one, where(tmp_path, editable, path=one))
 
 
+@pytest.mark.medium
 def test_a_users_own_files_of_these_names_are_left_alone(clones, tmp_path):
     for name in ("problems.py", "benchmarks.py"):
         (tmp_path / name).write_text("raise AssertionError")
@@ -122,6 +125,7 @@ def test_a_users_own_files_of_these_names_are_left_alone(clones, tmp_path):
     assert are_in(clones / "other", where(tmp_path, clones / "editable"))
 
 
+@pytest.mark.medium
 def test_what_lies_beside_a_wheels_folder_is_not_ours(clones, tmp_path):
     """Other packages of these names, and the pyproject.toml that some leave there."""
     installed = tmp_path / "site-packages"

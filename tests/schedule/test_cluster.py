@@ -26,6 +26,7 @@ from distributed import Client
 
 from optbench.schedule import cluster
 
+pytestmark = pytest.mark.medium
 FRAMEWORK = implementations.installed()[-1]  # JAX is the quicker to import
 HEAD = f"""
 version = "1.0"
