@@ -122,6 +122,7 @@ def test_a_machine_that_changed_its_speed_is_seen(tmp_path, samples):
     )
 
 
+@pytest.mark.medium
 def test_the_check_has_an_exit_code(tmp_path):
     wrote(tmp_path, WHOLE)
     words = ["asv-check", tmp_path, "--machine", MACHINE, "--commit", "abcdef1234"]

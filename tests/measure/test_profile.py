@@ -122,6 +122,7 @@ def test_phases_add_up_to_the_step():
 
 
 @pytest.mark.parametrize("framework", implementations.installed())
+@pytest.mark.medium
 def test_a_profile_is_printed(framework, tmp_path):
     small_case = [
         "--network",
@@ -251,6 +252,7 @@ def test_scaling_keeps_the_proportions_and_names_its_optimizers():
 
 
 @needs_both
+@pytest.mark.medium
 def test_scaling_records_what_lacks_memory(tmp_path):
     options = [
         "--width",
