@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -31,7 +31,7 @@ class Frames(NamedTuple):
         frames.
         """
         runs, history = self.runs, self.history
-        floors = runs.drop_duplicates("identity").set_index("identity")["floor"]
+        floors: Any = runs.drop_duplicates("identity").set_index("identity")["floor"]
         errors = {
             name: runs[name].clip(lower=runs["floor"])
             for name in ("relative_l2", "best_relative_l2")

@@ -51,7 +51,7 @@ class Cell(NamedTuple):
         return f"{digits}e{int(power)}" if int(power) else digits
 
     @property
-    def count(self) -> str:
+    def share(self) -> str:
         """How many runs finished, where not all did."""
         return "" if self.finished == self.runs else f"{self.finished}/{self.runs}"
 
@@ -92,7 +92,7 @@ class Grid(NamedTuple):
     @property
     def ticks(self) -> list[tuple[str, str]]:
         """The powers of ten of the legend, the smallest first, and their colours."""
-        powers = range(round(math.log10(self.norm.vmin)), 1)
+        powers = range(round(math.log10(self.norm.vmin or LARGEST)), 1)
         ends = [(power, 10.0**power) for power in powers]
         return [
             (f"1e{power}" if power else "1 or more", to_hex(MAP(self.norm(value))))
@@ -162,10 +162,10 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
                 axes.add_patch(_box(x, y, 0, hatch="////", edgecolor="0.75", linewidth=0))
             else:
                 _write(axes, grid, cell, x, y, scale)
-    share = len(grid.frameworks)
+    width = len(grid.frameworks)
     for number in range(1, len(grid.cases)):
-        axes.axvline(number * share, color="white", linewidth=6)
-    middles = [share * (number + 0.5) for number in range(len(grid.cases))]
+        axes.axvline(number * width, color="white", linewidth=6)
+    middles = [width * (number + 0.5) for number in range(len(grid.cases))]
     longest = max(len(line) for lines in labels for line in lines.split("\n"))
     room = 72 * 0.75 * WIDTH / len(grid.cases)  # points, for letters of 0.66 em
     size = min(15, room / (0.66 * longest))
@@ -175,7 +175,7 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
     rows = [number + 0.5 for number in range(len(grid.optimizers))]
     axes.set_yticks(rows, grid.optimizers, rotation=0, fontsize=16 * scale)
     words = "power of ten of the error"
-    if share > 1:
+    if width > 1:
         words = f"{' | '.join(grid.frameworks)}: {words}"
     axes.set_xlabel(words, fontsize=15)
     return write(figure, folder, NAME, FORMATS)
@@ -194,14 +194,14 @@ def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int, scale: float) -> N
     colour = ink(grid.colour(cell))
     look: Any = {"ha": "center", "va": "center", "color": colour}
     if math.isnan(cell.median):
-        axes.text(x + 0.5, y + 0.5, cell.count, fontsize=12 * scale, **look)
+        axes.text(x + 0.5, y + 0.5, cell.share, fontsize=12 * scale, **look)
         return
     power = f"{math.log10(max(cell.median, 1e-300)):.0f}".replace("-0", "0")
     look["fontweight"] = "bold" if cell.best else "normal"
-    middle, size = (0.33, 14) if cell.count else (0.53, 17)
+    middle, size = (0.33, 14) if cell.share else (0.53, 17)
     axes.text(x + 0.5, y + middle, power.replace("-", "−"), fontsize=size * scale, **look)
-    if cell.count:
-        axes.text(x + 0.5, y + 0.78, cell.count, fontsize=9 * scale, **look)
+    if cell.share:
+        axes.text(x + 0.5, y + 0.78, cell.share, fontsize=9 * scale, **look)
     if cell.best:
         axes.add_patch(_box(x, y, 0.08, edgecolor=colour, linewidth=1.8))
 

@@ -247,7 +247,7 @@ def _map(grid: heatmap.Grid) -> dict[str, Any]:
         "cases": [(case, heatmap.lines(case)) for case in grid.cases],
         "rows": rows,
         "legend": [(words, colour, heatmap.ink(colour)) for words, colour in grid.ticks],
-        "partial": any(cell.count for cell in grid.cells.values()),
+        "partial": any(cell.share for cell in grid.cells.values()),
         "absent": any(None in cells for _, columns in rows for cells in columns),
     }
 

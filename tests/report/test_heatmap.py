@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_the_table(made, grid):
 def test_what_was_not_run_is_not_there_and_what_did_not_finish_says_so(grid):
     assert ("broken", grid.cases[0], "torch") not in grid.cells
     lost = grid.cells["broken", grid.cases[0], "jax"]
-    assert (lost.number, lost.count) == ("", "0/3")
+    assert (lost.number, lost.share) == ("", "0/3")
     assert "only 0 of 3 runs finished" in lost.sentence
     assert grid.colour(lost) == "#ffffff"
 
@@ -57,8 +57,8 @@ def test_what_was_not_run_is_not_there_and_what_did_not_finish_says_so(grid):
 )
 def test_a_number_is_short(median, text):
     assert cell(median).number == text
-    assert cell(median).count == ""
-    assert cell(median, finished=4).count == "4/5"
+    assert cell(median).share == ""
+    assert cell(median, finished=4).share == "4/5"
 
 
 def lightness(colour):
