@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from optbench.problems.names import InvalidName, UnknownName
+from optbench.problems.old_names import answered
 
 _NAME = re.compile(r"(?P<path>.*\.py)(:(?P<member>.*))?", re.DOTALL)
 
@@ -113,7 +114,8 @@ def read(path: Path) -> Own:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look up their module there
     try:
-        exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
+        with answered(path):
+            exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         raise InvalidFile(
