@@ -1,4 +1,4 @@
-"""An optimizer by its name, in a framework: one of ours, or one in a file of the user's own.
+"""Look up an optimizer by its name: one of ours, or one in a file of the user's own.
 
 The latter's name is `<path>.py:<name>`.
 """

@@ -10,11 +10,11 @@ from numpy.random import Generator
 from optbench.problems.own import Source
 from optbench.problems.reference import Reference
 
-Array = Any  # a NumPy array here, a framework's own array where an operator is applied to a network
+# a NumPy array here, a framework's own array where an operator is applied to a network
+Array = Any
 
-Field = Callable[
-    [np.ndarray], np.ndarray
-]  # a function of points: x [n, d] -> [n, columns], float64
+# a function of points: x [n, d] -> [n, columns], float64
+Field = Callable[[np.ndarray], np.ndarray]
 
 
 class Jet(NamedTuple):
@@ -25,9 +25,8 @@ class Jet(NamedTuple):
     curvature: Array  # tr(A ∇²u)     [n, m]
 
 
-@dataclass(
-    frozen=True, eq=False
-)  # compared and hashed by identity: it holds an array, and compilers key on it
+# compared and hashed by identity: it holds an array, and compilers key on it
+@dataclass(frozen=True, eq=False)
 class Operator:
     """The map u ↦ F(u, ∇u, tr(A ∇²u)) whose root is the solution.
 
@@ -54,14 +53,13 @@ class Operator:
             )
 
     @property
-    def rows(self) -> int:
+    def channels(self) -> int:
         """How many rows a jet has that it reads: value, d derivatives and curvature, or the value alone."""
         return 1 if self.diffusion is None else len(self.diffusion) + 2
 
 
-DIRICHLET = Operator(
-    lambda jet, x, y: jet.value - y
-)  # u ↦ u - g: boundary values and initial values
+# u ↦ u - g: boundary values and initial values
+DIRICHLET = Operator(lambda jet, x, y: jet.value - y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +137,8 @@ class Problem:
     outputs: int  # m
     interior: Term
     boundary: Term  # boundary and initial conditions
-    bounds: tuple[
-        np.ndarray, np.ndarray
-    ]  # the domain's box: smallest and largest value of every input, [d] each
+    # the domain's box: smallest and largest value of every input, [d] each
+    bounds: tuple[np.ndarray, np.ndarray]
     solution: Field  # u* at x [n, d] -> [n, m]: a formula, or a Reference
     solution_norm: float  # ‖u*‖ = (E |u*(x)|²)^½ over the interior's points
     interior_points: int  # default N
@@ -149,9 +146,8 @@ class Problem:
     resample_every: int  # default number of steps between new points; 0: one fixed batch
     networks: tuple[str, ...]  # the paper's networks for it
     reference: str  # where it comes from
-    version: int = field(
-        default=1, kw_only=True
-    )  # raised whenever a run's trajectory changes
+    # raised whenever a run's trajectory changes
+    version: int = field(default=1, kw_only=True)
     # which points x [n, d] of the box are in the domain [n]; None: all of them
     inside: Callable[[np.ndarray], np.ndarray] | None = field(default=None, kw_only=True)
 

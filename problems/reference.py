@@ -38,12 +38,8 @@ class Reference:
                 }
         except OSError as error:
             raise InvalidFile(f"{path}: {error.strerror or error}") from error
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-            BadZipFile,
-        ) as error:  # a pickle, an .npy, text
+        # a pickle, an .npy, text
+        except (ValueError, TypeError, AttributeError, BadZipFile) as error:
             raise InvalidFile(f"{path} is no .npz of numbers: {error}") from error
         return cls._checked(Source(path, digest(content)), arrays)
 
@@ -123,9 +119,8 @@ class Reference:
         halved = tuple(slice(None, None, 2) for _ in self.axes)
         axes = tuple(axis[::2] for axis in self.axes)
         coarse = Reference(self.source, axes, self.values[halved], self.accuracy)
-        fine = tuple(
-            slice(None, 2 * len(axis) - 1) for axis in axes
-        )  # an even axis ends with a node that is dropped
+        # an even axis ends with a node that is dropped
+        fine = tuple(slice(None, 2 * len(axis) - 1) for axis in axes)
         nodes = np.meshgrid(
             *(axis[part] for axis, part in zip(self.axes, fine, strict=True)), indexing="ij"
         )

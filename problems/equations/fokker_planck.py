@@ -12,10 +12,8 @@ from optbench.problems.family import family
 from optbench.problems.problem import DIRICHLET, Array, Jet, Operator, Problem, Term
 
 HALF_WIDTH = 5.0  # space is [-5, 5]^n
-SECOND_MOMENT, FOURTH_MOMENT = (
-    HALF_WIDTH**2 / 3,
-    HALF_WIDTH**4 / 5,
-)  # of one coordinate, uniform there
+# of one coordinate, uniform there
+SECOND_MOMENT, FOURTH_MOMENT = (HALF_WIDTH**2 / 3, HALF_WIDTH**4 / 5)
 
 
 def residual(jet: Jet, x: Array, y: Array) -> Array:
@@ -57,7 +55,8 @@ def log_fokker_planck(dim: int) -> Problem:
         resample_every=1,
         networks=("tanh_256_256_128_128",),
         reference="Dangel, Müller, Zeinhofer (2024), arXiv 2405.15603",
-        version=2,  # 2: line searches look at the whole grid, since its residual is not affine
+        # 2: line searches look at the whole grid, since its residual is not affine
+        version=2,
     )
 
 

@@ -32,12 +32,10 @@ def run(case, optimizer, steps, **hyperparameters):
 def test_a_step_is_pure(framework, optimizer):
     case = small(framework, SINE)
     _, state, step = case.prepare(optimizer)
-    params, state, _ = step(
-        case.params, state, case.batch
-    )  # beyond the first step, where memory matters
-    before = deepcopy(
-        case.numpy((params, state, case.batch))
-    )  # not a view of what the step writes into
+    # beyond the first step, where memory matters
+    params, state, _ = step(case.params, state, case.batch)
+    # not a view of what the step writes into
+    before = deepcopy(case.numpy((params, state, case.batch)))
     assert np.isfinite(vector(before[0])).all()  # NaN over NaN would look untouched
     once, again = (case.numpy(step(params, state, case.batch)) for _ in range(2))
     assert_same_bits(case.numpy((params, state, case.batch)), before)
@@ -114,9 +112,8 @@ def test_single_precision_stays_single(framework, optimizer):
     case = small(framework, SINE, dtype=np.float32)
     _, state, step = case.prepare(optimizer)
     params, state, losses = step(case.params, state, case.batch)
-    if hasattr(
-        state, "preconditioner"
-    ):  # curvature alone is in float64, whatever the parameters are
+    # curvature alone is in float64, whatever the parameters are
+    if hasattr(state, "preconditioner"):
         kept = state.preconditioner
         assert {
             leaf.dtype for leaf in leaves(case.numpy((kept.factors, kept.inverses)))

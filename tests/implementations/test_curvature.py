@@ -91,9 +91,9 @@ def test_golden_kfac_and_the_quadratic_model(golden):
         golden.part("optimizers.kfac").summarize, optimizer, state.preconditioner
     )
     terms = golden.objective.means(summary, golden.params, golden.batch)
-    slopes = golden.part("optimizers.kfac").total_gradient(terms)
+    gradient = golden.part("optimizers.kfac").total_gradient(terms)
     directions, _ = golden.part("optimizers.kfac").precondition(
-        optimizer, state.preconditioner, terms, slopes
+        optimizer, state.preconditioner, terms, gradient
     )
     expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
     assert relative(golden.numpy(directions), expected) <= 1e-10
@@ -102,8 +102,8 @@ def test_golden_kfac_and_the_quadratic_model(golden):
         np.array(recorded["previous_update_flat"])
     )
     update = golden.part("passes.parameters").split_like(golden.params, previous)
-    pieces = golden.objective.linearize_chunks(golden.params, golden.batch)
-    matrix, slope = part.quadratic_model(pieces, slopes, directions, update, 1e-3)
+    chunks = golden.objective.linearize_chunks(golden.params, golden.batch)
+    matrix, slope = part.quadratic_model(chunks, gradient, directions, update, 1e-3)
     assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
     assert relative(golden.numpy(slope), np.array(recorded["rhs"])) <= 1e-10
     assert (

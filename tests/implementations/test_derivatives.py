@@ -64,23 +64,22 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
 
 @frameworks
 @pytest.mark.parametrize("name", ["tanh", "sin"])
-def test_slopes_are_the_activation_s_derivatives(framework, name):
+def test_derivatives_are_the_activation_s_derivatives(framework, name):
     case = small(framework, coupled_2d)
     z = np.linspace(-3, 3, 41)
     activation = case.part("passes.network").ACTIVATIONS[name]
-    slopes = activation.slopes(case.framework.backend.from_numpy(z))
-    slopes = case.numpy([*slopes, activation.third(slopes)])
+    derivatives = activation.derivatives(case.framework.backend.from_numpy(z))
+    derivatives = case.numpy([*derivatives, activation.third(derivatives)])
     angles = 2 * np.pi * np.arange(32) / 32
-    around = getattr(np, name)(
-        z[:, None] + 0.5 * np.exp(1j * angles)
-    )  # Cauchy's integral on a circle
+    # Cauchy's integral on a circle
+    around = getattr(np, name)(z[:, None] + 0.5 * np.exp(1j * angles))
     factorial = 1
     for order in range(4):
         factorial *= max(order, 1)
         derivative = (
             (around * np.exp(-1j * order * angles)).mean(1).real * factorial / 0.5**order
         )
-        assert np.abs(slopes[order] - derivative).max() <= 1e-9
+        assert np.abs(derivatives[order] - derivative).max() <= 1e-9
 
 
 @frameworks
@@ -107,12 +106,12 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
         ]
         along = part.products(term, case.framework.backend.from_numpy_tree(direction))
         assert relative(case.numpy(along).ravel(), blocks @ vector(direction)) <= 1e-12
-    slopes = jacobian(
+    exact = jacobian(
         lambda *params: case.objective.loss(list(params), case.batch),
         argnums=tuple(range(count)),
     )
     _, gradient = case.objective.gradient(case.params, case.batch)
-    assert relative(case.numpy(gradient), list(case.numpy(slopes(*case.params)))) <= 1e-12
+    assert relative(case.numpy(gradient), list(case.numpy(exact(*case.params)))) <= 1e-12
 
 
 @frameworks
@@ -150,12 +149,12 @@ def test_cotangents_equal_automatic_differentiation(framework, problem):
 
     def residual(*shifts):
         rows = (
-            network.linear(case.params[0], x[None], problem.interior.operator.rows)
+            network.linear(case.params[0], x[None], problem.interior.operator.channels)
             + shifts[0]
         )
         for matrix, shift in zip(case.params[1:], shifts[1:], strict=True):
             rows = network.activate(
-                tanh.slopes(rows[0]), network.bending(rows, equation.diffuse), rows
+                tanh.derivatives(rows[0]), network.bending(rows, equation.diffuse), rows
             )
             rows = network.linear(matrix, rows, len(rows)) + shift
         return problem.interior.operator.residual(objective.as_jet(rows), x, y)

@@ -109,8 +109,8 @@ def test_products_are_those_of_dense_matrices(framework, problem):
     part, put = here.part("optimizers.hessian_free"), here.framework.backend.from_numpy
 
     def both(v, params, batch):
-        pieces = here.objective.linearize_chunks(params, batch)
-        return part.gauss_newton(params, pieces, v), part.hessian(
+        chunks = here.objective.linearize_chunks(params, batch)
+        return part.gauss_newton(params, chunks, v), part.hessian(
             here.objective, params, batch, v
         )
 
@@ -150,9 +150,8 @@ def test_steps_equal_the_oracle(framework, problem, fields, steps):
     )
     for theirs, damping, _ in path:
         params, state, _ = step(params, state, here.batch)
-        assert (
-            relative(here.numpy(params), theirs) <= 1e-7
-        )  # longer runs amplify rounding without bound
+        # longer runs amplify rounding without bound
+        assert relative(here.numpy(params), theirs) <= 1e-7
         assert float(state.damping) == pytest.approx(damping, rel=1e-12)
     assert relative(here.numpy(params), here.start) > 1e-3
 

@@ -54,7 +54,7 @@ def test_both_ways_to_a_layer_s_kernel_agree(monkeypatch, framework, problem, la
         boundary.inputs,
         strict=True,
     ):
-        full = case.part("passes.linearization").full_rows
+        full = case.part("passes.linearization").full_inputs
         layer = q, full(a, q.shape[1]), q2, full(a2, q2.shape[1])
         by_channels, by_neurons = case.numpy(
             (kernel.channels_pairwise(*layer), kernel.neurons_together(*layer))

@@ -24,15 +24,15 @@ def torch_lbfgs(case, fields, line_search, batches):
         tolerance_change=fields.get("tolerance_change", 1e-9),
         line_search_fn=line_search,
     )
-    gradient = case.framework.backend.compile(case.objective.gradient)
+    differentiate = case.framework.backend.compile(case.objective.gradient)
 
     def closure(batch):
         here = [
             case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs
         ]
-        losses, slopes = case.numpy(gradient(here, batch))
-        for matrix, slope in zip(theirs, slopes, strict=True):
-            matrix.grad = torch.tensor(slope)
+        losses, gradient = case.numpy(differentiate(here, batch))
+        for matrix, entries in zip(theirs, gradient, strict=True):
+            matrix.grad = torch.tensor(entries)
         return torch.tensor(float(sum(losses)), dtype=torch.float64)
 
     for batch in batches:

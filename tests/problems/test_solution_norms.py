@@ -49,9 +49,8 @@ QUADRATURE = {
     "heat_sine_1d": [40, 20],
     "heat_sine_3d": [40, 12, 12, 12],
     "heat_sum_4d": [10] * 5,
-    **{
-        f"poisson_harmonic_{d}d": [2] * d for d in (2, 4, 10)
-    },  # exact: u² is of degree 2 in each coordinate
+    # exact: u² is of degree 2 in each coordinate
+    **{f"poisson_harmonic_{d}d": [2] * d for d in (2, 4, 10)},
     "log_fokker_planck_1d": [24, 3],  # exact in space: degree 4
     "log_fokker_planck_3d": [24, 3, 3, 3],
     "log_fokker_planck_9d": [16] + [3] * 9,

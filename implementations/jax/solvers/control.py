@@ -1,4 +1,4 @@
-"""Branches and loops whose conditions the device decides: here they are compiled, the twin's Python reads them."""
+"""Branches and loops that the device decides: compiled here, read by the twin's Python."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from jax import Array
 def when(
     condition: bool | Array, new: Callable[[], Any], otherwise: Callable[[], Any]
 ) -> Any:
-    """`new()` where the condition holds, else `otherwise()`, without computing the other."""
+    """Compute `new()` where the condition holds, else `otherwise()`, and not the other."""
     if isinstance(condition, bool):
         return new() if condition else otherwise()
     return jax.lax.cond(condition, new, otherwise)
@@ -24,5 +24,5 @@ def while_loop(
 
 
 def fori_loop(count: int | Array, body: Callable[[Array, Any], Any], state: Any) -> Any:
-    """`state = body(i, state)` for i in 0 … count − 1."""
+    """Repeat `state = body(i, state)` for i in 0 … count − 1."""
     return jax.lax.fori_loop(0, count, body, state)

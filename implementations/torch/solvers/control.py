@@ -1,4 +1,4 @@
-"""Branches and loops whose conditions the device decides: here Python reads them, the twin compiles them."""
+"""Branches and loops that the device decides: Python reads them, the twin compiles them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor
 def when(
     condition: bool | Tensor, new: Callable[[], Any], otherwise: Callable[[], Any]
 ) -> Any:
-    """`new()` where the condition holds, else `otherwise()`, without computing the other."""
+    """Compute `new()` where the condition holds, else `otherwise()`, and not the other."""
     return new() if read(condition) else otherwise()
 
 
@@ -24,7 +24,7 @@ def while_loop(
 
 
 def fori_loop(count: int | Tensor, body: Callable[[int, Any], Any], state: Any) -> Any:
-    """`state = body(i, state)` for i in 0 … count − 1."""
+    """Repeat `state = body(i, state)` for i in 0 … count − 1."""
     for i in range(read(count)):
         state = body(i, state)
     return state
