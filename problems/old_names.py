@@ -1,6 +1,7 @@
-"""Answer a user's file that imports `problems` or `implementations`, our packages' names before the move.
+"""Answers a user's file that imports our packages by their names before the move.
 
-They were top-level packages once and are `optbench.problems` and `optbench.implementations` now.
+`problems` and `implementations` were top-level packages once, and are `optbench.problems`
+and `optbench.implementations` now.
 """
 
 import sys
@@ -21,10 +22,10 @@ OF_ITS_OWN = ("__name__", "__package__", "__loader__", "__spec__")  # what an al
 
 @contextmanager
 def answered(file: Path) -> Iterator[None]:
-    """Answer the old names while a file is loaded, and say their new ones in one line on stderr.
+    """Answer the old names while a file is loaded, and say the new ones on stderr.
 
-    A module of such a name that the user has on `sys.path` wins, as it does in Python; afterwards
-    no alias is left in `sys.modules`.
+    A module of such a name that the user has on `sys.path` wins, as it does in Python;
+    afterwards no alias is left in `sys.modules`.
     """
     finder = Aliases([name for name in PACKAGES if not _is_taken(name)])
     sys.meta_path.insert(0, finder)
@@ -39,7 +40,7 @@ def answered(file: Path) -> Iterator[None]:
 
 
 class Aliases(MetaPathFinder, Loader):
-    """Finds the modules of some of our packages by their old names, wherever they are now."""
+    """Finder of the modules of some of our packages by their old names."""
 
     def __init__(self, packages: list[str]) -> None:
         self.packages = packages
@@ -63,7 +64,7 @@ class Aliases(MetaPathFinder, Loader):
         vars(module).update({k: v for k, v in members.items() if k not in OF_ITS_OWN})
 
     def summary(self) -> str:
-        """Say which names are old: those that were imported, without the packages above them."""
+        """Say which old names were imported, without the packages above them."""
         leaves = [
             old
             for old in self.answers
@@ -73,7 +74,7 @@ class Aliases(MetaPathFinder, Loader):
 
 
 def _is_taken(name: str) -> bool:
-    """Say whether a top-level module of that name is the user's own, and not this clone's folder."""
+    """Say whether a top-level module of a name is the user's own."""
     if name in sys.modules:
         return True
     spec, ours = PathFinder.find_spec(name), find_spec(f"optbench.{name}")
@@ -85,7 +86,7 @@ def _is_taken(name: str) -> bool:
 
 
 def _new_name(old: str) -> str | None:
-    """Look a module's new name up, in the folders of its package too, into which some have moved."""
+    """Look up a module's new name: some have moved into folders of their package."""
     new = ".".join(["optbench", *(RENAMED.get(part, part) for part in old.split("."))])
     package, _, name = new.rpartition(".")
     folders = [

@@ -45,16 +45,18 @@ class Operator:
             return
         if np.ndim(A) != 2 or np.shape(A)[0] != np.shape(A)[1]:
             raise ValueError(
-                f"diffusion must be a square matrix [d, d], not an array of shape {list(np.shape(A))}"
+                "diffusion must be a square matrix [d, d], "
+                f"not an array of shape {list(np.shape(A))}"
             )
         if not np.isfinite(A).all() or not np.array_equal(A, np.transpose(A)):
             raise ValueError(
-                "diffusion must be a symmetric matrix of finite numbers: A is not equal to its transpose"
+                "diffusion must be a symmetric matrix of finite numbers: "
+                "A is not equal to its transpose"
             )
 
     @property
     def channels(self) -> int:
-        """How many rows a jet has that it reads: value, d derivatives and curvature, or the value alone."""
+        """S, the channels of a jet that it reads: d + 2, or the value alone."""
         return 1 if self.diffusion is None else len(self.diffusion) + 2
 
 
@@ -79,7 +81,10 @@ class Term:
         return self.sample(np.random.default_rng(0), 1)[1].shape[1]
 
     def is_affine(self, outputs: int) -> bool:
-        """Whether F(u + v) + F(0) = F(u) + F(v), asked at a few points with made-up jets of m outputs."""
+        """Try whether F(u + v) + F(0) = F(u) + F(v) at a few points with made-up jets.
+
+        The jets have m = `outputs` outputs.
+        """
         random = np.random.default_rng(0)
         x, y = self.sample(random, 8)
         n, d = x.shape
@@ -108,7 +113,10 @@ class Term:
         points: Callable[[Generator, int], np.ndarray],
         target: Field,
     ) -> "Term":
-        """The term whose `points(generator, n)` [n, d] have the targets `target(x)` [n, r]."""
+        """Make the term of points and their targets.
+
+        `points(generator, n)` [n, d] have the targets `target(x)` [n, r].
+        """
 
         def sample(generator: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
             x = points(generator, n)
@@ -126,7 +134,9 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A PDE with its data and its solution; L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖².
+    """A PDE with its data and its solution.
+
+    L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖² is minimal at the solution.
 
     Compared and hashed by identity; `problems.get` returns the same object for the same
     name.
@@ -153,7 +163,10 @@ class Problem:
 
     @property
     def floor(self) -> float:
-        """The relative L2 accuracy of the solution, below which an error says nothing: a Reference's, else 0."""
+        """The relative L2 accuracy of the solution: a Reference's, else 0.
+
+        An error below it says nothing.
+        """
         return self.solution.accuracy if isinstance(self.solution, Reference) else 0.0
 
     @cached_property

@@ -243,7 +243,7 @@ both_searches = pytest.mark.parametrize("kind", ["grid", "grid_exhaustive"])
 
 
 def searched(case, kind, objective, params, directions, losses, choice=None):
-    """Where a line search leads, whether it moved and what it remembers; compiled as in a step."""
+    """Where a line search leads and what it remembers; compiled as in a step."""
     part = case.part("solvers.line_search")
     options, last = SimpleNamespace(learning_rate=None, line_search=kind), part.never()
     last = (

@@ -1,4 +1,4 @@
-"""Kronecker factors, Gramians and their solves against dense linear algebra and the recorded golden numbers."""
+"""Kronecker factors, Gramians and their solves against dense algebra and golden numbers."""
 
 from functools import partial
 
@@ -198,7 +198,7 @@ def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
     [(1e-3, 0.0), (1e-3, 1.0), (0.0, 1.0), (1e-15, 0.0), (0.5, -1.0)],
 )
 def test_the_damped_solve_is_the_pseudo_inverse(framework, damping, smallest):
-    """By Cholesky or not: with a damping that is no more than rounding, and where the matrix is not definite."""
+    """By Cholesky or not: damping that is rounding, a matrix that is not definite."""
     generator = np.random.default_rng(2)
     case = small(framework, coupled_2d)
     algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
@@ -255,7 +255,7 @@ def test_the_quadratic_model_s_minimum(framework):
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("distance", "kept"), [(2.5e-14, True), (1.5e-14, False)])
 def test_the_quadratic_model_s_cut_off(framework, sign, distance, kept):
-    """Directions that are parallel but for 1 − |c|, just above or just below 1e-14 (1 + |c|)."""
+    """Directions parallel but for 1 − |c|, just above or below 1e-14 (1 + |c|)."""
     case = small(framework, coupled_2d)
     part, put = case.part("optimizers.kfac_star"), case.framework.backend.from_numpy
     c = sign * (1 - distance)

@@ -1,4 +1,4 @@
-"""Jets, residuals' cotangents, Jacobians and gradients against the frameworks' own automatic differentiation."""
+"""Jets, cotangents, Jacobians and gradients against automatic differentiation."""
 
 from dataclasses import replace
 
@@ -52,10 +52,10 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
         coupled_2d.interior,
         operator=replace(coupled_2d.interior.operator, diffusion=diffusion),
     )
-    rows = objective.evaluate(
+    channels = objective.evaluate(
         case.objective.equation(term, x), case.params, x, y
-    ).done.outputs[-1]
-    value, gradient, curvature = case.numpy(objective.as_jet(rows))
+    ).forward_pass.outputs[-1]
+    value, gradient, curvature = case.numpy(objective.as_jet(channels))
     u, slope, bend = plain_jet(case, x)
     assert relative(value, u) <= 1e-13
     assert relative(gradient, slope.swapaxes(1, 2)) <= 1e-13
@@ -117,7 +117,7 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
 @frameworks
 @pytest.mark.parametrize("most", [2**17, 120, 1])
 def test_engd_s_gramians_equal_automatic_differentiation(framework, most, monkeypatch):
-    """(1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, a block a layer, the diagonal of each, some points at a time."""
+    """(1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, one block per layer, its diagonal."""
     case = small(framework, coupled_2d, interior=7, boundary=3)
     monkeypatch.setattr(case.part("passes.linearization"), "most_numbers", lambda *_: most)
     whole, a_layer = [], []
@@ -139,7 +139,7 @@ def test_engd_s_gramians_equal_automatic_differentiation(framework, most, monkey
 @frameworks
 @every_problem
 def test_cotangents_equal_automatic_differentiation(framework, problem):
-    """q of a layer is the derivative of r with respect to a shift of that layer's output rows."""
+    """q of a layer is the derivative of r by a shift of that layer's outputs."""
     case = small(framework, problem, interior=3, boundary=2)
     network, objective = case.part("passes.network"), case.part("passes.objective")
     x, y = case.batch[0]
@@ -148,16 +148,16 @@ def test_cotangents_equal_automatic_differentiation(framework, problem):
     tanh = network.ACTIVATIONS["tanh"]
 
     def residual(*shifts):
-        rows = (
+        jet = (
             network.linear(case.params[0], x[None], problem.interior.operator.channels)
             + shifts[0]
         )
         for matrix, shift in zip(case.params[1:], shifts[1:], strict=True):
-            rows = network.activate(
-                tanh.derivatives(rows[0]), network.bending(rows, equation.diffuse), rows
+            jet = network.activate(
+                tanh.derivatives(jet[0]), network.bending(jet, equation.diffuse), jet
             )
-            rows = network.linear(matrix, rows, len(rows)) + shift
-        return problem.interior.operator.residual(objective.as_jet(rows), x, y)
+            jet = network.linear(matrix, jet, len(jet)) + shift
+        return problem.interior.operator.residual(objective.as_jet(jet), x, y)
 
     shifts = [q[0] * 0 for q in term.cotangents]
     exact = autodiff(framework).jacobian(residual, argnums=tuple(range(len(shifts))))(

@@ -1,4 +1,4 @@
-"""What can be known of a step on an accelerator without one: no hidden question to the device, no callback."""
+"""What is known of a step on an accelerator without one: no hidden read, no callback."""
 
 import re
 from dataclasses import fields
@@ -72,7 +72,7 @@ def test_torch_lbfgs_waits_for_its_decisions_alone(optimizer, at_most):
 @needs["torch"]
 @every_optimizer
 def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
-    """On the meta device, where a hidden question or a tensor left on the CPU fails; `read` alone is answered."""
+    """On the meta device a hidden read or a tensor of the CPU fails, `read` alone not."""
     import torch
 
     case = small("torch", SINE, "tanh_5_4")

@@ -57,7 +57,7 @@ def test_equals_torch_optim(framework, name, fields):
             case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs
         ]
         for matrix, slope in zip(
-            theirs, case.numpy(gradient(here, case.batch)[1]), strict=True
+            theirs, case.numpy(differentiate(here, case.batch)[1]), strict=True
         ):
             matrix.grad = torch.tensor(slope)
         optimizer.step()

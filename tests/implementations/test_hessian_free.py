@@ -1,4 +1,4 @@
-"""Hessian-free and its conjugate gradients against SciPy, automatic differentiation and plain NumPy."""
+"""Hessian-free and its conjugate gradients against SciPy, autodiff and plain NumPy."""
 
 from functools import cache, partial
 from itertools import pairwise
@@ -23,7 +23,7 @@ def case(framework, problem=HEAT):
 
 @cache
 def prepared(framework, problem=HEAT, **fields):
-    """The optimizer, its state and its step, compiled once for all tests; λ is the state's."""
+    """The optimizer, its state and its step, compiled once; λ is the state's."""
     return case(framework, problem).prepare("hessian_free", **fields)
 
 
@@ -52,7 +52,7 @@ def kept(solution, cap):
 
 
 def laplacian(shift):
-    """−d²/dx² on 300 points, shifted: a long way for CG, along which rounding stays small."""
+    """−d²/dx² on 300 points, shifted: a long way for CG with little rounding."""
     return np.diag(np.full(300, 2.0 + shift)) - np.eye(300, k=1) - np.eye(300, k=-1)
 
 

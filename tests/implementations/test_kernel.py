@@ -1,4 +1,4 @@
-"""The kernel JJᵀ against dense Jacobians, its direction against the Gramian's, its memory against what is counted."""
+"""The kernel JJᵀ against dense Jacobians and the Gramian, its memory against a count."""
 
 import weakref
 
@@ -114,7 +114,7 @@ def held_by_xla(case, solve):
 
 
 def held_by_torch(case, solve):
-    """Numbers of all tensors that are alive together at most; LAPACK's workspace comes on top."""
+    """Numbers of all tensors alive together at most; LAPACK's workspace comes on top."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 
 def torch_lbfgs(case, fields, line_search, batches):
-    """torch.optim.LBFGS on the framework's own losses and gradients: parameters and inner iterations a step."""
+    """torch.optim.LBFGS on our gradients: parameters, inner iterations per step."""
     theirs = [torch.tensor(matrix, requires_grad=True) for matrix in case.start]
     optimizer = torch.optim.LBFGS(
         theirs,

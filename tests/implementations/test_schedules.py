@@ -1,4 +1,4 @@
-"""Schedules of the learning rate against optax and torch.optim; what a run tells of its budget."""
+"""Schedules of the learning rate against optax and torch.optim; a run's budget."""
 
 from importlib import import_module
 
@@ -19,7 +19,7 @@ SHAPES = ["constant", "cosine", "exponential"]
 
 
 def rates(framework, shape, warm_up=0.0, steps=STEPS):
-    """The learning rate of each step, three beyond the end, as the optimizers ask for it."""
+    """The learning rate of every step, three beyond the end, as optimizers take it."""
     loaded = implementations.load(framework)
     schedule = import_module(f"{loaded.backend.__package__}.solvers.schedule")
     made = loaded.OPTIMIZERS["sgd"](
@@ -108,7 +108,7 @@ def test_equals_torch(framework, shape, warm_up):
     ("optimizer", "dtype"), [("sgd", np.float64), ("adam", np.float32)]
 )
 def test_a_step_is_that_of_the_learning_rate(framework, optimizer, dtype):
-    """Also where the length is the budget; nothing is compiled twice, and single precision stays single."""
+    """Also where the length is the budget; nothing is compiled twice, float32 stays."""
     case = small(framework, HEAT, "tanh_4", dtype=dtype)
     made, state, step = case.prepare(
         optimizer, learning_rate=0.1, schedule="cosine", warm_up=0.25
@@ -170,7 +170,7 @@ def test_a_run_tells_its_share_before_every_step_also_when_it_goes_on(tmp_path, 
 @needs["torch"]
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_run_goes_on_inside_its_schedule(optimizer, tmp_path):
-    """A budget of eight steps is a schedule of eight steps; a stopped run ends with the same bits."""
+    """A budget is the schedule's length; a stopped run ends with the same bits."""
     fields = {"schedule": "cosine", "warm_up": 0.25}
     runs = [
         request(

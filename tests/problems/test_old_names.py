@@ -1,4 +1,4 @@
-"""A user's file from before the move: `problems` and `implementations` were top-level packages."""
+"""A user's file from before the move, with `problems` and `implementations` on top."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A problem or an optimizer in a file of the user's own: named, hashed, kept with the results, never a traceback."""
+"""A problem or an optimizer in a user's file: named, hashed, kept, never a traceback."""
 
 import hashlib
 import json
@@ -165,8 +165,8 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert (
-        said
-        == f'optbench: command line: case[0].problem = "absent.py:x": {tmp_path}/absent.py: No such file or directory\n'
+        said == 'optbench: command line: case[0].problem = "absent.py:x": '
+        f"{tmp_path}/absent.py: No such file or directory\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -174,16 +174,29 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(
 GOOD = OPTIMIZER.replace("FRAMEWORK", FRAMEWORK)
 WRONG_OPTIMIZERS = {
     "no such name": (GOOD, "f.py:sgd", "unknown optimizer 'sgd': there are mine"),
-    "an imported class": (GOOD, "f.py:SGD", "SGD is no optimizer but a type; there is mine"),
-    "no framework": (GOOD.rpartition("framework:")[0], "f.py:mine", "f.py:mine is no optimizer: Mine has no framework"),
-    "an unknown one": (GOOD.replace(f'"{FRAMEWORK}"', '"jacks"'), "f.py:mine", "'jacks': there are torch, jax"),
+    "an imported class": (
+        GOOD,
+        "f.py:SGD",
+        "SGD is no optimizer but a class; there is mine",
+    ),
+    "no framework": (
+        GOOD.rpartition("framework:")[0],
+        "f.py:mine",
+        "f.py:mine is no optimizer: Mine has no framework",
+    ),
+    "an unknown one": (
+        GOOD.replace(f'"{FRAMEWORK}"', '"jacks"'),
+        "f.py:mine",
+        "'jacks': there are torch, jax",
+    ),
     "no dataclass": (
-        f"class A:\n    name, framework, version = 'a', '{FRAMEWORK}', 1\n    init = step = check = print\n",
+        f"class A:\n    name, framework, version = 'a', '{FRAMEWORK}', 1\n"
+        "    init = step = check = print\n",
         "f.py:a",
         "f.py:a is no optimizer: A is not under @optimizer",
     ),
     "a missing import": ("import nothing_such", "f.py:mine", "line 1: ModuleNotFoundError"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", WRONG_OPTIMIZERS)
@@ -200,7 +213,8 @@ def test_an_optimizer_of_one_framework_is_refused_in_the_other(folder):
     name = f"{folder}/pdes/my_optimizer.py:mine"
     with pytest.raises(
         CampaignError,
-        match=rf'is written in {FRAMEWORK}, not in {other}: .* frameworks = \["{FRAMEWORK}"\]',
+        match=rf"is written in {FRAMEWORK}, not in {other}: "
+        rf'.* frameworks = \["{FRAMEWORK}"\]',
     ):
         alone(optimizer=name, framework=other)
     with pytest.raises(
@@ -276,7 +290,7 @@ def test_two_files_of_one_name_are_refused(folder):
 
 
 def test_a_file_runs_as_what_it_copies(tmp_path):
-    """A child process with problem and optimizer of files walks the path of ours, bit for bit."""
+    """A child process with a user's problem and optimizer walks our path, bit for bit."""
     text = "from dataclasses import replace\nimport problems\n"
     (tmp_path / "p.py").write_text(
         text + 'copy = replace(problems.get("poisson_sine_2d"), name="copy")'
@@ -345,7 +359,8 @@ def test_results_are_whole_without_the_users_folder(results, folder):
     assert sources.changed(record.request) is None
     assert problems.get(record.request.problem).name == "helmholtz_2d"
     assert (
-        f"Files of the user's own (SHA-256): my_pde.py {record.request.files['my_pde.py'][:16]}."
+        "Files of the user's own (SHA-256): "
+        f"my_pde.py {record.request.files['my_pde.py'][:16]}."
         in (results / "table.txt").read_text()
     )
 

@@ -1,4 +1,4 @@
-"""A reference on a grid: interpolated to its order, and its accuracy is the floor of what is reported."""
+"""A reference on a grid: interpolated to its order; its accuracy is the report's floor."""
 
 import matplotlib.pyplot as plt
 import numpy as np
