@@ -1,4 +1,7 @@
-"""asv: what a short run reaches, and whether the twins walk together: "faster" that is wrong shows here."""
+"""asv: what a short run reaches, and whether the twins walk together.
+
+A step that is faster and wrong shows here.
+"""
 
 from functools import cache
 from itertools import product
@@ -8,7 +11,7 @@ import numpy as np
 
 from benchmarks import common
 from optbench import implementations, problems
-from optbench.measure import accuracy, parity
+from optbench.measure import parity
 
 CELLS = (common.OPTIMIZERS, common.COUNTED)
 
@@ -20,11 +23,11 @@ class Walked:
     timeout = 3600  # of all cells together
 
     def setup_cache(self) -> dict[tuple[str, ...], Any]:
-        """The error of each (framework, optimizer, problem), the difference of each (optimizer, problem)."""
+        """Measure the error of every cell, and the difference of the twins."""
         walk = cache(_walk)
 
         def relative_l2(framework: str, *cell: str) -> float:
-            return accuracy.relative_l2(
+            return parity.relative_l2(
                 implementations.load(framework), _case(*cell), walk(framework, *cell)
             )
 
@@ -38,7 +41,7 @@ class Walked:
 
     def setup(self, outcomes: dict, *cell: str) -> None:
         """Take a cell's number, or raise what stands in its place."""
-        self.value = common.finite(common.found(outcomes[cell]))
+        self.value = common.finite(common.value(outcomes[cell]))
 
 
 class RelativeL2(Walked):
@@ -49,7 +52,7 @@ class RelativeL2(Walked):
     params = (common.FRAMEWORKS, *CELLS)
 
     def track_relative_l2(self, *_: object) -> float:
-        """The error after a fixed number of steps."""
+        """Give the error after a fixed number of steps."""
         return self.value
 
 
@@ -61,16 +64,15 @@ class Parity(Walked):
     params = CELLS
 
     def track_parity(self, *_: object) -> float:
-        """The largest relative difference of the twins' parameters."""
+        """Give the largest relative difference of the twins' parameters."""
         return self.value
 
 
 def _case(optimizer: str, problem: str) -> parity.Case:
-    return accuracy.case(problems.get(problem), optimizer)
+    return parity.conditioned(problems.get(problem), optimizer)
 
 
 def _walk(framework: str, optimizer: str, problem: str) -> np.ndarray:
-    common.work(
-        framework, optimizer, problem, ""
-    )  # skips what this commit or machine does not have
+    # skips what this commit or machine does not have
+    common.work(framework, optimizer, problem, "")
     return parity.trajectory(implementations.load(framework), _case(optimizer, problem))

@@ -1,12 +1,11 @@
-"""asv: what the machine did meanwhile, by a kernel that no commit changes."""
+"""asv: what the machine did meanwhile, by a product that no commit changes."""
 
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from benchmarks import common
 from optbench import implementations
+from optbench.measure import timed
 
 SIZE = 512
 
@@ -26,18 +25,12 @@ class Calibration:
         self.product, self.number = _product(framework)
 
     def time_matmul(self, _: str) -> None:
-        """Seconds of a float64 product of two SIZE × SIZE matrices."""
+        """Multiply two float64 matrices of SIZE × SIZE."""
         self.product()
 
 
 @cache
 def _product(framework: str) -> Any:
-    backend = common.served(lambda: implementations.load(framework)).backend
-    matrix = backend.from_numpy(np.random.default_rng(0).normal(size=(SIZE, SIZE)))
-    multiply = backend.compile(lambda matrix: matrix @ matrix)
-
-    def product() -> None:
-        backend.wait(multiply(matrix))
-
+    product = timed.product(common.served(lambda: implementations.load(framework)), SIZE)
     product()
     return product, common.calls(product)

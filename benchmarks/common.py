@@ -1,4 +1,4 @@
-"""What the asv classes share: the grid, steps that are made once a process, and what is skipped.
+"""What the asv classes share: the grid, steps made once per process, and what is skipped.
 
 asv starts a process for every cell and calls `setup` before every timed call: everything
 here is made once.
@@ -14,8 +14,8 @@ from typing import Any
 
 from optbench import implementations, problems
 from optbench.campaign.presets import PRESETS
+from optbench.measure import timed
 from optbench.measure.timed import Timed, Work
-from optbench.measure.widths import WIDTHS as LADDER
 from optbench.training.memory import lacks_memory
 
 FULL = os.environ.get("OPTBENCH_ASV") == "full"  # the bigger grid
@@ -34,7 +34,7 @@ FRAMEWORKS = list(implementations.FRAMEWORKS)
 OPTIMIZERS = list(SETTINGS)
 PROBLEMS = problems.names() if FULL else [case["problem"] for case in CASES]
 COUNTED = PROBLEMS if FULL else PROBLEMS[:1]  # where work and accuracy are looked at
-WIDTHS = list(LADDER) if FULL else [16, 64, 256]
+WIDTHS = list(timed.WIDTHS) if FULL else [16, 64, 256]
 SAMPLE = 0.02  # seconds
 
 
@@ -48,19 +48,22 @@ class Warm:
     number: int
 
     def prepare(self, *cell: str) -> None:
-        """Take the step of (framework, optimizer, problem, network), and as many calls a sample as it needs."""
+        """Take the step of (framework, optimizer, problem, network)."""
         self.step, self.number = warm(*cell)
 
 
 @cache
 def warm(*cell: str) -> tuple[Timed, int]:
-    """A step, made once a process, and how many calls make a sample."""
-    step = served(lambda: Timed(work(*cell), implementations.load))
+    """Make a step, once per process, and say how many calls make a sample."""
+    step = served(lambda: Timed(work(*cell)))
     return step, calls(step)
 
 
 def work(framework: str, optimizer: str, problem: str, network: str) -> Work:
-    """What a cell is asked for; NotImplementedError where its framework or the commit's optimizer is missing."""
+    """Describe the step of a cell.
+
+    Raises NotImplementedError where its framework or the commit's optimizer is missing.
+    """
     known = served(lambda: implementations.load(framework)).OPTIMIZERS
     if optimizer not in known:
         raise NotImplementedError(f"there is no {optimizer} in this commit")
@@ -68,7 +71,10 @@ def work(framework: str, optimizer: str, problem: str, network: str) -> Work:
 
 
 def served(make: Callable[[], Any]) -> Any:
-    """What `make` gives; NotImplementedError, which asv skips, where a framework or the memory is missing."""
+    """Call `make`.
+
+    Raises NotImplementedError, which asv skips, where a framework or the memory is missing.
+    """
     try:
         return make()
     except Exception as error:
@@ -78,14 +84,14 @@ def served(make: Callable[[], Any]) -> Any:
 
 
 def calls(function: Callable[[], Any]) -> int:
-    """How many calls take about as long as a sample."""
+    """Count how many calls take about as long as a sample."""
     return max(1, round(SAMPLE / min(repeat(function, number=1, repeat=3))))
 
 
 def outcomes(
     measure: Callable[..., Any], cells: Iterable[tuple[Any, ...]]
 ) -> dict[tuple[Any, ...], Any]:
-    """What `measure` gives for each cell, or why it is skipped or failed: a failure is the cell's alone."""
+    """Measure each cell, or say why it was skipped or failed, it alone."""
     return {cell: _outcome(measure, cell) for cell in cells}
 
 
@@ -98,15 +104,15 @@ def _outcome(measure: Callable[..., Any], cell: tuple[Any, ...]) -> Any:
         return RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def found(outcome: Any) -> Any:
-    """An outcome; raises what stands in its place."""
+def value(outcome: Any) -> Any:
+    """Give an outcome; raise the exception that stands in its place."""
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def finite(value: float) -> float:
-    """The value; ArithmeticError where it is none, which asv would pass over."""
-    if not abs(value) < float("inf"):
-        raise ArithmeticError(f"not a finite number: {value}")
-    return value
+def finite(number: float) -> float:
+    """Give the number; raise ArithmeticError for NaN, which asv would pass over."""
+    if not abs(number) < float("inf"):
+        raise ArithmeticError(f"not a finite number: {number}")
+    return number

@@ -16,11 +16,11 @@ class Compile:
     params = (common.FRAMEWORKS, common.OPTIMIZERS)
 
     def setup(self, framework: str, optimizer: str) -> None:
-        """Everything before the first step, and that step: its seconds are kept."""
+        """Make everything and do the first step: its seconds are kept."""
         self.step, _ = common.warm(
             framework, optimizer, PROBLEM, problems.get(PROBLEM).networks[0]
         )
 
     def track_compile_seconds(self, *_: str) -> float:
-        """Seconds of the first call: compilation and a step."""
+        """Give the seconds of the first call: compilation and a step."""
         return common.finite(self.step.compile_seconds)

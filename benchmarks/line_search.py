@@ -1,17 +1,19 @@
-"""How often the lazy line search chooses as the whole grid does: `python -m benchmarks.line_search [steps]`.
+"""How often the lazy line search chooses as the whole grid does.
 
-Every step is searched twice from the same state, and the lazy choice is followed.
+`python -m benchmarks.line_search [steps]`: every step is searched twice from the same
+state, and the lazy choice is followed.
 """
 
 import sys
 from functools import partial
 from typing import Any
 
-from optbench.problems import networks, seeds
+from optbench.problems import networks
 from rich.progress import track
 from tabulate import tabulate
 
 from optbench import implementations, problems
+from optbench.measure import commits
 
 NETWORK, INTERIOR, BOUNDARY = "tanh_32", 200, 60
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
@@ -24,41 +26,44 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 def agreement(
     problem: str, optimizer: str, hyperparameters: dict[str, Any], steps: int
 ) -> tuple[int, float]:
-    """Steps in which both searches chose alike, and the mean number of evaluations of the lazy one."""
+    """Count the steps in which both searches choose alike.
+
+    Beside them, the mean number of evaluations of the lazy one.
+    """
     framework, pde = implementations.load("torch"), problems.get(problem)
     backend, objective = framework.backend, framework.Objective(pde)
     start = networks.initial_parameters(NETWORK, pde.dim, pde.outputs, 0)
     params, batch = (
         backend.from_numpy_tree(tree)
-        for tree in (start, seeds.batch(pde, 0, 0, INTERIOR, BOUNDARY))
+        for tree in (start, commits.batch(pde, 0, INTERIOR, BOUNDARY))
     )
     lazy, whole = (
-        framework.OPTIMIZERS[optimizer](**hyperparameters, line_search=search)
+        commits.optimizer(framework, optimizer, {**hyperparameters, "line_search": search})
         for search in ("grid", "grid_exhaustive")
     )
-    step, other = (backend.compile(partial(each.step, objective)) for each in (lazy, whole))
+    step, other = (backend.compile(partial(it.step, objective)) for it in (lazy, whole))
     state, alike = lazy.init(objective, params), 0
     for _ in range(steps):
         _, expected, _ = other(params, state, batch)
         params, state, _ = step(params, state, batch)
         alike += int(expected.search.choice) == int(state.search.choice)
-    return alike, int(state.search.evaluations) / steps
+    return alike, int(lazy.counters(state)["evaluations"]) / steps
 
 
 def main(steps: int) -> None:
-    """Print a row a problem, a column a setting."""
+    """Print one row per problem and one column per setting."""
     names = [
         f"{name}, {', '.join(f'{key} {value:g}' for key, value in fields.items())}"
         for name, fields in SETTINGS
     ]
     rows = []
     for problem in track(problems.names(), "problems"):
-        found = [agreement(problem, *setting, steps) for setting in SETTINGS]
-        rows.append(
-            [problem, *(f"{alike} ({evaluations:.1f})" for alike, evaluations in found)]
-        )
+        agreements = [agreement(problem, *setting, steps) for setting in SETTINGS]
+        cells = (f"{alike} ({evaluations:.1f})" for alike, evaluations in agreements)
+        rows.append([problem, *cells])
     print(
-        f"choices alike in {steps} steps (evaluations a step); {NETWORK}, {INTERIOR} + {BOUNDARY} points, torch"
+        f"choices alike in {steps} steps (evaluations per step); "
+        f"{NETWORK}, {INTERIOR} + {BOUNDARY} points, torch"
     )
     print(tabulate(rows, ["problem", *names], tablefmt="pipe"))
 

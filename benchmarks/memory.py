@@ -1,8 +1,7 @@
 """asv: what a step holds over the loaded framework; a cell is a process of its own."""
 
 from benchmarks import common, width
-from optbench.measure import work
-from optbench.measure.widths import network
+from optbench.measure import timed
 
 
 class Memory:
@@ -16,9 +15,9 @@ class Memory:
 
     def setup(self, framework: str, optimizer: str, size: int) -> None:
         """Do the step and keep its peak; skipped where there is no room for it."""
-        cell = common.work(framework, optimizer, width.PROBLEM, network(size))
-        self.peak = common.served(lambda: work.peak_memory(cell))
+        cell = common.work(framework, optimizer, width.PROBLEM, timed.network(size))
+        self.peak = common.served(lambda: timed.peak_memory(cell))
 
     def track_peak_memory(self, *_: object) -> float:
-        """Bytes; asv's own peakmem_ counts the imports too."""
+        """Give the bytes; asv's own peakmem_ counts the imports too."""
         return common.finite(self.peak)

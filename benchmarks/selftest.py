@@ -28,13 +28,12 @@ class Planted:
     file: str
     old: str
     new: str
-    found_by: str = (
-        ""  # the kind of verdict that must name it; none for a commit that changes nothing
-    )
+    # the kind of verdict that must name it; none for a commit that changes nothing
+    found_by: str = ""
     where: str = ""  # the framework and optimizer that it changes
 
     def is_found(self, named: list[str]) -> bool:
-        """Whether it is named by what it must be, and nothing that it does not change is named at all."""
+        """Tell whether it is named by what it must be, and nothing else is named."""
         if not self.found_by:
             return not named
         return all(self.where in line for line in named) and any(
@@ -53,7 +52,8 @@ JUDGED = (
         "a forward pass too many, torch",
         "implementations/torch/optimizers/kfac.py",
         "        summary = partial(summarize, self, state.preconditioner)\n",
-        "        objective.losses(params, batch)\n        summary = partial(summarize, self, state.preconditioner)\n",
+        "        objective.losses(params, batch)\n"
+        "        summary = partial(summarize, self, state.preconditioner)\n",
         found_by="work",
         where="torch kfac",
     ),
@@ -83,7 +83,8 @@ SOUGHT = (
         "three gradients instead of one, torch",
         "implementations/torch/optimizers/sgd.py",
         "        losses, gradient = objective.gradient(params, batch)\n",
-        "        for _ in range(3):\n            losses, gradient = objective.gradient(params, batch)\n",
+        "        for _ in range(3):\n"
+        "            losses, gradient = objective.gradient(params, batch)\n",
         found_by="asv find",
     ),
     Planted(
@@ -96,12 +97,13 @@ SOUGHT = (
 
 
 def plant(clone: Path, planted: Planted) -> str:
-    """Commit it; the commit's hash. Raises ValueError where the text is not there once."""
+    """Commit it, and give the hash; raises ValueError where the text is not there once."""
     file = clone / planted.file
     text = file.read_text(encoding="utf-8")
     if text.count(planted.old) != 1:
         raise ValueError(
-            f"{planted.file} does not have this text once, so nothing is planted: {planted.old.strip()}"
+            f"{planted.file} does not have this text once, so nothing is planted: "
+            f"{planted.old.strip()}"
         )
     file.write_text(text.replace(planted.old, planted.new), encoding="utf-8")
     git(clone, "commit", "--quiet", "--all", "--message", planted.name)
@@ -109,48 +111,41 @@ def plant(clone: Path, planted: Planted) -> str:
 
 
 def git(clone: Path, *words: str) -> str:
-    """What git says."""
+    """Call git; give what it prints."""
     return subprocess.run(
         ["git", *WORDS, *words], cwd=clone, check=True, capture_output=True, text=True
     ).stdout.strip()
 
 
 def judge(clone: Path, base: str, head: str) -> list[str]:
-    """What `optbench regressions` calls worse: kind, framework, optimizer."""
-    # two processes a tree: what is planted is found by counts, which are exact
+    """Ask `optbench regressions` what is worse: kind, framework, optimizer."""
+    # two processes per tree: what is planted is found by counts, which are exact
     options = [
-        "--optimizer",
-        "kfac",
-        "--rounds",
-        "2",
-        "--seconds",
-        "0.3",
-        "--output",
-        str(clone / ".asv" / "judged"),
+        *("--optimizer", "kfac", "--rounds", "2", "--seconds", "0.3"),
+        *("--output", str(clone / ".asv" / "judged")),
     ]
     environment = {**os.environ, "PYTHONPATH": str(clone)}
     command = [sys.executable, "-m", "optbench", "regressions", base, head, *options]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=clone, env=environment, check=False, capture_output=True, text=True
     )
-    (verdicts,) = re.findall(r"written: (.*verdicts\.csv)", done.stdout) or [None]
+    (verdicts,) = re.findall(r"written: (.*verdicts\.csv)", process.stdout) or [None]
     if verdicts is None:
-        raise RuntimeError(done.stderr.strip())
+        raise RuntimeError(process.stderr.strip())
     with Path(verdicts).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row[""]]
     named = [
-        f"{row['by']}: {row['what']}, {row['framework']} {row['optimizer']} ({row['head / base']})"
+        f"{row['by']}: {row['what']}, {row['framework']} {row['optimizer']} "
+        f"({row['head / base']})"
         for row in rows
     ]
-    return named or (
-        ["not measured: " + done.stderr.strip().splitlines()[-1]]
-        if done.returncode == 2
-        else []
-    )
+    if process.returncode == 2 and not named:
+        return ["not measured: " + process.stderr.strip().splitlines()[-1]]
+    return named
 
 
 def find(clone: Path, base: str, head: str) -> str:
-    """The commit that `asv find` names for the SGD step in PyTorch."""
+    """Give the commit that `asv find` names for the SGD step in PyTorch."""
     machine = subprocess.run(
         [sys.executable, "-m", "optbench", "asv-machine"],
         capture_output=True,
@@ -159,28 +154,27 @@ def find(clone: Path, base: str, head: str) -> str:
     )
     benchmark = r"step\.Step\.time_step\('torch', 'sgd', 'poisson_sine_2d'\)"
     words = [
-        "find",
-        "--machine",
-        machine.stdout.strip(),
-        "--skip-save",
-        f"{base}..{head}",
-        benchmark,
+        *("find", "--machine", machine.stdout.strip()),
+        *("--skip-save", f"{base}..{head}", benchmark),
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "asv", *words],
         cwd=clone,
         check=False,
         capture_output=True,
         text=True,
     )
-    (commit,) = re.findall(r"Greatest regression found: ([0-9a-f]+)", done.stdout) or [
-        f"none: {done.stdout[-200:]}"
+    (commit,) = re.findall(r"Greatest regression found: ([0-9a-f]+)", process.stdout) or [
+        f"none: {process.stdout[-200:]}"
     ]
     return commit
 
 
 def main(runs: int) -> int:
-    """Plant, judge so many times, look for the slow one; 1 where anything is not as it must be."""
+    """Plant, judge so many times, look for the slow one.
+
+    Gives 1 where anything is not as it must be.
+    """
     rows, wrong = [], 0
     with TemporaryDirectory() as folder:
         clone = Path(folder, "clone")
@@ -189,29 +183,21 @@ def main(runs: int) -> int:
         commits = [start, *(plant(clone, planted) for planted in JUDGED)]
         for run in range(1, runs + 1):
             for planted, base, head in zip(JUDGED, commits, commits[1:], strict=False):
-                found = judge(clone, base, head)
-                right = planted.is_found(found)
+                named = judge(clone, base, head)
+                right = planted.is_found(named)
                 wrong += not right
+                words = "; ".join(named) or "nothing"
                 rows.append(
-                    [
-                        run,
-                        planted.name,
-                        planted.found_by or "nothing",
-                        "; ".join(found) or "nothing",
-                        right,
-                    ]
+                    [run, planted.name, planted.found_by or "nothing", words, right]
                 )
-                print(f"run {run}, {planted.name}: {rows[-1][3]}", flush=True)
+                print(f"run {run}, {planted.name}: {words}", flush=True)
         sought = [plant(clone, planted) for planted in SOUGHT]
-        named = find(clone, commits[-1], sought[-1])
-        right = sought[1].startswith(named)
+        slow = find(clone, commits[-1], sought[-1])
+        right = sought[1].startswith(slow)
         wrong += not right
-        rows.append(["", SOUGHT[1].name, "asv find", f"{named} of {sought[1][:8]}", right])
-    print(
-        tabulate(
-            rows, ["run", "planted", "must be found by", "found", "right"], tablefmt="pipe"
-        )
-    )
+        rows.append(["", SOUGHT[1].name, "asv find", f"{slow} of {sought[1][:8]}", right])
+    headers = ("run", "planted", "must be named by", "was named", "right")
+    print(tabulate(rows, headers, tablefmt="pipe"))
     return int(wrong > 0)
 
 

@@ -12,9 +12,9 @@ class Step(common.Warm):
     params = (common.FRAMEWORKS, common.OPTIMIZERS, common.PROBLEMS)
 
     def setup(self, framework: str, optimizer: str, problem: str) -> None:
-        """Everything is made, compiled and warmed here, once a process."""
+        """Make, compile and warm everything, once per process."""
         self.prepare(framework, optimizer, problem, problems.get(problem).networks[0])
 
     def time_step(self, *_: str) -> None:
-        """Seconds a step, the wait for its results included."""
+        """Do a step and wait for its results."""
         self.step()

@@ -4,7 +4,7 @@ from optbench.problems import networks
 
 from benchmarks import common
 from optbench import problems
-from optbench.measure.widths import network
+from optbench.measure.timed import network
 
 PROBLEM = "poisson_sine_2d"
 
@@ -17,11 +17,11 @@ class Width(common.Warm):
     params = (common.FRAMEWORKS, common.OPTIMIZERS, common.WIDTHS)
 
     def setup(self, framework: str, optimizer: str, width: int) -> None:
-        """As in step.py; what the memory cannot hold is skipped."""
+        """Make the step as in step.py; what the memory cannot hold is skipped."""
         self.prepare(framework, optimizer, PROBLEM, network(width))
 
     def time_step(self, *_: object) -> None:
-        """Seconds a step, the wait for its results included."""
+        """Do a step and wait for its results."""
         self.step()
 
 
@@ -34,6 +34,6 @@ class Parameters:
     params = (common.WIDTHS,)
 
     def track_parameters(self, width: int) -> int:
-        """D."""
+        """Count the parameters D."""
         problem = problems.get(PROBLEM)
         return networks.parameter_count(network(width), problem.dim, problem.outputs)

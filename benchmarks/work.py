@@ -1,16 +1,19 @@
-"""asv: the work of a step in exact counts, free of noise (optbench/measure/work.py)."""
+"""asv: the work of a step in exact counts, free of noise (optbench/measure/timed.py)."""
 
 from itertools import product
 
 from benchmarks import common
-from optbench.measure import work
+from optbench.measure import timed
 
 NETWORK = "tanh_16_16"
 GRID = (common.FRAMEWORKS, common.OPTIMIZERS, common.COUNTED)
 
 
 class Counted:
-    """Framework × optimizer × problem; all cells are counted in one process, since they cost compilations alone."""
+    """Framework × optimizer × problem.
+
+    All cells are counted in one process, since they cost compilations alone.
+    """
 
     version = "1"
     timeout = 3600  # of all cells together
@@ -19,12 +22,12 @@ class Counted:
     quantity = ""
 
     def setup_cache(self) -> dict[tuple[str, ...], object]:
-        """Every cell's counts."""
+        """Count every cell."""
         return common.outcomes(_counts, product(*GRID))
 
     def setup(self, outcomes: dict, *cell: str) -> None:
         """Take a cell's count, or raise what stands in its place."""
-        counts = common.found(outcomes[cell])
+        counts = common.value(outcomes[cell])
         if self.quantity not in counts:
             raise NotImplementedError(f"this commit does not count its {self.quantity}")
         self.count = common.finite(counts[self.quantity])
@@ -36,7 +39,7 @@ class Flops(Counted):
     quantity, unit = "flops", "flops"
 
     def track_flops(self, *_: object) -> float:
-        """Floating-point operations."""
+        """Give the floating-point operations of a step."""
         return self.count
 
 
@@ -46,7 +49,7 @@ class HostReads(Counted):
     quantity, unit = "host_reads", "reads"
 
     def track_host_reads(self, *_: object) -> float:
-        """How often a step asks the device for numbers."""
+        """Count how often a step asks the device for numbers."""
         return self.count
 
 
@@ -56,7 +59,7 @@ class Evaluations(Counted):
     quantity, unit = "line_search_evaluations", "evaluations"
 
     def track_line_search_evaluations(self, *_: object) -> float:
-        """Evaluations in a step."""
+        """Count the evaluations in a step."""
         return self.count
 
 
@@ -66,9 +69,9 @@ class Compilations(Counted):
     quantity, unit = "compilations", "programs"
 
     def track_compilations(self, *_: object) -> float:
-        """Programs compiled for one step after another."""
+        """Count the programs compiled for one step after another."""
         return self.count
 
 
 def _counts(framework: str, optimizer: str, problem: str) -> dict[str, float]:
-    return work.counts(common.work(framework, optimizer, problem, NETWORK))
+    return timed.counts(common.work(framework, optimizer, problem, NETWORK))

@@ -1,4 +1,4 @@
-"""The parts of a step in every framework, and the Laplacian by nested automatic differentiation.
+"""The parts of a step in every framework, and the Laplacian by nested differentiation.
 
 `optimizer` is whose part it is. What a part starts from is made before, from the parameters
 after the warm-up.
@@ -61,12 +61,12 @@ def measure(benchmark, function: Callable[[], Any]) -> None:
 
 
 def part(timed: Timed, file: str) -> ModuleType:
-    """A file of the framework's implementation."""
+    """Import a file of the framework's implementation."""
     return import_module(f"{timed.framework.backend.__package__}.{file}")
 
 
 def forward_laplacian(timed: Timed) -> Callable[[], Any]:
-    """tr(A ∇²u) [n, m] at all interior points by the forward Laplacian."""
+    """Compute tr(A ∇²u) [n, m] at all interior points by the forward Laplacian."""
     evaluate = part(timed, "passes.objective").evaluate
 
     def laplacian(params, batch):
@@ -77,7 +77,10 @@ def forward_laplacian(timed: Timed) -> Callable[[], Any]:
 
 
 def nested_laplacian(timed: Timed) -> Callable[[], Any]:
-    """The same by the Hessian at each point, reverse under forward mode: what a user writes first."""
+    """Compute it by the Hessian at each point, as a user writes it first.
+
+    It is forward mode over reverse mode.
+    """
     names = {"torch": ("torch", "torch.func"), "jax": ("jax.numpy", "jax")}
     arrays, transforms = map(import_module, names[timed.framework.name])
     diffusion = timed.framework.backend.from_numpy(
@@ -98,7 +101,10 @@ def nested_laplacian(timed: Timed) -> Callable[[], Any]:
 
 
 def factors(timed: Timed) -> Callable[[], Any]:
-    """KFAC's Kronecker factors of both terms, from the layers' inputs and cotangents at all points at once."""
+    """Compute KFAC's Kronecker factors of both terms, all points at once.
+
+    They are made from the layers' inputs and cotangents.
+    """
     kronecker_factors = part(timed, "passes.linearization").kronecker_factors
 
     def both(params, batch, terms):
@@ -113,11 +119,10 @@ def factors(timed: Timed) -> Callable[[], Any]:
 
 
 def line_search(timed: Timed) -> Callable[[], Any]:
-    """The search of KFAC's step: from the same last choice along the same directions."""
+    """Search as KFAC's step does: from the same last choice along the same directions."""
     follow = part(timed, "solvers.line_search").follow
-    _, after, losses = timed.step(
-        timed.params, timed.state, timed.batch
-    )  # its momentum holds the directions
+    # the momentum after a step holds its directions
+    _, after, losses = timed.step(timed.params, timed.state, timed.batch)
 
     def search(params, batch, directions, losses, last):
         return follow(
@@ -128,50 +133,50 @@ def line_search(timed: Timed) -> Callable[[], Any]:
 
 
 def kronecker_solve(timed: Timed) -> Callable[[], Any]:
-    """KFAC's inverses of the damped factors of every layer, and its directions by them."""
+    """Invert KFAC's damped factors of every layer, and solve for its directions."""
     invert = part(timed, "optimizers.kfac").invert
 
-    def solve(params, batch, factors, slopes):
+    def solve(params, batch, factors, gradient):
         inverses = invert(timed.optimizer, factors)
         return [
-            -inverse.solve(slope) for inverse, slope in zip(inverses, slopes, strict=True)
+            -inverse.solve(matrix)
+            for inverse, matrix in zip(inverses, gradient, strict=True)
         ]
 
     _, after, _ = timed.step(timed.params, timed.state, timed.batch)
-    _, slopes = prepared(timed, timed.objective.gradient)
-    return timed.function(solve, after.preconditioner.factors, slopes)
+    _, gradient = prepared(timed, timed.objective.gradient)
+    return timed.function(solve, after.preconditioner.factors, gradient)
 
 
 def gramian_solve(timed: Timed) -> Callable[[], Any]:
-    """ENGD's direction, given the whole Gramian and the gradient."""
+    """Solve for ENGD's direction, the whole Gramian and the gradient being there."""
     damped_solve = part(timed, "solvers.linear_algebra").damped_solve
 
-    def solve(params, batch, gramian, slopes):
-        return damped_solve(gramian, timed.optimizer.damping, slopes)
+    def solve(params, batch, gramian, gradient):
+        return damped_solve(gramian, timed.optimizer.damping, gradient)
 
     return timed.function(solve, *map(timed.framework.backend.from_numpy, gramian(timed)))
 
 
 def gramian(timed: Timed) -> tuple[np.ndarray, np.ndarray]:
-    """G [p, p] and ∇L [p]."""
+    """Compute G [p, p] and ∇L [p]."""
     jacobian_blocks = part(timed, "passes.linearization").jacobian_blocks
 
-    def rows(params, batch):
+    def jacobians(params, batch):
         return [
             (jacobian_blocks(term), term.residual)
             for term in timed.objective.linearize(params, batch)
         ]
 
-    G, slopes = np.zeros(()), np.zeros(())
-    for blocks, residual in timed.framework.backend.to_numpy_tree(prepared(timed, rows)):
+    terms = timed.framework.backend.to_numpy_tree(prepared(timed, jacobians))
+    G, gradient = np.zeros(()), np.zeros(())
+    for blocks, residual in terms:
         J = np.concatenate(blocks, axis=1)
-        G, slopes = (
-            G + J.T @ J / len(residual),
-            slopes + J.T @ residual.ravel() / len(residual),
-        )
-    return G, slopes
+        G = G + J.T @ J / len(residual)
+        gradient = gradient + J.T @ residual.ravel() / len(residual)
+    return G, gradient
 
 
 def prepared(timed: Timed, function: Callable) -> Any:
-    """What a function of parameters and batch gives."""
+    """Call a function of parameters and batch."""
     return timed.function(function)()

@@ -1,4 +1,4 @@
-"""A step of every optimizer in every framework, and of torch.optim's and optax's on the same gradient.
+"""A step of every optimizer in every framework, and of torch.optim's and optax's.
 
 Theirs are there to see what an optimizer costs beside ours; the gradient is ours in both.
 """
@@ -34,7 +34,7 @@ def test_step_of_optax(benchmark, timed, framework, problem, optimizer):
 
 
 def torch_optim(timed: Timed) -> Callable[[], Any]:
-    """A step of torch.optim's twin of an optimizer; it moves its own copy of the parameters."""
+    """Make a step of torch.optim's twin, which moves its own copy of the parameters."""
     import torch
 
     ours, params = timed.optimizer, [matrix.clone() for matrix in timed.params]
@@ -47,9 +47,9 @@ def torch_optim(timed: Timed) -> Callable[[], Any]:
     gradient = timed.framework.backend.compile(timed.objective.gradient)
 
     def step() -> list[Any]:
-        _, slopes = gradient(params, timed.batch)
-        for matrix, slope in zip(params, slopes, strict=True):
-            matrix.grad = slope
+        _, gradients = gradient(params, timed.batch)
+        for matrix, derivative in zip(params, gradients, strict=True):
+            matrix.grad = derivative
         theirs.step()
         timed.framework.backend.wait(params)
         return params
@@ -58,7 +58,7 @@ def torch_optim(timed: Timed) -> Callable[[], Any]:
 
 
 def optax(timed: Timed) -> Callable[[], Any]:
-    """A step of optax's twin of an optimizer, compiled as ours."""
+    """Make a step of optax's twin of an optimizer, compiled as ours."""
     import optax
 
     ours = timed.optimizer
@@ -68,8 +68,8 @@ def optax(timed: Timed) -> Callable[[], Any]:
         theirs = optax.adam(ours.learning_rate, b1=ours.beta1, b2=ours.beta2, eps=ours.eps)
 
     def step(params, batch, state):
-        losses, slopes = timed.objective.gradient(params, batch)
-        updates, state = theirs.update(slopes, state, params)
+        losses, gradient = timed.objective.gradient(params, batch)
+        updates, state = theirs.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, losses
 
     return timed.function(step, theirs.init(timed.params))

@@ -18,7 +18,7 @@ CASES = {case.problem: case for case in campaign.read(campaign.find("quick")).ca
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """A size other than the campaign's."""
+    """Offer sizes other than the campaign's."""
     group = parser.getgroup("bench")
     group.addoption("--threads", type=int, default=1, help="cores")
     group.addoption("--network", help="if not given, the case's")
@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before a framework is imported."""
+    """Pin the process before a framework is imported."""
     threads: Any = config.getoption("threads")
     cores.pin(threads)
     # PyTorch's own forward mode and Inductor call what it deprecates
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any]:
-    """The machine as records name it: a class of hardware, no host name; and the versions."""
+    """Describe the machine as records name it, by its hardware, and the versions."""
     known = {"machine", "cpu", "cores", "memory", "gpus", "system", "python", "packages"}
     return {"threads": config.getoption("threads")} | provenance.collect().model_dump(
         mode="json", include=known
@@ -48,20 +48,23 @@ def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, A
 
 @pytest.fixture(params=NAMES)
 def framework(request: pytest.FixtureRequest) -> str:
-    """Every way to run our optimizers."""
+    """Name every way to run our optimizers."""
     return request.param
 
 
 @pytest.fixture(params=CASES)
 def problem(request: pytest.FixtureRequest) -> str:
-    """The problems of `quick.toml`."""
+    """Name the problems of `quick.toml`."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def timed(request: pytest.FixtureRequest) -> Callable[[str, str, str], Timed]:
-    """The step of a framework, a problem and an optimizer, made once; skips where the framework is missing."""
-    given: dict[str, Any] = {
+    """Make the step of a framework, a problem and an optimizer, once.
+
+    It skips where the framework is missing.
+    """
+    points: dict[str, Any] = {
         name: request.config.getoption(name) for name in ("interior", "boundary")
     }
 
@@ -75,7 +78,7 @@ def timed(request: pytest.FixtureRequest) -> Callable[[str, str, str], Timed]:
         network = request.config.getoption("network") or case.network
         try:
             return Timed(
-                Work(framework, optimizer, problem, network, hyperparameters, **given)
+                Work(framework, optimizer, problem, network, hyperparameters, **points)
             )
         except FrameworkMissing as missing:
             pytest.skip(str(missing))

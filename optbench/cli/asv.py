@@ -11,9 +11,9 @@ from optbench.problems.names import UnknownName
 
 def asv_machine() -> None:
     """Make this machine known to asv by the class of its hardware, and print that name."""
-    from optbench.measure import asv_machine
+    from optbench.measure import asv_run
 
-    typer.echo(asv_machine.register())
+    typer.echo(asv_run.register())
 
 
 def asv_check(
@@ -30,7 +30,7 @@ def asv_check(
     ] = None,
     moved: Annotated[
         float,
-        typer.Option(min=0, help="How far the calibration kernel may move, as a share."),
+        typer.Option(min=0, help="How far the calibration may move, as a share."),
     ] = 0.15,
 ) -> None:
     """Say what a run of asv left, and what is missing or torn.
@@ -38,14 +38,14 @@ def asv_check(
     It tells of a machine that changed its speed meanwhile, too. Exit code 1 where something
     is wrong: asv itself exits 0.
     """
-    from optbench.measure import asv_check
+    from optbench.measure import asv_run
     from optbench.records.provenance import commit_hash, machine_class
 
-    done = asv_check.check(
+    outcome = asv_run.check(
         path, machine or machine_class(), commit_hash(commit), bench or [], moved
     )
-    typer.echo(asv_check.render(done))
-    if done.missing or done.problems:
+    typer.echo(asv_run.render(outcome))
+    if outcome.missing or outcome.issues:
         end("this run of asv is not to be relied on", 1)
 
 
@@ -58,9 +58,9 @@ def asv_site(
 
     Then it opens offline.
     """
-    from optbench.measure import asv_site
+    from optbench.measure import asv_run
 
-    typer.echo(f"{len(asv_site.carry(path))} files carried along: {path / 'index.html'}")
+    typer.echo(f"{len(asv_run.carry(path))} files carried along: {path / 'index.html'}")
 
 
 def asv(
@@ -113,7 +113,7 @@ def regressions(
 
     from optbench import implementations
     from optbench.measure import regressions as compare
-    from optbench.measure.commit_process import Asked
+    from optbench.measure.commit_process import Job
     from optbench.measure.verdicts import table
 
     frameworks = framework or implementations.installed()
@@ -122,12 +122,12 @@ def regressions(
         if name not in known:
             end(str(UnknownName("optimizer", name, known)), 2)
     settings = compare.settings()
-    asked = [
-        Asked(each, tuple(optimizer or known), problem, network, settings, seconds, True)
-        for each in frameworks
+    jobs = [
+        Job(name, tuple(optimizer or known), problem, network, settings, seconds, True)
+        for name in frameworks
     ]
     try:
-        every = compare.run(base, head, asked, rounds, Console(stderr=True))
+        every = compare.run(base, head, jobs, rounds, Console(stderr=True))
     except compare.NotMeasured as error:
         end(str(error), 2)
     verdicts, unjudged = compare.judge(every)

@@ -253,7 +253,7 @@ def scale(
     from optbench import implementations
     from optbench.campaign import expansion
     from optbench.measure import scale as scales
-    from optbench.measure.widths import WIDTHS
+    from optbench.measure.timed import WIDTHS
     from optbench.records import store
     from optbench.schedule import runner
 

@@ -1,4 +1,4 @@
-"""What a step costs, from asv's results: `optbench asv`, its tables and figures, a folder a machine."""
+"""What a step costs, by asv's results: `optbench asv`, one folder of tables per machine."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from optbench.measure import bootstrap, cost_figures, crossovers, scale
+from optbench.measure import bootstrap, cost_figures, scale
 from optbench.records import store
 
 # asv's benchmarks: module and quantity
@@ -23,32 +23,33 @@ CELL = ["framework", "optimizer", "problem"]
 REFERENCE = "jax"  # the framework whose step the others are divided by
 RESAMPLES = 2000  # of the bootstrap
 CAUTION = (
-    "In brackets the 95 % interval of a bootstrap over samples. Those of one process are alike: with a process a cell, "
-    "asv's default here, the interval is too narrow, and a second process can differ by more."
+    "In brackets: the 95 % interval of a bootstrap over samples. The samples of one "
+    "process are alike, and asv times each cell in one process here: the interval is too "
+    "narrow, and a second process can differ by more."
 )
 
 
 def report(frame: pd.DataFrame, out: Path, say: Callable[[str], None]) -> None:
-    """Print what a step costs and how it grows; write that, every measurement and the figures, and say where."""
-    for machine, found in frame.groupby("machine"):
+    """Print what a step costs and how it grows; write tables and figures, and say where."""
+    for machine, rows in frame.groupby("machine"):
         folder = out / str(machine)
         folder.mkdir(parents=True, exist_ok=True)
         written = [
-            *_steps(newest(found, STEP), folder, say),
+            *_steps(newest(rows, STEP), folder, say),
             *_ladder(
-                newest(found, WIDTH),
-                widths(found),
-                float(found["memory"].to_numpy()[-1]),
+                newest(rows, WIDTH),
+                widths(rows),
+                float(rows["memory"].to_numpy()[-1]),
                 folder,
                 say,
             ),
             *cost_figures.over_commits(
-                history(found, STEP), "seconds a step", "time_over_commits", folder
+                history(rows, STEP), "seconds per step", "time_over_commits", folder
             ),
             *cost_figures.over_commits(
-                history(found, WORK), "flops a step", "work_over_commits", folder
+                history(rows, WORK), "flops per step", "work_over_commits", folder
             ),
-            _csv(found.drop(columns="samples"), folder / "measurements.csv"),
+            _csv(rows.drop(columns="samples"), folder / "measurements.csv"),
         ]
         for path in written:
             say(f"written: {path}")
@@ -76,13 +77,11 @@ def _ladder(
 ) -> Iterator[Path]:
     if measured.empty:
         return
-    fitted, crossed = (
-        pd.DataFrame(scale.fits(measured)),
-        pd.DataFrame(crossovers.find(measured)),
-    )
+    fitted = pd.DataFrame(scale.fits(measured))
+    crossed = pd.DataFrame(scale.crossovers(measured))
     say(f"{heading(cells)}\n\n{scale.render(fitted)}\n")
     for crossover in crossed.to_dict("records"):
-        say(crossovers.in_words(crossover))
+        say(scale.in_words(crossover))
     for name, table in (
         ("cost_over_parameters", measured),
         ("exponents", fitted),
@@ -99,13 +98,16 @@ def _csv(table: pd.DataFrame, path: Path) -> Path:
 
 
 def of(frame: pd.DataFrame, benchmark: tuple[str, str]) -> Any:
-    """The cells of a benchmark, whatever its class is called."""
+    """Select the cells of a benchmark, whatever its class is called."""
     module, quantity = benchmark
     return frame[frame["benchmark"].str.fullmatch(rf"{module}\.(\w+\.)?{quantity}")]
 
 
 def newest(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
-    """A benchmark's cells at the newest commit that has a value of it, of one environment; none where none has."""
+    """Select a benchmark's cells at the newest commit that has a value.
+
+    They are of one environment.
+    """
     cells = of(frame, benchmark)
     measured = cells[cells["status"] == "measured"]
     if measured.empty:
@@ -117,7 +119,10 @@ def newest(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
 
 
 def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """For each optimizer and problem every framework's median seconds, and their ratio to JAX's with its interval."""
+    """Give every framework's median seconds and their ratio to JAX's, with its interval.
+
+    There is one row per optimizer and problem.
+    """
     frameworks = list(dict.fromkeys(cells["framework"]))
     groups: Any = cells.groupby(["optimizer", "problem"], sort=False)
     for (optimizer, problem), rows in groups:
@@ -140,7 +145,7 @@ def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def interval(
     samples: list[float] | None, reference: list[float] | None
 ) -> tuple[float, float]:
-    """Give the interval of the ratio of two medians, NaN for fewer than two samples of either.
+    """Give the interval of a ratio of two medians, NaN for fewer than two samples.
 
     It resamples the samples as if they were independent. Those of one process are alike:
     with few processes the interval is too narrow.
@@ -155,20 +160,20 @@ def interval(
 
 
 def heading(cells: pd.DataFrame) -> str:
-    """Where and when cells of one commit were measured."""
+    """Say where and when cells of one commit were measured."""
     first = cells.iloc[0]
     # asv's names of environments have every package in them
     named = re.findall(r"-(py3\.\d+|(?:jax|torch)[\d.]*\d)", first["environment"]) or [
         first["environment"]
     ]
     return (
-        f"{first['benchmark']} on {first['machine']}, commit {first['commit'][:8]} of {first['date']:%Y-%m-%d} "
-        f"({', '.join(named)})"
+        f"{first['benchmark']} on {first['machine']}, "
+        f"commit {first['commit'][:8]} of {first['date']:%Y-%m-%d} ({', '.join(named)})"
     )
 
 
 def render(table: pd.DataFrame, style: str) -> str:
-    """The table of `step_cost` as text."""
+    """Render the table of `step_cost` as text."""
     frameworks = [
         name.removesuffix("_status") for name in table.columns if name.endswith("_status")
     ]
@@ -197,7 +202,10 @@ def _ratio(ratio: float, low: float, high: float) -> str:
 
 
 def widths(frame: pd.DataFrame) -> pd.DataFrame:
-    """What a step costs at each width, at the newest commit: the columns that `scale.fits` reads, and the status."""
+    """Give what a step costs at each width, at the newest commit.
+
+    The columns are those that `scale.fits` reads, and the status.
+    """
     cells: Any = newest(frame, WIDTH)
     counts = of(frame, PARAMETERS)
     counts = counts[counts["status"] == "measured"]
@@ -214,10 +222,10 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def history(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
-    """A benchmark's values at every commit in its newest version, `relative` to the first one of the same cell.
+    """Give a benchmark's values at every commit, `relative` to the first one of the cell.
 
-    Of the problems that an optimizer's first commit has: a mean over others would jump
-    where one begins.
+    They are those of its newest version, on the problems that an optimizer's first commit
+    has: a mean over others would jump where one begins.
     """
     rows = of(frame, benchmark)
     rows = rows[rows["status"] == "measured"]

@@ -1,6 +1,6 @@
-"""asv's result files as one tidy pandas frame: a row a benchmark, its parameters, a commit and a machine.
+"""asv's JSON, read: as one tidy frame, and a cell at a time.
 
-Read as asv 0.6 writes them: `<results>/benchmarks.json` names the parameters,
+As asv 0.6 writes it: `<results>/benchmarks.json` names the benchmarks and their parameters,
 `<results>/<machine>/machine.json` the machine, every other JSON file there holds one commit
 in one environment.
 """
@@ -9,9 +9,10 @@ import ast
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from optbench.records.store import InvalidRecord
 FORMAT = 2  # of asv's result files
 COLUMNS = (
     "machine",
-    "memory",  # bytes of the machine's, NaN where asv was not told
+    "memory",  # bytes of the machine's, NaN where asv does not know
     "commit",
     "date",  # of the commit
     "environment",
@@ -28,22 +29,62 @@ COLUMNS = (
     "version",  # of the benchmark; values of different versions are not comparable
     "unit",
     "status",
-    "median",  # of the samples of a `time_` benchmark; a `track_` benchmark's value; NaN where there is none
+    # of the samples of a `time_` benchmark; the value of a `track_` benchmark; or NaN
+    "median",
     "q25",
     "q75",
     "samples",  # a list, None where asv kept none
 )
 
+Parameters = tuple[str, ...]  # of a cell, in asv's words
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a benchmark has for one choice of its parameters."""
+
+    median: float | None  # None where it failed, NaN where it was skipped
+    q25: float | None
+    q75: float | None
+    samples: list[float] | None
+
+    @property
+    def status(self) -> Literal["measured", "skipped", "failed"]:
+        """Skipped by the benchmark, or because it was not selected."""
+        if self.median is None:
+            return "failed"
+        return "skipped" if math.isnan(self.median) else "measured"
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one result file has of a benchmark."""
+
+    version: str | None  # of the benchmark
+    parameters: list[list[str]]
+    cells: dict[Parameters, Value]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result file: one commit in one environment."""
+
+    commit: str
+    date: float  # of the commit, in milliseconds
+    environment: str
+    benchmarks: dict[str, Column]
+
 
 def load(path: Path) -> pd.DataFrame:
-    """The results below a folder, or of one file, by date; after `COLUMNS` a column a parameter.
+    """Read the results below a folder, or of one file, by date: one row per cell.
 
-    `status` is "measured", "skipped" (by the benchmark, or because nobody asked for it) or
-    "failed". A parameter that a benchmark does not have is NA.
+    After `COLUMNS` comes one column per parameter; one that a benchmark does not have is
+    NA. `status` is that of `Value`.
 
     Raises:
         FileNotFoundError: there are no results, or no benchmarks.json beside the machines'
-        folders. InvalidRecord: a file is torn or in another format.
+            folders.
+        InvalidRecord: a file is torn or in another format.
     """
     files = (
         [path]
@@ -52,7 +93,8 @@ def load(path: Path) -> pd.DataFrame:
     )
     if not files:
         raise FileNotFoundError(
-            f"no asv results in {path}: <machine>/machine.json and files beside it are looked for"
+            f"no asv results in {path}: "
+            "<machine>/machine.json and files beside it are looked for"
         )
     frame = pd.DataFrame([row for file in files for row in _rows(file.absolute())])
     parameters = frame[[name for name in frame.columns if name not in COLUMNS]]
@@ -63,12 +105,12 @@ def load(path: Path) -> pd.DataFrame:
 
 
 def machines(path: Path) -> list[Path]:
-    """The machines' folders in a folder, itself included."""
+    """List the machines' folders in a folder, itself included."""
     return sorted(file.parent for file in path.rglob("machine.json"))
 
 
 def results(folder: Path) -> list[Path]:
-    """A machine's result files."""
+    """List a machine's result files."""
     return sorted(
         file
         for file in folder.glob("*.json")
@@ -76,66 +118,87 @@ def results(folder: Path) -> list[Path]:
     )
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The cells of a file."""
-    found, machine = _read(file), _read(file.with_name("machine.json"))
-    known = _read(file.parent.parent / "benchmarks.json")
-    if found.get("version") != FORMAT:
+def benchmarks(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read what benchmarks there are: asv's description of each, by name."""
+    descriptions = _read(folder / "benchmarks.json")
+    return {  # the file has a version too
+        name: description
+        for name, description in descriptions.items()
+        if isinstance(description, dict)
+    }
+
+
+def result(file: Path) -> Result:
+    """Read a result file; raises InvalidRecord where it is torn or in another format."""
+    content = _read(file)
+    if content.get("version") != FORMAT:
         raise InvalidRecord(
-            f"{file}: asv's format {found.get('version')}; {FORMAT} is read, which `asv update` writes"
+            f"{file}: asv's format {content.get('version')}; "
+            f"{FORMAT} is read, which `asv update` writes"
         )
     try:
-        about = {
-            "machine": machine["machine"],
-            "memory": float(machine.get("ram") or "nan"),
-            "commit": found["commit_hash"],
-            "date": pd.Timestamp(found["date"], unit="ms", tz="UTC"),
-            "environment": found["env_name"],
+        # trailing columns that hold nothing are left out
+        columns = {
+            name: _column(dict(zip(content["result_columns"], values, strict=False)))
+            for name, values in content["results"].items()
         }
-        for benchmark, values in found["results"].items():
-            # trailing columns that hold nothing are left out
-            columns = dict(zip(found["result_columns"], values, strict=False))
-            named = known.get(benchmark, {})
-            fields = {
-                "benchmark": benchmark,
-                "version": columns.get("version"),
-                "unit": named.get("unit"),
-            }
-            yield from (
-                about | fields | cell
-                for cell in _cells(columns, named.get("param_names", []))
-            )
+        commit, date, environment = (
+            content[key] for key in ("commit_hash", "date", "env_name")
+        )
     except (LookupError, TypeError, ValueError) as error:
         raise InvalidRecord(
             f"{file}: no asv result: {type(error).__name__} {error}"
         ) from error
+    return Result(commit, date, environment, columns)
 
 
-def _cells(columns: dict[str, Any], names: list[str]) -> Iterator[dict[str, Any]]:
-    """A benchmark's parameters and values; each is a list in the order of the parameters' product, or None for all."""
-    params = columns["params"]
-    if len(names) != len(
-        params
-    ):  # a benchmark that is gone, or had other parameters: asv's own names
-        names = [f"param{number}" for number in range(1, len(params) + 1)]
-    cells = list(product(*params))
-    values = (
-        columns.get(name) or [None] * len(cells)
+def _column(values: dict[str, Any]) -> Column:
+    """Read a benchmark's columns, lists in the order of the parameters' product or None."""
+    parameters = values["params"]
+    cells = list(product(*parameters))
+    columns = (
+        values.get(name) or [None] * len(cells)
         for name in ("result", "stats_q_25", "stats_q_75", "samples")
     )
-    for texts, median, q25, q75, samples in zip(cells, *values, strict=True):
-        yield {
-            "status": "failed"
-            if median is None
-            else "skipped"
-            if math.isnan(median)
-            else "measured",
-            "median": _number(median),
-            "q25": _number(q25),
-            "q75": _number(q75),
-            "samples": samples,
-            **dict(zip(names, map(_parameter, texts), strict=True)),
+    by_cell = {cell: Value(*of) for cell, *of in zip(cells, *columns, strict=True)}
+    return Column(values.get("version"), parameters, by_cell)
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Give the rows of a result file."""
+    content, machine = result(file), _read(file.with_name("machine.json"))
+    descriptions = benchmarks(file.parent.parent)
+    try:
+        about = {
+            "machine": machine["machine"],
+            "memory": float(machine.get("ram") or "nan"),
+            "commit": content.commit,
+            "date": pd.Timestamp(content.date, unit="ms", tz="UTC"),
+            "environment": content.environment,
         }
+    except (LookupError, TypeError, ValueError) as error:
+        raise InvalidRecord(
+            f"{file}: no asv result: {type(error).__name__} {error}"
+        ) from error
+    for benchmark, column in content.benchmarks.items():
+        description = descriptions.get(benchmark, {})
+        names = description.get("param_names", [])
+        if len(names) != len(column.parameters):
+            # a benchmark that is gone, or had other parameters: asv's own names
+            names = [f"param{number}" for number, _ in enumerate(column.parameters, 1)]
+        for cell, value in column.cells.items():
+            yield {
+                **about,
+                "benchmark": benchmark,
+                "version": column.version,
+                "unit": description.get("unit"),
+                "status": value.status,
+                "median": _number(value.median),
+                "q25": _number(value.q25),
+                "q75": _number(value.q75),
+                "samples": value.samples,
+                **dict(zip(names, map(_parameter, cell), strict=True)),
+            }
 
 
 def _number(value: float | None) -> float:
@@ -143,7 +206,7 @@ def _number(value: float | None) -> float:
 
 
 def _parameter(text: str) -> Any:
-    """A parameter as asv writes it, with `repr`; what is no literal stays a string."""
+    """Read a parameter, which asv writes with `repr`; what is no literal stays a string."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -151,11 +214,11 @@ def _parameter(text: str) -> Any:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A JSON file, in which NaN and Infinity are bare words; raises InvalidRecord where it is torn."""
+    """Read a JSON file, in which NaN and Infinity are bare words."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidRecord(f"{file}: torn or no JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InvalidRecord(f"{file}: no asv file")
-    return found
+    return content

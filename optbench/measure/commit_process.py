@@ -1,21 +1,27 @@
-"""In a process of its own: what the steps of one commit take, as JSON; `measure.regressions` starts it."""
+"""In a process of its own: measure the steps of one commit, and print them as JSON.
+
+`measure.regressions` starts it: `python -m optbench.measure.commit_process JOB`.
+"""
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from optbench.records.cores import pin
+from optbench.measure import commits
+from optbench.records import cores
 
-CALIBRATION = (
-    512  # rows of the square matrices whose product tells what the machine does meanwhile
-)
+# rows of the square matrices whose product tells what the machine does meanwhile
+CALIBRATION = 512
+ROUNDS = 3  # through the optimizers, in a process
+COUNTED = "tanh_16_16"  # the network on which work is counted
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a process is asked for."""
+class Job:
+    """What a process is to measure."""
 
     framework: str
     optimizers: tuple[str, ...]
@@ -27,107 +33,81 @@ class Asked:
 
 
 @dataclass
-class Measured:
-    """What it found, by optimizer."""
+class Measurements:
+    """What a process measured, by optimizer."""
 
     samples: dict[str, list[float]] = field(default_factory=dict)  # seconds of single calls
     work: dict[str, dict[str, float]] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)  # relative L2 after a short run
-    path: dict[str, list[list[float]]] = field(
-        default_factory=dict
-    )  # of that run: [steps + 1, D] parameters
+    # of that run: [steps + 1, D] parameters
+    path: dict[str, list[list[float]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # why there is nothing
-    calibration: list[float] = field(
-        default_factory=list
-    )  # seconds of a product of two matrices
+    calibration: list[float] = field(default_factory=list)  # seconds of a matrix product
 
 
-def measure(asked: Asked) -> Measured:
-    """Do what is asked; an optimizer that fails, or that the commit does not have, fails alone."""
-    found, timed = Measured(), {}
-    for optimizer in asked.optimizers:
+def measure(job: Job) -> Measurements:
+    """Do a job; an optimizer that fails, or that the commit does not have, fails alone."""
+    measurements, steps = Measurements(), {}
+    for optimizer in job.optimizers:
         try:
-            timed[optimizer] = _warm(asked, optimizer)
-            if asked.counted:
-                found.work[optimizer], found.error[optimizer], found.path[optimizer] = (
-                    _counted(asked, optimizer)
-                )
+            steps[optimizer] = _warm(job, optimizer)
+            if job.counted:
+                work, error, path = _counted(job, optimizer)
+                measurements.work[optimizer] = work
+                measurements.error[optimizer] = error
+                measurements.path[optimizer] = path
         except Exception as error:
-            found.failed[optimizer] = (
-                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            )
-    multiply = _product(asked.framework)
-    found.samples = {optimizer: [] for optimizer in timed}
+            reason = str(error).partition("\n")[0]
+            measurements.failed[optimizer] = f"{type(error).__name__}: {reason}"
+    multiply = _product(job.framework)
+    measurements.samples = {optimizer: [] for optimizer in steps}
     for _ in range(ROUNDS):  # in turn: what drifts in the machine drifts for all of them
-        found.calibration += _samples(multiply, asked.seconds / ROUNDS / 5)
-        for optimizer, step in timed.items():
-            found.samples[optimizer] += _samples(step, asked.seconds / ROUNDS)
-    return found
+        measurements.calibration += _samples(multiply, job.seconds / ROUNDS / 5)
+        for optimizer, step in steps.items():
+            measurements.samples[optimizer] += _samples(step, job.seconds / ROUNDS)
+    return measurements
 
 
-ROUNDS = 3  # through the optimizers, in a process
-
-
-def _samples(function: Any, seconds: float) -> list[float]:
-    """Seconds of one call after another, at least one."""
-    taken, end = [], time.perf_counter() + seconds
-    while not taken or time.perf_counter() < end:
+def _samples(function: Callable[[], Any], seconds: float) -> list[float]:
+    """Time one call after another for so long, at least one."""
+    samples, end = [], time.perf_counter() + seconds
+    while not samples or time.perf_counter() < end:
         begin = time.perf_counter()
         function()
-        taken.append(time.perf_counter() - begin)
-    return taken
+        samples.append(time.perf_counter() - begin)
+    return samples
 
 
-def _warm(asked: Asked, optimizer: str) -> Any:
+def _product(framework: str) -> Callable[[], None]:
+    from optbench import implementations
+    from optbench.measure import timed
+
+    return timed.product(implementations.load(framework), CALIBRATION)
+
+
+def _warm(job: Job, optimizer: str) -> Callable[[], None]:
     from optbench import implementations
     from optbench.measure.timed import Timed, Work
 
-    if optimizer not in implementations.load(asked.framework).OPTIMIZERS:
+    if optimizer not in implementations.load(job.framework).OPTIMIZERS:
         raise LookupError(f"there is no {optimizer} in this commit")
-    return Timed(
-        Work(
-            asked.framework,
-            optimizer,
-            asked.problem,
-            asked.network,
-            asked.settings.get(optimizer, {}),
-        )
-    )
+    settings = job.settings.get(optimizer, {})
+    return Timed(Work(job.framework, optimizer, job.problem, job.network, settings))
 
 
-def _counted(
-    asked: Asked, optimizer: str
-) -> tuple[dict[str, float], float, list[list[float]]]:
+def _counted(job: Job, optimizer: str) -> tuple[dict[str, float], float, list[list[float]]]:
     from optbench import implementations, problems
-    from optbench.measure import accuracy, parity, work
-    from optbench.measure.timed import Work
+    from optbench.measure import parity, timed
 
-    framework = implementations.load(asked.framework)
-    step = Work(
-        asked.framework,
-        optimizer,
-        asked.problem,
-        "tanh_16_16",
-        asked.settings.get(optimizer, {}),
-    )
-    case = accuracy.case(problems.get(asked.problem), optimizer)
+    framework = implementations.load(job.framework)
+    settings = job.settings.get(optimizer, {})
+    work = timed.Work(job.framework, optimizer, job.problem, COUNTED, settings)
+    case = parity.conditioned(problems.get(job.problem), optimizer)
     path = parity.trajectory(framework, case)
-    return work.counts(step), accuracy.relative_l2(framework, case, path), path.tolist()
-
-
-def _product(framework: str) -> Any:
-    import numpy as np
-
-    from optbench import implementations
-
-    backend = implementations.load(framework).backend
-    matrix = backend.from_numpy(
-        np.random.default_rng(0).normal(size=(CALIBRATION, CALIBRATION))
-    )
-    multiply = backend.compile(lambda matrix: matrix @ matrix)
-    return lambda: backend.wait(multiply(matrix))
+    return timed.counts(work), parity.relative_l2(framework, case, path), path.tolist()
 
 
 if __name__ == "__main__":
-    pin(1)  # before anything of a framework is imported
-    json.dump(asdict(measure(Asked(**json.loads(sys.argv[1])))), sys.stdout)
+    cores.pin(1)  # before anything of a framework is imported
+    commits.find()
+    json.dump(asdict(measure(Job(**json.loads(sys.argv[1])))), sys.stdout)

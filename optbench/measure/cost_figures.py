@@ -10,7 +10,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from optbench.measure.crossovers import rounded
 from optbench.records import palette
 
 SLOPES = (1, 2, 3)  # of the reference lines: seconds ∝ D, D², D³
@@ -28,10 +27,10 @@ def cost_over_parameters(
     name: str = "cost_over_parameters",
     formats: Sequence[str] = ("png", "svg"),
 ) -> list[Path]:
-    """Draw seconds a step over D, a panel a framework, a line an optimizer; the paths, none where no step was done.
+    """Draw seconds per step over D, one panel per framework, one line per optimizer.
 
     A cross ends a line at the D from which on there is no number; `memory` in bytes draws
-    the D whose Gramian fills it.
+    the D whose Gramian fills it. Gives the paths, none where no step was done.
     """
     data = measured.dropna(subset=["step_seconds"])
     if data.empty:
@@ -55,7 +54,7 @@ def cost_over_parameters(
         aspect=1.15,
         legend=False,
     )
-    grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds a step")
+    grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds per step")
     for framework, axes in grid.axes_dict.items():
         axes.set_title(framework, pad=18)
         crosses = ends(axes, measured[measured["framework"] == framework], colours)
@@ -65,21 +64,24 @@ def cost_over_parameters(
             *crosses,
             *rings(axes, crossed, framework),
         ]
-        title = "exponent of D with its 95 % interval" if len(fitted) else None
-        below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.13), "frameon": False}
         axes.legend(
             handles=handles,
-            title=title,
+            title="exponent of D with its 95 % interval" if len(fitted) else None,
             ncols=2,
             fontsize="small",
             alignment="left",
-            **below,
+            loc="upper left",
+            bbox_to_anchor=(-0.1, -0.13),
+            frameon=False,
         )
     return palette.save(grid, folder, name, formats)
 
 
 def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:
-    """A dotted line from an optimizer's largest network to a cross at the next one; the legend's entry, if any."""
+    """Draw dotted lines from the largest networks to a cross at the next ones.
+
+    Gives the legend's entry, if any.
+    """
     style: Any = {"marker": "x", "markevery": [1], "linestyle": ":", "linewidth": 1}
     entries = []
     for optimizer, rows in measured.dropna(subset=["parameters"]).groupby("optimizer"):
@@ -104,23 +106,18 @@ def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:
 
 
 def references(axes: Axes, fitted: pd.DataFrame, memory: float) -> None:
-    """Lines of slope 1, 2, 3 from where the fits begin; the D whose Gramian, D² float64 numbers, fills the memory."""
+    """Draw lines of slope 1, 2, 3 from where the fits begin, and one at the memory's end.
+
+    That is the D whose Gramian, D² float64 numbers, fills the memory.
+    """
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     style = {"color": GREY, "linewidth": 0.8, "zorder": 0}
     for slope in SLOPES if len(fitted) else ():
         start = float(fitted["smallest"].to_numpy().min())
         end = min(right, start * (top / bottom) ** (1 / slope))
-        axes.plot(
-            [start, end], [bottom, bottom * (end / start) ** slope], linestyle="--", **style
-        )
-        axes.text(
-            end,
-            bottom * (end / start) ** slope,
-            f"D{'¹²³'[slope - 1]} ",
-            color=GREY,
-            ha="right",
-            va="top",
-        )
+        height = bottom * (end / start) ** slope
+        axes.plot([start, end], [bottom, height], linestyle="--", **style)
+        axes.text(end, height, f"D{'¹²³'[slope - 1]} ", color=GREY, ha="right", va="top")
     if left < (filled := np.sqrt(memory / 8)) < right:
         axes.axvline(filled, linestyle=":", **style)
         words = f"a Gramian fills {memory / 1e9:.3g} GB"
@@ -131,7 +128,7 @@ def references(axes: Axes, fitted: pd.DataFrame, memory: float) -> None:
 
 
 def rings(axes: Axes, crossed: pd.DataFrame, framework: str) -> list[Line2D]:
-    """A ring where one optimizer's line crosses another's, and a legend's entry for each."""
+    """Draw a ring at each crossover of two lines; give their entries in the legend."""
     style: Any = {
         "marker": "o",
         "markersize": 10,
@@ -151,40 +148,51 @@ def rings(axes: Axes, crossed: pd.DataFrame, framework: str) -> list[Line2D]:
     return entries
 
 
+def rounded(D: float) -> str:
+    """Round to two digits: a crossover is between two widths."""
+    return f"{float(f'{D:.2g}'):,.0f}"
+
+
 def _lines(data: pd.DataFrame, fitted: pd.DataFrame, framework: str) -> list[Line2D]:
-    """A legend's lines, each with the optimizer's exponent."""
-    markers, powers = (
-        palette.markers(data),
-        {name: power(fitted, name, framework) for name in palette.colours(data)},
-    )
+    """Give a legend's lines, each with the optimizer's exponent."""
+    markers = palette.markers(data)
     return [
-        Line2D([], [], color=colour, marker=markers[name], label=f"{name} {powers[name]}")
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=markers[name],
+            label=f"{name} {power(fitted, name, framework)}",
+        )
         for name, colour in palette.colours(data).items()
     ]
 
 
 def power(fitted: pd.DataFrame, optimizer: str, framework: str) -> str:
-    """The exponent of D with its interval; nothing where there is no fit."""
+    """Give the exponent of D with its interval; nothing where there is no fit."""
     if fitted.empty:
         return ""
-    found: Any = fitted[
+    rows: Any = fitted[
         (fitted["optimizer"] == optimizer) & (fitted["framework"] == framework)
     ]
     return "".join(
         f"{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]"
-        for fit in found.to_dict("records")
+        for fit in rows.to_dict("records")
     )
 
 
 def frameworks_over_parameters(
     measured: pd.DataFrame, fitted: pd.DataFrame, folder: Path
 ) -> list[Path]:
-    """Draw seconds a step over D, a panel an optimizer, a dash a framework; the paths, none where no step was done."""
+    """Draw seconds per step over D, one panel per optimizer, one dash per framework.
+
+    Gives the paths, none where no step was done.
+    """
     data = measured.dropna(subset=["step_seconds"])
     if data.empty:
         return []
     grid = _panels(data, x="parameters", y="step_seconds", marker="o")
-    grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds a step")
+    grid.set(xscale="log", yscale="log").set_axis_labels("parameters D", "seconds per step")
     for optimizer, axes in grid.axes_dict.items():
         axes.set_title(optimizer)
         powers = {name: power(fitted, optimizer, name) for name in palette.dashes(data)}
@@ -204,10 +212,11 @@ def frameworks_over_parameters(
 
 
 def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> list[Path]:
-    """Draw a benchmark's values relative to the first commit's, a panel an optimizer, a dash a framework.
+    """Draw a benchmark's values relative to those of the first commit.
 
-    A line is the geometric mean over the problems, its band their range. No path where
-    there is nothing.
+    There is one panel per optimizer and one dash per framework; a line is the geometric
+    mean over the problems, its band their range. Gives the paths, none where there is
+    nothing.
     """
     if history.empty:
         return []
@@ -222,7 +231,7 @@ def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> l
         errorbar=("pi", 100),
     )
     grid.set(ylim=(0, None)).set_axis_labels(
-        "commit", f"{what},\nof the first commit's"
+        "commit", f"{what},\nrelative to the first commit"
     ).set_titles("{col_name}")
     for axes in grid.axes_dict.values():
         every = range(0, len(commits), 1 + len(commits) // MOST)
@@ -232,12 +241,12 @@ def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> l
 
 
 def geometric_mean(values: Any) -> float:
-    """Exp of the mean logarithm: halves and doubles cancel."""
+    """Give exp of the mean logarithm: halves and doubles cancel."""
     return float(np.exp(np.mean(np.log(values))))
 
 
 def _panels(data: pd.DataFrame, **options: Any) -> sns.FacetGrid:
-    """A panel an optimizer in its colour, a dash a framework."""
+    """Draw one panel per optimizer in its colour, one dash per framework."""
     colours, dashes = palette.colours(data), palette.dashes(data)
     grid = sns.relplot(
         data,

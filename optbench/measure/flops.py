@@ -1,6 +1,7 @@
-"""Floating-point operations of matrix products and factorisations: a run's lower bound, and a step's by phase.
+"""Flops by formula: a run's lower bound, and those of a step's phases.
 
-Left out are activations, the operator, the parameters' update and everything else that is
+Counted are the floating-point operations of matrix products and factorisations. Left out
+are activations, the operator, the parameters' update and everything else that is
 elementwise.
 """
 
@@ -11,18 +12,20 @@ from optbench.measure.timed import Work
 from optbench.problems import networks
 from optbench.records.record import Record, Request
 
-GRADIENT = 2  # forward passes that a gradient costs at least: itself and a way back (which costs two, in fact)
+# forward passes that a gradient costs at least: itself and a way back (which costs two)
+GRADIENT = 2
 
 
 def run(record: Record) -> float:
-    """Flops of a run's steps, at least."""
+    """Give the flops of a run's steps, at least."""
     return record.steps * step(record.request)
 
 
 def step(request: Request) -> float:
-    """Flops of one step, at least: the loss's gradient on one batch, which every optimizer needs in every step.
+    """Give the flops of one step, at least: those of the loss's gradient on one batch.
 
-    Curvature, line searches and inner iterations are left out.
+    Every optimizer needs it in every step. Curvature, line searches and inner iterations
+    are left out.
     """
     problem = problems.get(request.problem)
     layers = [
@@ -38,22 +41,24 @@ def step(request: Request) -> float:
     )
 
 
-def _forward(layers: list[tuple[int, int]], points: int, rows: int) -> float:
-    """2 n (h₀ h₁ + s Σ_l≥2 h_l₋₁ h_l): a multiplication and an addition for each weight, point and row of the jet.
+def _forward(layers: list[tuple[int, int]], points: int, channels: int) -> float:
+    """Give 2 n (h₀ h₁ + s Σ_l≥2 h_l₋₁ h_l) for n points and s channels of the jet.
 
-    In the first layer the value's row alone counts: the others are columns of its matrix.
+    That is a multiplication and an addition for each weight, point and channel. In the
+    first layer the value's channel alone counts: the others are columns of its matrix.
     """
     first, *others = (out * inputs for out, inputs in layers)
-    return 2.0 * points * (first + rows * sum(others))
+    return 2.0 * points * (first + channels * sum(others))
 
 
 def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
-    """Flops of a step's phases, by formula; `evaluations` of the loss in its line search, `products` G v.
+    """Give the flops of a step's phases.
 
-    The way back costs two forward passes, but for the cotangents below the first layer,
-    which nobody asks for. A Kronecker factor of width h costs 2 h² a row, full; a pair of
-    them n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one solve
-    more. G v is J v and Jᵀ of that, each as much as a forward pass.
+    `evaluations` are those of the loss in its line search, `products` those G v. The way
+    back costs two forward passes, but for the cotangents below the first layer, which are
+    not needed. A full Kronecker factor of width h costs 2 h² per row of its matrix, a pair
+    of factors n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one
+    solve more. G v is J v and Jᵀ of that, each as much as a forward pass.
     """
     problem = problems.get(work.problem)
     shapes = networks.shapes(work.network, problem.dim, problem.outputs)
@@ -62,10 +67,7 @@ def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
         work.interior or problem.interior_points,
         work.boundary or problem.boundary_points,
     )
-    terms = [
-        (term, n)
-        for term, n in zip((problem.interior, problem.boundary), points, strict=True)
-    ]
+    terms = list(zip((problem.interior, problem.boundary), points, strict=True))
     forward = sum(_forward(layers, n, term.operator.channels) for term, n in terms)
     first = 2.0 * sum(points) * math.prod(layers[0])
     counted = {
@@ -86,12 +88,12 @@ def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
 
 
 def _factors(
-    layers: list[tuple[int, int]], points: int, rows: int, components: int
+    layers: list[tuple[int, int]], points: int, channels: int, components: int
 ) -> float:
-    """Σ 2 n s (h_l² r + h_l₋₁²); the first layer's input factor needs the points alone."""
+    """Give Σ 2 n s (h_l² r + h_l₋₁²); the first input factor needs the points alone."""
     first, *others = (inputs**2 for _, inputs in layers)
     return (
         2.0
         * points
-        * (first + rows * (sum(others) + components * sum(out**2 for out, _ in layers)))
+        * (first + channels * (sum(others) + components * sum(out**2 for out, _ in layers)))
     )

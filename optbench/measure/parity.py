@@ -1,18 +1,25 @@
-"""The certificate that the twins match: how far their trajectories part, beside what rounding alone does."""
+"""The certificate that the twins match, and the error that a short run reaches.
+
+How far the trajectories of both frameworks part is shown beside what rounding alone does; a
+step that is faster and wrong gives its error away.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tabulate import tabulate
 
 from optbench import implementations, problems
-from optbench.implementations import Framework
+from optbench.measure import commits
 from optbench.problems import networks, seeds
 from optbench.problems.names import UnknownName
-from optbench.problems.problem import Batch, Problem
+
+if TYPE_CHECKING:
+    from optbench.implementations import Framework
+    from optbench.problems.problem import Batch, Problem
 
 # hyperparameters under which rounding stays small: little damping, or many inner
 # iterations, amplify it
@@ -31,14 +38,16 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "hessian_free": {"damping": 300.0, "cg_max_iterations": 5},
 }
 
-ORDERS = 3  # of the points, whose largest drift counts: a single one was too small by chance once in sixty cases
+# of the points, whose largest drift counts: a single one was too small by chance once in
+# sixty cases
+ORDERS = 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """A short run on a fixed batch: what both twins are asked to do."""
+    """A short run on a fixed batch, which both twins do."""
 
-    problem: Problem
+    problem: "Problem"
     optimizer: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     network: str = "tanh_8_8"
@@ -59,7 +68,8 @@ class Certificate:
 
     case: Case
     difference: float  # between the twins
-    drift: float  # the largest of a framework from itself when the points come in another order: rounding alone
+    # the largest of a framework from itself with its points in other orders: rounding alone
+    drift: float
 
     @property
     def agrees(self) -> bool:
@@ -67,20 +77,27 @@ class Certificate:
         return self.difference <= 10 * max(self.drift, float(np.finfo(np.float64).eps))
 
 
+def conditioned(problem: "Problem", optimizer: str, **fields: Any) -> Case:
+    """Make the short run in which rounding stays small: its error is the same anywhere."""
+    return Case(problem, optimizer, CONDITIONED.get(optimizer, {}), **fields)
+
+
 def cases(
     names: Sequence[str], optimizers: Sequence[str], known: Sequence[str], **fields: Any
 ) -> Iterator[Case]:
-    """Each optimizer on each problem, each of the `known` ones where none is given; raises InvalidName."""
+    """Give a case for each optimizer on each problem, for all `known` ones by default.
+
+    Raises InvalidName.
+    """
     for optimizer in optimizers:
         if optimizer not in known:
             raise UnknownName("optimizer", optimizer, known)
     for name in names:
-        problem = problems.get(name)
         for optimizer in optimizers or known:
-            yield Case(problem, optimizer, CONDITIONED.get(optimizer, {}), **fields)
+            yield conditioned(problems.get(name), optimizer, **fields)
 
 
-def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
+def certify(case: Case, frameworks: "tuple[Framework, Framework]") -> Certificate:
     """Run a case in both frameworks, and again in each with its points in other orders."""
     walks = [walker(framework, case) for framework in frameworks]
     plain = [walk(0) for walk in walks]
@@ -93,58 +110,85 @@ def certify(case: Case, frameworks: tuple[Framework, Framework]) -> Certificate:
     return Certificate(case, difference(*plain), max(drifts))
 
 
-def trajectory(framework: Framework, case: Case) -> np.ndarray:
-    """The parameters before and after every step, [steps + 1, D]."""
+def trajectory(framework: "Framework", case: Case) -> np.ndarray:
+    """Give the parameters before and after every step, [steps + 1, D]."""
     return walker(framework, case)(0)
 
 
-def walker(framework: Framework, case: Case) -> Callable[[int], np.ndarray]:
-    """From an order of the points, 0 for theirs, to the trajectory; the step is compiled once for all."""
+def walker(framework: "Framework", case: Case) -> Callable[[int], np.ndarray]:
+    """Make the function from an order of the points, 0 for their own, to the trajectory.
+
+    The step is compiled once for all orders.
+    """
     backend = framework.backend
-    objective = framework.Objective(case.problem, networks.parse(case.network).activation)
-    optimizer = framework.OPTIMIZERS[case.optimizer](**case.hyperparameters)
+    objective = commits.objective(framework, case.problem, case.network)
+    optimizer = commits.optimizer(framework, case.optimizer, case.hyperparameters)
     start = networks.initial_parameters(
         case.network, case.problem.dim, case.problem.outputs, case.seed
     )
     step = backend.compile(partial(optimizer.step, objective))
 
     def walk(order: int) -> np.ndarray:
-        batch = seeds.batch(case.problem, case.seed, 0, case.interior, case.boundary)
+        batch = commits.batch(case.problem, case.seed, case.interior, case.boundary)
         batch = backend.from_numpy_tree(permuted(batch, order) if order else batch)
         params = backend.from_numpy_tree(start)
-        state, rows = optimizer.init(objective, params), [vector(start)]
+        state, path = optimizer.init(objective, params), [vector(start)]
         for _ in range(case.steps):
             params, state, _losses = step(params, state, batch)
             optimizer.check(state)
-            rows.append(vector(backend.to_numpy_tree(params)))
-        return np.array(rows)
+            path.append(vector(backend.to_numpy_tree(params)))
+        return np.array(path)
 
     return walk
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest ‖θ − θ′‖ / ‖θ‖ over the steps."""
+    """Give the largest ‖θ − θ′‖ / ‖θ‖ over the steps."""
     return float((np.linalg.norm(one - other, axis=1) / np.linalg.norm(one, axis=1)).max())
 
 
-def permuted(batch: Batch, order: int) -> Batch:
-    """The same points in another order: in exact arithmetic every step stays the same."""
+def permuted(batch: "Batch", order: int) -> "Batch":
+    """Put the points in another order: in exact arithmetic every step stays the same."""
     orders = [np.random.default_rng(order).permutation(len(x)) for x, _ in batch]
-    return Batch(*((x[new], y[new]) for (x, y), new in zip(batch, orders, strict=True)))
+    points = ((x[new], y[new]) for (x, y), new in zip(batch, orders, strict=True))
+    return type(batch)(*points)
 
 
 def vector(params: list[np.ndarray]) -> np.ndarray:
-    """All parameters side by side [D]."""
+    """Lay all parameters side by side [D]."""
     return np.concatenate([matrix.ravel() for matrix in params])
 
 
-def both() -> tuple[Framework, Framework]:
-    """The two frameworks; raises FrameworkMissing where one is not installed."""
+def matrices(case: Case, vector: np.ndarray) -> list[np.ndarray]:
+    """Take the layers' matrices [W | b] out of all parameters side by side [D]."""
+    shapes = networks.shapes(case.network, case.problem.dim, case.problem.outputs)
+    ends = np.cumsum([rows * columns for rows, columns in shapes])
+    return [
+        part.reshape(shape)
+        for part, shape in zip(np.split(vector, ends[:-1]), shapes, strict=True)
+    ]
+
+
+def relative_l2(framework: "Framework", case: Case, path: np.ndarray) -> float:
+    """Give ‖u − u*‖ / ‖u*‖ after the last step of a trajectory [steps + 1, D].
+
+    The points are those at which runs are evaluated.
+    """
+    x, solution = seeds.evaluation_points(case.problem, "report")
+    backend = framework.backend
+    params = backend.from_numpy_tree(matrices(case, path[-1]))
+    objective = commits.objective(framework, case.problem, case.network)
+    u = backend.to_numpy(objective.predict(params, backend.from_numpy(x)))
+    return float(np.linalg.norm(u - solution) / np.linalg.norm(solution))
+
+
+def both() -> "tuple[Framework, Framework]":
+    """Load the two frameworks; raises FrameworkMissing where one is not installed."""
     return implementations.load("torch"), implementations.load("jax")
 
 
 def table(certificates: Sequence[Certificate]) -> str:
-    """The certificates as text, a line a case."""
+    """Render the certificates as text, one line per case."""
     rows = [
         (
             certificate.case.problem.name,
@@ -162,16 +206,8 @@ def table(certificates: Sequence[Certificate]) -> str:
         )
         for certificate in certificates
     ]
-    return tabulate(
-        rows,
-        [
-            "problem",
-            "network",
-            "optimizer",
-            "hyperparameters",
-            "steps",
-            "torch to jax",
-            "drift",
-            "agrees",
-        ],
+    headers = (
+        *("problem", "network", "optimizer", "hyperparameters", "steps"),
+        *("torch to jax", "drift", "agrees"),
     )
+    return tabulate(rows, headers)

@@ -6,12 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 from tabulate import tabulate
 
 from optbench.measure import flops
-from optbench.measure.timed import Timed, Work, medians
-from optbench.measure.work import done
+from optbench.measure.timed import Timed, Work, medians, product, with_memory
 from optbench.problems import networks
 from optbench.records import cores
 
@@ -30,7 +28,9 @@ class Phase:
 
     name: str
     seconds: float
-    flops: float | None  # of matrix products and factorisations; None where nobody counted
+    flops: (
+        float | None
+    )  # of matrix products and factorisations; None where there is no formula
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,17 @@ class Profile:
     gradient: float  # seconds of the loss's gradient alone
     phases: list[Phase]
     square: int  # rows and columns of a large matrix
-    rate: float  # flops a second of the product of two of them in this framework
+    rate: float  # flops per second of the product of two of them in this framework
     evaluations: int  # of the line search
-    products: int  # G v, one an iteration of conjugate gradients
+    products: int  # G v, one per iteration of conjugate gradients
     reads: int  # waits for the device within a step
     compile_seconds: float
-    memory: (
-        int  # bytes that steps hold over what the process held before, compilation left out
-    )
+    # bytes that steps hold over what the process held before, compilation left out
+    memory: int
 
 
 def alone(work: Work, threads: int, seconds: float) -> Profile:
-    """The profile in a process of its own: two frameworks' thread pools would share the cores."""
+    """Measure in a process of its own: two frameworks' thread pools would share cores."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         1, context, initializer=cores.pin, initargs=(threads,)
@@ -63,14 +62,14 @@ def alone(work: Work, threads: int, seconds: float) -> Profile:
 
 
 def measure(work: Work, seconds: float) -> Profile:
-    """The profile of one framework's step; a phase is the difference of two steps, or of a step and its part."""
-    timed, memory = done(work)
+    """Measure one framework's step: a phase is what is missing from a step without it."""
+    timed, memory = with_memory(work)
     square = _square(timed)
     parts = medians(functions(timed, square), seconds)
     evaluations = timed.evaluations()
     products = timed.products()
     counted = flops.phases(work, evaluations, max(products - 1, 0))
-    taken = dict(differences(parts))
+    phases = differences(parts)
     return Profile(
         work,
         parameters=networks.parameter_count(
@@ -78,7 +77,7 @@ def measure(work: Work, seconds: float) -> Profile:
         ),
         seconds=parts["step"],
         gradient=parts["gradient"],
-        phases=[Phase(name, taken[name], counted.get(name)) for name in taken],
+        phases=[Phase(name, phases[name], counted.get(name)) for name in phases],
         square=square,
         rate=2 * square**3 / parts["product"],
         evaluations=evaluations,
@@ -90,30 +89,27 @@ def measure(work: Work, seconds: float) -> Profile:
 
 
 def _square(timed: Timed) -> int:
-    """Rows and columns of the matrices whose product is the machine's rate: a small one does not fill a GPU."""
+    """Choose the size of the matrices whose product is the machine's rate.
+
+    A small one does not fill a GPU.
+    """
     return 1024 if timed.framework.backend.device_name() == "cpu" else 8192
 
 
 def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
-    """The step, and what is taken from it: its line search or its products but one, then its inverses, its factors.
+    """Make the step, its parts, and the step with less and less in it.
 
-    And a product of two large matrices of so many rows.
+    First its line search, or its products but one, are left out, then its inverses, then
+    its factors. A product of two large matrices of so many rows comes before.
     """
-    square = timed.framework.backend.from_numpy(
-        np.random.default_rng(0).normal(size=(rows, rows))
-    )
-    product, wait = (
-        timed.framework.backend.compile(lambda matrix: matrix @ matrix),
-        timed.framework.backend.wait,
-    )
-    found: dict[str, Callable[[], None]] = {
-        "product": lambda: wait(product(square)),
+    parts: dict[str, Callable[[], None]] = {
+        "product": product(timed.framework, rows),
         "forward": timed.function(timed.objective.loss),
         "gradient": timed.function(timed.objective.gradient),
         "step": timed,
     }
-    known = {each.name for each in fields(timed.optimizer)}
-    given: dict[str, Any] = {}
+    known = {field.name for field in fields(timed.optimizer)}
+    changes: dict[str, Any] = {}
     for name, field, value in (
         ("without search", "line_search", {"learning_rate": 1e-3}),
         ("without products", "cg_max_iterations", {"cg_max_iterations": 1}),
@@ -121,13 +117,13 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
         ("without factors", "factor_interval", {"factor_interval": NEVER}),
     ):
         if field in known:
-            given |= value
-            found[name] = timed.variant(**given)
-    return found
+            changes |= value
+            parts[name] = timed.variant(**changes)
+    return parts
 
 
 def differences(parts: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of each phase, from those of steps with less and less in them."""
+    """Give the seconds of each phase, from those of steps with less and less in them."""
     phases = {"forward": parts["forward"], "backward": parts["gradient"] - parts["forward"]}
     left = parts["step"]
     for name, phase in WITHOUT.items():
@@ -137,7 +133,7 @@ def differences(parts: Mapping[str, float]) -> dict[str, float]:
 
 
 def render(profile: Profile) -> str:
-    """A profile as text."""
+    """Render a profile as text."""
     work = profile.work
     rows = [
         (
@@ -153,24 +149,29 @@ def render(profile: Profile) -> str:
     ]
     gradient = sum(phase.flops or 0 for phase in profile.phases[:2])
     lines = [
-        f"{work.framework}: {work.optimizer} on {work.problem}, {work.network} (D = {profile.parameters:,})",
+        f"{work.framework}: {work.optimizer} on {work.problem}, {work.network} "
+        f"(D = {profile.parameters:,})",
         tabulate(
             rows,
             ("phase", "ms", "share", "Mflop", "of the product's rate"),
             colalign=("left", *["right"] * 4),
         ),
-        f"a step: {1e3 * profile.seconds:.2f} ms, {profile.seconds / profile.gradient:.2f} times its gradient "
-        f"({1e3 * profile.gradient:.2f} ms, {gradient / profile.gradient / profile.rate:.0%} of the product's rate)",
-        f"a product of two {profile.square} × {profile.square} matrices: {profile.rate / 1e9:.1f} Gflop/s",
-        f"evaluations of the line search: {profile.evaluations}; waits for the device within a step: {profile.reads}",
+        f"a step: {1e3 * profile.seconds:.2f} ms, "
+        f"{profile.seconds / profile.gradient:.2f} times its gradient "
+        f"({1e3 * profile.gradient:.2f} ms, "
+        f"{gradient / profile.gradient / profile.rate:.0%} of the product's rate)",
+        f"a product of two {profile.square} × {profile.square} matrices: "
+        f"{profile.rate / 1e9:.1f} Gflop/s",
+        f"evaluations of the line search: {profile.evaluations}; "
+        f"waits for the device within a step: {profile.reads}",
         f"first call, compilation included: {profile.compile_seconds:.2f} s; "
         f"memory of a step over the imports: {profile.memory / 1e6:,.0f} MB",
     ]
-    taken = {phase.name: phase.seconds for phase in profile.phases}
+    spent = {phase.name: phase.seconds for phase in profile.phases}
     if profile.products > 1:
-        each = taken["products"] / (profile.products - 1)
+        seconds = spent["products"] / (profile.products - 1)
         lines.append(
-            f"products G v within a step: {profile.products}, each {1e3 * each:.2f} ms, "
-            f"{each / profile.gradient:.2f} times the gradient"
+            f"products G v within a step: {profile.products}, {1e3 * seconds:.2f} ms each, "
+            f"{seconds / profile.gradient:.2f} times the gradient"
         )
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """Two commits' steps measured in turn on this machine: `optbench regressions BASE HEAD`.
 
-Of each commit its `implementations` and `problems` are measured, by this clone's
-`optbench`: what measures must not change with what is measured. The base is measured twice,
-which tells what equal commits differ by.
+The `implementations` and `problems` of each commit are measured by this clone's `optbench`:
+what measures must not change with what is measured. The base is measured twice, which tells
+what equal commits differ by.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 
 from optbench.campaign.campaign import find, read
-from optbench.measure.commit_process import Asked, Measured
+from optbench.measure.commit_process import Job, Measurements
 from optbench.measure.verdicts import (
     TREES,
     Times,
@@ -36,11 +36,11 @@ from optbench.measure.verdicts import (
     unmeasured,
     unsteady,
 )
+from optbench.records import cores
 from optbench.records.provenance import commit_hash
 
-CODE = Path(__file__).parents[2]  # this clone
-OF_THE_COMMIT, OF_THIS_CLONE = ("implementations", "problems"), ("optbench", "benchmarks")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+CLONE = Path(__file__).parents[2]
+OF_THE_COMMIT = ("implementations", "problems")
 # whatever JAX compiles: a process takes a third of the time, and equal programs are the
 # same machine code
 CACHED = {
@@ -55,85 +55,98 @@ class NotMeasured(RuntimeError):
 
 @contextmanager
 def trees(base: str, head: str) -> Iterator[dict[str, Path]]:
-    """Folders with both commits' code beside this clone's `optbench`, until the end of the block."""
+    """Lay both commits' code beside this clone's `optbench` until the end of the block."""
     with TemporaryDirectory() as folder:
-        found = {
-            "base": _export(base, Path(folder, "base")),
-            "head": _export(head, Path(folder, "head")),
-        }
-        yield found | {"again": found["base"]}
+        trees = {name: Path(folder, name) for name in ("base", "head")}
+        for commit, tree in zip((base, head), trees.values(), strict=True):
+            _lay(commit, tree)
+        yield trees | {"again": trees["base"]}
 
 
-def _export(commit: str, folder: Path) -> Path:
-    git = ["git", "-C", str(CODE), "archive", commit, "--", *OF_THE_COMMIT]
-    archive = subprocess.run(git, capture_output=True, check=False)
+def _lay(commit: str, tree: Path) -> None:
+    """Make a tree as if the commit were installed and this clone's `optbench` over it."""
+    archive = _git("archive", commit, "--", *OF_THE_COMMIT)
     if archive.returncode:
         raise NotMeasured(f"{commit}: {archive.stderr.decode().strip()}")
+    ours = shutil.ignore_patterns("__pycache__", *OF_THE_COMMIT)
+    shutil.copytree(CLONE / "optbench", tree / "optbench", ignore=ours)
+    packaged = _git("cat-file", "-e", f"{commit}:optbench").returncode == 0
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as content:
-        content.extractall(folder, filter="data")
-    for package in OF_THIS_CLONE:
-        shutil.copytree(
-            CODE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    return folder
+        content.extractall(packages(tree, packaged), filter="data")
+
+
+def packages(tree: Path, packaged: bool) -> Path:
+    """Give the folder of a commit's packages in a tree.
+
+    It is `optbench` where the commit has that package, and one for top-level names before.
+    """
+    return tree / ("optbench" if packaged else "top-level")
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", "-C", CLONE, *words], capture_output=True, check=False)
 
 
 def run(
-    base: str, head: str, asked: Sequence[Asked], rounds: int, console: Console
+    base: str, head: str, jobs: Sequence[Job], rounds: int, console: Console
 ) -> list[Times]:
-    """Measure both commits: for each of `asked` (a framework each) `rounds` processes a tree, in turn.
+    """Measure both commits: for each job, one per framework, so many processes per tree.
 
-    Before them a process for each commit counts work and accuracy, which are exact: once is
-    enough. It fills the cache of compiled programs too: those that are timed all load
-    theirs.
+    They take turns. Before them a process for each commit counts work and accuracy, which
+    are exact: once is enough. It fills the cache of compiled programs too: those that are
+    timed all load theirs.
 
     Raises NotMeasured where a commit is unknown or a process ends without an answer.
     """
-    every = [Times(one.framework, {tree: [] for tree in TREES}, {}) for one in asked]
-    pairs = list(zip(asked, every, strict=True))
+    frameworks = [Times(job.framework, {tree: [] for tree in TREES}, {}) for job in jobs]
+    pairs = list(zip(jobs, frameworks, strict=True))
     turns = [
         *product([True], pairs, ("base", "head")),
         *product([False] * rounds, pairs, TREES),
     ]
     with trees(base, head) as folders:
-        for counts, (one, times), tree in track(
+        for counts, (job, times), tree in track(
             turns, "processes", console=console, transient=True
         ):
-            wanted = asdict(one) | (
-                {"counted": True, "seconds": 0.0} if counts else {"counted": False}
-            )
-            found = _measure(folders[tree], wanted)
             if counts:
-                times.counts[tree] = found
+                counting = replace(job, counted=True, seconds=0.0)
+                times.counts[tree] = measure(folders[tree], counting)
             else:
-                times.processes[tree].append(found)
-    return every
+                timing = replace(job, counted=False)
+                times.processes[tree].append(measure(folders[tree], timing))
+    return frameworks
 
 
-def _measure(folder: Path, wanted: dict) -> Measured:
+def measure(tree: Path, job: Job) -> Measurements:
+    """Do a job in a process of its own; raises NotMeasured where that fails."""
     environment = {
         **os.environ,
-        **ONE_THREAD,
-        "PYTHONPATH": str(folder),
+        **cores.thread_environment(1),
+        "PYTHONPATH": f"{tree}{os.pathsep}{packages(tree, packaged=False)}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **CACHED,
+        "JAX_COMPILATION_CACHE_DIR": str(tree.parent / "compiled"),
     }
-    environment |= {**CACHED, "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled")}
-    command = [sys.executable, "-m", "optbench.measure.commit_process", json.dumps(wanted)]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    words = ["-m", "optbench.measure.commit_process", json.dumps(asdict(job))]
+    process = subprocess.run(
+        [sys.executable, *words],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if done.returncode:
-        *_, why = done.stderr.strip().splitlines() or [
-            f"exit status {done.returncode}"
-        ]  # a killed one says nothing
-        raise NotMeasured(f"a process of {wanted['framework']} failed: {why}")
-    return Measured(**json.loads(done.stdout))
+    if process.returncode:  # one that was killed says nothing
+        silent = f"exit status {process.returncode}"
+        *_, reason = process.stderr.strip().splitlines() or [silent]
+        raise NotMeasured(f"a process of {job.framework} failed: {reason}")
+    return Measurements(**json.loads(process.stdout))
 
 
-def judge(every: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
-    """All verdicts, and why some optimizers or times cannot be judged."""
-    verdicts, unjudged = list(parted(every)), []
-    for times in every:
+def judge(frameworks: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
+    """Give all verdicts, and why some optimizers or times cannot be judged."""
+    verdicts, unjudged = list(parted(frameworks)), []
+    for times in frameworks:
         verdicts += counted(times.framework, times.counts["base"], times.counts["head"])
         unjudged += unmeasured(times)
         if moved := unsteady(times):
@@ -144,7 +157,10 @@ def judge(every: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
 
 
 def settings() -> dict[str, dict[str, Any]]:
-    """Hyperparameters by optimizer: those of the first case of `quick.toml`, sequences of optimizers left out."""
+    """Give hyperparameters by optimizer: those of the first case of `quick.toml`.
+
+    Sequences of optimizers are left out.
+    """
     tables = read(find("quick")).case[0].optimizers or {}
     return {
         label: dict(table.model_extra or {})
@@ -154,18 +170,23 @@ def settings() -> dict[str, dict[str, Any]]:
 
 
 def write(
-    folder: Path, base: str, head: str, every: Sequence[Times], verdicts: Sequence[Verdict]
+    folder: Path,
+    base: str,
+    head: str,
+    frameworks: Sequence[Times],
+    verdicts: Sequence[Verdict],
 ) -> list[str]:
-    """Keep all samples and the table of verdicts; says where."""
-    name = "..".join(commit_hash(commit)[:8] for commit in (base, head))
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    found = {
+    """Keep all samples and the table of verdicts; give lines that say where."""
+    place = folder / "..".join(commit_hash(commit)[:8] for commit in (base, head))
+    place.mkdir(parents=True, exist_ok=True)
+    processes = {
         times.framework: {
-            tree: list(map(asdict, done)) for tree, done in times.processes.items()
+            tree: list(map(asdict, measurements))
+            for tree, measurements in times.processes.items()
         }
-        for times in every
+        for times in frameworks
     }
-    samples, verdict = folder / name / "samples.json", folder / name / "verdicts.csv"
-    samples.write_text(json.dumps(found), encoding="utf-8")
+    samples, verdict = place / "samples.json", place / "verdicts.csv"
+    samples.write_text(json.dumps(processes), encoding="utf-8")
     table(verdicts).to_csv(verdict, index=False)
     return [f"written: {samples}", f"written: {verdict}"]

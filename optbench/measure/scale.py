@@ -1,4 +1,4 @@
-"""How a step's cost grows with the network's width: `optbench scale`, a campaign whose records are fitted."""
+"""How a step's cost grows with the network: `optbench scale`, its fits and crossovers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,10 +14,9 @@ from tabulate import tabulate
 from optbench.campaign import campaign as campaigns
 from optbench.campaign.campaign import Campaign
 from optbench.campaign.results_folder import CAMPAIGN
-from optbench.measure import cost_figures, crossovers
+from optbench.measure import cost_figures
 from optbench.measure.bootstrap import LEVEL
-from optbench.measure.timed import WARM_UP
-from optbench.measure.widths import network
+from optbench.measure.timed import WARM_UP, network
 from optbench.problems.names import UnknownName
 from optbench.records import checksums, store
 from optbench.records.frames import Frames, from_records
@@ -25,8 +24,15 @@ from optbench.schedule.progress import line
 
 LARGE = 10_000  # parameters from which on a power law is fitted
 MEASURED = ("finished", "timed-out")  # how a run ends whose steps are what they should be
-COLUMNS = ["optimizer", "framework", "width", "parameters", "status", "step_seconds", "evaluations", "compile_seconds",
-           "peak_memory"]  # fmt: skip
+COLUMNS = [
+    *("optimizer", "framework", "width", "parameters", "status"),
+    *("step_seconds", "evaluations", "compile_seconds", "peak_memory"),
+]
+PAIRS = (
+    ("engd", "kfac"),
+    ("engd_per_layer", "kfac"),
+    ("engd_woodbury", "kfac"),
+)  # whose crossovers are named
 
 
 def campaign(
@@ -37,10 +43,10 @@ def campaign(
     steps: int = 1,
     **limits: float,
 ) -> Campaign:
-    """So many steps of each optimizer at each width after WARM_UP, with the hyperparameters of `quick.toml`.
+    """Plan so many steps of each optimizer at each width after WARM_UP.
 
-    The layers are in the proportions of `tanh_64_64_48_48`. Raises CampaignError and
-    UnknownName.
+    The hyperparameters are those of `quick.toml`, the networks those of `network`. Raises
+    CampaignError and UnknownName.
     """
     tables = campaigns.read(campaigns.find("quick")).case[0].optimizers or {}
     known = {
@@ -49,29 +55,29 @@ def campaign(
     for optimizer in optimizers:
         if optimizer not in known:
             raise UnknownName("optimizer", optimizer, known)
-    chosen = {
-        name: table for name, table in known.items() if name in optimizers or not optimizers
-    }
-    tables = {
-        name: {"from": table.origin, **(table.model_extra or {})}
-        for name, table in chosen.items()
-    }
-    cases = [
-        {"name": f"width {width}", "problem": problem, "network": network(width)}
-        for width in widths
-    ]
-    given = {
+    plan = {
         "version": "1.0",
         "frameworks": list(frameworks),
-        "optimizers": tables,
-        "case": cases,
+        "optimizers": {
+            name: {"from": table.origin, **(table.model_extra or {})}
+            for name, table in known.items()
+            if name in optimizers or not optimizers
+        },
+        "case": [
+            {"name": f"width {width}", "problem": problem, "network": network(width)}
+            for width in widths
+        ],
+        "steps": WARM_UP + steps,
+        **limits,
     }
-    given |= {"steps": WARM_UP + steps, **limits}
-    return campaigns.parse(given, "scale")
+    return campaigns.parse(plan, "scale")
 
 
 def keep(plan: Campaign, folder: Path) -> None:
-    """Write the campaign beside its records, for `optbench verify`; not where nothing that writes TOML is installed."""
+    """Write the campaign beside its records, for `optbench verify`.
+
+    Not where nothing that writes TOML is installed.
+    """
     with suppress(ModuleNotFoundError):
         import tomli_w  # of the extra "tune"
 
@@ -83,17 +89,14 @@ def keep(plan: Campaign, folder: Path) -> None:
 
 
 def report(folder: Path, console: Console) -> None:
-    """Print exponents and crossovers; write them, the measurements and their figure, and say where."""
+    """Print exponents and crossovers; write them, the measurements and their figure."""
     records = [record for _, record in store.records(folder)]
-    measured, memory = (
-        measurements(from_records(records)),
-        max(record.provenance.memory for record in records),
-    )
-    fitted = pd.DataFrame(fits(measured))
+    measured = measurements(from_records(records))
+    memory = max(record.provenance.memory for record in records)
+    fitted, crossed = pd.DataFrame(fits(measured)), pd.DataFrame(crossovers(measured))
     print(render(fitted), file=console.file)
-    crossed = pd.DataFrame(crossovers.find(measured))
     for crossover in crossed.to_dict("records"):
-        print(crossovers.in_words(crossover), file=console.file)
+        print(in_words(crossover), file=console.file)
     for name, table in (
         ("scale.csv", measured),
         ("exponents.csv", fitted),
@@ -109,40 +112,37 @@ def report(folder: Path, console: Console) -> None:
 
 
 def render(fitted: pd.DataFrame) -> str:
-    """The exponents as text."""
+    """Render the exponents as text."""
     rows = [
         (
-            optimizer,
-            framework,
-            f"{exponent:.2f} [{low:.2f}, {high:.2f}]",
-            f"{smallest:,.0f} to {largest:,.0f}",
+            fit["optimizer"],
+            fit["framework"],
+            f"{fit['exponent']:.2f} [{fit['low']:.2f}, {fit['high']:.2f}]",
+            f"{fit['smallest']:,.0f} to {fit['largest']:,.0f}",
         )
-        for optimizer, framework, exponent, low, high, smallest, largest, _ in fitted.itertuples(
-            index=False
-        )
+        for fit in fitted.to_dict("records")
     ]
     return tabulate(rows, ("optimizer", "framework", "exponent of D", "D"))
 
 
 def measurements(results: Frames) -> pd.DataFrame:
-    """A row a run: what a step costs, and how often its line search evaluates the loss, NaN where none was done.
+    """Give what a step costs and how often its line search evaluates the loss, by run.
 
-    Medians of the steps after WARM_UP, as `Timed` has it: a line search that has not found
-    its scale is other work.
+    Both are medians of the steps after WARM_UP, as `Timed` has it, since a line search that
+    has not yet its scale is other work; NaN where there was no such step.
     """
     history: Any = results.history.sort_values(["identity", "step"])
     steps = history.groupby("identity")[["step", "seconds", "evaluations"]].diff()[
         history["step"] > WARM_UP
     ]
-    each = (
+    costs = (
         steps[["seconds", "evaluations"]]
         .div(steps["step"], axis=0)
         .groupby(history["identity"])
         .median()
-    )
-    each = each.rename(columns={"seconds": "step_seconds"})
+    ).rename(columns={"seconds": "step_seconds"})
     runs: Any = results.runs.drop(columns="evaluations").merge(
-        each, left_on="identity", right_index=True, how="left"
+        costs, left_on="identity", right_index=True, how="left"
     )
     runs["step_seconds"] = runs["step_seconds"].where(runs["status"].isin(MEASURED))
     widths = runs["network"].str.split("_").str[1].astype(int)
@@ -154,12 +154,15 @@ def measurements(results: Frames) -> pd.DataFrame:
 
 
 def fits(measured: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """For each optimizer and framework seconds ∝ D^exponent where D is large, with the exponent's interval."""
+    """Fit seconds ∝ D^exponent where D is large, by optimizer and framework.
+
+    The exponent has an interval; fewer than three networks have none, and no fit.
+    """
     large: Any = measured[
         (measured["parameters"] >= LARGE) & measured["step_seconds"].notna()
     ]
     for (optimizer, framework), rows in large.groupby(["optimizer", "framework"]):
-        if len(rows) < 3:  # two points have no interval
+        if len(rows) < 3:
             continue
         fit: Any = stats.linregress(
             np.log(rows["parameters"]), np.log(rows["step_seconds"])
@@ -175,3 +178,64 @@ def fits(measured: pd.DataFrame) -> Iterator[dict[str, Any]]:
             "largest": rows["parameters"].max(),
             "points": len(rows),
         }
+
+
+def crossovers(measured: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Give where one optimizer's step begins to cost more than another's.
+
+    Between two networks the cost is a straight line in the logarithms. `parameters` and
+    `seconds` are NaN for a pair that never crosses; `below` is then the cheaper one
+    everywhere.
+    """
+    for framework, rows in measured.dropna(subset=["step_seconds"]).groupby("framework"):
+        seconds = rows.pivot(index="parameters", columns="optimizer", values="step_seconds")
+        for pair in PAIRS:
+            if set(pair) <= set(seconds):
+                yield from (
+                    {"framework": framework} | crossover
+                    for crossover in _between(seconds[[*pair]].dropna())
+                )
+
+
+def _between(seconds: Any) -> Iterator[dict[str, Any]]:
+    if seconds.empty:
+        return
+    D = np.log(seconds.index.to_numpy(float))
+    one, other = np.log(seconds.to_numpy(float)).T
+    reach = {"smallest": seconds.index.min(), "largest": seconds.index.max()}
+    gap = one - other
+    changes = np.flatnonzero(np.diff(gap > 0))
+    for left in changes:
+        share = gap[left] / (gap[left] - gap[left + 1])
+        at, height = (
+            line[left] + share * (line[left + 1] - line[left]) for line in (D, one)
+        )
+        below, above = seconds.columns[:: -1 if gap[left] > 0 else 1]
+        yield {
+            "below": below,
+            "above": above,
+            "parameters": np.exp(at),
+            "seconds": np.exp(height),
+            **reach,
+        }
+    if not len(changes):
+        below, above = seconds.columns[:: -1 if gap[0] > 0 else 1]
+        yield {
+            "below": below,
+            "above": above,
+            "parameters": np.nan,
+            "seconds": np.nan,
+            **reach,
+        }
+
+
+def in_words(crossover: dict[str, Any]) -> str:
+    """Say a crossover in a sentence."""
+    claim = (
+        f"{crossover['framework']}: a step of {crossover['below']} costs less than "
+        f"one of {crossover['above']}"
+    )
+    if np.isnan(crossover["parameters"]):
+        smallest, largest = crossover["smallest"], crossover["largest"]
+        return f"{claim} at every D measured, {smallest:,.0f} to {largest:,.0f}"
+    return f"{claim} up to D ≈ {cost_figures.rounded(crossover['parameters'])}, then more"

@@ -1,24 +1,22 @@
-"""Whether one commit's steps are worse than another's: pure functions of what both were measured at."""
+"""Whether one commit's steps are worse than another's: pure functions of measurements."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from optbench.measure import bootstrap
-from optbench.measure.commit_process import Measured
+from optbench.measure.commit_process import Measurements
 from optbench.measure.parity import difference
 
 WORK = 0.01  # the share by which a count may rise
 ACCURACY = 1e-3  # the share by which the error of a short run may change
 TWINS = 1e-10  # what the twins' parameters may always differ by in a short run, relatively
 TIME = 0.05  # the least share of the time that is called slower, however quiet the machine
-MOVED = (
-    0.15  # the share by which the calibration kernel's time may differ between the commits
-)
+MOVED = 0.15  # the share by which the calibration's time may differ between the commits
 RESAMPLES = 2000  # of the bootstrap
 TREES = ("base", "again", "head")  # the base twice: what equal commits differ by
 
@@ -46,74 +44,62 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Times:
-    """What a framework's processes took with each tree, a list a process: `samples[tree][process][optimizer]`."""
+    """What a framework's processes measured."""
 
     framework: str
-    processes: dict[str, list[Measured]]
-    counts: dict[str, Measured]  # work and accuracy of base and head
+    processes: dict[str, list[Measurements]]  # by tree
+    counts: dict[str, Measurements]  # work and accuracy of base and head
 
     def minima(self, tree: str, optimizer: str) -> np.ndarray:
-        """Each process's fastest call, in seconds."""
-        return np.array(
-            [
-                min(one.samples[optimizer])
-                for one in self.processes[tree]
-                if one.samples.get(optimizer)
-            ]
-        )
+        """Give the fastest call of each of a tree's processes, in seconds."""
+        processes = (process.samples.get(optimizer) for process in self.processes[tree])
+        return np.array([min(samples) for samples in processes if samples])
 
     def calibration(self, tree: str) -> float:
-        """The fastest product of two matrices, in seconds."""
-        return min(min(one.calibration) for one in self.processes[tree])
+        """Give the fastest product of two matrices, in seconds."""
+        return min(min(process.calibration) for process in self.processes[tree])
 
     def optimizers(self) -> list[str]:
-        """Those that all trees have samples of."""
-        found = [
-            set(one.samples) for processes in self.processes.values() for one in processes
-        ]
-        return sorted(set.intersection(*found))
+        """Name those that all processes have samples of."""
+        every = (process for tree in self.processes.values() for process in tree)
+        return sorted(set.intersection(*(set(process.samples) for process in every)))
 
 
-def counted(framework: str, base: Measured, head: Measured) -> Iterator[Verdict]:
-    """Work and accuracy, exactly; and what the head has lost."""
-    for optimizer in base.work:
+def counted(framework: str, base: Measurements, head: Measurements) -> Iterator[Verdict]:
+    """Compare work and accuracy, exactly; name what the head has lost."""
+    for optimizer, counts in base.work.items():
+        names = {"framework": framework, "optimizer": optimizer}
         if optimizer not in head.work:
-            yield Verdict(
-                "lost",
-                framework,
-                optimizer,
-                head.failed.get(optimizer, "not measured"),
-                1,
-                0,
-                worse=True,
-            )
+            reason = head.failed.get(optimizer, "not measured")
+            yield Verdict("lost", **names, what=reason, base=1, head=0, worse=True)
             continue
-        for quantity, before in base.work[optimizer].items():
-            after = head.work[optimizer].get(quantity)
-            if after is None:
-                yield Verdict(
-                    "lost", framework, optimizer, quantity, before, np.nan, worse=True
-                )
-            else:
-                yield Verdict(
-                    "work",
-                    framework,
-                    optimizer,
-                    quantity,
-                    before,
-                    after,
-                    after > (1 + WORK) * before,
-                )
+        for quantity, before in counts.items():
+            after = head.work[optimizer].get(quantity, np.nan)
+            yield Verdict(
+                kind="lost" if np.isnan(after) else "work",
+                **names,
+                what=quantity,
+                base=before,
+                head=after,
+                worse=not after <= (1 + WORK) * before,
+            )
         before, after = base.error[optimizer], head.error[optimizer]
-        changed = not abs(after - before) <= ACCURACY * before
         yield Verdict(
-            "accuracy", framework, optimizer, "relative L2", before, after, changed
+            "accuracy",
+            **names,
+            what="relative L2",
+            base=before,
+            head=after,
+            worse=not abs(after - before) <= ACCURACY * before,
         )
 
 
-def parted(every: Sequence[Times]) -> Iterator[Verdict]:
-    """How far the twins walk apart; worse where the head's do ten times as far as the base's."""
-    for one, other in combinations(every, 2):
+def parted(frameworks: Sequence[Times]) -> Iterator[Verdict]:
+    """Compare how far the twins walk apart.
+
+    It is worse where the head's do more than ten times as far as the base's.
+    """
+    for one, other in combinations(frameworks, 2):
         paths = {
             tree: (one.counts[tree].path, other.counts[tree].path)
             for tree in ("base", "head")
@@ -124,88 +110,92 @@ def parted(every: Sequence[Times]) -> Iterator[Verdict]:
                     difference(*(np.array(path[optimizer]) for path in paths[tree]))
                     for tree in ("base", "head")
                 )
-                apart = not after <= 10 * max(TWINS, before)
-                twins = f"{one.framework} and {other.framework}"
                 yield Verdict(
                     "accuracy",
-                    twins,
-                    optimizer,
-                    "difference of the twins",
-                    before,
-                    after,
-                    apart,
+                    framework=f"{one.framework} and {other.framework}",
+                    optimizer=optimizer,
+                    what="difference of the twins",
+                    base=before,
+                    head=after,
+                    worse=not after <= 10 * max(TWINS, before),
                 )
 
 
 def unmeasured(times: Times) -> Iterator[str]:
-    """Why an optimizer was not compared; one that only the head has is new, and nothing to compare."""
+    """Say why optimizers were not compared, but for new ones, which only the head has."""
     base, head = times.counts["base"], times.counts["head"]
-    for optimizer, why in base.failed.items():
-        if optimizer not in head.work or not why.startswith(LookupError.__name__):
-            yield f"{times.framework}: {optimizer} was not measured at the base: {why}"
-    failed = {
-        name: why
-        for found in times.processes.values()
-        for one in found
-        for name, why in one.failed.items()
+    for optimizer, reason in base.failed.items():
+        if optimizer not in head.work or not reason.startswith(LookupError.__name__):
+            yield f"{times.framework}: {optimizer} was not measured at the base: {reason}"
+    reasons = {
+        optimizer: reason
+        for tree in times.processes.values()
+        for process in tree
+        for optimizer, reason in process.failed.items()
     }
-    for optimizer in base.work.keys() & head.work.keys() & failed.keys():
-        yield f"{times.framework}: {optimizer} was not timed: {failed[optimizer]}"
+    for optimizer in base.work.keys() & head.work.keys() & reasons.keys():
+        yield f"{times.framework}: {optimizer} was not timed: {reasons[optimizer]}"
 
 
 def timed(times: Times) -> list[Verdict]:
-    """The ratio of the fastest calls; worse where all of its interval is past what the base twice differs by."""
+    """Compare the fastest calls.
+
+    The head is worse where all of the ratio's interval is past what the base differs from
+    itself by.
+    """
     optimizers = times.optimizers()
-    allowed = 1 + max(
-        [TIME, *(abs(np.log(ratio(times, "again", name)[0])) for name in optimizers)]
-    )
+    itself = (abs(np.log(ratio(times, "again", name)[0])) for name in optimizers)
+    allowed = 1 + max([TIME, *itself])
     verdicts = []
     for optimizer in optimizers:
         _, interval = ratio(times, "head", optimizer)
-        base, head = (times.minima(tree, optimizer).min() for tree in ("base", "head"))
-        worse = interval[0] > allowed
         verdicts.append(
             Verdict(
                 "time",
-                times.framework,
-                optimizer,
-                "seconds a step",
-                base,
-                head,
-                worse,
-                interval,
+                framework=times.framework,
+                optimizer=optimizer,
+                what="seconds per step",
+                base=times.minima("base", optimizer).min(),
+                head=times.minima("head", optimizer).min(),
+                worse=interval[0] > allowed,
+                interval=interval,
             )
         )
     return verdicts
 
 
 def ratio(times: Times, tree: str, optimizer: str) -> tuple[float, tuple[float, float]]:
-    """The ratio of a tree's fastest call to the base's, and its 95 % interval: a bootstrap over processes."""
+    """Give the ratio of a tree's fastest call to the base's, and its interval.
+
+    It is a bootstrap over processes.
+    """
     base, other = times.minima("base", optimizer), times.minima(tree, optimizer)
 
-    def of_minima(other: np.ndarray, base: np.ndarray, axis: int = -1) -> np.ndarray:
+    def of_minima(other: np.ndarray, base: np.ndarray, axis: int = -1) -> Any:
         return other.min(axis) / base.min(axis)
 
+    value = float(of_minima(other, base))
     if min(len(base), len(other)) < 2:
-        value = float(of_minima(other, base))
         return value, (value, value)
-    interval = bootstrap.interval(of_minima, other, base, resamples=RESAMPLES)
-    return float(of_minima(other, base)), interval
+    return value, bootstrap.interval(of_minima, other, base, resamples=RESAMPLES)
 
 
 def unsteady(times: Times) -> str | None:
-    """Why times cannot be judged: the machine worked at another speed for one of the trees."""
+    """Say why times cannot be judged: the machine's speed was not that of all trees."""
     speeds = {tree: times.calibration(tree) for tree in TREES}
     if max(speeds.values()) <= (1 + MOVED) * min(speeds.values()):
         return None
-    told = ", ".join(
+    words = ", ".join(
         f"{1e3 * seconds:.2f} ms for {tree}" for tree, seconds in speeds.items()
     )
-    return f"{times.framework}: a product of two matrices took {told}: more than {MOVED:.0%} apart"
+    return (
+        f"{times.framework}: a product of two matrices took {words}: "
+        f"more than {MOVED:.0%} apart"
+    )
 
 
 def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """A row a verdict, the worse ones first."""
+    """Lay the verdicts out, one per row, the worse ones first."""
     rows = [
         {
             "": "worse" if verdict.worse else "",

@@ -1,7 +1,12 @@
 """Memory: what a step needs, and whether an error says that it is lacking."""
 
-from optbench.implementations.protocol import Backend, Objective, Optimizer, Params
-from optbench.problems.problem import Batch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a commit that asv times need not have these
+    from optbench.implementations.protocol import Backend, Objective, Optimizer, Params
+    from optbench.problems.problem import Batch
 
 DOUBLE = 8  # bytes: curvature is in float64 whatever the parameters are
 LACK_OF_MEMORY = (  # in JAX's, PyTorch's and CUDA's words

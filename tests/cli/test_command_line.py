@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from commands import FRAMEWORKS, WITHOUT, cli
+from waiting import within
 
 import optbench
 
@@ -290,7 +290,7 @@ def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
 def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
     number, code, tmp_path
 ):
-    text = TINY.replace('processes = "per-framework"', "").replace("steps = 3", "steps = 1000000").replace(
+    text = TINY.replace('processes = "per-framework"', "checkpoint = 0.02").replace("steps = 3", "steps = 1000000").replace(
         "[[case]]", '[[case]]\nsteps = 2\nnetwork = "tanh_4"\nproblem = "poisson_cosine_2d"\n[[case]]', 1
     )  # fmt: skip
     (tmp_path / "long.toml").write_text(
@@ -303,7 +303,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
         for line in run.stdout:
             if line.startswith("[1/"):
                 break
-        time.sleep(1)
+        within(60, lambda: list(tmp_path.rglob("*.npz")))  # the next one is in mid-run
         run.send_signal(number)
         _, errors = run.communicate(timeout=60)
     assert run.returncode == code

@@ -1,7 +1,6 @@
 """asv's benchmarks are found, run, skip and fail as they say; they see what is planted."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,15 +14,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import cli
+from commands import asv_process
 from fakes import STEP, Fake
 from small import OPTIMIZERS, frameworks, needs_both
 
 from benchmarks import accuracy, calibration, common, compile, memory, step, width, work
 from optbench import implementations, problems
-from optbench.measure import accuracy as accuracies
-from optbench.measure import asv_check, asv_site, parity
-from optbench.measure import work as works
+from optbench.measure import parity, timed
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -52,22 +49,6 @@ SINE = "poisson_sine_2d"
 needs_torch = pytest.mark.skipif(
     "torch" not in implementations.installed(), reason="torch is missing"
 )
-
-
-def asv_process(code, *arguments, **environment):
-    """Code in a process that has asv's runner first, from elsewhere, as asv starts it."""
-    begin = "import asv_runner, sys; from asv_runner._aux import update_sys_path\nupdate_sys_path(sys.argv[1])\n"
-    command = [
-        sys.executable,
-        "-c",
-        begin + code,
-        str(ROOT / "benchmarks"),
-        *map(str, arguments),
-    ]
-    given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=given)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 DISCOVER = "from asv_runner.discovery import list_benchmarks\nlist_benchmarks(sys.argv[1], sys.stdout)"
@@ -111,38 +92,17 @@ def test_the_bigger_grid_has_every_problem_and_width():
     assert full["width.Width.time_step"]["params"][2][-1] == "4096"
 
 
-def test_a_process_of_asvs_has_one_core_and_this_optbench(tmp_path):
-    old = tmp_path / "optbench"  # the commit that is measured has none of the instruments
-    old.mkdir()
-    (old / "__init__.py").touch()
-    code = (
-        "sys.path.insert(0, sys.argv[2])\nimport os, benchmarks.step, optbench.measure.timed\n"
-        "print(optbench.measure.timed.__file__, os.environ['OMP_NUM_THREADS'], os.environ['JAX_ENABLE_X64'], "
-        "len(getattr(os, 'sched_getaffinity', lambda process: [0])(0)), 'torch' in sys.modules, 'jax' in sys.modules)"
-    )
-    said = asv_process(code, tmp_path, OMP_NUM_THREADS="7").split()
-    assert said == [
-        str(ROOT / "optbench" / "measure" / "timed.py"),
-        "1",
-        "1",
-        "1",
-        "False",
-        "False",
-    ]
-
-
 @pytest.fixture
 def tiny(monkeypatch):
     """Networks and batches as small as can be."""
-    made = common.Work
 
     def shrunk(framework, optimizer, problem, network, settings):
-        return made(
+        return timed.Work(
             framework, optimizer, problem, "tanh_3", settings, interior=6, boundary=4
         )
 
     monkeypatch.setattr(common, "Work", shrunk)
-    monkeypatch.setattr(works, "POINTS", {"interior": 6, "boundary": 4})
+    monkeypatch.setattr(timed, "FEW_POINTS", {"interior": 6, "boundary": 4})
     monkeypatch.setattr(calibration, "SIZE", 8)
     common.warm.cache_clear()
     yield
@@ -159,12 +119,12 @@ def run(cls, method, cell, cache=()):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @frameworks
 def test_every_benchmark_of_a_step_runs(framework, optimizer, tiny, monkeypatch):
-    timed = {
-        name: common.Timed(common.work(framework, optimizer, name, "tanh_3"))
+    steps = {
+        name: timed.Timed(common.work(framework, optimizer, name, "tanh_3"))
         for name in common.PROBLEMS
     }
-    for module in (common, works):  # compiled once for all
-        monkeypatch.setattr(module, "Timed", lambda asked, *rest: timed[asked.problem])
+    for module in (common, timed):  # compiled once for all
+        monkeypatch.setattr(module, "Timed", lambda work: steps[work.problem])
     for problem in common.PROBLEMS:
         assert run(step.Step, "time_step", (framework, optimizer, problem)) is None
     for wide in common.WIDTHS:
@@ -175,11 +135,11 @@ def test_every_benchmark_of_a_step_runs(framework, optimizer, tiny, monkeypatch)
         )
     assert (
         run(compile.Compile, "track_compile_seconds", (framework, optimizer))
-        == timed[SINE].compile_seconds
+        == steps[SINE].compile_seconds
         > 0
     )
     cell = (framework, optimizer, SINE)
-    counts = ({cell: works.counts(common.work(*cell, ""))},)
+    counts = ({cell: timed.counts(common.work(*cell, ""))},)
     assert run(work.Flops, "track_flops", cell, counts) > 0
     assert run(work.HostReads, "track_host_reads", cell, counts) >= 0
     assert run(work.Evaluations, "track_line_search_evaluations", cell, counts) >= 0
@@ -199,7 +159,7 @@ def test_a_cache_has_every_cell_and_a_failure_is_the_cells_alone(cls, monkeypatc
 
     monkeypatch.setattr(work, "_counts", measure)
     monkeypatch.setattr(accuracy, "_walk", measure)
-    monkeypatch.setattr(accuracies, "relative_l2", lambda framework, case, path: path)
+    monkeypatch.setattr(parity, "relative_l2", lambda framework, case, path: path)
     monkeypatch.setattr(parity, "difference", lambda one, other: one)
     monkeypatch.setattr(implementations, "load", lambda framework: framework)
     cache = cls().setup_cache()
@@ -253,7 +213,7 @@ def test_accuracy_runs(monkeypatch):
 
 def small_case(optimizer, problem):
     return replace(
-        accuracies.case(problems.get(problem), optimizer),
+        parity.conditioned(problems.get(problem), optimizer),
         network="tanh_3",
         interior=6,
         boundary=4,
@@ -339,15 +299,15 @@ def test_a_step_that_diverged_fails(monkeypatch, bad):
 
 @pytest.fixture(scope="module")
 def kfac_cell():
-    return works.Work("torch", "kfac", SINE, "tanh_5_4", {"damping": 1e-3})
+    return timed.Work("torch", "kfac", SINE, "tanh_5_4", {"damping": 1e-3})
 
 
 @needs_torch
 def test_a_redundant_forward_pass_is_seen(monkeypatch, kfac_cell):
     from optbench.implementations.torch.optimizers import kfac
 
-    before = works.counts(kfac_cell)
-    assert works.counts(kfac_cell) == before  # to the last flop
+    before = timed.counts(kfac_cell)
+    assert timed.counts(kfac_cell) == before  # to the last flop
     kept = kfac.KFAC.step
 
     def redundant(self, objective, params, state, batch):
@@ -355,7 +315,7 @@ def test_a_redundant_forward_pass_is_seen(monkeypatch, kfac_cell):
         return kept(self, objective, params, state, batch)
 
     monkeypatch.setattr(kfac.KFAC, "step", redundant)
-    after = works.counts(kfac_cell)
+    after = timed.counts(kfac_cell)
     assert after["flops"] > 1.01 * before["flops"]
     assert {name: after[name] for name in after if name != "flops"} == {
         name: before[name] for name in before if name != "flops"
@@ -367,14 +327,14 @@ def test_a_read_of_the_device_is_seen(monkeypatch, kfac_cell):
     from optbench.implementations.torch import backend
     from optbench.implementations.torch.optimizers import kfac
 
-    before, kept = works.counts(kfac_cell), kfac.KFAC.step
+    before, kept = timed.counts(kfac_cell), kfac.KFAC.step
 
     def asking(self, objective, params, state, batch):
         backend.read(params[0][0, 0])
         return kept(self, objective, params, state, batch)
 
     monkeypatch.setattr(kfac.KFAC, "step", asking)
-    assert works.counts(kfac_cell)["host_reads"] == before["host_reads"] + 1
+    assert timed.counts(kfac_cell)["host_reads"] == before["host_reads"] + 1
 
 
 @needs_both
@@ -390,7 +350,7 @@ def test_factors_that_are_skipped_are_seen(monkeypatch):
             name: parity.trajectory(framework, case) for name, framework in loaded.items()
         }
         errors = {
-            name: accuracies.relative_l2(loaded[name], case, path)
+            name: parity.relative_l2(loaded[name], case, path)
             for name, path in paths.items()
         }
         return errors, parity.difference(*paths.values())
@@ -415,12 +375,12 @@ def test_the_error_is_that_of_a_run(framework):
     loaded = implementations.load(framework)
     path = parity.trajectory(loaded, case)
     x, solution = problems.seeds.evaluation_points(case.problem, "report")
-    u, *layers = x, *accuracies.matrices(case, path[-1])
+    u, *layers = x, *parity.matrices(case, path[-1])
     for number, matrix in enumerate(layers, 1):
         u = u @ matrix[:, :-1].T + matrix[:, -1]
         u = np.tanh(u) if number < len(layers) else u
     expected = np.linalg.norm(u - solution) / np.linalg.norm(solution)
-    assert accuracies.relative_l2(loaded, case, path) == pytest.approx(expected, rel=1e-12)
+    assert parity.relative_l2(loaded, case, path) == pytest.approx(expected, rel=1e-12)
 
 
 # configuration
@@ -481,199 +441,22 @@ def test_asv_reads_our_thresholds(configuration, entry, expected):
     )
 
 
-# the check after a run, and the site
-
-
-MACHINE = "a-machine"
-PARAMS = [["'torch'", "'jax'"], ["1", "2"]]
-
-
-def wrote(folder, results, name="abcdef12-env.json"):
-    asked = {
-        "step.Step.time_step": {
-            "name": "step.Step.time_step",
-            "params": PARAMS,
-            "version": "1",
-        }
-    }
-    (folder / MACHINE).mkdir(exist_ok=True)
-    (folder / "benchmarks.json").write_text(json.dumps({**asked, "version": 2}))
-    (folder / MACHINE / "machine.json").write_text(
-        json.dumps({"machine": MACHINE, "version": 1})
-    )
-    text = {
-        "commit_hash": "abcdef1234",
-        "result_columns": ["result", "params", "version", "samples"],
-        "results": results,
-    }
-    (folder / MACHINE / name).write_text(json.dumps({**text, "version": 2}))
-    return folder
-
-
-def calibrated(*samples):
-    return {asv_check.CALIBRATION: [[0.01], [["'torch'"]], "1", [list(samples)]]}
-
-
-WHOLE = {
-    "step.Step.time_step": [[1.0, 2.0, 3.0, float("nan")], PARAMS, "1"],
-    **calibrated(1.0, 1.1, 1.05, 1.0),
-}
-
-
-def test_a_whole_run_has_no_problems(tmp_path):
-    done = asv_check.check(wrote(tmp_path, WHOLE), MACHINE, "abcdef1234")
-    assert (done.ran, len(done.skipped), done.missing, done.problems) == (3, 1, [], [])
-    assert asv_check.render(done).splitlines() == [
-        "calibration, 'torch': 1000.00 ms, then 1000.00 ms",
-        "skipped: step.Step.time_step ('jax', 2)",
-        "3 measured, 1 skipped, 0 failed or not run",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("results", "missing"),
-    [
-        ({"step.Step.time_step": [[1.0, None, 3.0, 4.0], PARAMS, "1"]}, 1),  # one raised
-        ({"step.Step.time_step": [None, PARAMS, "1"]}, 4),  # all raised
-        ({}, 4),  # interrupted
-        (
-            {"step.Step.time_step": [[1.0, 2.0], [["'torch'"], ["1", "2"]], "1"]},
-            2,
-        ),  # of a smaller grid
-        (
-            {"step.Step.time_step": [[1.0, 2.0, 3.0, 4.0], PARAMS, "0"]},
-            4,
-        ),  # of another version
-    ],
-)
-def test_fewer_than_were_asked_is_seen(tmp_path, results, missing):
-    done = asv_check.check(
-        wrote(tmp_path, {**results, **calibrated(1.0, 1.0)}), MACHINE, "abcdef1234"
-    )
-    assert len(done.missing) == missing
-    assert not done.problems
-
-
-def test_what_was_not_asked_is_not_missing(tmp_path):
-    results = {
-        "step.Step.time_step": [[1.0, float("nan"), None, None], PARAMS, "1"],
-        **calibrated(1.0, 1.0),
-    }
-    done = asv_check.check(
-        wrote(tmp_path, results), MACHINE, "abcdef1234", [r"time_step\('torch'"]
-    )
-    assert (done.ran, len(done.skipped), done.missing) == (1, 1, [])
-    done = asv_check.check(tmp_path, MACHINE, "abcdef1234", ["tiem_step"])
-    assert done.problems == ["no benchmark matches tiem_step"]
-
-
-def test_another_commits_results_do_not_count(tmp_path):
-    done = asv_check.check(wrote(tmp_path, WHOLE), MACHINE, "1234")
-    assert (done.ran, len(done.missing)) == (0, 4)
-
-
-def test_a_torn_file_is_seen(tmp_path):
-    wrote(tmp_path, WHOLE)
-    torn = wrote(tmp_path, WHOLE, name="1234-env.json") / MACHINE / "1234-env.json"
-    torn.write_text(torn.read_text()[:100])
-    done = asv_check.check(tmp_path, MACHINE, "abcdef1234")
-    assert [str(torn) in problem and "torn" in problem for problem in done.problems] == [
-        True
-    ]
-
-
-@pytest.mark.parametrize("samples", [(1.0, 1.3, 1.2, 1.3), (1.3, 1.2, 1.0, 1.3), ()])
-def test_a_machine_that_changed_its_speed_is_seen(tmp_path, samples):
-    results = {**WHOLE, **calibrated(*samples)}
-    (problem,) = asv_check.check(wrote(tmp_path, results), MACHINE, "abcdef1234").problems
-    assert ("moved by more than 15%" if samples else "no samples") in problem
-    assert (
-        not samples
-        or not asv_check.check(tmp_path, MACHINE, "abcdef1234", moved=0.25).problems
-    )
-
-
-def test_the_check_has_an_exit_code(tmp_path):
-    wrote(tmp_path, WHOLE)
-    asked = ["asv-check", tmp_path, "--machine", MACHINE, "--commit", "abcdef1234"]
-    whole = cli(*asked, cwd=tmp_path)
-    assert (whole.returncode, whole.stdout.splitlines()[-1]) == (
-        0,
-        "3 measured, 1 skipped, 0 failed or not run",
-    )
-    (tmp_path / MACHINE / "abcdef12-env.json").write_text("{")
-    assert cli(*asked, cwd=tmp_path).returncode == 1
-    nothing = cli("asv-check", tmp_path / "nowhere", cwd=tmp_path)
-    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
-
-
-@pytest.fixture
-def page():
-    import asv
-
-    return Path(asv.__file__).parent / "www" / "index.html"
-
-
-def test_the_site_needs_no_network(tmp_path, page):
-    (tmp_path / "index.html").write_text(page.read_text())
-    assert len(asv_site.carry(tmp_path)) == 10
-    text = (tmp_path / "index.html").read_text()
-    fetched = re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"]+)"', text)
-    assert not [address for address in fetched if "//" in address]
-    assert sum((tmp_path / address).is_file() for address in fetched) == 10
-    asv_site.carry(tmp_path)  # again
-    assert (tmp_path / "index.html").read_text() == text
-
-
-def test_a_new_file_of_asvs_page_is_named(tmp_path):
-    (tmp_path / "index.html").write_text(
-        '<script src="https://elsewhere/new-1.0.min.js" crossorigin></script>'
-    )
-    with pytest.raises(FileNotFoundError, match=r"asks for new-1\.0\.min\.js"):
-        asv_site.carry(tmp_path)
-
-
-def test_carried_files_are_those_that_asv_names(page):
-    import base64
-    import hashlib
-
-    tags = re.findall(
-        r'https://[^"]*/([^"/]+)" integrity="(sha\d+)-([^"]+)"', page.read_text()
-    )
-    same = [
-        name
-        for name, algorithm, checksum in tags
-        if (file := asv_site.FILES / name).is_file()
-        and base64.b64encode(hashlib.new(algorithm, file.read_bytes()).digest()).decode()
-        == checksum
-    ]
-    assert len(tags) == 10
-    # flot is not minified here, stupidtable is a newer version
-    assert len(same) == 5
-
-
 # what times another commit must import nothing that this clone's records need: old commits'
 # `problems` do not have it
 NEEDED_BY_A_TIMED_STEP = {
-    *(
-        "optbench",
-        "optbench.campaign",
-        "optbench.campaign.presets",
-        "optbench.measure",
-        "optbench.measure.accuracy",
-    ),
-    *(
-        "optbench.measure.commit_process",
-        "optbench.measure.parity",
-        "optbench.measure.timed",
-    ),
-    *(
-        "optbench.measure.widths",
-        "optbench.measure.work",
-        "optbench.records",
-        "optbench.records.cores",
-    ),
-    *("optbench.training", "optbench.training.memory"),
+    "optbench",
+    "optbench.campaign",
+    "optbench.campaign.presets",
+    "optbench.extras",
+    "optbench.measure",
+    "optbench.measure.commit_process",
+    "optbench.measure.commits",
+    "optbench.measure.parity",
+    "optbench.measure.timed",
+    "optbench.records",
+    "optbench.records.cores",
+    "optbench.training",
+    "optbench.training.memory",
 }
 
 
@@ -690,26 +473,3 @@ def test_what_times_a_commit_imports_little_of_optbench():
         if name.split(".")[1:2] not in (["problems"], ["implementations"])
     }
     assert found == NEEDED_BY_A_TIMED_STEP
-
-
-@pytest.mark.parametrize(
-    ("search", "learning_rate", "told"),
-    [
-        (None, 0.1, True),  # no line search: none is what it evaluates
-        (SimpleNamespace(evaluations=3), None, True),
-        (SimpleNamespace(), None, False),
-        (None, None, False),  # a search, by an old commit that keeps nothing of it
-    ],
-)
-def test_a_search_that_a_commit_does_not_count_is_no_zero(
-    monkeypatch, search, learning_rate, told
-):
-    timed = SimpleNamespace(
-        state=SimpleNamespace(search=search),
-        optimizer=SimpleNamespace(learning_rate=learning_rate),
-        framework=SimpleNamespace(backend=SimpleNamespace()),
-    )
-    monkeypatch.setattr(works, "small", lambda work: work)
-    monkeypatch.setattr(works, "Timed", lambda *_: timed)
-    monkeypatch.setattr(works, "QUANTITIES", {"line_search_evaluations": lambda timed: 0})
-    assert ("line_search_evaluations" in works.counts(None)) is told

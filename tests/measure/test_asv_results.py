@@ -9,7 +9,7 @@ from commands import cli
 from made_up_asv import NAN, benchmark, cells, noisy, write
 
 import optbench
-from optbench.measure import asv_report, crossovers
+from optbench.measure import asv_report, scale
 from optbench.records.store import InvalidRecord
 
 OPTIMIZERS, FRAMEWORKS, PROBLEMS = (
@@ -215,7 +215,7 @@ def test_intervals_hold_the_true_ratio_as_often_as_they_say():
 def test_engd_and_kfac_cross_where_they_do(frame):
     ladder = asv_report.widths(frame)
     assert ladder["parameters"].notna().all()
-    found = list(crossovers.find(ladder))
+    found = list(scale.crossovers(ladder))
     assert [(each["framework"], each["below"], each["above"]) for each in found] == [
         ("jax", "engd", "kfac"), ("torch", "engd", "kfac")
     ]  # fmt: skip
@@ -223,15 +223,15 @@ def test_engd_and_kfac_cross_where_they_do(frame):
         assert each["parameters"] == pytest.approx(4000)
         assert each["seconds"] == pytest.approx(SLOWER[each["framework"]] * 1e-3)
     assert (
-        crossovers.in_words(found[0])
+        scale.in_words(found[0])
         == "jax: a step of engd costs less than one of kfac up to D ≈ 4,000, then more"
     )
     dearer = ladder.assign(
         step_seconds=ladder["step_seconds"].where(ladder["optimizer"] != "engd", 1e3)
     )
-    never = next(crossovers.find(dearer))
+    never = next(scale.crossovers(dearer))
     assert (never["below"], never["above"]) == ("kfac", "engd")
-    assert crossovers.in_words(never).endswith("at every D measured, 693 to 609,409")
+    assert scale.in_words(never).endswith("at every D measured, 693 to 609,409")
 
 
 def test_history_has_no_problem_that_begins_later(frame):

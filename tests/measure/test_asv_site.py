@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from browsers import needs_browser
 
-from optbench.measure import asv_site
+from optbench.measure import asv_run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = needs_browser
@@ -35,7 +35,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site") / "html"
     publish = [sys.executable, "-m", "asv", "publish", "--html-dir", str(folder)]
     subprocess.run(publish, cwd=ROOT, check=True, capture_output=True, timeout=300)
-    asv_site.carry(folder)
+    asv_run.carry(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/"

@@ -14,8 +14,7 @@ from small import needs_both, small
 
 from optbench import implementations, problems
 from optbench.measure import cost_figures, flops, profile, scale
-from optbench.measure.timed import WARM_UP, Timed, Work, medians
-from optbench.measure.widths import network
+from optbench.measure.timed import WARM_UP, Timed, Work, medians, network
 from optbench.records.frames import Frames
 
 SINE = problems.get("poisson_sine_2d")
@@ -73,9 +72,15 @@ def test_flops_are_those_that_torch_counts(problem):
         assert counter.get_total_flops() == expected
 
 
-def test_a_timed_step_waits_for_its_device():
+@pytest.fixture
+def fake(monkeypatch):
     fake = Fake()
-    timed = Timed(Work("torch", "sgd", SINE.name, "tanh_4"), load=lambda name: fake)
+    monkeypatch.setattr(implementations, "load", lambda name: fake)
+    return fake
+
+
+def test_a_timed_step_waits_for_its_device(fake):
+    timed = Timed(Work("torch", "sgd", SINE.name, "tanh_4"))
     assert fake.calls == 1 + WARM_UP + 1
     assert fake.pending == 0
     timed()
@@ -85,11 +90,10 @@ def test_a_timed_step_waits_for_its_device():
     assert fake.pending == 0
 
 
-def test_a_step_that_diverges_is_not_timed():
-    fake = Fake()
+def test_a_step_that_diverges_is_not_timed(fake):
     fake._losses = lambda params, batch: (np.array(np.nan), np.array(1.0))
     with pytest.raises(ArithmeticError, match="sgd diverged"):
-        Timed(Work("torch", "sgd", SINE.name, "tanh_4"), load=lambda name: fake)
+        Timed(Work("torch", "sgd", SINE.name, "tanh_4"))
 
 
 def test_functions_are_timed_in_turn():
@@ -166,7 +170,7 @@ def test_a_profile_tells_what_a_product_costs():
     (phase,) = (phase for phase in found.phases if phase.name == "products")
     assert phase.flops == 2 * (found.products - 1) * found.phases[0].flops
     last = profile.render(found).splitlines()[-1]
-    assert f"products G v within a step: {found.products}, each" in last
+    assert f"products G v within a step: {found.products}, " in last
     assert "products G v" not in profile.render(replace(found, products=0))
 
 

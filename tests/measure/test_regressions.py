@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from benchmarks import selftest
 from optbench.cli.app import app
 from optbench.measure import commit_process as measured
 from optbench.measure import regressions
-from optbench.measure.commit_process import Asked, Measured
+from optbench.measure.commit_process import Job, Measurements
 from optbench.measure.verdicts import (
     TREES,
     Times,
@@ -25,13 +26,13 @@ from optbench.measure.verdicts import (
     unsteady,
 )
 
-ASKED = Asked("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
+JOB = Job("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
 
 
 def process(seed=0, calibration=1e-3, **factors):
     """What a process found: steps of a millisecond, times a factor by optimizer, with noise that only slows."""
     noise = 1 + np.abs(np.random.default_rng(seed).normal(0, 0.01, size=50))
-    return Measured(
+    return Measurements(
         samples={
             name: list(1e-3 * factors.get(name, 1) * noise) for name in ("kfac", "sgd")
         },
@@ -123,14 +124,14 @@ def test_what_the_base_did_not_have_is_no_regression():
 def test_slower_is_named_beyond_the_least_share(factor, named):
     assert (
         worse(timed(trees(head={"kfac": factor})))
-        == [("time", "kfac", "seconds a step")] * named
+        == [("time", "kfac", "seconds per step")] * named
     )
 
 
 def test_slower_must_be_more_than_what_the_base_differs_from_itself_by():
     assert worse(timed(trees(again={"sgd": 1.3}, head={"kfac": 1.2}))) == []
     assert worse(timed(trees(again={"sgd": 1.3}, head={"kfac": 1.5}))) == [
-        ("time", "kfac", "seconds a step")
+        ("time", "kfac", "seconds per step")
     ]
 
 
@@ -167,24 +168,6 @@ def test_the_worse_come_first():
     ]
 
 
-def test_a_tree_has_the_commits_code_and_this_clones_optbench():
-    with regressions.trees("HEAD", "HEAD") as folders:
-        assert set(folders) == set(TREES)
-        assert folders["again"] == folders["base"] != folders["head"]
-        for folder in folders.values():
-            ours = (folder / "optbench" / "measure" / "commit_process.py").read_bytes()
-            assert (
-                ours
-                == (
-                    regressions.CODE / "optbench" / "measure" / "commit_process.py"
-                ).read_bytes()
-            )
-            assert (
-                folder / "implementations" / "torch" / "optimizers" / "kfac.py"
-            ).is_file()
-    assert not folders["head"].exists()
-
-
 def test_a_commit_that_is_not_there_is_said():
     with (
         pytest.raises(regressions.NotMeasured, match="nowhere"),
@@ -194,17 +177,16 @@ def test_a_commit_that_is_not_there_is_said():
 
 
 def test_work_is_counted_first_and_trees_take_turns(monkeypatch):
-    asked = []
+    turns = []
 
-    def answer(folder, wanted):
-        asked.append((wanted["framework"], folder.name, wanted["counted"]))
-        assert (wanted["seconds"] == 0) == wanted["counted"]
+    def answer(tree, job):
+        turns.append((job.framework, tree.name, job.counted))
+        assert (job.seconds == 0) == job.counted
         return process()
 
-    monkeypatch.setattr(regressions, "_measure", answer)
-    other = Asked(**{**ASKED.__dict__, "framework": "jax"})
-    asked_of = [Asked(**{**one.__dict__, "seconds": 0.5}) for one in (ASKED, other)]
-    every = regressions.run("HEAD", "HEAD", asked_of, 2, Console(quiet=True))
+    monkeypatch.setattr(regressions, "measure", answer)
+    jobs = [replace(JOB, framework=name, seconds=0.5) for name in ("torch", "jax")]
+    every = regressions.run("HEAD", "HEAD", jobs, 2, Console(quiet=True))
     first = [("base", True), ("head", True)]
     later = [("base", False), ("base", False), ("head", False)]
     expected = [
@@ -213,32 +195,25 @@ def test_work_is_counted_first_and_trees_take_turns(monkeypatch):
         for framework in ("torch", "jax")
         for one in turn
     ]
-    assert asked == expected
+    assert turns == expected
     assert [len(times.processes[tree]) for times in every for tree in TREES] == [2] * 6
     assert [set(times.counts) for times in every] == [{"base", "head"}] * 2
 
 
-def test_a_process_that_fails_is_said(monkeypatch):
-    failed = subprocess.CompletedProcess(
-        [], 1, stdout="", stderr="Traceback\nImportError: planted"
-    )
-    monkeypatch.setattr(regressions.subprocess, "run", lambda *words, **options: failed)
+@pytest.mark.parametrize(
+    ("status", "stderr", "reason"),
+    [
+        (1, "Traceback\nImportError: planted", "ImportError: planted"),
+        (-9, "", "exit status -9"),  # killed: it says nothing
+    ],
+)
+def test_a_process_that_fails_is_said(monkeypatch, status, stderr, reason):
+    failed = subprocess.CompletedProcess([], status, stdout="", stderr=stderr)
+    monkeypatch.setattr(regressions.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(
-        regressions.NotMeasured, match="a process of torch failed: ImportError: planted"
+        regressions.NotMeasured, match=f"a process of torch failed: {reason}"
     ):
-        regressions._measure(Path(), {"framework": "torch"})
-
-
-def test_a_process_that_is_killed_says_nothing_and_is_said(monkeypatch):
-    monkeypatch.setattr(
-        regressions.subprocess,
-        "run",
-        lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""),
-    )
-    with pytest.raises(
-        regressions.NotMeasured, match="a process of torch failed: exit status -9"
-    ):
-        regressions._measure(Path(), {"framework": "torch"})
+        regressions.measure(Path(), JOB)
 
 
 def test_what_fails_at_the_base_is_not_passed_over(monkeypatch, tmp_path):
@@ -283,7 +258,7 @@ def test_what_fails_in_a_timed_process_is_not_passed_over():
 
 
 def test_an_optimizer_that_fails_fails_alone(monkeypatch):
-    def warm(asked, optimizer):
+    def warm(job, optimizer):
         if optimizer == "kfac":
             raise ArithmeticError("planted\nmore")
         return lambda: None
@@ -291,7 +266,7 @@ def test_an_optimizer_that_fails_fails_alone(monkeypatch):
     monkeypatch.setattr(measured, "_warm", warm)
     monkeypatch.setattr(measured, "_counted", lambda *_: ({"flops": 1.0}, 0.5, [[1.0]]))
     monkeypatch.setattr(measured, "_product", lambda _: lambda: None)
-    found = measured.measure(ASKED)
+    found = measured.measure(JOB)
     assert found.failed == {"kfac": "ArithmeticError: planted"}
     assert (found.work, found.error) == ({"sgd": {"flops": 1.0}}, {"sgd": 0.5})
     assert list(found.samples) == ["sgd"]
@@ -341,17 +316,17 @@ def test_a_wrong_optimizer_is_answered():
     ("found_by", "named", "right"),
     [
         ("", [], True),
-        ("", ["time: seconds a step, jax kfac (1.2)"], False),
+        ("", ["time: seconds per step, jax kfac (1.2)"], False),
         ("work", [], False),
         (
             "work",
-            ["work: flops, torch kfac (1.09)", "time: seconds a step, torch kfac (1.1)"],
+            ["work: flops, torch kfac (1.09)", "time: seconds per step, torch kfac (1.1)"],
             True,
         ),
-        ("work", ["time: seconds a step, torch kfac (1.1)"], False),
+        ("work", ["time: seconds per step, torch kfac (1.1)"], False),
         (
             "work",
-            ["work: flops, torch kfac (1.09)", "time: seconds a step, jax kfac (1.1)"],
+            ["work: flops, torch kfac (1.09)", "time: seconds per step, jax kfac (1.1)"],
             False,
         ),
     ],

@@ -2,17 +2,18 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 from commands import WITHOUT, cli, results
 from fakes import request
+from waiting import within
 
 from optbench import implementations
+from optbench.campaign import campaign, expansion
 from optbench.campaign.errors import CampaignError
 from optbench.records import store
 from optbench.records.cores import usable
@@ -73,7 +74,7 @@ def dask(role, *arguments, cwd, core=0):
 
 @contextmanager
 def two_workers(folder, *options):
-    """The address of a scheduler with two workers."""
+    """The address of a scheduler with two workers, and their processes; each has its scratch."""
     file = folder / "scheduler.json"
     with ExitStack() as stack:
         scheduler = (
@@ -86,6 +87,7 @@ def two_workers(folder, *options):
             "--no-dashboard",
         )
         stack.enter_context(dask("scheduler", *scheduler, cwd=folder))
+        processes = []
         for core in range(2):
             worker = (
                 "--scheduler-file",
@@ -98,18 +100,13 @@ def two_workers(folder, *options):
                 *options,
             )
             scratch = ("--local-directory", folder / f"scratch{core}")
-            stack.enter_context(dask("worker", *worker, *scratch, cwd=folder, core=core))
+            processes.append(
+                stack.enter_context(
+                    dask("worker", *worker, *scratch, cwd=folder, core=core)
+                )
+            )
         within(60, file.exists)
-        yield json.loads(file.read_text())["address"]
-
-
-def within(seconds, condition):
-    """Wait for what has to come, and give it."""
-    until = time.monotonic() + seconds
-    while not (come := condition()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return come
+        yield json.loads(file.read_text())["address"], processes
 
 
 @pytest.fixture(scope="module")
@@ -121,20 +118,13 @@ def serial(tmp_path_factory):
     return results(folder)
 
 
-def at_work_on(client, words):
-    """The worker that has such a run in hand."""
-    busy = [
-        worker
-        for worker, keys in client.processing().items()
-        if any(words in key for key in keys)
-    ]
-    return busy[0] if busy else None
-
-
 def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
     (tmp_path / "tiny.toml").write_text(CAMPAIGN)
+    long, *_ = expansion.requests(
+        campaign.read(tmp_path / "tiny.toml"), "tiny", "tiny.toml"
+    )
     with (
-        two_workers(tmp_path, "--no-nanny") as address,
+        two_workers(tmp_path, "--no-nanny") as (address, processes),
         Client(address, set_as_default=False) as client,
     ):
         within(60, lambda: cluster.room(client) == 2)
@@ -147,17 +137,16 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
             "--scheduler",
             address,
         ]
-        campaign = subprocess.Popen(
+        run = subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        (saved,) = within(60, lambda: list(tmp_path.glob("scratch*/**/*.npz")))
-        victim = at_work_on(client, "poisson")
-        pid = client.run(os.getpid, workers=[victim])[victim]
-        os.kill(pid, signal.SIGKILL)
+        of_long = store.checkpoint(tmp_path, long.identity).name
+        saved = within(60, lambda: next(tmp_path.glob(f"scratch*/**/{of_long}"), None))
+        processes[f"{tmp_path}/scratch1/" in str(saved)].kill()
         assert not list(tmp_path.rglob("runs/poisson*.json"))
-        said, complaints = campaign.communicate(timeout=120)
-        assert campaign.returncode == 0, complaints
-        assert victim not in client.processing()
+        said, complaints = run.communicate(timeout=300)
+        assert run.returncode == 0, complaints
+        assert cluster.room(client) == 1
     assert f"[{RUNS}/{RUNS}]" in said
     assert results(tmp_path / "results" / "local" / "tiny" / "cluster") == serial
     assert len(serial) == RUNS
@@ -204,7 +193,10 @@ def test_a_run_that_kills_its_workers_fails_and_one_without_its_framework_too_an
     tmp_path,
 ):
     (tmp_path / "sitecustomize.py").write_text(ABSENT)
-    with two_workers(tmp_path) as address, Client(address, set_as_default=False) as client:
+    with (
+        two_workers(tmp_path) as (address, _),
+        Client(address, set_as_default=False) as client,
+    ):
         found = records(client, by_seed, range(6))
     assert {seed: record.status for seed, record in found.items()} == dict.fromkeys(
         (0, 1), "failed"
@@ -213,20 +205,22 @@ def test_a_run_that_kills_its_workers_fails_and_one_without_its_framework_too_an
     assert f"{FRAMEWORK} is not installed" in found[1].error
 
 
-def cores_of_a_worker(asked):
-    time.sleep(1)  # so that the other worker takes the other run
+def cores_of_a_worker(folder, asked):
+    """Where a worker is; the other must take the other run before this one ends."""
+    (folder / f"{asked.seed}").touch()
+    within(60, lambda: len(list(folder.iterdir())) == 2)
     return by_seed(asked)
 
 
 @needs_two_cores
 def test_local_workers_have_cores_of_their_own_and_keep_them(tmp_path):
-    said = []
+    said, both = [], tmp_path / "both"
+    both.mkdir()
     with cluster.local(2, Limits(checkpoints=tmp_path), said.append) as crew:
-        told = [
-            record.error
-            for record in records(crew.client, cores_of_a_worker, (2, 3)).values()
-        ]
-    assert sorted(told) == [f"on [{core}]" for core in usable()[:2]]
+        found = records(crew.client, partial(cores_of_a_worker, both), (2, 3))
+    assert sorted(record.error for record in found.values()) == [
+        f"on [{core}]" for core in usable()[:2]
+    ]
     assert said[0].startswith(
         "cluster: room for 2 runs at a time, dashboard http://127.0.0.1:"
     )

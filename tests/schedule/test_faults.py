@@ -4,13 +4,15 @@ import json
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 
 import numpy as np
 import psutil
 import pytest
 from commands import FRAMEWORKS, cli, results
 from fakes import request
+from own_files import PDE
+from waiting import within
 
 import optbench
 from optbench.records import store
@@ -54,16 +56,37 @@ def uninterrupted(tmp_path_factory):
     return results(folder)
 
 
+class Writings:
+    """Counts what is written into a folder while somebody looks: a file again, or a new one."""
+
+    def __init__(self, folder):
+        self.folder, self.seen = folder, set()
+        self.before = self.count()
+
+    def count(self):
+        for file in self.folder.rglob("*"):
+            with suppress(FileNotFoundError):
+                self.seen.add((file, file.stat().st_mtime_ns))
+        return len(self.seen)
+
+    def since(self):
+        return self.count() - self.before
+
+
 @pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN)
-    instants = np.random.default_rng(7).uniform(0.2, 3.2, size=kills)
-    for seconds in instants:
+    # after so many writings: some at once, some in the first run, some in a later one
+    instants = 10 ** np.random.default_rng(7).uniform(-0.5, 2.6, size=kills)
+    for number, instant in enumerate(instants):
+        writings = Writings(tmp_path)
         campaign = start(tmp_path)
-        time.sleep(seconds)
-        children = psutil.Process(campaign.pid).children(recursive=True)
-        for victim in (campaign, *children)[:: 1 if seconds > 1 else -1]:
-            victim.kill()
+        within(120, lambda: writings.since() >= instant or campaign.poll() is not None)
+        alive = campaign.poll() is None
+        children = psutil.Process(campaign.pid).children(recursive=True) if alive else []
+        for victim in (campaign, *children)[:: 1 if number % 2 else -1]:
+            with suppress(psutil.NoSuchProcess):
+                victim.kill()
         campaign.communicate()
         for _, record in (
             store.records(tmp_path) if list(tmp_path.rglob("runs/*.json")) else ()
@@ -89,18 +112,41 @@ def test_two_processes_on_one_folder_divide_the_work(uninterrupted, tmp_path):
     assert results(tmp_path) == uninterrupted
 
 
+def noted(notes):
+    """A problem that notes every draw of its points, so that somebody else sees a run go on."""
+    points = "partial(box, lower=LOWER, upper=UPPER)"
+    assert points in PDE
+    return PDE.replace(points, "noted").replace(
+        "helmholtz =",
+        f"""def noted(generator, n):
+    with open({str(notes)!r}, "a") as notes:
+        notes.write(".")
+    return box(generator, n, lower=LOWER, upper=UPPER)
+
+helmholtz =""",
+    )
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_in_hand_saves_itself(number, code, tmp_path):
     """Only the signal can have saved it: the second run is endless, and its interval is longer."""
     text = CAMPAIGN.replace("steps = 60", "steps = 100000000").replace(
         "checkpoint = 0.02", "checkpoint = 1e6"
     )
-    (tmp_path / "faults.toml").write_text(text.replace("adam = {}", "adam = { steps = 2 }"))
+    text = text.replace("adam = {}", "adam = { steps = 2 }").replace(
+        '"poisson_sine_2d"', '"noted.py:helmholtz_2d"'
+    )
+    (tmp_path / "faults.toml").write_text(
+        text.replace("resample_every = 7", "resample_every = 1")
+    )
+    notes = tmp_path / "notes"
+    (tmp_path / "noted.py").write_text(noted(notes))
     campaign = start(tmp_path)
     for line in campaign.stdout:
         if line.startswith("[1/12]"):
             break
-    time.sleep(3)
+    draws = notes.stat().st_size
+    within(60, lambda: notes.stat().st_size > draws + 10)
     campaign.send_signal(number)
     assert "interrupted" in campaign.communicate(timeout=60)[0]
     assert campaign.returncode == code
@@ -214,7 +260,7 @@ def test_runs_that_failed_are_done_again_when_asked(tmp_path):
 def test_an_orphan_ends_by_itself(tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("steps = 60", "steps = 1000000"))
     campaign = start(tmp_path)
-    time.sleep(6)
+    within(60, lambda: list(tmp_path.rglob("*.npz")))
     children = psutil.Process(campaign.pid).children(recursive=True)
     campaign.kill()
     campaign.communicate()

@@ -1,7 +1,9 @@
 """The command line as a child process, and what it left."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import optbench
 from optbench import implementations
@@ -27,6 +29,31 @@ def cli(*arguments, cwd, **options):
     return subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=300, **options
     )
+
+
+ROOT = Path(__file__).parents[2]
+# as asv starts a process: its runner first, then this clone's benchmarks; what is installed
+# is on PYTHONPATH alone
+ASV = """
+import asv_runner, sys
+from asv_runner._aux import update_sys_path
+sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
+update_sys_path(sys.argv[1])
+"""
+
+
+def asv_process(code, *arguments, installed=ROOT, **environment):
+    """What code prints in a process of asv's."""
+    words = ["-P", "-c", ASV + code, ROOT / "benchmarks", *arguments]
+    done = subprocess.run(
+        [sys.executable, *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(installed), **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def results(folder):

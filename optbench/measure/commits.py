@@ -1,0 +1,145 @@
+"""How a commit is driven: where its packages are, and what it has no method for.
+
+What measures is this clone's `optbench`; what is measured are the commit's `problems` and
+`implementations`, which asv or `optbench regressions` laid beside it. What such a commit
+spells in another way than this one is known here alone. Nothing of the commit is imported
+before a function needs it, so that `find` can be called first.
+"""
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import optbench
+
+if TYPE_CHECKING:
+    from optbench.implementations import Framework
+    from optbench.problems.problem import Batch, Problem
+
+PACKAGE = "optbench."
+MEASURED = ("optbench.problems", "optbench.implementations")
+
+
+class TopLevelNames(MetaPathFinder, Loader):
+    """Imports `optbench.problems.x` as the module `problems.x`: one object with two names.
+
+    Commits from before both packages moved into `optbench` import one another by the
+    top-level names, which they must go on finding.
+    """
+
+    def __init__(self) -> None:
+        self.specifications: dict[str, ModuleSpec | None] = {}
+
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> ModuleSpec | None:
+        """Answer for the two packages and what is in them."""
+        if name in MEASURED or name.startswith(
+            tuple(f"{package}." for package in MEASURED)
+        ):
+            return ModuleSpec(name, self)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Import the module by its top-level name."""
+        module = import_module(spec.name.removeprefix(PACKAGE))
+        self.specifications[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave the module as it is, with the specification that it was imported by."""
+        module.__spec__ = self.specifications[f"{PACKAGE}{module.__name__}"]
+
+
+def find(installed: Iterable[str] | None = None) -> None:
+    """Let `optbench.problems` and `optbench.implementations` be the commit's.
+
+    They are looked for in the folders of the `optbench` that asv installed, and beside them
+    where that is a clone; where none are named, in the `optbench` that runs. A commit from
+    before both moved into `optbench` has them by top-level names. To be called before
+    anything of the commit is imported.
+    """
+    if installed is not None:
+        ours = str(Path(__file__).parents[1])
+        beside = (str(Path(folder).parent) for folder in installed)
+        places = [
+            place for place in (*installed, *beside) if Path(place, "problems").is_dir()
+        ]
+        optbench.__path__ = [ours, *places]
+    if PathFinder.find_spec(MEASURED[0], optbench.__path__) is None:
+        sys.meta_path.insert(0, TopLevelNames())
+
+
+def batch(problem: "Problem", seed: int, interior: int, boundary: int) -> "Batch":
+    """Draw the first batch of a run with this seed."""
+    from optbench.problems import seeds
+
+    return seeds.batch(problem, seed, 0, interior, boundary)
+
+
+def objective(framework: "Framework", problem: "Problem", network: str) -> Any:
+    """Make the objective of a problem for a network's activation."""
+    from optbench.problems import networks
+
+    return framework.Objective(problem, networks.parse(network).activation)
+
+
+def loss(framework: "Framework", losses: Any) -> float:
+    """Sum the losses of the terms."""
+    return sum(float(framework.backend.to_numpy(term)) for term in losses)
+
+
+class Additions:
+    """What every optimizer can be asked today, for those of commits that could not be."""
+
+    def counters(self, state: Any) -> dict[str, Any]:
+        """Give what the state of the search counts, as far as the commit counts it."""
+        search = getattr(state, "search", None)
+        names = ("stalls", "evaluations", "iterations")
+        return {name: getattr(search, name) for name in names if hasattr(search, name)}
+
+    def working(self, params: Any, batch: Any) -> int:
+        """Foresee no working matrices."""
+        return 0
+
+
+def optimizer(framework: "Framework", name: str, hyperparameters: Any) -> Any:
+    """Make an optimizer by its name, with the methods that the commit's class may lack."""
+    kind = framework.OPTIMIZERS.get(name)
+    if kind is None:  # in a file of the user's own, which not every commit reads
+        from optbench.implementations import named
+
+        kind = named.optimizer(framework, name)
+    if not all(hasattr(kind, method) for method in ("counters", "working")):
+        kind = type(kind.__name__, (kind, Additions), {})
+    return kind(**hyperparameters)
+
+
+def foresees(backend: Any) -> bool:
+    """Tell whether the commit's backend knows how much memory is free."""
+    return hasattr(backend, "free_memory")
+
+
+def peaks(backend: Any) -> bool:
+    """Tell whether the commit's backend measures a peak of memory."""
+    return hasattr(backend, "reset_peak_memory")
+
+
+def uncounted(backend: Any, optimizer: Any, state: Any) -> set[str]:
+    """Name the counts of a step that the commit does not keep: their zero means nothing.
+
+    An optimizer searches where its state has a search or its learning rate is None.
+    """
+    names = set() if hasattr(backend, "reads") else {"host_reads"}
+    searches = (
+        getattr(state, "search", None) is not None
+        or getattr(optimizer, "learning_rate", 0.0) is None
+    )
+    if searches and "evaluations" not in optimizer.counters(state):
+        names.add("line_search_evaluations")
+    return names
