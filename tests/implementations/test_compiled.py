@@ -40,14 +40,14 @@ def one_step(case, optimizer):
 @needs_compiler
 def test_the_programs_are_compiled_ones(monkeypatch):
     case = small("torch-compiled", HEAT)
-    asked = []
+    compiled_names = []
     monkeypatch.setattr(
         case.part("passes.objective"),
         "compiled",
-        lambda passes: asked.append(passes.__name__) or passes,
+        lambda passes: compiled_names.append(passes.__name__) or passes,
     )
     one_step(case, "sgd"), one_step(case, "kfac"), one_step(case, "engd_woodbury")
-    assert set(asked) == {"differentiate", "linearize", "half_squares"}
+    assert set(compiled_names) == {"differentiate", "linearize", "half_squares"}
 
 
 def test_a_campaign_may_name_the_mode():

@@ -255,10 +255,10 @@ def searched(case, kind, objective, params, directions, losses, choice=None):
     def follow(params, directions, batch, losses, last):
         return part.follow(options, objective, params, directions, batch, losses, last)
 
-    params, found = case.framework.backend.compile(follow)(
+    params, result = case.framework.backend.compile(follow)(
         params, directions, case.batch, losses, last
     )
-    return params, int(found.stalls) == 0, found
+    return params, int(result.stalls) == 0, result
 
 
 @frameworks
@@ -276,14 +276,14 @@ def test_the_line_search_decides_as_it_says(framework, kind):
         )
         for a in search.GRID
     ]
-    moved_to, moved, found = searched(
+    moved_to, moved, result = searched(
         case, kind, case.objective, case.params, downhill, losses
     )
     step = (vector(case.numpy(moved_to)) - vector(case.start)) / vector(
         case.numpy(downhill)
     )
     assert moved
-    assert int(found.choice) == int(np.argmin(trials))
+    assert int(result.choice) == int(np.argmin(trials))
     assert np.nanmedian(step) == pytest.approx(
         search.GRID[int(np.argmin(trials))], rel=1e-6
     )
@@ -297,9 +297,9 @@ def test_the_line_search_decides_as_it_says(framework, kind):
             case.params,
             downhill,
             losses,
-            choice=int(found.choice),
+            choice=int(result.choice),
         )[2]
-        assert int(again.choice) == int(found.choice)
+        assert int(again.choice) == int(result.choice)
         assert int(again.evaluations) == 3
 
 
@@ -354,10 +354,10 @@ def test_the_lazy_search_walks_to_the_minimum_from_anywhere(framework, valley, c
     )
     losses = case.part("passes.objective").Losses(put(np.array(1.0)), put(np.array(0.0)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
-    params, moved, found = searched(case, "grid", bowl, start, directions, losses, choice)
+    params, moved, result = searched(case, "grid", bowl, start, directions, losses, choice)
     assert moved
     assert case.numpy(params)[0] == 2.0 ** (valley - 30)
-    assert int(found.evaluations) <= abs(valley - choice) + 3
+    assert int(result.evaluations) <= abs(valley - choice) + 3
 
 
 @frameworks

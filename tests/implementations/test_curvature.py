@@ -238,17 +238,17 @@ def test_the_quadratic_model_s_minimum(framework):
         scaled @ np.array([[2.0, 0.7], [0.7, 1.0]]) @ scaled,
         scaled @ np.array([1.0, -3.0]),
     )
-    found = case.numpy(part.minimize_quadratic(put(matrix), put(slope)))
-    assert relative(np.array(found), -np.linalg.solve(matrix, slope)) <= 1e-12
+    solution = case.numpy(part.minimize_quadratic(put(matrix), put(slope)))
+    assert relative(np.array(solution), -np.linalg.solve(matrix, slope)) <= 1e-12
     # along two parallel directions the shortest solution in scaled coordinates
     matrix = scaled @ np.ones((2, 2)) @ scaled
-    found = case.numpy(part.minimize_quadratic(put(matrix), put(scaled @ np.ones(2))))
-    assert relative(np.array(found), np.array([-0.5, -0.5e6])) <= 1e-9
+    solution = case.numpy(part.minimize_quadratic(put(matrix), put(scaled @ np.ones(2))))
+    assert relative(np.array(solution), np.array([-0.5, -0.5e6])) <= 1e-9
     # without a last update there is one direction
-    found = case.numpy(
+    solution = case.numpy(
         part.minimize_quadratic(put(np.diag([4.0, 0.0])), put(np.array([2.0, 0.0])))
     )
-    assert np.array(found).tolist() == [-0.5, 0.0]
+    assert np.array(solution).tolist() == [-0.5, 0.0]
 
 
 @frameworks
@@ -259,11 +259,11 @@ def test_the_quadratic_model_s_cut_off(framework, sign, distance, kept):
     case = small(framework, coupled_2d)
     part, put = case.part("optimizers.kfac_star"), case.framework.backend.from_numpy
     c = sign * (1 - distance)
-    found = case.numpy(
+    solution = case.numpy(
         part.minimize_quadratic(
             put(np.array([[1.0, c], [c, 1.0]])), put(np.array([2.0, sign]))
         )
     )
     large, small_ = 3 / (1 + abs(c)), kept / (1 - abs(c))
     expected = [-(large + small_) / 2, -sign * (large - small_) / 2]
-    assert np.array(found) == pytest.approx(expected, rel=1e-12)
+    assert np.array(solution) == pytest.approx(expected, rel=1e-12)

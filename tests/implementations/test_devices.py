@@ -44,14 +44,14 @@ def test_torch_waits_for_the_device_as_often_as_it_must(optimizer, search):
         getattr(state, "search", None) and state.search.evaluations,
     )
     _, state, _ = step(params, state, case.batch)
-    asked = case.framework.backend.reads - before
+    reads = case.framework.backend.reads - before
     # the loss at the start, then one for each evaluation, or one for all of the grid
     of_search = {
         "grid": lambda: 1 + state.search.evaluations - evaluations,
         "grid_exhaustive": lambda: 2,
         None: int,
     }
-    assert asked == SOLVES.get(optimizer, 0) + of_search[search]()
+    assert reads == SOLVES.get(optimizer, 0) + of_search[search]()
 
 
 @needs["torch"]
@@ -91,8 +91,9 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
             .tolist()[slice(None) if value.ndim else 0]
         )
 
-    readers = ("solvers.control", "solvers.history", "solvers.line_search")
-    for file in (*readers, "optimizers.hessian_free", "optimizers.kfac"):
+    readers = ("control", "history", "line_search", "grid_search", "grid_descent")
+    solvers = [f"solvers.{name}" for name in readers]
+    for file in (*solvers, "optimizers.hessian_free", "optimizers.kfac"):
         monkeypatch.setattr(case.part(file), "read", read)
     with torch.no_grad():
         params, batch = (

@@ -116,16 +116,16 @@ def test_products_are_those_of_dense_matrices(framework, problem):
 
     start, batch = numpy_case(framework, problem)
     v = np.random.default_rng(0).normal(size=len(flat(start)))
-    found = here.numpy(
+    result = here.numpy(
         here.framework.backend.compile(both)(put(v), here.params, here.batch)
     )
-    assert relative(found[0], gramian_and_gradient(problem, start, batch)[0] @ v) <= 1e-12
+    assert relative(result[0], gramian_and_gradient(problem, start, batch)[0] @ v) <= 1e-12
     ahead, behind = (
         gramian_and_gradient(problem, like(start, flat(start) + h * v), batch)[1]
         for h in (1e-5, -1e-5)
     )
-    assert relative(found[1], (ahead - behind) / 2e-5) <= 1e-7
-    assert relative(*found) > 1e-3
+    assert relative(result[1], (ahead - behind) / 2e-5) <= 1e-7
+    assert relative(*result) > 1e-3
 
 
 STEPS = [  # between them every branch: see `test_the_cases_go_everywhere`
@@ -226,8 +226,8 @@ def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework)
         assert trial.power == (19 if power is None else power)
     assert powers == [0, 0, 1, 2, 11, 19, None]
     for ratio in (-1.0, 0.2, 0.25, 0.5, 0.75, 0.8, 3.0, -np.inf, np.nan):
-        found = part.adapted(put(np.array(0.3)), put(np.array(ratio)))
-        assert float(found) == pytest.approx(
+        result = part.adapted(put(np.array(0.3)), put(np.array(ratio)))
+        assert float(result) == pytest.approx(
             oracle_steps.changed_damping(0.3, ratio), rel=1e-15
         )
 

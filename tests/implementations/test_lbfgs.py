@@ -89,7 +89,7 @@ STOPS = {
 @pytest.mark.parametrize("condition", STOPS)
 def test_each_condition_ends_a_step_as_torch_s(framework, condition):
     iterations, problem, fields = STOPS[condition]
-    done = assert_equal_walks(
+    counts = assert_equal_walks(
         framework,
         "lbfgs",
         None,
@@ -99,7 +99,7 @@ def test_each_condition_ends_a_step_as_torch_s(framework, condition):
         history_size=100,
         **fields,
     )
-    assert done[0] == iterations
+    assert counts[0] == iterations
 
 
 @frameworks
@@ -195,11 +195,11 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     )
     if framework == "jax":
         point = traceable(value, slope, Point)
-    found, count = search(
+    point_at_end, count = search(
         point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget
     )
     assert int(count) == evaluations
-    assert float(found.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+    assert float(point_at_end.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
 
 
 def traceable(value, slope, Point):

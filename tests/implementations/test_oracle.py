@@ -48,8 +48,8 @@ trajectories = pytest.mark.parametrize(
 
 def close(one, other, rel=1e-10):
     one, other = (
-        oracle.flat(each) if isinstance(each, list) else np.ravel(each)
-        for each in (one, other)
+        oracle.flat(numbers) if isinstance(numbers, list) else np.ravel(numbers)
+        for numbers in (one, other)
     )
     assert one.shape == other.shape
     assert np.linalg.norm(one - other) <= rel * np.linalg.norm(other)
@@ -316,8 +316,8 @@ def test_momentum_is_not_scaled_and_histories_have_intervals(golden, interval):
     start = kronecker.direction(params, batch, oracle.gramian_and_gradient(*golden)[1])
     gradient = oracle.gramian_and_gradient(problem, first, batch)[1]
     stale = [
-        oracle_steps.kronecker_sum_solve(*each)
-        for each in zip(*kronecker.damped, oracle.like(params, gradient), strict=True)
+        oracle_steps.kronecker_sum_solve(*block)
+        for block in zip(*kronecker.damped, oracle.like(params, gradient), strict=True)
     ]
     close(
         oracle.flat(second) - oracle.flat(first),

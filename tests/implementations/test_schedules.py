@@ -30,11 +30,11 @@ def rates(framework, shape, warm_up=0.0, steps=STEPS):
         warm_up=warm_up,
     )
     state = made.init(None, loaded.backend.from_numpy_tree([np.ones((1, 2))]))
-    found, progress = [], state.progress
+    etas, progress = [], state.progress
     for _ in range(steps + 3):
-        found.append(float(schedule.learning_rate(made, progress)))
+        etas.append(float(schedule.learning_rate(made, progress)))
         progress = schedule.after(progress)
-    return found
+    return etas
 
 
 def of_optax(shape, warm_up):
@@ -119,8 +119,8 @@ def test_a_step_is_that_of_the_learning_rate(framework, optimizer, dtype):
         moved, state, _ = step(case.params, state, case.batch)
         expected, start, _ = constant(case.params, plain.progress(start, share), case.batch)
         changes = [
-            [new - old for new, old in zip(each, case.params, strict=True)]
-            for each in (moved, expected)
+            [new - old for new, old in zip(matrices, case.params, strict=True)]
+            for matrices in (moved, expected)
         ]
         ratio = {0.125: 0.5, 1.0: made.schedule_end}[share]
         tolerance = 1e-12 if dtype is np.float64 else 1e-3
@@ -152,10 +152,10 @@ class Told(Descent):
 def test_a_run_tells_its_share_before_every_step_also_when_it_goes_on(tmp_path, budget):
     """The fake's steps take a second; evaluations, draws and copies count for nothing."""
     shares = []
-    told = type("Mine", (Told,), {"shares": shares})
+    mine = type("Mine", (Told,), {"shares": shares})
     for steps in (3, 99):
         fake = Fake()
-        fake.OPTIMIZERS = {"sgd": told}
+        fake.OPTIMIZERS = {"sgd": mine}
         try:
             fake.perform(
                 request(resample_every=1, **budget),

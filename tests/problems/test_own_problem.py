@@ -66,8 +66,8 @@ def alone(problem="poisson_sine_2d", optimizer="sgd", framework=FRAMEWORK, steps
         network="tanh_4",
         steps=steps,
     )
-    (found,) = expansion.requests(plan, "single", single.SOURCE)
-    return found
+    (run,) = expansion.requests(plan, "single", single.SOURCE)
+    return run
 
 
 def digest(file):
@@ -276,8 +276,10 @@ def test_the_identity_is_the_files_content_and_not_its_place(folder, tmp_path_fa
 
 
 def test_a_run_without_files_of_the_users_own_has_the_identity_that_it_always_had():
-    given = request().model_dump(mode="json", exclude={"labels", "files", "stages", "tf32"})
-    canonical = json.dumps(given, sort_keys=True, separators=(",", ":"))
+    fields = request().model_dump(
+        mode="json", exclude={"labels", "files", "stages", "tf32"}
+    )
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     assert request().identity == hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -344,18 +346,22 @@ def results(folder):
 
 
 def complaints(place):
-    found = {
+    complained = {
         finding.rule: finding.problems
         for finding in check.findings(results_folder.find(place))
     }
-    return {rule: found[rule] for rule in found if found[rule] and rule != "speed"}
+    return {
+        rule: complained[rule]
+        for rule in complained
+        if complained[rule] and rule != "speed"
+    }
 
 
 def test_results_are_whole_without_the_users_folder(results, folder):
     (folder / "pdes" / "my_pde.py").unlink()
     assert complaints(results) == {}
-    (found,) = results_folder.find(results)
-    (record,) = found.records.values()
+    (results_of_runs,) = results_folder.find(results)
+    (record,) = results_of_runs.records.values()
     assert sources.changed(record.request) is None
     assert problems.get(record.request.problem).name == "helmholtz_2d"
     assert (
@@ -369,8 +375,8 @@ def test_a_copy_that_is_not_the_records_is_found_and_not_run(results):
     copy = results / "sources" / "my_pde.py"
     copy.write_text("raise SystemExit('run')")
     checksums.write(results)
-    found = complaints(results)
-    assert any("my_pde.py has the SHA-256" in line for line in found["schema"])
+    complained = complaints(results)
+    assert any("my_pde.py has the SHA-256" in line for line in complained["schema"])
     copy.unlink()
     assert any("my_pde.py is missing" in line for line in complaints(results)["schema"])
 
@@ -389,16 +395,16 @@ def test_a_record_that_leaves_the_hash_out_is_found(results):
 
 
 def test_a_changed_file_cannot_be_repeated(results):
-    (found,) = results_folder.find(results)
+    (results_of_runs,) = results_folder.find(results)
     (results / "sources" / "my_pde.py").write_text(PDE + "# later")
-    (compared,) = rerun.repeat(found.records, 1e-6)
+    (compared,) = rerun.repeat(results_of_runs.records, 1e-6)
     assert "cannot be repeated: " in compared.problem
     assert "has the SHA-256" in compared.problem
 
 
 def test_records_of_two_versions_of_a_file_are_found(results):
-    (found,) = results_folder.find(results)
-    (record,) = found.records.values()
+    (results_of_runs,) = results_folder.find(results)
+    (record,) = results_of_runs.records.values()
     files = {"my_pde.py": 64 * "0"}
     other = record.model_copy(
         update={"request": record.request.model_copy(update={"files": files, "seed": 9})}

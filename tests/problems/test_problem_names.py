@@ -101,7 +101,7 @@ def test_problems_are_numpy_only():
         "print({'torch', 'jax', 'scipy'} & set(sys.modules))"
     )
     root = Path(problems.__file__).parents[1]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "set()"
+    assert process.stdout.strip() == "set()"
