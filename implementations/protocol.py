@@ -169,6 +169,9 @@ class Optimizer(ABC):
 class Backend(Protocol):
     """A framework's module for arrays, devices and memory."""
 
+    __package__: str | None
+    reads: int  # how often steps of this process asked the device for numbers
+
     def allow_tf32(self, allowed: bool) -> None:
         """Allow or forbid a GPU to round factors of float32 products to TF32's 10 bits."""
         ...

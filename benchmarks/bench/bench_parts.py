@@ -71,7 +71,7 @@ def forward_laplacian(timed: Timed) -> Callable[[], Any]:
 
     def laplacian(params, batch):
         interior = timed.objective.equation(timed.problem.interior, params[0])
-        return evaluate(interior, params, *batch[0]).done.outputs[-1][-1]
+        return evaluate(interior, params, *batch[0]).forward_pass.outputs[-1][-1]
 
     return timed.function(laplacian)
 
@@ -84,7 +84,7 @@ def nested_laplacian(timed: Timed) -> Callable[[], Any]:
     names = {"torch": ("torch", "torch.func"), "jax": ("jax.numpy", "jax")}
     arrays, transforms = map(import_module, names[timed.framework.name])
     diffusion = timed.framework.backend.from_numpy(
-        timed.problem.interior.operator.diffusion
+        np.asarray(timed.problem.interior.operator.diffusion)
     )
     sigma = getattr(arrays, timed.objective.activation)
 
