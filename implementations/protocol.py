@@ -114,6 +114,7 @@ class Optimizer(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]  # raised whenever a trajectory changes
+    framework: ClassVar[str]  # of one in a user's file: "torch" or "jax"
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init__(self, **hyperparameters: object) -> None:

@@ -4,12 +4,13 @@ What a chunk needs stays in the cache, and bounds the memory.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from optbench.implementations.chunks import chunk_size
 from optbench.implementations.jax.backend import device
+from optbench.implementations.protocol import Tree
 
 
 class Chunks(NamedTuple):
@@ -18,8 +19,8 @@ class Chunks(NamedTuple):
     One compiled body handles the stack.
     """
 
-    stack: Any  # a tree of arrays [chunks, …]; None for no chunk
-    rest: Any  # a tree of arrays; None for no rest
+    stack: Tree  # a tree of arrays [chunks, …]; None for no chunk
+    rest: Tree  # a tree of arrays; None for no rest
     share: float  # of a chunk of the stack in all points
 
 
@@ -51,7 +52,7 @@ def split(points: tuple[jax.Array, ...], most: int) -> Chunks:
     return Chunks(stack, rest, size / n)
 
 
-def apply(function: Callable[[Any], Any], chunks: Chunks) -> Chunks:
+def apply(function: Callable[[Tree], Tree], chunks: Chunks) -> Chunks:
     """Apply a function to every chunk's content."""
     stack = None if chunks.stack is None else jax.lax.map(function, chunks.stack)
     return Chunks(
@@ -59,7 +60,7 @@ def apply(function: Callable[[Any], Any], chunks: Chunks) -> Chunks:
     )
 
 
-def mean(function: Callable[[Any], Any], chunks: Chunks) -> Any:
+def mean(function: Callable[[Tree], Tree], chunks: Chunks) -> Tree:
     """Average over all points a function that gives means over a chunk's points.
 
     It may give any tree of arrays.
@@ -81,7 +82,7 @@ def mean(function: Callable[[Any], Any], chunks: Chunks) -> Any:
     )
 
 
-def join(chunks: Chunks) -> Any:
+def join(chunks: Chunks) -> Tree:
     """Join the arrays [n, …] in the contents of all chunks."""
     if chunks.stack is None:
         return chunks.rest

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from optbench.implementations.jax.passes.network import (
     forward,
 )
 from optbench.implementations.jax.passes.parameters import Params, add
-from optbench.implementations.protocol import Linearization, Losses
+from optbench.implementations.protocol import Linearization, Losses, Tree
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
 
@@ -94,8 +94,8 @@ class Objective:
         return jax.vjp(gradient, params)[1](directions)[0]
 
     def means(
-        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
-    ) -> tuple[Any, Any]:
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> tuple[Tree, Tree]:
         """Average a function of linearizations over all points, for both terms.
 
         The function gives means over the points of a linearization.
@@ -103,8 +103,8 @@ class Objective:
         return self._in_chunks(mean, linearize, params, batch, function)
 
     def joined(
-        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
-    ) -> tuple[Any, Any]:
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> tuple[Tree, Tree]:
         """Join, for both terms, arrays [n, …] that a function of linearizations gives."""
         interior, boundary = self._in_chunks(apply, linearize, params, batch, function)
         return join(interior), join(boundary)
@@ -125,11 +125,11 @@ class Objective:
         passes: Callable,
         params: Params,
         batch: Batch,
-        then: Callable[[Any], Any] = lambda linearization: linearization,
-    ) -> tuple[Any, Any]:
+        then: Callable[[Tree], Tree] = lambda linearization: linearization,
+    ) -> tuple[Tree, Tree]:
         widest = max(len(matrix) for matrix in params)
 
-        def of(equation: Equation, params: Params, *points: Array) -> Any:
+        def of(equation: Equation, params: Params, *points: Array) -> Tree:
             parts = split(points, most_channels(widest) // equation.channels)
             return over(lambda part: then(passes(equation, params, *part)), parts)
 
@@ -137,7 +137,7 @@ class Objective:
 
     def _both_terms(
         self, function: Callable, params: Params, batch: Batch
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tree, Tree]:
         check_shapes(self.problem, params, batch)
         (x, y), (x_b, y_b) = batch
         interior, boundary = (

@@ -3,16 +3,17 @@
 A compiled step cannot raise.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.linalg import cho_solve, solve_triangular
 from optbench.implementations.jax.solvers.control import when
+from optbench.implementations.protocol import Tree
 
 
-def double(tree: Any) -> Any:
+def double(tree: Tree) -> Tree:
     """Convert a tree's arrays to float64.
 
     Curvature needs it, whatever the parameters' type is.

@@ -4,10 +4,11 @@ What a chunk needs stays in the cache, and bounds the memory.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from optbench.implementations.chunks import chunk_size
+from optbench.implementations.protocol import Tree
 from torch.utils import _pytree as pytree
 
 
@@ -15,7 +16,7 @@ class Chunk(NamedTuple):
     """Some of the points, or what was computed for them."""
 
     share: float  # of all points
-    content: Any
+    content: Tree
 
 
 Chunks = list[Chunk]
@@ -43,12 +44,12 @@ def split(points: tuple[torch.Tensor, ...], most: int) -> Chunks:
     return [Chunk(len(part[0]) / n, part) for part in parts]
 
 
-def apply(function: Callable[[Any], Any], chunks: Chunks) -> Chunks:
+def apply(function: Callable[[Tree], Tree], chunks: Chunks) -> Chunks:
     """Apply a function to every chunk's content."""
     return [Chunk(share, function(content)) for share, content in chunks]
 
 
-def mean(function: Callable[[Any], Any], chunks: Chunks) -> Any:
+def mean(function: Callable[[Tree], Tree], chunks: Chunks) -> Tree:
     """Average over all points a function that gives means over a chunk's points.
 
     It may give any tree of tensors.
@@ -67,7 +68,7 @@ def mean(function: Callable[[Any], Any], chunks: Chunks) -> Any:
     return total
 
 
-def join(chunks: Chunks) -> Any:
+def join(chunks: Chunks) -> Tree:
     """Join the arrays [n, …] in the contents of all chunks."""
     trees = [content for _, content in chunks]
     return (

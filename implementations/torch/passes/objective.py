@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from optbench.implementations.checks import check_shapes
-from optbench.implementations.protocol import Linearization, Losses
+from optbench.implementations.protocol import Linearization, Losses, Tree
 from optbench.implementations.torch.passes.chunks import (
     Chunks,
     apply,
@@ -108,8 +108,8 @@ class Objective:
         return torch.func.vjp(gradient, params)[1](directions)[0]
 
     def means(
-        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
-    ) -> tuple[Any, Any]:
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> tuple[Tree, Tree]:
         """Average a function of linearizations over all points, for both terms.
 
         The function gives means over the points of a linearization.
@@ -117,8 +117,8 @@ class Objective:
         return self._in_chunks(mean, linearize, params, batch, function)
 
     def joined(
-        self, function: Callable[[Linearization], Any], params: Params, batch: Batch
-    ) -> tuple[Any, Any]:
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> tuple[Tree, Tree]:
         """Join, for both terms, arrays [n, …] that a function of linearizations gives."""
         interior, boundary = self._in_chunks(apply, linearize, params, batch, function)
         return join(interior), join(boundary)
@@ -139,12 +139,12 @@ class Objective:
         passes: Callable,
         params: Params,
         batch: Batch,
-        then: Callable[[Any], Any] = lambda linearization: linearization,
-    ) -> tuple[Any, Any]:
+        then: Callable[[Tree], Tree] = lambda linearization: linearization,
+    ) -> tuple[Tree, Tree]:
         widest = max(len(matrix) for matrix in params)
         passes = self._fastest(passes)
 
-        def of(equation: Equation, params: Params, *points: Tensor) -> Any:
+        def of(equation: Equation, params: Params, *points: Tensor) -> Tree:
             parts = split(
                 points, most_channels(points[0].device, widest) // equation.channels
             )
@@ -157,7 +157,7 @@ class Objective:
 
     def _both_terms(
         self, function: Callable, params: Params, batch: Batch
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tree, Tree]:
         check_shapes(self.problem, params, batch)
         (x, y), (x_b, y_b) = batch
         interior, boundary = (

@@ -3,15 +3,16 @@
 A compiled step cannot raise.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from optbench.implementations.protocol import Tree
 from optbench.implementations.torch.solvers.control import when
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 
-def double(tree: Any) -> Any:
+def double(tree: Tree) -> Tree:
     """Convert a tree's arrays to float64.
 
     Curvature needs it, whatever the parameters' type is.
