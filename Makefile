@@ -1,18 +1,14 @@
-# Every target does all its own set-up: a virtual environment in .venv with the versions of requirements.lock.
-#   make run    every optimizer in both frameworks on two small problems, about five minutes after the install
-#   make test   the test suite, `make test-all` with the slow ones; `make browser latex` before it installs Chromium and pdflatex (Debian, as root) for the tests of the page and of the LaTeX tables
-#   make bench  frameworks side by side: steps and their parts, a table a problem and optimizer: docs/benchmarking.md
-#   make lint   formatting, style, imports, types
-#   make asv    what a step costs at the newest commit, at most half an hour; BENCH="step.*kfac" for a part of it
-#   make asv-regressions  whether HEAD is worse than BASE (HEAD^ if not given)
-#   make asv-selftest  plant commits and see that these commands find them
-#   make asv-publish  the site of all results, in .asv/html: any static server shows it, offline too
+# Every target does all its own set-up: a virtual environment in .venv with the versions of
+# requirements.lock. What follows ## is what `make help` prints.
+
+.DEFAULT_GOAL = help
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$python && break; done)
 BIN = .venv/bin
 INSTALLED = .venv/.installed
+DOCS = .venv/.docs
 PINNED = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 BENCH ?=
@@ -24,63 +20,116 @@ SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
 THREADS ?= 1
 JSON ?= results/local/bench.json
 
-.PHONY: run test test-all browser latex lint bench asv asv-publish asv-regressions asv-selftest
+.PHONY: help
+help: ## say what each target does
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-16s %s\n' "$$target" "$$text"; done
 
-run: $(INSTALLED)
+.PHONY: run
+run: $(INSTALLED) ## run every optimizer in both frameworks on two small problems, about five minutes
 	$(BIN)/optbench run quick
 
-test: $(INSTALLED)
-	$(PINNED) $(BIN)/pytest -n 2 -q -m "not slow"
-
-test-all: $(INSTALLED)
+.PHONY: test-fast test test-all
+test-fast: $(INSTALLED) ## test what is quick, in less than two minutes: what plain pytest does
 	$(PINNED) $(BIN)/pytest -n 2 -q
 
-bench: $(INSTALLED)
+test: $(INSTALLED) ## test all but the slow ones; `make browser latex` before it, or their tests are skipped
+	$(PINNED) $(BIN)/pytest -n 2 -q -m "not slow"
+
+test-all: $(INSTALLED) ## test all, the slow ones too
+	$(PINNED) $(BIN)/pytest -n 2 -q -m ""
+
+.PHONY: bench
+bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/benchmarking.md
 	@mkdir -p $(dir $(JSON))
 	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) $(BIN)/pytest -q \
 		benchmarks/bench/bench_*.py --threads=$(THREADS) --benchmark-json=$(JSON) \
 		--benchmark-group-by=param:problem,param:optimizer --benchmark-columns=median,iqr,min,rounds $(ARGS)
 
-# the tests of the report page are skipped without a browser
-browser:
+.PHONY: browser latex
+browser: ## install Chromium (Debian, as root) for the tests of pages
 	@command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends chromium; }
 
-# the test that the LaTeX tables compile is skipped without pdflatex
-latex:
+latex: ## install pdflatex (Debian, as root) for the test of the LaTeX tables
 	@command -v pdflatex >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends texlive-latex-recommended; }
 
-# the package as one tree, a link for each file, for tools that find a module by its place; pip maps the folders itself
+# for tools that find a module by its place; pip maps the folders itself
 .PHONY: tree
-tree: $(INSTALLED)
+tree: $(INSTALLED) ## lay the package as one tree of links in build/tree
 	@rm -rf build/tree
 	@find optbench problems implementations benchmarks -name '*.py' | while read -r file; do \
 		link=build/tree/optbench/$${file#optbench/}; mkdir -p $$(dirname $$link); ln -s $(CURDIR)/$$file $$link; done
 
-lint: tree
+.PHONY: lint imports
+lint: imports ## check formatting, style, imports, types and the citation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 	$(BIN)/basedpyright
 	$(BIN)/cffconvert --validate
 
+imports: tree ## check that a room imports what lies below it, and the twins nothing of each other
+	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
+
+# a fresh build folder: setuptools puts into a wheel what an older build left there
+.PHONY: wheel wheel-test
+wheel: $(INSTALLED) ## build the wheel into dist
+	@rm -rf build/lib build/bdist.* dist
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+wheel-test: wheel ## install the wheel into environments without the repository, and use it there
+	$(PINNED) $(BIN)/pytest -q tests/installed_wheel.py
+
+# What make installs and results name. A result of other versions is another result: made again
+# on purpose only. CUDA's packages are left out: they come with PyTorch on Linux alone.
+.PHONY: lock
+lock: ## make requirements.lock again: the newest versions that pyproject.toml's extras allow
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --editable '.[all,gpu,dev]'
+	sed -n '/^#/p' requirements.lock >build/requirements.lock
+	build/lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' \
+		| grep -Ev '^(cuda|nvidia-[a-ln-z]|triton)' >>build/requirements.lock
+	mv build/requirements.lock requirements.lock
+
 # asv's exit code does not tell whether all of it was measured: asv-check does. Calibration is measured before and after.
-asv: $(INSTALLED)
+.PHONY: asv asv-regressions asv-selftest asv-publish
+asv: $(INSTALLED) ## measure a step at the newest commit, at most half an hour; BENCH="step.*kfac" for a part
 	@machine=$$($(BIN)/optbench asv-machine) && asv="$(BIN)/asv run --machine $$machine --show-stderr --record-samples" && \
 	{ $$asv $(SELECTED) HEAD^!; $$asv --append-samples --bench calibration HEAD^!; } ; \
 	$(BIN)/optbench asv-check $(SELECTED)
 
-asv-regressions: $(INSTALLED)
+asv-regressions: $(INSTALLED) ## say whether HEAD is worse than BASE (HEAD^ if not given)
 	$(BIN)/optbench regressions $(BASE) $(HEAD)
 
-asv-selftest: $(INSTALLED)
+asv-selftest: $(INSTALLED) ## plant commits and see that these commands find them
 	$(BIN)/python -m benchmarks.selftest
 
-asv-publish: $(INSTALLED)
+asv-publish: $(INSTALLED) ## make asv's site of all results in .asv/html, which opens offline
 	$(BIN)/asv publish
 	$(BIN)/optbench asv-site
 	@echo "to look at it: $(BIN)/asv preview"
+
+# Its browser test is skipped without Chromium. Without a history to publish it has no pages of asv.
+.PHONY: site docs-lock
+site: $(DOCS) tree ## make documentation, results and asv's pages one site, in .site, and test it
+	@rm -rf .asv/html
+	@$(MAKE) --no-print-directory asv-publish >build/asv-publish.log 2>&1 || { cat build/asv-publish.log; \
+		echo "THE SITE IS MADE WITHOUT ASV'S PAGES: why is above"; }
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(PINNED) $(BIN)/pytest -q -m "" tests/docs/test_site.py
+	@echo "to look at it: $(BIN)/python -m http.server --directory .site"
+
+docs-lock: ## make requirements-docs.lock again: what the extra docs needs beside requirements.lock
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --constraint requirements.lock --editable '.[docs]'
+	sed -n '/^#/p' requirements-docs.lock >build/requirements-docs.lock
+	build/lock/bin/pip freeze --exclude-editable | grep -vxFf requirements.lock >>build/requirements-docs.lock
+	mv build/requirements-docs.lock requirements-docs.lock
+
+$(DOCS): requirements-docs.lock $(INSTALLED)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.lock
+	@touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: make PYTHON=/path/to/python"; exit 1; }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 # the modules that no installation must have, and the extra of pyproject.toml that has each
 EXTRAS = {
@@ -32,6 +33,16 @@ class Missing(ModuleNotFoundError):
             " brings it",
             name=package,
         )
+
+
+def require(extra: str) -> None:
+    """Raise `Missing` where a package of an extra is not found; imports none of them.
+
+    A command asks for what it imports after its runs, before it begins them.
+    """
+    for package, its_extra in EXTRAS.items():
+        if its_extra == extra and find_spec(package) is None:
+            raise Missing(package)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 
 from optbench import implementations, problems
 from optbench.campaign.derivatives import jet_of
+from optbench.extras import Missing
 from optbench.problems import networks, own, seeds
 from optbench.problems.problem import Jet, Problem, Term
 
@@ -36,6 +37,7 @@ class Result(NamedTuple):
     name: str
     issues: list[str]
     skipped: bool = False
+    remark: str = ""
 
     def __str__(self) -> str:
         """One line."""
@@ -47,7 +49,7 @@ class Result(NamedTuple):
             if not count
             else f"{count} issue{'s'[: count > 1]}"
         )
-        return f"{self.name:<10}  {verdict}"
+        return f"{self.name:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
 def named(name: str) -> list[Problem]:
@@ -64,7 +66,11 @@ def check(problem: Problem) -> Iterator[Result]:
     """
     sound = True
     for name, of in CHECKS.items():
-        issues = list(issues_of(of, problem)) if sound or name in FIRST else []
+        try:
+            issues = list(issues_of(of, problem)) if sound or name in FIRST else []
+        except Missing as missing:
+            yield Result(name, [], skipped=True, remark=str(missing))
+            continue
         yield Result(name, issues, skipped=not sound and name not in FIRST)
         sound = sound and not (issues and name in FIRST)
 
@@ -73,6 +79,8 @@ def issues_of(of: Check, problem: Problem) -> Iterator[str]:
     """Give a check's issues; an exception in the problem's own functions is one."""
     try:
         yield from of(problem)
+    except Missing:
+        raise
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}, line {frame.lineno}"
@@ -309,6 +317,8 @@ def frameworks(problem: Problem) -> Iterator[str]:
 
     All of them must give the same gradient of the loss.
     """
+    if not implementations.installed():
+        raise implementations.FrameworkMissing(implementations.FRAMEWORKS[0])
     gradients = {}
     for name in implementations.installed():
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from optbench import problems
 from optbench.campaign import campaign, expansion, sources
 from optbench.campaign.errors import CampaignError
+from optbench.extras import Missing
 from optbench.problems.names import InvalidName
 from optbench.records import checksums, store
 from optbench.records.record import Record, Request
@@ -27,6 +28,7 @@ class Results:
     torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
     requests: tuple[Request, ...]  # the campaign's
     unreadable: str | None  # why nobody can say what the campaign asks for
+    lacking: Missing | None = None  # why that cannot be said here
 
     @property
     def is_campaign(self) -> bool:
@@ -51,7 +53,7 @@ def find(place: Path) -> list[Results]:
 def load(folder: Path) -> Results:
     """Read the results of one folder."""
     requests: list[Request] = []
-    records, torn, unreadable = {}, [], None
+    records, torn, unreadable, lacking = {}, [], None, None
     for file in sorted((folder / "runs").glob("*.json")):
         try:
             records[file] = _whole(folder, file)
@@ -64,12 +66,15 @@ def load(folder: Path) -> Results:
         unreadable = f"{folder / CAMPAIGN} is missing"
     except CampaignError as error:
         unreadable = f"{folder}: {error}"
+    except Missing as error:  # a framework checks hyperparameters
+        lacking = error
     return Results(
         folder=folder,
         records=records,
         torn=tuple(torn),
         requests=tuple(requests),
         unreadable=unreadable,
+        lacking=lacking,
     )
 
 
@@ -86,7 +91,12 @@ def question(request: Request) -> str:
 
 
 def in_order(results: Results) -> list[Record]:
-    """Give the records in the campaign's order, with the campaign's labels."""
+    """Give the records in the campaign's order, with the campaign's labels.
+
+    Raises Missing where no framework is installed that could read the campaign.
+    """
+    if results.lacking:
+        raise results.lacking
     answers = {question(record.request): record for record in results.records.values()}
     ordered = []
     for request in results.requests:

@@ -43,18 +43,25 @@ def _problems() -> Iterator[str]:
 def _optimizers() -> Iterator[str]:
     """List every optimizer with its hyperparameters' defaults, and the presets.
 
-    The defaults come from one framework, for the twins have the same.
+    The defaults come from one framework, for the twins have the same. Without any, the
+    names are those with a search space, which every optimizer has.
     """
     import dataclasses
+    import tomllib
 
     from optbench import implementations
     from optbench.campaign.presets import PRESETS, described
+    from optbench.tuning.space import SHIPPED
 
-    installed = implementations.installed() or implementations.FRAMEWORKS
-    for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
-        defaults = dataclasses.asdict(optimizer())
-        values = ", ".join(f"{field}={value!r}" for field, value in defaults.items())
-        yield f"{name}: {values}"
+    installed = implementations.installed()
+    if installed:
+        for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
+            defaults = dataclasses.asdict(optimizer())
+            values = ", ".join(f"{field}={value!r}" for field, value in defaults.items())
+            yield f"{name}: {values}"
+    else:
+        for name in tomllib.loads(SHIPPED.read_text(encoding="utf-8")):
+            yield f"{name}: its hyperparameters are listed where torch or jax is installed"
     for name, stages in PRESETS.items():
         yield f"{name}: {described(stages)}"
 

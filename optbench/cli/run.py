@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optbench.campaign.errors import CampaignError
+from optbench.extras import require
 from optbench.problems.names import UnknownName
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def run(
     from optbench.records import store
     from optbench.schedule import runner
 
+    require("report")  # its table and figure come after the runs
     _known_rerun(rerun)
     if campaign is not None:
         _only(context, "campaign", "results", "rerun", "only", "scheduler", "workers")
@@ -192,6 +194,7 @@ def tune(
     from optbench.tuning.space import SHIPPED
     from optbench.tuning.study import Protocol
 
+    require("tune")
     file = campaigns.find(campaign)
     plan, folder = campaigns.read(file), store.folder(results / file.stem, "tuning")
     expansion.check_precision(plan, file.name)

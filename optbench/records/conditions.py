@@ -40,7 +40,7 @@ class Conditions(_Strict):
     cpu_clocks: tuple[float, ...]
     # processes that run or wait, over 1, 5 and 15 minutes
     load_average: tuple[float, float, float] | None
-    gpus: tuple[GPU, ...] | None  # None without an NVIDIA driver
+    gpus: tuple[GPU, ...] | None  # None without an NVIDIA driver, or the extra "gpu"
     calibration_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # of the kernel
 
     @property
@@ -88,8 +88,10 @@ def _load_average() -> tuple[float, float, float] | None:
 
 
 def _gpus() -> tuple[GPU, ...] | None:
-    import pynvml
-
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return None
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver

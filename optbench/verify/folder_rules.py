@@ -8,10 +8,7 @@ from typing import NamedTuple
 
 from optbench.campaign.results_folder import Results, in_order, question
 from optbench.records import checksums, store
-from optbench.records.frames import from_records
 from optbench.records.record import Record
-from optbench.report import report
-from optbench.report import summary as tables
 from optbench.verify import record_rules, tuning_rules
 
 
@@ -44,6 +41,8 @@ def as_asked(results: Results) -> Iterator[str]:
     if results.unreadable:
         yield results.unreadable
         return
+    if results.lacking:
+        raise results.lacking
     asked = {question(request): request for request in results.requests}
     found = {question(record.request) for record in results.records.values()}
     for run, request in asked.items():
@@ -84,6 +83,10 @@ def as_recorded(results: Results) -> Iterator[str]:
     if results.unreadable or not (found := in_order(results)):
         yield f"{results.folder}: no tables without records and their campaign"
         return
+    from optbench.records.frames import from_records  # of the extra "report"
+    from optbench.report import report
+    from optbench.report import summary as tables
+
     frames = from_records(found)
     summary = tables.summarise(frames)
     expected = {

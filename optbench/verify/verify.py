@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from optbench.campaign import results_folder
+from optbench.extras import Missing, explained
 from optbench.records.provenance import machine_class
 from optbench.verify import rerun
 from optbench.verify.folder_rules import RULES
@@ -15,20 +16,29 @@ class Finding(NamedTuple):
     rule: str
     problems: list[str]  # a line each, with the file
     remark: str = ""
+    skipped: bool = False
 
     def __str__(self) -> str:
         """One line."""
         count = len(self.problems)
         verdict = "ok" if not count else "1 problem" if count == 1 else f"{count} problems"
+        if self.skipped:
+            verdict = "not checked"
         return f"{self.rule:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
 def findings(found: list[results_folder.Results]) -> Iterator[Finding]:
-    """What every rule finds in results."""
+    """Ask every rule what it finds in results; what needs a missing package is skipped."""
     records = [record for results in found for record in results.records.values()]
     for name, rule in RULES.items():
-        problems = [problem for results in found for problem in rule.problems(results)]
-        yield Finding(name, problems, rule.remark(records))
+        problems, remark, skipped = [], rule.remark(records), False
+        for results in found:
+            try:
+                with explained():
+                    problems += rule.problems(results)
+            except Missing as missing:
+                remark, skipped = str(missing), True
+        yield Finding(name, problems, remark, skipped and not problems)
 
 
 def repeated(

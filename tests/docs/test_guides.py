@@ -17,6 +17,7 @@ from optbench.cli.app import main
 from optbench.schedule import workers as executors
 from optbench.training.run import perform
 
+pytestmark = pytest.mark.medium
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""The examples of the README and of the first page run as they stand."""
+"""The examples that need no empty folder run as they stand."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,9 @@ README = (ROOT / "README.md").read_text()
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 TRAINED, DRAWN = re.findall(
     r"```python\n(.*?)```", (ROOT / "docs" / "get_started.md").read_text(), re.DOTALL
+)
+(ASV,) = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "guides" / "asv.md").read_text(), re.DOTALL
 )
 
 
@@ -33,6 +36,18 @@ def test_results_are_drawn(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(DRAWN, "example.py", "exec"), {})
     assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(
+    not list((ROOT / "results" / "asv").glob("*/*.json")),
+    reason="results/asv is not published",
+)
+def test_asv_s_results_are_a_frame(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    ran = {}
+    exec(compile(ASV, "example.py", "exec"), ran)
+    assert set(ran["steps"]["status"]) == {"measured"}
+    assert not ran["steps"].empty
 
 
 def test_a_reader_has_the_page_in_three_minutes():

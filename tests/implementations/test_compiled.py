@@ -19,6 +19,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 @needs_compiler
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore")  # Inductor uses what PyTorch calls deprecated
 def test_compiled_passes_give_the_eager_numbers():
     eager, compiled = (small(name, HEAT) for name in ("torch", "torch-compiled"))

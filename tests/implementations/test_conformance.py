@@ -9,7 +9,16 @@ from made_up import coupled_2d
 from optbench.implementations.failures import FactorisationFailed, spectrum
 from optbench.problems import UnknownName
 from pydantic import ValidationError
-from small import OPTIMIZERS, arrays, frameworks, relative, small, vector
+from small import (
+    OPTIMIZERS,
+    arrays,
+    every_optimizer_in_jax,
+    frameworks,
+    needs,
+    relative,
+    small,
+    vector,
+)
 
 from optbench import implementations, problems
 
@@ -67,8 +76,8 @@ def assert_same_bits(one, other):
     assert pairs
 
 
-@pytest.mark.skipif("jax" not in implementations.installed(), reason="jax is missing")
-@every_optimizer
+@needs["jax"]
+@every_optimizer_in_jax
 def test_nothing_is_compiled_twice(optimizer):
     case = small("jax", SINE)
     _, state, step = case.prepare(optimizer)

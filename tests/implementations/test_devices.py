@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from small import OPTIMIZERS, frameworks, needs, small
+from small import OPTIMIZERS, every_optimizer_in_jax, frameworks, needs, small
 
 from optbench import problems
 from optbench.measure.parity import CONDITIONED
@@ -112,7 +112,7 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
 
 
 @needs["jax"]
-@every_optimizer
+@every_optimizer_in_jax
 def test_a_jax_step_is_exported_for_cuda(optimizer):
     """It asks the host for nothing, and its factorisations are cuSOLVER's."""
     import jax
@@ -133,7 +133,7 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
 
 
 @needs["jax"]
-@every_optimizer
+@every_optimizer_in_jax
 def test_a_donated_step_has_the_same_bits(optimizer):
     case = small("jax", SINE, "tanh_5_4")
     made, state, plain = case.prepare(optimizer, **CONDITIONED[optimizer])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from made_up import coupled_2d
-from small import OPTIMIZERS, needs_both
+from small import OPTIMIZERS, every_optimizer_in_jax, needs_both
 
 from optbench import problems
 from optbench.measure import parity
@@ -19,8 +19,9 @@ OTHERS = (
     "heat_sum_2d",
 )
 PROBLEMS = [
-    *(problems.get(name) for name in QUICK),
-    coupled_2d,
+    problems.get(QUICK[0]),
+    pytest.param(problems.get(QUICK[1]), marks=pytest.mark.medium),
+    pytest.param(coupled_2d, marks=pytest.mark.medium),
     *(pytest.param(problems.get(name), marks=pytest.mark.slow) for name in OTHERS),
 ]
 # L-BFGS amplifies rounding without bound: ten steps of two inner iterations, with small
@@ -48,7 +49,7 @@ def case(problem, optimizer, **fields):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@every_optimizer_in_jax
 def test_trajectories_agree(problem, optimizer):
     frameworks = parity.both()
     one, other = (
@@ -58,6 +59,7 @@ def test_trajectories_agree(problem, optimizer):
     assert parity.difference(one[:1], one[-1:]) > 1e-9  # they went somewhere
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("optimizer", ["lbfgs", "lbfgs_wolfe"])
 def test_the_first_step_of_twenty_inner_iterations_agrees(optimizer):
     comparison = parity.Case(problems.get("poisson_sine_2d"), optimizer, {}, steps=1)
@@ -66,6 +68,7 @@ def test_the_first_step_of_twenty_inner_iterations_agrees(optimizer):
     assert certificate.agrees
 
 
+@pytest.mark.medium
 def test_resting_factors_agree():
     lazy = {"damping": 1e-2, "factor_interval": 2, "inverse_interval": 3}
     for optimizer in ("kfac", "kfac_star"):
@@ -73,6 +76,7 @@ def test_resting_factors_agree():
         assert parity.certify(comparison, parity.both()).difference <= 1e-10
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "options",
     [
@@ -136,6 +140,7 @@ def test_a_wrong_twin_is_noticed(mutant):
     assert not certificate.agrees
 
 
+@pytest.mark.medium
 def test_a_boundary_factor_with_the_wrong_count_is_noticed(monkeypatch):
     from optbench.implementations.torch.optimizers import kfac
 
@@ -179,6 +184,7 @@ def test_the_lazy_line_search_goes_where_the_exhaustive_one_does(problem, optimi
     )
 
 
+@pytest.mark.medium
 def test_the_lazy_line_search_is_the_same_in_both():
     comparison = parity.Case(problems.get("heat_sine_1d"), "kfac", {"damping": 1e-2})
     assert parity.certify(comparison, parity.both()).difference <= 1e-10

@@ -14,7 +14,7 @@ from browsers import needs_browser
 from optbench.measure import asv_run
 
 ROOT = Path(__file__).parents[2]
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.medium]
 
 
 class Quiet(SimpleHTTPRequestHandler):

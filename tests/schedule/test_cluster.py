@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import pytest
-from commands import WITHOUT, cli, results
+from commands import cli, results
 from fakes import request
 from waiting import within
 
@@ -26,6 +26,7 @@ from distributed import Client
 
 from optbench.schedule import cluster
 
+pytestmark = pytest.mark.medium
 FRAMEWORK = implementations.installed()[-1]  # JAX is the quicker to import
 HEAD = f"""
 version = "1.0"
@@ -245,26 +246,6 @@ def test_where_nobody_answers_is_one_line(monkeypatch):
             pass
         assert f'--scheduler = "{address}": ' in str(caught.value)
         assert "\n" not in str(caught.value)
-
-
-def test_without_distributed_one_line_says_how_to_get_it(tmp_path):
-    (tmp_path / "tiny.toml").write_text(CAMPAIGN)
-    command = [
-        sys.executable,
-        "-c",
-        WITHOUT,
-        "distributed",
-        "run",
-        "tiny.toml",
-        "--workers",
-        "1",
-    ]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert said.returncode == 2
-    assert said.stderr.endswith(
-        "need distributed: pip install -e '.[cluster]' in the clone brings it\n"
-    )
-    assert len(said.stderr.splitlines()) == 1
 
 
 def test_the_dashboard_groups_runs_by_problem_and_optimizer():

@@ -1,4 +1,4 @@
-"""The problems that the tests go through: published, of other dimensions, and made up."""
+"""What the tests go through: problems that are published, others, and what is soon done."""
 
 import pytest
 from made_up import coupled_2d
@@ -33,4 +33,6 @@ OTHERS = [
     ),
 ]
 EVERY = [problems.get(name) for name in PUBLISHED + OTHERS] + [coupled_2d]
+# the optimizers whose steps JAX compiles soonest: those of KFAC take it four seconds each
+QUICK = ("sgd", "engd_woodbury")
 every_problem = pytest.mark.parametrize("problem", EVERY, ids=lambda problem: problem.name)

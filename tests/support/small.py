@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from cases import QUICK
 from optbench.implementations import Framework
 
 from optbench import implementations, problems
@@ -19,10 +20,25 @@ needs = {
 frameworks = pytest.mark.parametrize(
     "framework", [pytest.param(name, marks=missing) for name, missing in needs.items()]
 )
+# for tests that JAX compiles for seconds: in PyTorch they are among the fast ones
+torch_at_once = pytest.mark.parametrize(
+    "framework",
+    [
+        pytest.param("torch", marks=needs["torch"]),
+        pytest.param("jax", marks=[needs["jax"], pytest.mark.medium]),
+    ],
+)
 needs_both = pytest.mark.skipif(
     len(implementations.installed()) < 2, reason="twins need both frameworks"
 )
 OPTIMIZERS = tuple(implementations.load(implementations.installed()[0]).OPTIMIZERS)
+every_optimizer_in_jax = pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.medium)
+        for name in OPTIMIZERS
+    ],
+)
 
 
 class Small(NamedTuple):

@@ -1,7 +1,6 @@
 """Tuning: as much for every optimizer, nothing that a report sees, nothing lost."""
 
 import csv
-import importlib
 import json
 import math
 import os
@@ -12,7 +11,7 @@ import threading
 import tomllib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -343,23 +342,6 @@ def test_with_several_frameworks_the_best_of_both_wins(tmp_path):
             float(trial["relative_l2"]) for trial in trials if trial["label"] == label
         )
         assert made_up(run).history[-1].relative_l2 == best
-
-
-@contextmanager
-def without(monkeypatch, module):
-    monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "optbench.tuning.search")
-    yield
-    monkeypatch.undo()
-
-
-def test_a_missing_optuna_is_one_line(monkeypatch):
-    with without(monkeypatch, "optuna"), pytest.raises(CampaignError) as caught:
-        importlib.import_module("optbench.tuning.search")
-    assert (
-        str(caught.value)
-        == "tune: optuna is not installed: pip install -e '.[tune]' in the clone brings it"
-    )
 
 
 def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_path):
