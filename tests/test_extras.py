@@ -64,6 +64,7 @@ def test_the_lock_has_every_dependency():
         (["verify", ROOT / "results" / "gpu_short"], r"checksums +ok"),
     ],
 )
+@pytest.mark.medium
 def test_without_any_extra_these_commands_work(arguments, expected, tmp_path):
     said = without(tmp_path, ALL, *arguments)
     assert (said.returncode, said.stderr) == (0, "")
@@ -102,9 +103,11 @@ def test_verify_says_what_it_cannot_check(tmp_path):
         ("distributed", ["run", "quick", "--workers", "1"]),
         ("optuna", ["tune", "quick"]),
         ("tomli_w", ["tune", "quick"]),
+        ("tomli_w", ["scale"]),
         ("scipy", ["regressions", "HEAD"]),
     ],
 )
+@pytest.mark.medium
 def test_what_is_missing_is_one_line_and_exit_code_2(missing, arguments, tmp_path):
     """It is said before anything is run: nothing is left behind."""
     said = without(tmp_path, [missing], *arguments)

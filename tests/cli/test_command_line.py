@@ -13,6 +13,7 @@ from commands import FRAMEWORKS, WITHOUT, cli
 from waiting import within
 
 import optbench
+from optbench.cli.app import main
 
 TINY = f"""
 version = "1.0"
@@ -57,7 +58,7 @@ def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
         "table.txt",
         "table.csv",
         "table.md",
-        "error_over_seconds.png",
+        "curves.png",
         "SHA256SUMS",
     } <= {path.name for path in written}
     assert all((folder / path).exists() for path in written)
@@ -87,6 +88,7 @@ def test_nothing_is_run_twice(done):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")} == before
 
 
+@pytest.mark.medium
 def test_a_changed_request_is_run(done, tmp_path):
     (tmp_path / "tiny.toml").write_text(
         TINY.replace("sgd = {}", "sgd = { momentum = 0.5 }")
@@ -95,12 +97,13 @@ def test_a_changed_request_is_run(done, tmp_path):
     assert ", 0 done, " in said.stdout
 
 
+@pytest.mark.medium
 def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     folder, _ = done
     text = cli("table", folder, cwd=tmp_path).stdout
     assert (
-        "poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points (one fixed batch), 3 steps"
-        in text
+        "poisson_sine_2d, tanh_4 (D = 17), "
+        "9 interior and 6 boundary points (one fixed batch), 3 steps" in text
     )
     csv = cli("table", folder, "--format", "csv", cwd=tmp_path).stdout
     assert (
@@ -109,9 +112,10 @@ def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     )
     said = cli("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
     assert said.stdout.count("written: ") == 2
-    assert (tmp_path / "figures" / "error_over_seconds.png").exists()
+    assert (tmp_path / "figures" / "curves.png").exists()
 
 
+@pytest.mark.medium
 def test_one_run_without_a_file(tmp_path):
     asked = (
         "--problem",
@@ -185,36 +189,65 @@ MISTAKES = [
 ]
 
 
+@pytest.fixture
+def answer(tmp_path, monkeypatch, capsys):
+    """From a command to its exit code and what it prints: in this process, in a folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def ask(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return (ended.value.code, *capsys.readouterr())
+
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    yield ask
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, answer, tmp_path):
     bad = TINY.replace("sgd = {}", "").replace(
         'network = "tanh_4"\n[[case]]',
         'network = "tanh_4"\noptimizers = { kfac = { damping = -1.0 } }\n[[case]]',
     )
     (tmp_path / "bad.toml").write_text(bad)
-    said = cli(*arguments, cwd=tmp_path)
-    assert said.returncode == 2
-    assert message in said.stderr
-    assert len(said.stderr.strip().splitlines()) == 1
+    code, _, error = answer(*arguments)
+    assert code == 2
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]
 
 
-def test_lists(tmp_path):
-    problems = cli("list", "problems", cwd=tmp_path).stdout
+def test_a_mistake_ends_the_process_with_2_and_one_line(tmp_path):
+    arguments, message = MISTAKES[0]
+    said = cli(*arguments, cwd=tmp_path)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr == f"optbench: {message}\n"
+
+
+def test_lists(answer):
+    _, problems, _ = answer("list", "problems")
     assert "poisson_norm_100d: 100 inputs" in problems
     assert "tanh_768_768_512_512 (D = 1,325,057)" in problems
-    assert "kfac_star: damping=1e-08" in cli("list", "optimizers", cwd=tmp_path).stdout
-    assert "tanh_64: D = 257" in cli("list", "networks", cwd=tmp_path).stdout
-    assert "quick 1.0: " in cli("list", "campaigns", cwd=tmp_path).stdout
+    for kind, line in {
+        "optimizers": "kfac_star: damping=1e-08",
+        "networks": "tanh_64: D = 257",
+        "campaigns": "quick 1.0: ",
+    }.items():
+        assert line in answer("list", kind)[1]
 
 
-def test_help_is_complete(tmp_path):
-    said = cli("--help", cwd=tmp_path).stdout
-    assert all(command in said for command in ("run", "list", "table", "plot", "parity"))
+def test_help_is_complete(answer):
+    _, said, _ = answer("--help")
     for command in ("run", "list", "table", "plot", "parity"):
-        assert cli(command, "--help", cwd=tmp_path).returncode == 0
+        assert command in said
+        assert answer(command, "--help")[0] == 0
 
 
+@pytest.mark.medium
 def test_the_console_script_is_the_same_command_line(tmp_path):
     script = Path(sys.executable).with_name("optbench")
     said = subprocess.run(
@@ -230,6 +263,7 @@ def test_the_console_script_is_the_same_command_line(tmp_path):
     )
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
 def test_parity_prints_its_certificate(tmp_path):
     said = cli(
@@ -249,6 +283,7 @@ def test_parity_prints_its_certificate(tmp_path):
     )
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
 @pytest.mark.parametrize("missing", FRAMEWORKS)
 def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
@@ -286,20 +321,35 @@ def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
     assert f"{missing} is not installed" in said.stderr
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
     number, code, tmp_path
 ):
-    text = TINY.replace('processes = "per-framework"', "checkpoint = 0.02").replace("steps = 3", "steps = 1000000").replace(
-        "[[case]]", '[[case]]\nsteps = 2\nnetwork = "tanh_4"\nproblem = "poisson_cosine_2d"\n[[case]]', 1
-    )  # fmt: skip
+    text = (
+        TINY.replace('processes = "per-framework"', "checkpoint = 0.02")
+        .replace("steps = 3", "steps = 1000000")
+        .replace(
+            "[[case]]",
+            '[[case]]\nsteps = 2\nnetwork = "tanh_4"\n'
+            'problem = "poisson_cosine_2d"\n[[case]]',
+            1,
+        )
+    )
     (tmp_path / "long.toml").write_text(
         text.replace(json.dumps(FRAMEWORKS), json.dumps(FRAMEWORKS[:1]))
     )
     command = [sys.executable, "-m", "optbench", "run", "long.toml"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=environment, start_new_session=True) as run:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as run:
         for line in run.stdout:
             if line.startswith("[1/"):
                 break
@@ -308,7 +358,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
         _, errors = run.communicate(timeout=60)
     assert run.returncode == code
     assert (
-        errors.strip()
-        == "optbench: interrupted: what is finished is kept, and the same command does the rest"
+        errors.strip() == "optbench: interrupted: what is finished is kept, "
+        "and the same command does the rest"
     )
     assert len(optbench.load(tmp_path).runs) == 1

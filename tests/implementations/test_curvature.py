@@ -25,13 +25,21 @@ def golden(request):
 
 
 in_both = pytest.mark.parametrize("golden", implementations.installed(), indirect=True)
+slow_in_jax = pytest.mark.parametrize(
+    "golden",
+    [
+        pytest.param(name, marks=pytest.mark.medium if name == "jax" else [])
+        for name in implementations.installed()
+    ],
+    indirect=True,
+)
 
 
 def numbers(key):
     return [np.array(matrix) for matrix in key]
 
 
-@in_both
+@slow_in_jax
 def test_golden_residuals_losses_gradient(golden):
     interior, boundary = golden.numpy(
         golden.objective.residuals(golden.params, golden.batch)
@@ -44,7 +52,7 @@ def test_golden_residuals_losses_gradient(golden):
     assert relative(gradient, numbers(GOLDEN["gradient"])) <= 1e-10
 
 
-@in_both
+@slow_in_jax
 @pytest.mark.parametrize("approximation", ["expand", "reduce"])
 @pytest.mark.parametrize("curvature", ["type-2", "empirical", "forward-only"])
 def test_golden_factors(golden, approximation, curvature):
@@ -67,7 +75,7 @@ def test_golden_factors(golden, approximation, curvature):
         )
 
 
-@in_both
+@slow_in_jax
 def test_golden_gramian_and_engd(golden):
     terms = golden.objective.linearize(golden.params, golden.batch)
     part = golden.part("passes.linearization")

@@ -31,7 +31,7 @@ needs_torch = pytest.mark.skipif(
 
 @contextmanager
 def trees(base, head):
-    """Both commits beside this clone's optbench; skips where the clone does not have them."""
+    """Both commits beside this clone's optbench; skips where it does not have them."""
     for commit in (base, head):
         git = ["git", "-C", ROOT, "cat-file", "-e", f"{commit}^{{commit}}"]
         if subprocess.run(git, capture_output=True, check=False).returncode:
@@ -60,6 +60,7 @@ def test_a_tree_has_the_commits_code_and_this_clones_optbench(base):
 
 
 @frameworks
+@pytest.mark.medium
 def test_a_commit_from_before_the_move_is_timed_as_the_head_is(framework):
     with trees(MOVE, "HEAD") as folders:
         base, head = (
@@ -74,6 +75,7 @@ def test_a_commit_from_before_the_move_is_timed_as_the_head_is(framework):
 
 @needs_torch
 @pytest.mark.parametrize(("commit", "reads"), [(FIRST, {}), (FORESEEN, {"host_reads": 0})])
+@pytest.mark.medium
 def test_a_commit_that_lacks_methods_is_timed(commit, reads):
     with trees(commit, commit) as folders:
         measurements = regressions.measure(folders["base"], job("torch"))
@@ -86,6 +88,7 @@ def test_a_commit_that_lacks_methods_is_timed(commit, reads):
 
 
 @needs_torch
+@pytest.mark.medium
 def test_more_work_that_is_planted_in_an_old_commit_is_named():
     once = "        losses, gradient = objective.gradient(params, batch)\n"
     with trees(MOVE, MOVE) as folders:
@@ -107,7 +110,7 @@ WHERE = """
 import benchmarks.step, optbench.measure.timed, os
 import optbench.problems.seeds, optbench.implementations
 print(optbench.measure.timed.__file__, optbench.problems.seeds.__file__,
-      optbench.implementations.__file__)
+      optbench.implementations.__file__, optbench.problems.__name__)
 print(os.environ["OMP_NUM_THREADS"], os.environ["JAX_ENABLE_X64"],
       len(getattr(os, "sched_getaffinity", lambda process: [0])(0)),
       "torch" in sys.modules, "jax" in sys.modules)
@@ -115,6 +118,7 @@ print(os.environ["OMP_NUM_THREADS"], os.environ["JAX_ENABLE_X64"],
 
 
 @pytest.mark.parametrize("commit", ["HEAD", MOVE, "this clone"])
+@pytest.mark.medium
 def test_a_process_of_asvs_has_one_core_this_optbench_and_the_commit(commit):
     """The commit is in a wheel, with today's names or the old ones, or a clone."""
     with trees("HEAD", "HEAD" if commit == "this clone" else commit) as folders:
@@ -128,12 +132,14 @@ def test_a_process_of_asvs_has_one_core_this_optbench_and_the_commit(commit):
         str(ROOT / "optbench" / "measure" / "timed.py"),
         str(packages / "problems" / "seeds.py"),
         str(packages / "implementations" / "__init__.py"),
+        "problems" if commit == MOVE else "optbench.problems",
     ]
     assert process.split() == ["1", "1", "1", "False", "False"]
 
 
 @needs_torch
 @pytest.mark.parametrize("commit", ["HEAD", MOVE])
+@pytest.mark.medium
 def test_asv_counts_the_work_of_a_commit(commit):
     code = f"from benchmarks import work\nprint(work._counts('torch', 'sgd', '{SINE}'))"
     with trees("HEAD", commit) as folders:
@@ -160,13 +166,13 @@ assert problems.seeds.__spec__.name == problems.seeds.__name__ == "problems.seed
     with trees(MOVE, MOVE) as folders:
         tree = folders["base"]
         packages = regressions.packages(tree, packaged=False)
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-c", code],
             env={"PYTHONPATH": f"{tree}:{packages}"},
             capture_output=True,
             text=True,
         )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize(

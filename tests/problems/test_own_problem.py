@@ -347,7 +347,7 @@ def results(folder):
 
 def complaints(place):
     complained = {
-        finding.rule: finding.problems
+        finding.rule: finding.issues
         for finding in check.findings(results_folder.find(place))
     }
     return {
@@ -398,8 +398,8 @@ def test_a_changed_file_cannot_be_repeated(results):
     (results_of_runs,) = results_folder.find(results)
     (results / "sources" / "my_pde.py").write_text(PDE + "# later")
     (compared,) = rerun.repeat(results_of_runs.records, 1e-6)
-    assert "cannot be repeated: " in compared.problem
-    assert "has the SHA-256" in compared.problem
+    assert "cannot be repeated: " in compared.issue
+    assert "has the SHA-256" in compared.issue
 
 
 def test_records_of_two_versions_of_a_file_are_found(results):
@@ -409,13 +409,11 @@ def test_records_of_two_versions_of_a_file_are_found(results):
     other = record.model_copy(
         update={"request": record.request.model_copy(update={"files": files, "seed": 9})}
     )
-    both = results_folder.Results(
-        results, {Path("a"): record, Path("b"): other}, (), (), None
-    )
-    (problem,) = check.RULES["versions"].problems(both)
+    both = results_folder.Results(results, {Path("a"): record, Path("b"): other}, ())
+    (issue,) = check.RULES["versions"].issues(both)
     assert (
         "my_pde.py is there in 2 versions: version SHA-256 0000000000000000…: b; version"
-        in problem
+        in issue
     )
 
 

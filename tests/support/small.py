@@ -20,14 +20,6 @@ needs = {
 frameworks = pytest.mark.parametrize(
     "framework", [pytest.param(name, marks=missing) for name, missing in needs.items()]
 )
-# for tests that JAX compiles for seconds: in PyTorch they are among the fast ones
-torch_at_once = pytest.mark.parametrize(
-    "framework",
-    [
-        pytest.param("torch", marks=needs["torch"]),
-        pytest.param("jax", marks=[needs["jax"], pytest.mark.medium]),
-    ],
-)
 needs_both = pytest.mark.skipif(
     len(implementations.installed()) < 2, reason="twins need both frameworks"
 )

@@ -1,4 +1,4 @@
-"""What `results/` publishes passes `verify`, and its report is made again from its raw records, byte for byte."""
+"""What `results/` publishes passes `verify` and is made again byte for byte."""
 
 import shutil
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_nothing_is_wrong_with_what_is_published(results):
     if results.is_campaign and not (results.folder / report.PAGE).exists():
         pytest.skip("under way")
     assert [
-        problem for finding in check.findings([results]) for problem in finding.problems
+        issue for finding in check.findings([results]) for issue in finding.issues
     ] == []
 
 
