@@ -331,7 +331,7 @@ def results(folder):
 
 def complaints(place):
     found = {
-        finding.rule: finding.problems
+        finding.rule: finding.issues
         for finding in check.findings(results_folder.find(place))
     }
     return {rule: found[rule] for rule in found if found[rule] and rule != "speed"}
@@ -377,8 +377,8 @@ def test_a_changed_file_cannot_be_repeated(results):
     (found,) = results_folder.find(results)
     (results / "sources" / "my_pde.py").write_text(PDE + "# later")
     (compared,) = rerun.repeat(found.records, 1e-6)
-    assert "cannot be repeated: " in compared.problem
-    assert "has the SHA-256" in compared.problem
+    assert "cannot be repeated: " in compared.issue
+    assert "has the SHA-256" in compared.issue
 
 
 def test_records_of_two_versions_of_a_file_are_found(results):
@@ -388,13 +388,11 @@ def test_records_of_two_versions_of_a_file_are_found(results):
     other = record.model_copy(
         update={"request": record.request.model_copy(update={"files": files, "seed": 9})}
     )
-    both = results_folder.Results(
-        results, {Path("a"): record, Path("b"): other}, (), (), None
-    )
-    (problem,) = check.RULES["versions"].problems(both)
+    both = results_folder.Results(results, {Path("a"): record, Path("b"): other}, ())
+    (issue,) = check.RULES["versions"].issues(both)
     assert (
         "my_pde.py is there in 2 versions: version SHA-256 0000000000000000…: b; version"
-        in problem
+        in issue
     )
 
 

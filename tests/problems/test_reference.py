@@ -182,7 +182,7 @@ def test_no_curve_goes_below_the_floor(runs, tmp_path, monkeypatch):
     low, _, floor = runs
     drawn = []
     monkeypatch.setattr(plots, "save", lambda grid, folder, name: drawn.append(grid) or [])
-    plots.error_over_seconds(from_records([low]), tmp_path)
+    plots.draw(from_records([low]), tmp_path)
     curve, line = (
         drawn[0].axes.flat[0].get_lines()[0],
         drawn[0].axes.flat[0].get_lines()[-1],

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optbench.records.frames import Frames
-from optbench.report import figures, statistics, tables
+from optbench.report import curves, figures, statistics, tables
 
 CASES, SOLVERS, SEEDS = (
     ("one", "two"),
@@ -357,7 +357,7 @@ def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
             for seed, status in enumerate(("finished", "finished", "diverged"))]  # fmt: skip
     rows = [{"identity": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
             for seed in range(3) for step, x in enumerate(seconds) if seed < 2 or x <= 2]  # fmt: skip
-    found = figures.bands(Frames(pd.DataFrame(runs), pd.DataFrame(rows)), "seconds")
+    found = curves.bands(Frames(pd.DataFrame(runs), pd.DataFrame(rows)), "seconds")
     assert (found["seconds"].iloc[0], found["seconds"].iloc[-1]) == (1, 8)
     before, after = found[found["seconds"] <= 2], found[found["seconds"] > 2]
     assert before["q75"].notna().all()

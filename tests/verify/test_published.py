@@ -30,7 +30,7 @@ def test_nothing_is_wrong_with_what_is_published(results):
     if results.is_campaign and not (results.folder / report.PAGE).exists():
         pytest.skip("under way")
     assert [
-        problem for finding in check.findings([results]) for problem in finding.problems
+        issue for finding in check.findings([results]) for issue in finding.issues
     ] == []
 
 
