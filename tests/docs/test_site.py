@@ -137,7 +137,8 @@ def test_a_search_for_kfac_opens_a_page_that_speaks_of_it(tab, address):
         for name in (".md-header__button[for=__search]", ".md-search__input")
     )
     (button if button.is_visible() else field).click()  # a phone has a button alone
-    field.fill("KFAC")
+    tab.get_by_text("Type to start searching").wait_for()  # the index has been read
+    field.press_sequentially("KFAC")
     found = tab.locator(".md-search-result__item a").first
     found.wait_for()
     assert "KFAC" in tab.locator(".md-search-result__list").inner_text()
