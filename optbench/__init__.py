@@ -1,4 +1,4 @@
-"""RUN, CLOCK, RECORD, REPORT: campaigns of runs, and their results, and asv's, as frames."""
+"""RUN, CLOCK, RECORD, REPORT: campaigns of runs; their results, and asv's, as frames."""
 
 from __future__ import annotations
 

@@ -103,6 +103,7 @@ def test_verify_says_what_it_cannot_check(tmp_path):
         ("distributed", ["run", "quick", "--workers", "1"]),
         ("optuna", ["tune", "quick"]),
         ("tomli_w", ["tune", "quick"]),
+        ("tomli_w", ["scale"]),
         ("scipy", ["regressions", "HEAD"]),
     ],
 )

@@ -4,19 +4,19 @@ It has records, and a campaign that asks for runs.
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from optbench import problems
 from optbench.campaign import campaign, expansion, sources
 from optbench.campaign.errors import CampaignError
-from optbench.extras import Missing
 from optbench.problems.names import InvalidName
 from optbench.records import checksums, store
 from optbench.records.record import Record, Request
 
 CAMPAIGN = "campaign.toml"  # a copy of the campaign's file
-OTHERS = ("trials.csv", "scale.csv")  # which `optbench tune` and `optbench scale` write
+TRIALS = "trials.csv"  # which `optbench tune` writes
+OTHERS = (TRIALS, "scale.csv")  # the latter `optbench scale`
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,35 @@ class Results:
     folder: Path
     records: dict[Path, Record]  # the whole ones, by file
     torn: tuple[str, ...]  # why the other files in runs/ are no records, a line each
-    requests: tuple[Request, ...]  # the campaign's
-    unreadable: str | None  # why nobody can say what the campaign asks for
-    lacking: Missing | None = None  # why that cannot be said here
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The campaign's runs; raises FrameworkMissing where no framework is installed."""
+        return self._expansion[0]
+
+    @property
+    def unreadable(self) -> str | None:
+        """Why nobody can say what the campaign asks for; raises FrameworkMissing too."""
+        return self._expansion[1]
+
+    @cached_property
+    def _expansion(self) -> tuple[tuple[Request, ...], str | None]:
+        """The campaign's runs or what is wrong with it; only this imports a framework."""
+        try:
+            plan = campaign.read(
+                self.folder / CAMPAIGN, partial(sources.kept, folder=self.folder)
+            )
+            name = self.folder.resolve().parent.name
+            return tuple(expansion.requests(plan, name, CAMPAIGN)), None
+        except FileNotFoundError:
+            return (), f"{self.folder / CAMPAIGN} is missing"
+        except CampaignError as error:
+            return (), f"{self.folder}: {error}"
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether tuning wrote it."""
+        return (self.folder / TRIALS).is_file()
 
     @property
     def is_campaign(self) -> bool:
@@ -52,30 +78,13 @@ def find(place: Path) -> list[Results]:
 
 def load(folder: Path) -> Results:
     """Read the results of one folder."""
-    requests: list[Request] = []
-    records, torn, unreadable, lacking = {}, [], None, None
+    records, torn = {}, []
     for file in sorted((folder / "runs").glob("*.json")):
         try:
             records[file] = _whole(folder, file)
         except store.InvalidRecord as error:
             torn.append(str(error))
-    try:
-        plan = campaign.read(folder / CAMPAIGN, partial(sources.kept, folder=folder))
-        requests = expansion.requests(plan, folder.resolve().parent.name, CAMPAIGN)
-    except FileNotFoundError:
-        unreadable = f"{folder / CAMPAIGN} is missing"
-    except CampaignError as error:
-        unreadable = f"{folder}: {error}"
-    except Missing as error:  # a framework checks hyperparameters
-        lacking = error
-    return Results(
-        folder=folder,
-        records=records,
-        torn=tuple(torn),
-        requests=tuple(requests),
-        unreadable=unreadable,
-        lacking=lacking,
-    )
+    return Results(folder=folder, records=records, torn=tuple(torn))
 
 
 def question(request: Request) -> str:
@@ -93,10 +102,8 @@ def question(request: Request) -> str:
 def in_order(results: Results) -> list[Record]:
     """Give the records in the campaign's order, with the campaign's labels.
 
-    Raises Missing where no framework is installed that could read the campaign.
+    Raises FrameworkMissing where no framework is installed: one checks the campaign.
     """
-    if results.lacking:
-        raise results.lacking
     answers = {question(record.request): record for record in results.records.values()}
     ordered = []
     for request in results.requests:

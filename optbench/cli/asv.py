@@ -123,7 +123,15 @@ def regressions(
             end(str(UnknownName("optimizer", name, known)), 2)
     settings = compare.settings()
     jobs = [
-        Job(name, tuple(optimizer or known), problem, network, settings, seconds, True)
+        Job(
+            framework=name,
+            optimizers=tuple(optimizer or known),
+            problem=problem,
+            network=network,
+            settings=settings,
+            seconds=seconds,
+            counted=True,
+        )
         for name in frameworks
     ]
     try:

@@ -37,7 +37,7 @@ def plot(
     from optbench.report import curves
 
     out.mkdir(parents=True, exist_ok=True)
-    for figure in curves.error_over_seconds(_frames(paths), out):
+    for figure in curves.draw(_frames(paths), out):
         typer.echo(f"written: {figure}")
 
 
@@ -116,7 +116,7 @@ def verify(
             )
         )
         typer.echo(findings[-1])
-    issues = [issue for finding in findings for issue in finding.problems]
+    issues = [issue for finding in findings for issue in finding.issues]
     for issue in issues:
         typer.echo(issue)
     if issues:

@@ -211,7 +211,16 @@ def tune(
         budget=budget,
     )
     crew = executors.workers(Limits.of(plan, folder))
-    search.run(plan, file, spaces or SHIPPED, protocol, storage, folder, crew, Console())
+    search.run(
+        plan,
+        file=file,
+        spaces=spaces or SHIPPED,
+        protocol=protocol,
+        url=storage,
+        folder=folder,
+        crew=crew,
+        console=Console(),
+    )
 
 
 def scale(
@@ -308,22 +317,18 @@ def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> N
     """Print a campaign's table; write it, the figure and the checksums, and say where."""
     # pandas and matplotlib: after the runs, not in their way
     from optbench.campaign import sources
-    from optbench.records import checksums, store
+    from optbench.records import checksums
     from optbench.records.frames import from_records
-    from optbench.report import curves, summary
+    from optbench.report import summary
+    from optbench.report.report import write_summary
     from optbench.schedule.progress import line
 
     frames = from_records(records)
-    table = summary.summarise(frames)
     line(console, "")
-    print(summary.render(table, "text"), file=console.file)
-    tables = []
-    for style, suffix in summary.FORMATS.items():
-        tables.append(folder / f"table.{suffix}")
-        store.replace(tables[-1], summary.render(table, style))
-    figures = curves.error_over_seconds(frames, folder)
+    print(summary.texts(frames)["table.txt"], file=console.file)
+    made = write_summary(frames, folder)
     copies = sources.keep([record.request for record in records], folder)
-    written = [folder / "runs", *tables, *figures, *copies, checksums.write(folder)]
+    written = [folder / "runs", *made, *copies, checksums.write(folder)]
     for path in written:
         line(console, f"written: {path}")
 

@@ -1,12 +1,12 @@
 """How a step's cost grows with the network: `optbench scale`, its fits and crossovers."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import tomli_w
 from rich.console import Console
 from scipy import stats
 from tabulate import tabulate
@@ -74,18 +74,10 @@ def campaign(
 
 
 def keep(plan: Campaign, folder: Path) -> None:
-    """Write the campaign beside its records, for `optbench verify`.
-
-    Not where nothing that writes TOML is installed.
-    """
-    with suppress(ModuleNotFoundError):
-        import tomli_w  # of the extra "tune"
-
-        folder.mkdir(parents=True, exist_ok=True)
-        store.replace(
-            folder / CAMPAIGN,
-            tomli_w.dumps(plan.model_dump(by_alias=True, exclude_none=True)),
-        )
+    """Write the campaign beside its records, for `optbench verify`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = plan.model_dump(by_alias=True, exclude_none=True)
+    store.replace(folder / CAMPAIGN, tomli_w.dumps(tables))
 
 
 def report(folder: Path, console: Console) -> None:

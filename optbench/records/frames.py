@@ -24,6 +24,23 @@ class Frames(NamedTuple):
     # one row per recorded step: identity, step, seconds, losses, errors
     history: pd.DataFrame
 
+    def floored(self) -> "Frames":
+        """Raise relative errors to the floor, the accuracy of their problem's reference.
+
+        An error that is smaller says nothing: whoever shows or compares errors takes these
+        frames.
+        """
+        runs, history = self.runs, self.history
+        floors = runs.drop_duplicates("identity").set_index("identity")["floor"]
+        errors = {
+            name: runs[name].clip(lower=runs["floor"])
+            for name in ("relative_l2", "best_relative_l2")
+            if name in runs
+        }
+        floor = history["identity"].map(floors)
+        raised = history["relative_l2"].clip(lower=floor)
+        return Frames(runs.assign(**errors), history.assign(relative_l2=raised))
+
 
 def frames(path: Path) -> Frames:
     """Read the records of a file or folder; raises FileNotFoundError and InvalidRecord."""

@@ -41,13 +41,9 @@ class Store:
         self.folder, self._say, self._again = folder, say, again
         self._start = time.time_ns()
 
-    def path(self, request: Request) -> Path:
-        """Give the file of a run."""
-        return path(self.folder, request)
-
     def find(self, request: Request) -> Record | None:
         """Find the record of a run, with today's labels; a torn one is set aside."""
-        file = self.path(request)
+        file = path(self.folder, request)
         try:
             written, record = file.stat().st_mtime_ns, read(file)
         except FileNotFoundError:
@@ -63,7 +59,7 @@ class Store:
 
     def write(self, record: Record) -> None:
         """Put a record in its place, whole or not at all, and remove its checkpoint."""
-        write(self.path(record.request), record)
+        write(path(self.folder, record.request), record)
         checkpoint(checkpoints(self.folder), record.identity).unlink(missing_ok=True)
 
 

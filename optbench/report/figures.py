@@ -1,149 +1,53 @@
-"""Figures over seeds: errors over seconds and steps with bands, performance profiles, what a step costs."""
+"""All figures of a report, and those of profiles, costs and learned solutions."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.colors import LogNorm
 
+from optbench import problems
 from optbench.measure import cost_figures
 from optbench.problems.own import slug
 from optbench.records.frames import Frames
-from optbench.records.palette import colours, dashes, markers, panels, save
-from optbench.report import statistics
+from optbench.records.palette import COLOURS, dashes, panels, save, write
+from optbench.records.record import Record
+from optbench.report import curves, heatmap, statistics
+from optbench.report.curves import FORMATS, lines
+from optbench.report.formats import Table
+from optbench.training import surface
 
-FORMATS = ("pdf", "svg")
-GRID, EVERY = (
-    60,
-    6,
-)  # places on the horizontal axis at which runs are compared; of them that have a marker
-PROFILED = (
-    1e-3  # the target whose profile is drawn, or the smallest that anybody reaches above it
-)
-AXES = {"seconds": "optimizer seconds", "step": "steps"}
+PROFILED = 1e-3  # the target whose profile is drawn, or the smallest reached above it
+SMALLEST = 1e-8  # a smaller error of a learned solution is drawn as this
+ERRORS = LogNorm(SMALLEST, 1)  # of |u - u*| in every figure, so that figures compare
 
 
-def make(frames: Frames, folder: Path) -> list[Path]:
-    """All figures that the runs allow; their paths."""
-    figures = [errors(frames, axis, folder) for axis in AXES]
-    figures += [
+def make(
+    frames: Frames, records: Sequence[Record], tables: Sequence[Table], folder: Path
+) -> list[Path]:
+    """Draw all figures that the runs allow; their paths. `frames` are the records'."""
+    headline = next(table for table in tables if table.name == "headline")
+    figures = [
+        heatmap.draw(heatmap.grid(headline), folder),
+        *(curves.errors(frames, axis, folder) for axis in curves.AXES),
         profiles(frames, folder),
         step_cost(frames, folder),
         *cost_over_width(frames, folder),
+        *solutions(records, folder),
     ]
     return [path for paths in figures for path in paths]
 
 
-def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
-    """The relative L2 error over seconds or steps: the median over seeds, a band from quartile to quartile."""
-    data = bands(frames, axis)
-    if data.empty:
-        return []
-    grid = sns.relplot(
-        data,
-        x=axis,
-        y="relative_l2",
-        **lines(data),
-        markevery=EVERY,
-        row="panel",
-        col="framework",
-        col_order=list(dashes(data)),
-        errorbar=None,
-        height=3.6,
-        aspect=1.3,
-    )
-    palette = colours(data)
-    solvers: Any = data.groupby(["panel", "framework", "optimizer"])
-    for (panel, framework, optimizer), rows in solvers:
-        band: Any = {"color": palette[optimizer], "alpha": 0.2, "linewidth": 0}
-        grid.axes_dict[panel, framework].fill_between(
-            rows[axis], rows["q25"], rows["q75"], **band
-        )
-    grid.set(xscale="log", yscale="log").set_axis_labels(AXES[axis], "relative L2 error")
-    grid.set_titles("{row_name}, {col_name}")
-    return save(grid, folder, f"error_over_{AXES[axis].split()[-1]}", FORMATS)
-
-
-def lines(data: pd.DataFrame) -> dict[str, Any]:
-    """A line an optimizer in its colour, with its marker: told apart in grey too."""
-    palette = colours(data)
-    order: Any = {
-        "hue_order": list(palette),
-        "style_order": list(palette),
-        "palette": palette,
-    }
-    looks: Any = {
-        "markers": markers(data),
-        "dashes": False,
-        "markersize": 5,
-        "linewidth": 1,
-    }
-    return {"kind": "line", "hue": "optimizer", "style": "optimizer", **order, **looks}
-
-
-def bands(frames: Frames, axis: str) -> pd.DataFrame:
-    """Quartiles over seeds of what was last recorded at common places, until the solver's first run is at its budget.
-
-    A run that ended otherwise is worse than any number from then on; NaN is where a
-    quartile is that.
-    """
-    runs: Any = frames.runs.assign(panel=panels(frames.runs))
-    history: Any = frames.history[frames.history[axis] > 0].merge(
-        runs[["identity", "panel", "floor"]], on="identity"
-    )
-    history = history.assign(
-        error=history["relative_l2"].clip(lower=history["floor"])
-    ).sort_values("step")
-    curves = {
-        name: rows[[axis, "error"]].to_numpy().T
-        for name, rows in history.groupby("identity")
-    }
-    extents: Any = history.groupby("panel")[axis].agg(["min", "max"])
-    parts = []
-    for (panel, label, framework), solver in runs.groupby(
-        ["panel", "label", "framework"], sort=False
-    ):
-        drawn = [curves[name] for name in solver["identity"] if name in curves]
-        if not drawn:
-            continue
-        begin = max(x[0] for x, _ in drawn)
-        ends = [
-            curves[run.identity][0][-1]
-            for run in solver.itertuples()
-            if run.status == "finished"
-        ]
-        end = min(ends, default=max(x[-1] for x, _ in drawn))
-        first, last = extents.loc[panel]
-        places = np.geomspace(first, last, GRID)
-        places = np.unique([*places[(places >= begin) & (places < end)], end])
-        values = [
-            _at(places, curves.get(run.identity), run.status) for run in solver.itertuples()
-        ]
-        found = pd.DataFrame(
-            map(statistics.quartiles, np.transpose(values)),
-            columns=["q25", "relative_l2", "q75"],
-        )
-        parts.append(
-            found.assign(
-                **{axis: places}, panel=panel, optimizer=label, framework=framework
-            )
-        )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def _at(places: np.ndarray, curve: np.ndarray | None, status: str) -> np.ndarray:
-    """What a run had last recorded at each place; infinite after an early end."""
-    if curve is None:
-        return np.full(len(places), np.inf)
-    x, y = curve
-    last = y[np.maximum(np.searchsorted(x, places, side="right") - 1, 0)]
-    return last if status == "finished" else np.where(places > x[-1], np.inf, last)
-
-
 def profiles(frames: Frames, folder: Path) -> list[Path]:
-    """The share of runs that reach a target within a ratio of the fastest's time; all solvers ran a panel's cases."""
+    """Draw the share of runs that reach a target within a ratio of the fastest's time.
+
+    A panel has the cases that the same solvers ran.
+    """
     reached: Any = statistics.reached(frames)
     if reached["seconds"].isna().all():
         return []
@@ -168,13 +72,13 @@ def profiles(frames: Frames, folder: Path) -> list[Path]:
 
 
 def profile(reached: Any) -> pd.DataFrame:
-    """A panel's curves: to PROFILED, or to the smallest target above it that anybody reaches."""
+    """Give a panel's curves, to PROFILED or to the smallest target reached above it."""
     target = max(PROFILED, reached.dropna(subset=["seconds"])["target"].min())
     table = statistics.to_target(reached, target)
     data, everybody = statistics.profile(table), table.columns.to_frame(index=False)
     data = pd.concat(
         [everybody.assign(ratio=1.0, share=0.0), data], ignore_index=True
-    )  # who never gets there too
+    )  # those too that never get there
     last = (
         data.sort_values("share", kind="stable")
         .groupby(statistics.SOLVER, sort=False)
@@ -188,7 +92,7 @@ def profile(reached: Any) -> pd.DataFrame:
 
 
 def step_cost(frames: Frames, folder: Path) -> list[Path]:
-    """Seconds a step by optimizer and framework, a panel a case: medians over seeds and their quartiles."""
+    """Draw seconds per step, medians over seeds and quartiles, with one panel per case."""
     runs: Any = frames.runs
     data = runs[runs["steps"] > 0].assign(
         seconds=lambda rows: rows["train_seconds"] / rows["steps"],
@@ -213,22 +117,25 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
         dodge=0.4 if len(dashes(data)) > 1 else False,
         height=4,
     )
-    grid.set(xscale="log").set_axis_labels("seconds a step", "").set_titles("{col_name}")
+    grid.set(xscale="log").set_axis_labels("seconds per step", "").set_titles("{col_name}")
     return save(grid, folder, "step_cost", FORMATS)
 
 
 def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
-    """Seconds a step over D, medians over seeds, a figure a problem; a line has the same hyperparameters."""
+    """Draw seconds per step over D, medians over seeds, in one figure per problem.
+
+    A line has the same hyperparameters.
+    """
     runs: Any = frames.runs[frames.runs["steps"] > 0]
     runs = runs.assign(step_seconds=runs["train_seconds"] / runs["steps"]).drop(
         columns="optimizer"
     )
     runs = runs.rename(columns={"label": "optimizer"})
-    lines = ["problem", "optimizer", "framework", "hyperparameters"]
-    runs = runs[runs.groupby(lines)["parameters"].transform("nunique") > 1]
+    names = ["problem", "optimizer", "framework", "hyperparameters"]
+    runs = runs[runs.groupby(names)["parameters"].transform("nunique") > 1]
     for problem, rows in runs.groupby("problem"):
         measured = (
-            rows.groupby([*lines, "parameters"], sort=False)["step_seconds"]
+            rows.groupby([*names, "parameters"], sort=False)["step_seconds"]
             .median()
             .reset_index()
         )
@@ -236,3 +143,53 @@ def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
         yield cost_figures.cost_over_parameters(
             measured, cost_figures.NONE, folder, name=name, formats=FORMATS
         )
+
+
+def solutions(records: Sequence[Record], folder: Path) -> Iterator[list[Path]]:
+    """Draw learned solutions beside the exact one, with their errors, one figure per case.
+
+    Only problems with two inputs and one output have a surface. A row is an optimizer's run
+    with the smallest seed, in JAX where that ran.
+    """
+    cases: dict[str, dict[str, Record]] = {}
+    for record in sorted(
+        records, key=lambda record: (record.request.seed, record.request.framework != "jax")
+    ):
+        if record.surface:
+            labels, request = record.request.labels, record.request
+            case = labels.case or f"{request.problem}_{request.network}"
+            cases.setdefault(case, {}).setdefault(labels.optimizer, record)
+    for case, by_label in sorted(cases.items()):
+        yield _solutions_of(case, by_label, folder)
+
+
+def _solutions_of(case: str, by_label: dict[str, Record], folder: Path) -> list[Path]:
+    order = [*COLOURS, *sorted(set(by_label) - set(COLOURS))]
+    chosen = [(label, by_label[label]) for label in order if label in by_label]
+    problem = problems.get(chosen[0][1].request.problem)
+    (left, bottom), (right, top) = problem.bounds
+    look: Any = {"origin": "lower", "extent": (left, right, bottom, top), "aspect": "auto"}
+    exact = surface.as_image(problem, problem.solution(surface.grid(problem)))
+    scale: Any = {"vmin": np.nanmin(exact), "vmax": np.nanmax(exact), "cmap": "viridis"}
+    figure, grid = plt.subplots(
+        len(chosen), 3, figsize=(8.4, 2.4 * len(chosen)), squeeze=False, layout="compressed"
+    )
+    for row, (label, record) in zip(grid, chosen, strict=True):
+        learned = surface.as_image(problem, np.array(record.surface))
+        row[0].imshow(exact, **look, **scale)
+        row[0].set_title("exact", fontsize=9)
+        figure.colorbar(
+            row[1].imshow(learned, **look, **scale), ax=row[:2].tolist(), fraction=0.05
+        )
+        row[1].set_title(
+            f"{label}, {record.request.framework}, seed {record.request.seed}", fontsize=9
+        )
+        error = row[2].imshow(
+            np.maximum(np.abs(learned - exact), SMALLEST), **look, norm=ERRORS, cmap="magma"
+        )
+        figure.colorbar(error, ax=row[2], fraction=0.05)
+        row[2].set_title(f"|u - u*|, relative L2 {record.relative_l2:.1e}", fontsize=9)
+        for axes in row:
+            axes.tick_params(labelsize=7)
+    figure.suptitle(case, fontsize=10)
+    return write(figure, folder, "solution_" + re.sub(r"\W+", "_", case), ("pdf", "svg"))

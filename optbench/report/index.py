@@ -1,7 +1,7 @@
-"""results/README.md: what is published, each campaign's headline table, and the commands that made it.
+"""results/README.md: what is published, and the commands that made it.
 
-A README of any folder shows a campaign's headline table and figure between two marks, each
-on a line of its own: `<!-- headline FOLDER -->` and `<!-- /headline -->`.
+A README of any folder shows a campaign's heat map and its short table between two marks,
+each on a line of its own: `<!-- headline FOLDER -->` and `<!-- /headline -->`.
 """
 
 import re
@@ -12,26 +12,23 @@ from pathlib import Path
 import pandas as pd
 
 from optbench.campaign import results_folder
-from optbench.campaign.results_folder import Results
+from optbench.campaign.results_folder import TRIALS, Results
 from optbench.measure import asv_results
 from optbench.records import store
-from optbench.report import report
-from optbench.tuning.output import CHOSEN, TRIALS
-from optbench.verify import tuning_rules
+from optbench.report import heatmap, report
+from optbench.tuning.output import CHOSEN
 
 HEAD = """# Results
 
-Written by `optbench index {place}`. `<campaign>/<machine>/` holds what is published: raw records in `runs/`, and what
-`optbench report` makes of them: `tables/` (CSV, Markdown, LaTeX), `figures/` (PDF, SVG) and `report.html`, in which
-tables can be sorted and filtered and every run is found with the command that repeats it. `optbench verify` checks all
-of it. To cite a table take the text below it. `local/` is what runs on your own machine write: git ignores it, and it
-is never published.
+Written by `optbench index {place}`. `<campaign>/<machine>/` holds what is published: raw
+records in `runs/`, and what `optbench report` makes of them: `tables/` (CSV, Markdown,
+LaTeX), `figures/` (PDF, SVG) and `report.html`: a heat map, the curves behind each of its
+cells, tables to sort and filter, and every run with the command that repeats it.
+`optbench verify` checks all of it. To cite a table, take the text below it. `local/` is
+where runs on your own machine are written: git ignores it, and it is never published.
 """
 MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)
-OURS, SCALE = (
-    "local",
-    "scale",
-)  # folders: what is never published; what `optbench scale` writes
+OURS, SCALE = "local", "scale"  # never published; what `optbench scale` writes
 
 
 def write(place: Path) -> Path:
@@ -49,9 +46,10 @@ def write(place: Path) -> Path:
 
 
 def fill(readme: Path) -> Path:
-    """Put the headline tables and figures between a README's marks, and give its path; folders are relative to it.
+    """Put heat maps and short tables between a README's marks, and give its path.
 
-    Raises FileNotFoundError where a folder has no report.
+    The folders that the marks name are relative to the README. Raises FileNotFoundError
+    where a folder has no report.
     """
     text = readme.read_text(encoding="utf-8")
     shown = MARKED.sub(
@@ -69,15 +67,16 @@ def _shown(base: Path, there: str) -> str:
 
 
 def _headline(folder: Path, there: str) -> str:
-    """A report's headline table and figure, for a file from which `there` is its folder; nothing without a report."""
-    table, picture = (
-        folder / report.TABLES / "headline.md",
-        f"{report.FIGURES}/error_over_seconds.svg",
-    )
+    """Give a report's heat map and short table, or nothing where there is no report.
+
+    `there` is the folder as the file names it in which they stand.
+    """
+    table = folder / report.TABLES / "hardest.md"
     if not table.is_file():
         return ""
-    figure = f"![relative L2 error over optimizer seconds]({there}/{picture})\n"
-    return f"{table.read_text(encoding='utf-8')}\n{figure}"
+    picture = f"{there}/{report.FIGURES}/{heatmap.NAME}.svg"
+    words = "Heat map: the median error of each optimizer on each case"
+    return f"![{words}]({picture})\n\n{table.read_text(encoding='utf-8')}"
 
 
 def _campaigns(place: Path) -> Iterator[str]:
@@ -91,7 +90,7 @@ def _campaigns(place: Path) -> Iterator[str]:
 
 
 def _kind(results: Results) -> Callable[[Results, Path], str]:
-    if tuning_rules.are_in(results.folder):
+    if results.is_tuning:
         return _tuning
     return _scale if results.folder.parent.name == SCALE else _campaign
 
@@ -100,15 +99,15 @@ def _tuning(results: Results, place: Path) -> str:
     folder, name = results.folder, results.folder.parent.parent.name
     there = folder.relative_to(place).as_posix()
     return (
-        f"## {name}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), [what was chosen]({there}/{CHOSEN}); "
-        f"[docs/tuning.md](../docs/tuning.md).\n"
+        f"## {name}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), "
+        f"[what was chosen]({there}/{CHOSEN}); [how](../docs/guides/tuning.md).\n"
     )
 
 
 def _campaign(results: Results, place: Path) -> str:
     folder, records = results.folder, results_folder.in_order(results)
     name, there = folder.parent.name, folder.relative_to(place).as_posix()
-    told = _counted(record.status for record in records)
+    counts = _counted(record.status for record in records)
     done = (
         f"{len(records)} of {len(results.requests)}"
         if len(records) < len(results.requests)
@@ -116,26 +115,28 @@ def _campaign(results: Results, place: Path) -> str:
     )
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
     return (
-        f"## {name} on {folder.name}\n\n{done} runs: {told}. {_links(folder, place)}.\n\n{headline}\n"
-        f"Made by\n\n```\noptbench run {name} --results {place}\noptbench report {place / name}\n```\n"
+        f"## {name} on {folder.name}\n\n{headline}\n"
+        f"{done} runs: {counts}. {_links(folder, place)}.\n\n"
+        f"Made by\n\n```\noptbench run {name} --results {place}\n"
+        f"optbench report {place / name}\n```\n"
     )
 
 
 def _scale(results: Results, place: Path) -> str:
     folder = results.folder
-    there, heading = (
-        folder.relative_to(place).as_posix(),
-        f"## How a step's cost grows with D on {folder.name}\n\n",
-    )
+    there = folder.relative_to(place).as_posix()
+    heading = f"## How a step's cost grows with D on {folder.name}\n\n"
     if not (folder / "scale.csv").is_file():
-        return f"{heading}Under way: {len(results.records)} of {len(results.requests)} runs of `optbench scale`.\n"
+        done = f"{len(results.records)} of {len(results.requests)}"
+        return f"{heading}Under way: {done} runs of `optbench scale`.\n"
     measured = pd.read_csv(folder / "scale.csv")
-    told = _counted(measured["status"])
+    most, counts = measured["parameters"].max(), _counted(measured["status"])
     return (
-        f"{heading}{len(measured)} runs up to D = {measured['parameters'].max():,}: {told}. "
+        f"{heading}![cost over parameters]({there}/cost_over_parameters.png)\n\n"
+        f"{len(measured)} runs up to D = {most:,}: {counts}. "
         f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), "
         f"[crossovers]({there}/crossovers.csv); `optbench scale`, "
-        f"[docs/performance.md](../docs/performance.md).\n\n![cost over parameters]({there}/cost_over_parameters.png)\n"
+        "[what it says](../docs/notebook.md).\n"
     )
 
 
@@ -146,8 +147,13 @@ def _counted(statuses: Iterable[str]) -> str:
 
 
 def _links(folder: Path, place: Path) -> str:
-    names = {report.PAGE: "the page", report.TABLES: "tables", report.FIGURES: "figures"}
-    names[results_folder.CAMPAIGN] = "the campaign"
+    names = {
+        report.PAGE: "The page",
+        f"{report.TABLES}/headline.md": "all optimizers on all cases",
+        report.TABLES: "tables",
+        report.FIGURES: "figures",
+        results_folder.CAMPAIGN: "the campaign",
+    }
     there = folder.relative_to(place).as_posix()
     return ", ".join(
         f"[{words}]({there}/{name})"
@@ -163,8 +169,8 @@ def _costs(place: Path) -> Iterator[str]:
         text = _demoted(table.read_text(encoding="utf-8")) if table.is_file() else ""
         figures = [f"![{name}](asv/{folder.name}/{name}.png)" for name in _figures(folder)]
         yield (
-            f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by asv: `make asv`, "
-            "[docs/asv.md](../docs/asv.md); tables and figures by "
+            f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by "
+            "asv: `make asv`, [the guide](../docs/guides/asv.md); tables and figures by "
             f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n"
             + "\n".join(figures)
             + "\n"
@@ -177,7 +183,7 @@ def _figures(folder: Path) -> Sequence[str]:
 
 
 def _demoted(text: str) -> str:
-    """Its headings as plain lines: the section has one."""
+    """Turn headings into plain lines: the section has one."""
     return re.sub(r"^#+ (.*)$", r"\1:", text, flags=re.MULTILINE)
 
 
@@ -187,5 +193,6 @@ def _benchmarks(place: Path) -> Iterator[str]:
         links = ", ".join(f"[{file.stem}](bench/{file.name})" for file in files)
         yield (
             f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, "
-            f"`make bench JSON={place}/bench/<machine>.json`; [docs/benchmarking.md](../docs/benchmarking.md).\n"
+            f"`make bench JSON={place}/bench/<machine>.json`; "
+            "[how](../benchmarks/README.md).\n"
         )

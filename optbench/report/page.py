@@ -1,4 +1,4 @@
-"""report.html: a campaign's tables to sort and filter, its curves and every run behind a row, in one file."""
+"""report.html: a campaign's heat map, its curves, its tables and every run, in one file."""
 
 import json
 import re
@@ -16,6 +16,7 @@ from markupsafe import Markup
 from optbench.records import palette
 from optbench.records.frames import Frames
 from optbench.records.record import Record, Request
+from optbench.report import heatmap
 from optbench.report.formats import BOLD, Source, Table
 from optbench.report.statistics import BEFORE
 
@@ -28,7 +29,10 @@ DASHES = {
 
 
 class Cell(NamedTuple):
-    """A table's cell: what is read, and what it is sorted by: "" is no number, None sorts by the text."""
+    """A table's cell: what is read, and what it is sorted by.
+
+    "" is no number, None sorts by the text.
+    """
 
     text: str
     sort: float | str | None = None
@@ -42,6 +46,9 @@ class Filter(NamedTuple):
 
 
 WORDS = (
+    "commit",
+    "first run",
+    "last run",
     "case",
     "cases",
     "optimizer",
@@ -65,42 +72,31 @@ NUMBERS = {
 def render(
     frames: Frames, records: Sequence[Record], tables: Sequence[Table], source: Source
 ) -> str:
-    """The page's text; the same for the same records."""
-    errors, *others = tables
+    """Write the page; the same records give the same text. `frames` are the records'."""
+    by_name = {table.name: table for table in tables}
+    errors = by_name["errors"]
     statuses = frames.runs.groupby(["case", "label", "framework"])["status"].agg(
-        lambda found: ", ".join(sorted(set(found)))
+        lambda each: ", ".join(sorted(set(each)))
     )
     keys = [
         tuple(row)
         for row in errors.data[["case", "label", "framework"]].itertuples(index=False)
     ]
     shown = errors.shown.assign(status=[statuses[key] for key in keys])
-    shown.insert(3, "status", shown.pop("status"))
+    shown.insert(5, "status", shown.pop("status"))
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
     )
-    by_key = _by_key(frames, records)
-    entries = [_entry(key, *by_key[key]) for key in keys]
+    entries = _entries(keys, frames, records)
     return environment.get_template("report.html.jinja").render(
         title=f"PINN-OptBench: {source.campaign} {source.version} on {source.machine}",
         source=source.text,
-        results_title=errors.title,
-        filters=[
-            Filter(
-                name,
-                sorted(
-                    set(
-                        ", ".join(shown[name]).split(", ")
-                        if name == "status"
-                        else shown[name]
-                    )
-                ),
-            )
-            for name in ("problem", "case", "optimizer", "framework", "status")
-        ],
+        map=_map(heatmap.grid(by_name["headline"])),
+        errors=errors,
+        filters=_filters(shown),
         columns=list(shown.columns),
         rows=_rows(errors.data, shown),
-        tables=[_plain(table) for table in others],
+        tables=[_plain(table) for table in tables if table is not errors],
         citation=citation(source),
         data=_embedded({"entries": entries, "colours": _colours(frames), "dashes": DASHES}),
         style=Markup(_text("uPlot.min.css") + _text("report.css")),
@@ -110,20 +106,21 @@ def render(
 
 
 def citation(source: Source) -> str:
-    """What to write below a table of ours, and the entry of a bibliography."""
+    """Give the text to write below a table of ours, and the entry of a bibliography."""
     return (
         f"{source.text}\n\n"
         f"@misc{{pinn_optbench_{source.campaign}_{source.date[:4]},\n"
-        f"  title  = {{PINN-OptBench: matched PyTorch and JAX optimizers for physics-informed neural networks}},\n"
+        "  title  = {PINN-OptBench: matched PyTorch and JAX optimizers for "
+        "physics-informed neural networks},\n"
         f"  author = {{{{The PINN-OptBench contributors}}}},\n"
         f"  year   = {{{source.date[:4]}}},\n"
-        f"  note   = {{Campaign {source.campaign} {source.version} on {source.machine}, commit {source.commit}, "
-        f"raw data SHA-256 {source.digest[:16]}}}\n}}\n"
+        f"  note   = {{Campaign {source.campaign} {source.version} on {source.machine}, "
+        f"{source.made_by}, raw data SHA-256 {source.digest[:16]}}}\n}}\n"
     )
 
 
 def command(request: Request) -> str:
-    """What repeats a run; one of stages is in no single command, but its campaign has it."""
+    """Give the command that repeats a run; where it has stages, its campaign's."""
     if request.stages:
         return f"optbench run campaign.toml --only {request.identity[:16]}"
     budget = (
@@ -156,28 +153,39 @@ def command(request: Request) -> str:
     return shlex.join(words)
 
 
-def _by_key(
-    frames: Frames, records: Sequence[Record]
-) -> dict[tuple[str, ...], tuple[list[Record], Any]]:
-    """The records of each row of the table, and their runs' rows."""
-    by_identity = {record.identity: record for record in records}
-    groups: Any = frames.runs.sort_values("seed").groupby(["case", "label", "framework"])
-    return {
-        key: ([by_identity[name] for name in rows["identity"]], rows)
-        for key, rows in groups
+def _filters(shown: pd.DataFrame) -> list[Filter]:
+    choices = {
+        name: set(shown[name]) for name in ("problem", "case", "optimizer", "framework")
     }
+    choices["status"] = set(", ".join(shown["status"]).split(", "))
+    return [Filter(name, sorted(values)) for name, values in choices.items()]
 
 
-def _entry(key: tuple[str, ...], records: list[Record], rows: Any) -> dict[str, Any]:
-    case, label, framework = key
-    runs = [
-        _run(record, row)
-        for record, row in zip(records, rows.to_dict("records"), strict=True)
+def _entries(
+    keys: Sequence[tuple[str, ...]], frames: Frames, records: Sequence[Record]
+) -> list[dict[str, Any]]:
+    """Give the runs behind each row of the table of errors."""
+    by_identity = {record.identity: record for record in records}
+    histories = dict(tuple(frames.floored().history.groupby("identity")))
+    groups: Any = frames.runs.sort_values("seed").groupby(["case", "label", "framework"])
+    rows = {key: group.to_dict("records") for key, group in groups}
+    return [
+        {
+            "case": key[0],
+            "optimizer": key[1],
+            "framework": key[2],
+            "runs": [
+                _run(by_identity[row["identity"]], row, histories.get(row["identity"]))
+                for row in rows[key]
+            ],
+        }
+        for key in keys
     ]
-    return {"case": case, "optimizer": label, "framework": framework, "runs": runs}
 
 
-def _run(record: Record, row: dict[str, Any]) -> dict[str, Any]:
+def _run(
+    record: Record, row: dict[str, Any], history: pd.DataFrame | None
+) -> dict[str, Any]:
     provenance = record.provenance
     facts = {
         "relative L2": f"{record.relative_l2:.3e}",
@@ -188,45 +196,60 @@ def _run(record: Record, row: dict[str, Any]) -> dict[str, Any]:
         "hyperparameters": row["hyperparameters"],
         "from": row["hyperparameters_from"],
         "machine": f"{provenance.machine}, {provenance.device}",
-        "commit": f"{provenance.commit}{' with uncommitted changes' if provenance.dirty else ''}",
+        "commit": f"{provenance.commit}"
+        + (" with uncommitted changes" if provenance.dirty else ""),
         "started": record.started,
         "identity": record.identity,
     }
     if record.error:
         facts = {"error": record.error} | facts
+    before = sum(row[name] for name in BEFORE if np.isfinite(row[name]))
     return {
         "seed": record.request.seed,
         "status": record.status,
         "facts": facts,
         "command": command(record.request),
-        "history": _history(
-            record, sum(row[name] for name in BEFORE if np.isfinite(row[name]))
-        ),
+        "history": [] if history is None else _history(history, before),
     }
 
 
-def _history(record: Record, before: float) -> list[list[float]]:
-    """(step, optimizer seconds, seconds with set-up and compilation, relative L2) of at most so many rows."""
-    rows = [row for row in record.history if np.isfinite(row.relative_l2)]
-    kept = (
-        [
-            rows[index]
-            for index in np.unique(np.linspace(0, len(rows) - 1, POINTS).astype(int))
-        ]
-        if rows
-        else []
-    )
-    errors = [max(row.relative_l2, record.floor) for row in kept]
-    return [
-        [
-            row.step,
-            *(
-                float(f"{value:.4g}")
-                for value in (row.seconds, row.seconds + before, error)
-            ),
-        ]
-        for row, error in zip(kept, errors, strict=True)
-    ]
+def _history(rows: Any, before: float) -> list[list[float]]:
+    """Give step, optimizer seconds, seconds with set-up and compilation, and error.
+
+    There are at most POINTS rows; `before` are the seconds of set-up and compilation.
+    """
+    rows = rows[np.isfinite(rows["relative_l2"])]
+    if rows.empty:
+        return []
+    kept = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, POINTS).astype(int))]
+    columns = kept["seconds"], kept["seconds"] + before, kept["relative_l2"]
+    numbers = [[float(f"{value:.4g}") for value in column] for column in columns]
+    return [list(row) for row in zip(kept["step"].tolist(), *numbers, strict=True)]
+
+
+def _map(grid: heatmap.Grid) -> dict[str, Any]:
+    """Give what the template draws of the heat map."""
+    rows = []
+    for optimizer in grid.optimizers:
+        columns = []
+        for case in grid.cases:
+            cells = []
+            for framework in grid.frameworks:
+                if cell := grid.cells.get((optimizer, case, framework)):
+                    colour = grid.colour(cell)
+                    cells.append((cell, colour, heatmap.ink(colour)))
+                else:
+                    cells.append(None)
+            columns.append(cells)
+        rows.append((optimizer, columns))
+    return {
+        "frameworks": grid.frameworks,
+        "cases": [(case, heatmap.lines(case)) for case in grid.cases],
+        "rows": rows,
+        "legend": [(words, colour, heatmap.ink(colour)) for words, colour in grid.ticks],
+        "partial": any(cell.count for cell in grid.cells.values()),
+        "absent": any(None in cells for _, columns in rows for cells in columns),
+    }
 
 
 def _rows(data: pd.DataFrame, shown: pd.DataFrame) -> list[list[Cell]]:
@@ -245,7 +268,6 @@ def _sort(value: float) -> float | str:
 
 
 def _plain(table: Table) -> dict[str, Any]:
-    heading = table.name.replace("_", " ").capitalize()
     columns = list(table.shown)
     rows = [
         [
@@ -255,21 +277,20 @@ def _plain(table: Table) -> dict[str, Any]:
         for row in table.shown.to_numpy().tolist()
     ]
     cases = set(table.data["case"]) if "case" in table.data else set()
-    known = (cases | {"optimizer"}) & set(
-        columns
-    )  # columns whose cells open runs by keyboard
+    # columns whose cells open runs by keyboard
+    known = (cases | {"optimizer"}) & set(columns)
     return {
         "name": table.name,
-        "heading": heading,
+        "heading": table.heading,
         "title": table.title,
         "columns": columns,
         "rows": rows,
-        "opens": known,
+        "opens": known if "optimizer" in columns else set(),
     }
 
 
 def _read(text: str, column: str) -> Cell:
-    """A cell that is sorted by the number that it begins with."""
+    """Make a cell that is sorted by the number that it begins with."""
     if column in WORDS:
         return Cell(text)
     number = NUMBER.match(text)
@@ -285,7 +306,7 @@ def _colours(frames: Frames) -> dict[str, str]:
 
 
 def _embedded(data: Any) -> Markup:
-    """JSON that cannot end the element it stands in."""
+    """Write JSON that cannot end the element it stands in."""
     return Markup(
         json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     )

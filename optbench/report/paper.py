@@ -1,4 +1,4 @@
-"""Ours beside the paper's recorded runs: the same problem, network and optimizer, their machine and ours.
+"""Ours beside the paper's recorded runs: the same problem, network and optimizer.
 
 The paper's error is absolute, a root mean square, so everything here is: no number is a
 relative one.
@@ -18,15 +18,14 @@ RECORDED = Path(str(files("optbench.benchmarks"))) / "paper_results.csv"
 TARGETS = (1e-2, 1e-3, 1e-4)  # of the absolute error
 BATCH = ("interior_points", "boundary_points", "resample_every")
 SAME = ["problem", "network", "optimizer"]
-COLUMNS = {
-    "seconds": "seconds_to",
-    "reached": "reached",
-}  # of scores.times, a pair a target
+# of statistics.times, with a pair of columns per target
+COLUMNS = {"seconds": "seconds_to", "reached": "reached"}
 
 
 def compare(frames: Frames) -> pd.DataFrame:
-    """A row a case, solver and recorded run of the same problem, network and optimizer; empty where none is.
+    """Join ours and the paper's runs of the same problem, network and optimizer.
 
+    There is one row per case, solver and recorded run, and none where there is no such run.
     Ours are medians over seeds, `reached_…` of `runs` reached a target; NaN is later than
     the budget, theirs too.
     """
@@ -38,7 +37,10 @@ def compare(frames: Frames) -> pd.DataFrame:
 
 
 def ours(frames: Frames) -> pd.DataFrame:
-    """A row a case and solver: medians over seeds of the finished runs, and when the targets were reached."""
+    """Give medians over seeds of the finished runs, and when targets were reached.
+
+    There is one row per case and solver.
+    """
     runs: Any = frames.runs
     medians = {"rms": "rms", "seconds": "train_seconds", "steps": "steps"}
     finished = {
@@ -65,7 +67,7 @@ def ours(frames: Frames) -> pd.DataFrame:
 
 
 def shown(data: Any) -> pd.DataFrame:
-    """The same for people: theirs | ours."""
+    """Write the numbers for people: theirs | ours."""
     text = data[["case", "paper_experiment", *SOLVER]].rename(
         columns={"label": "optimizer", "paper_experiment": "experiment"}
     )
@@ -77,8 +79,8 @@ def shown(data: Any) -> pd.DataFrame:
     }
     for title, (name, form) in columns.items():
         text[title] = [
-            _both(*pair, form)
-            for pair in zip(data[f"paper_{name}"], data[name], strict=True)
+            _both(theirs, ours, form)
+            for theirs, ours in zip(data[f"paper_{name}"], data[name], strict=True)
         ]
     batches = [
         data[[f"{of}{name}" for name in BATCH]].itertuples(index=False)

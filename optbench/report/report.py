@@ -1,4 +1,4 @@
-"""`optbench report`: everything that is published of a campaign, made again from its raw records alone."""
+"""`optbench report`: what is published of a campaign, made from its raw records alone."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from optbench.campaign import results_folder
 from optbench.records import checksums, store
 from optbench.records.frames import Frames, from_records
 from optbench.records.record import Record
-from optbench.report import figures, formats, page, surfaces
-from optbench.report import tables as citable
+from optbench.report import curves, figures, formats, page, summary, tables
 
 TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
+FORMER = "error_over_seconds"  # the name of CURVES in folders of earlier versions
 
 
 def make(place: Path) -> Iterator[Path]:
-    """Write tables, figures and the page of every campaign's folder below a place; the paths.
+    """Write tables, figures and the page of every campaign below a place; their paths.
 
     The same records give the same bytes. Raises FileNotFoundError where there are no
     results.
@@ -26,35 +26,49 @@ def make(place: Path) -> Iterator[Path]:
 
 
 def _of(results: results_folder.Results) -> Iterator[Path]:
-    records = results_folder.in_order(results)
+    folder, records = results.folder, results_folder.in_order(results)
     if not records:
-        raise FileNotFoundError(
-            f"{results.folder}: {results.unreadable or 'no records that its campaign asks for'}"
-        )
-    for name in (
-        TABLES,
-        FIGURES,
-    ):  # what another version or another set of cases left must not stay
-        shutil.rmtree(results.folder / name, ignore_errors=True)
-        (results.folder / name).mkdir()
+        why = results.unreadable or "no records that its campaign asks for"
+        raise FileNotFoundError(f"{folder}: {why}")
+    # what another version or another set of cases left must not stay
+    for name in (TABLES, FIGURES):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()
     frames = from_records(records)
-    for name, text in texts(frames, records, results).items():
-        store.replace(results.folder / name, text)
-        yield results.folder / name
-    yield from figures.make(frames, results.folder / FIGURES)
-    yield from surfaces.make(records, results.folder / FIGURES)
-    yield checksums.write(results.folder)
+    yield from write_summary(frames, folder)
+    made = tables.make(frames, records)
+    for name, text in texts(frames, records, made, results).items():
+        store.replace(folder / name, text)
+        yield folder / name
+    yield from figures.make(frames, records, made, folder / FIGURES)
+    yield checksums.write(folder)
+
+
+def write_summary(frames: Frames, folder: Path) -> list[Path]:
+    """Write the table and the figure that a run leaves too: the same files; their paths."""
+    for former in folder.glob(f"{FORMER}.*"):
+        former.unlink()
+    written = []
+    for name, text in summary.texts(frames).items():
+        store.replace(folder / name, text)
+        written.append(folder / name)
+    return [*written, *curves.draw(frames, folder)]
 
 
 def texts(
-    frames: Frames, records: Sequence[Record], results: results_folder.Results
+    frames: Frames,
+    records: Sequence[Record],
+    made: Sequence[formats.Table],
+    results: results_folder.Results,
 ) -> dict[str, str]:
-    """The tables and the page, by their names in the folder of the results; `frames` are the records'."""
-    tables = citable.make(frames)
+    """Give the tables' files and the page, by their names in the folder of the results.
+
+    The frames are the records', and so are the tables that `tables.make` made.
+    """
     source = formats.source(records, results.folder, len(results.requests) - len(records))
-    found = {
+    files = {
         f"{TABLES}/{name}": text
-        for table in tables
+        for table in made
         for name, text in formats.texts(table, source).items()
     }
-    return found | {PAGE: page.render(frames, records, tables, source)}
+    return files | {PAGE: page.render(frames, records, made, source)}

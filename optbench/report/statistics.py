@@ -1,4 +1,4 @@
-"""Scores: how well, how soon and how surely each optimizer gets there; pure functions of frames.
+"""How well, how soon and how surely each optimizer gets there: pure functions of frames.
 
 A solver is an optimizer's label in a framework, a task a case with a seed. What was not
 reached is NaN, never a number: quantiles, profiles and bootstraps count it as later than
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from optbench.measure.bootstrap import LEVEL, interval, stratified
 from optbench.records.frames import Frames
 
 RELATIVE = "relative_l2"
@@ -21,48 +21,37 @@ CASE = ["campaign", "machine", "case"]
 SOLVER = ["label", "framework"]
 BEFORE = ["setup_seconds", "compile_seconds", "warm_up_seconds"]  # a run's first step
 FAR = 10.0  # times the fastest: where a performance profile's area ends
-RESAMPLES = 1000
-LEVEL = 0.95  # of every interval
-LEAST_PAIRS = (
-    5  # the range of fewer holds the true median less often than nine times in ten
-)
+# the range of fewer pairs holds the true median less often than nine times in ten
+LEAST_PAIRS = 5
 
-Statistic = Callable[
-    [np.ndarray], np.ndarray
-]  # of tasks by solvers, a number a solver: the smallest is first
+# of tasks by solvers, one number per solver: the smallest is first
+Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 def reached(
     frames: Frames, targets: tuple[float, ...] = TARGETS, error: str = RELATIVE
 ) -> pd.DataFrame:
-    """A row a run and target: the first recorded step whose error is at or below it; NaN where none is.
+    """Give the first recorded step whose error is at or below a target; NaN for none.
 
-    `seconds` are of optimizer steps alone; `total_seconds` count set-up, compilation and
-    warm-up too. No relative error is below the accuracy of the problem's reference, and one
-    that is not a number reaches nothing.
+    There is one row per run and target. `seconds` are of optimizer steps alone;
+    `total_seconds` count set-up, compilation and warm-up too. No relative error is below
+    the accuracy of the problem's reference, and one that is not a number reaches nothing.
     """
     runs: Any = frames.runs
     before = runs[BEFORE].fillna(0).sum(axis=1)
-    runs = runs[["identity", *CASE, *SOLVER, "seed", "floor"]].assign(before=before)
-    history: Any = frames.history.merge(
-        runs[["identity", "floor"]], on="identity"
-    ).sort_values("step", kind="stable")
-    errors = (
-        history[error].clip(lower=history["floor"]) if error == RELATIVE else history[error]
-    )
-    found = []
+    runs = runs[["identity", *CASE, *SOLVER, "seed"]].assign(before=before)
+    history: Any = frames.floored().history.sort_values("step", kind="stable")
+    parts = []
     for target in targets:
-        first = history[errors <= target].drop_duplicates("identity")[
+        first = history[history[error] <= target].drop_duplicates("identity")[
             ["identity", "step", "seconds"]
         ]
-        found.append(runs.merge(first, on="identity", how="left").assign(target=target))
-    rows = pd.concat(found, ignore_index=True).rename(columns={"step": "steps"})
-    rows = rows.astype(
-        {"steps": float, "seconds": float}
-    )  # where nobody reaches anything they are objects
-    rows = rows.assign(total_seconds=rows["seconds"] + rows["before"]).drop(
-        columns=["before", "floor"]
-    )
+        parts.append(runs.merge(first, on="identity", how="left").assign(target=target))
+    rows = pd.concat(parts, ignore_index=True).rename(columns={"step": "steps"})
+    # where nobody reaches anything they are objects
+    rows = rows.astype({"steps": float, "seconds": float})
+    rows = rows.assign(total_seconds=rows["seconds"] + rows["before"])
+    rows = rows.drop(columns="before")
     return rows.sort_values(
         [*CASE, *SOLVER, "seed", "target"],
         ascending=[True] * 6 + [False],
@@ -71,7 +60,10 @@ def reached(
 
 
 def times(reached: Any) -> pd.DataFrame:
-    """A row a case, solver and target: how many runs reached it, and quartiles of when; NaN: later than the budget."""
+    """Count the runs that reached each target, and give quartiles of when.
+
+    There is one row per case, solver and target. NaN is later than the budget.
+    """
     rows = []
     for names, group in reached.groupby([*CASE, *SOLVER, "target"], sort=False):
         row = dict(zip([*CASE, *SOLVER, "target"], names, strict=True))
@@ -89,20 +81,26 @@ def times(reached: Any) -> pd.DataFrame:
 
 
 def quartiles(values: Any) -> list[float]:
-    """Quartiles that are values of the sample, so that none lies between a number and what was never reached."""
+    """Give quartiles that are values of the sample; what is NaN comes last.
+
+    So none lies between a number and what was never reached.
+    """
     last = np.where(np.isnan(values), np.inf, values)
-    found = np.quantile(last, [0.25, 0.5, 0.75], method="inverted_cdf")
-    return [float(value) if value < np.inf else float("nan") for value in found]
+    ends = np.quantile(last, [0.25, 0.5, 0.75], method="inverted_cdf")
+    return [float(value) if value < np.inf else float("nan") for value in ends]
 
 
 def by_task(rows: Any, column: str) -> pd.DataFrame:
-    """A column's values, a row a task and a column a solver; infinite where it is not a number or was not run."""
+    """Arrange a column's values with one row per task and one column per solver.
+
+    A value is infinite where it is not a number or was not run.
+    """
     table = rows.groupby([*CASE, "seed", *SOLVER])[column].min().unstack(SOLVER)
     return table.sort_index(axis=1).fillna(np.inf)
 
 
 def comparable(rows: Any) -> list[pd.DataFrame]:
-    """The rows in groups of cases that the same solvers ran: who was not there is neither first nor last."""
+    """Group the rows by cases that the same solvers ran: who is absent has no place."""
     solvers = {
         case: frozenset(zip(*(of[name] for name in SOLVER), strict=True))
         for case, of in rows.groupby(CASE)
@@ -114,14 +112,15 @@ def comparable(rows: Any) -> list[pd.DataFrame]:
 
 
 def to_target(reached: Any, target: float, column: str = "total_seconds") -> pd.DataFrame:
-    """The same of the rows of one target."""
+    """Arrange the rows of one target like `by_task`."""
     return by_task(reached[np.isclose(reached["target"], target, rtol=1e-6)], column)
 
 
 def profile(table: pd.DataFrame) -> pd.DataFrame:
-    """Dolan and Moré's performance profile: the share of all tasks that a solver does within a ratio of the fastest.
+    """Give Dolan and Moré's performance profile.
 
-    A row a solver and ratio at which its share rises. A task that nobody does counts for
+    It is the share of all tasks that a solver does within a ratio of the fastest, with one
+    row per solver and ratio at which its share rises. A task that nobody does counts for
     all of them.
     """
     relative = ratios(table.to_numpy())
@@ -134,7 +133,7 @@ def profile(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratios(table: np.ndarray) -> np.ndarray:
-    """Of each task, each solver's value over the smallest; infinite where it has none."""
+    """Divide each task's values by the smallest; infinite where a solver has none."""
     best = table.min(axis=1, keepdims=True)
     relative = np.divide(
         table, best, out=np.full(table.shape, np.inf), where=np.isfinite(table) & (best > 0)
@@ -143,13 +142,19 @@ def ratios(table: np.ndarray) -> np.ndarray:
 
 
 def areas(table: np.ndarray) -> np.ndarray:
-    """Area under each profile over the logarithm of the ratio, from 1 to FAR, as a share of the whole."""
+    """Give the area under each profile over the logarithm of the ratio, from 1 to FAR.
+
+    It is a share of the whole.
+    """
     relative = np.minimum(ratios(table), FAR)
     return (1 - np.log(relative) / np.log(FAR)).mean(axis=0)
 
 
 def ranking(table: pd.DataFrame, statistic: Statistic, seed: int = 0) -> pd.DataFrame:
-    """Each solver's number with its interval, and the probability that it is first: a bootstrap over seeds by case."""
+    """Give each solver's number, its interval and the probability that it is first.
+
+    A bootstrap draws seeds again within each case.
+    """
     drawn = bootstrap(table, statistic, seed)
     low, high = quantiles(drawn)
     rows = table.columns.to_frame(index=False)
@@ -160,38 +165,41 @@ def ranking(table: pd.DataFrame, statistic: Statistic, seed: int = 0) -> pd.Data
 
 
 def bootstrap(table: pd.DataFrame, statistic: Statistic, seed: int = 0) -> np.ndarray:
-    """The statistic [resamples, solvers] of tasks drawn again: in each case as many seeds as it has."""
-    random, values = np.random.default_rng(seed), table.to_numpy()
+    """Give the statistic [resamples, solvers] of tasks drawn again.
+
+    In each case as many seeds are drawn as it has.
+    """
+    values = table.to_numpy()
     cases = table.groupby(level=CASE, sort=True).indices.values()
-    draws = [
-        np.concatenate([random.choice(rows, len(rows)) for rows in cases])
-        for _ in range(RESAMPLES)
-    ]
-    return np.array([statistic(values[rows]) for rows in draws])
+    return stratified(lambda rows: statistic(values[rows]), cases, seed=seed)
 
 
 def quantiles(drawn: np.ndarray) -> np.ndarray:
-    """The interval of each solver [2, solvers]; an infinite end stays one."""
+    """Give the interval of each solver [2, solvers]; an infinite end stays one."""
     tail = (1 - LEVEL) / 2
     return np.quantile(drawn, [tail, 1 - tail], axis=0, method="inverted_cdf")
 
 
 def first(drawn: np.ndarray) -> np.ndarray:
-    """How often each solver has the smallest number; equal ones share, infinite ones have no part."""
+    """Say how often each solver has the smallest number.
+
+    Equal ones share, infinite ones have no part.
+    """
     best = drawn.min(axis=1, keepdims=True)
     among = (drawn == best) & np.isfinite(drawn)
     return (among / np.maximum(among.sum(axis=1, keepdims=True), 1)).mean(axis=0)
 
 
 def medians(table: np.ndarray) -> np.ndarray:
-    """Each solver's median, a value of the sample."""
+    """Give each solver's median, a value of the sample."""
     return np.quantile(table, 0.5, axis=0, method="inverted_cdf")
 
 
 def left_out(table: pd.DataFrame) -> pd.DataFrame:
-    """How many pairs of the others swap when an optimizer is left out: profiles depend on who is the fastest.
+    """Count the pairs of the others that swap when an optimizer is left out.
 
-    It is left out in every framework: its twin would be as good a reference.
+    Profiles depend on who is the fastest. An optimizer is left out in every framework: its
+    twin would be as good a reference.
     """
     rows, everyone = [], order(table)
     for label in dict.fromkeys(name for name, _ in table.columns):
@@ -208,42 +216,28 @@ def left_out(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def order(table: pd.DataFrame) -> list[Any]:
-    """The solvers by area, the largest first; equal ones by name."""
-    found = areas(table.to_numpy()).round(12)  # equal but for the order of a sum
-    return [name for _, name in sorted(zip(-found, table.columns, strict=True))]
+    """Sort the solvers by area, the largest first; equal ones by name."""
+    rounded = areas(table.to_numpy()).round(12)  # equal but for the order of a sum
+    return [name for _, name in sorted(zip(-rounded, table.columns, strict=True))]
 
 
 def paired(
-    rows: Any, column: str, frameworks: tuple[str, str] = ("torch", "jax")
+    runs: Any, column: str, frameworks: tuple[str, str] = ("torch", "jax")
 ) -> pd.DataFrame:
-    """The median ratio of two frameworks on equal seeds, a row a case and optimizer, with a bootstrap interval.
+    """Give the median ratio of two frameworks on equal seeds, with a bootstrap interval.
 
-    `pairs` counts the seeds on which both have a positive number; without one there is no
-    row.
+    There is one row per case and optimizer. `pairs` counts the seeds on which both have a
+    positive number; without one there is no row.
     """
-    both: Any = by_task(rows, column).stack("label", future_stack=True)
+    both: Any = by_task(runs, column).stack("label", future_stack=True)
     table = both.reindex(columns=list(frameworks))
     table = table[np.isfinite(table).all(axis=1) & (table > 0).all(axis=1)]
-    found = []
+    rows = []
     for names, group in np.log(table[frameworks[0]] / table[frameworks[1]]).groupby(
         level=[*CASE, "label"]
     ):
-        low, high = _interval(group.to_numpy())
-        found.append(
-            (*names, len(group), np.exp(group.median()), np.exp(low), np.exp(high))
-        )
-    return pd.DataFrame(found, columns=[*CASE, "label", "pairs", "ratio", "low", "high"])
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Of the median; none for fewer values than LEAST_PAIRS."""
-    if len(values) < LEAST_PAIRS:
-        return float("nan"), float("nan")
-    drawn = stats.bootstrap(
-        (values,),
-        np.median,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+        low, high = np.nan, np.nan
+        if len(group) >= LEAST_PAIRS:
+            low, high = interval(np.median, group.to_numpy())
+        rows.append((*names, len(group), np.exp(group.median()), np.exp(low), np.exp(high)))
+    return pd.DataFrame(rows, columns=[*CASE, "label", "pairs", "ratio", "low", "high"])

@@ -1,4 +1,4 @@
-"""Result tables: a row for each optimizer and framework of a case, the best first; as text, CSV or Markdown."""
+"""The tables that a run prints: one per case, the best optimizer first."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -41,38 +41,32 @@ ENTRY = [
     *BUDGETS,
 ]
 GROUP = CASE[:3]  # what a table of its own is made for
-COLUMNS = ("optimizer", "framework", "relative L2", "best", "steps", "optimizer s", "ms/step", "compile s", "success",
-           "status", "hyperparameters")  # fmt: skip
-ALIGNMENT = (
-    "left",
-    "left",
-    "right",
-    "right",
-    "right",
-    "right",
-    "right",
-    "right",
-    "right",
-    "left",
-    "left",
+COLUMNS = (
+    "optimizer",
+    "framework",
+    "relative L2",
+    "best",
+    "steps",
+    "optimizer s",
+    "ms/step",
+    "compile s",
+    "success",
+    "status",
+    "hyperparameters",
 )
+TEXTS = ("optimizer", "framework", "status", "hyperparameters")
+ALIGNMENT = ["left" if name in TEXTS else "right" for name in COLUMNS]
 
 
 def summarise(frames: Frames) -> pd.DataFrame:
-    """A row for each case, optimizer and framework: medians and quartiles over seeds, and how many runs ended how.
+    """Give medians and quartiles over seeds, and how many runs ended how.
 
-    No row mixes campaigns, machines or versions. An error below the accuracy of a
-    reference, the floor, is the floor. The final error is that of finished runs alone;
-    best, steps and seconds are those of every run. Cases are in the order of the runs,
-    their rows in that of the final error.
+    There is one row per case, optimizer and framework; no row mixes campaigns, machines or
+    versions. An error below the floor, the accuracy of a reference, is the floor. The final
+    error is that of finished runs alone; best, steps and seconds are those of every run.
+    Cases are in the order of the runs, their rows in that of the final error.
     """
-    runs: Any = frames.runs
-    runs = runs.assign(
-        **{
-            name: runs[name].clip(lower=runs["floor"])
-            for name in ("relative_l2", "best_relative_l2")
-        }
-    )
+    runs: Any = frames.floored().runs
     runs = runs.assign(
         ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0)
     )
@@ -118,8 +112,14 @@ def _spread(values: Any) -> tuple[tuple[str, float], ...]:
     )
 
 
+def texts(frames: Frames) -> dict[str, str]:
+    """Give the files that a run leaves, by their names."""
+    table = summarise(frames)
+    return {f"table.{suffix}": render(table, style) for style, suffix in FORMATS.items()}
+
+
 def render(table: pd.DataFrame, style: str) -> str:
-    """A summary as text, CSV (every column, a line an entry) or Markdown."""
+    """Write a summary as text, CSV (every column, one line per row) or Markdown."""
     if style == "csv":
         return table.to_csv(index=False)
     several = len(table[GROUP[:2]].drop_duplicates()) > 1
@@ -142,7 +142,10 @@ def _case(rows: Any, style: str, several: bool) -> str:
 
 
 def _labels(rows: Any) -> list[str]:
-    """The optimizers' labels, without folders; with all hyperparameters where one is there more than once."""
+    """Give the optimizers' labels without folders.
+
+    Where one is there more than once, all its hyperparameters follow.
+    """
     repeated = rows.duplicated(["label", "framework"], keep=False)
     labels = zip(rows["label"], rows["hyperparameters"], repeated, strict=True)
     return [
@@ -213,7 +216,7 @@ def _number(value: float, form: str) -> str:
 
 
 def _notes(rows: Any) -> Iterator[str]:
-    """What a reader must know before comparing the rows."""
+    """Say what a reader must know before comparing the rows."""
     for what, columns, words in (
         ("batches", BATCHES, _batch),
         ("budgets", BUDGETS, _budget),
@@ -227,12 +230,18 @@ def _notes(rows: Any) -> Iterator[str]:
             yield f"Optimizers of this case had different {what}: {'; '.join(each)}."
             yield ""
     if (floor := rows["floor"].max()) > 0:
-        yield f"The reference is accurate to {floor:.2e} in relative L2: an error below it is shown as ≤{floor:.2e}."
+        yield (
+            f"The reference is accurate to {floor:.2e} in relative L2: an error below it "
+            f"is shown as ≤{floor:.2e}."
+        )
         yield ""
     for files, group in rows[rows["files"] != ""].groupby("files", sort=False):
         which = "" if len(group) == len(rows) else f" for {', '.join(_labels(group))}"
         yield f"Files of the user's own{which} (SHA-256): {files}."
         yield ""
     if rows["runs"].max() > 1:
-        yield f"Medians over {rows['runs'].max()} seeds, quartiles in brackets; final errors are of finished runs."
+        yield (
+            f"Medians over {rows['runs'].max()} seeds, quartiles in brackets; final errors "
+            "are of finished runs."
+        )
         yield ""

@@ -1,5 +1,6 @@
-"""The tables of a campaign: what each solver reaches, how soon, how surely, in which framework, beside the paper's."""
+"""The tables of a campaign: what each solver reaches, how soon, how surely, and where."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -7,35 +8,38 @@ import numpy as np
 import pandas as pd
 
 from optbench.records.frames import Frames
-from optbench.report import paper as against
-from optbench.report import statistics
+from optbench.records.record import Record
+from optbench.report import paper, statistics
 from optbench.report.formats import Table
 from optbench.report.statistics import BEFORE, CASE, SOLVER, TARGETS
 
 NAMES = {"label": "optimizer"}
+MOST_CASES, MOST_OPTIMIZERS = 4, 7  # of the short table: it is read on a phone
+BOLD = "Bold: the smallest of the case, and those whose 95 % interval reaches it."
+COUNTED = "(k/n): only k of n runs finished."
 
 
-def make(frames: Frames) -> list[Table]:
-    """All tables of a campaign."""
-    reached, paper, runs = (
-        statistics.reached(frames),
-        against.compare(frames),
-        _measured(frames),
-    )
+def make(frames: Frames, records: Sequence[Record]) -> list[Table]:
+    """Make all tables of a campaign; `frames` are the records'."""
+    reached, compared = statistics.reached(frames), paper.compare(frames)
+    runs = _measured(frames)
     ranked = _ranked(runs)
+    wide = headline(runs, ranked)
     return [
         errors(runs, ranked),
-        headline(runs, ranked),
+        wide,
+        hardest(wide),
         targets(reached, "seconds", "optimizer seconds"),
         targets(reached, "total_seconds", "seconds with set-up, compilation and warm-up"),
         rankings(reached),
         frameworks(runs),
-        *([beside_the_paper(paper)] if len(paper) else []),
+        *([beside_the_paper(compared)] if len(compared) else []),
+        commits(records),
     ]
 
 
 def errors(runs: Any, ranked: pd.DataFrame) -> Table:
-    """What each solver reaches in its budget, and how probably it is first."""
+    """Show what each solver reaches in its budget, and how probably it is first."""
     solvers = runs.groupby([*CASE, *SOLVER], sort=False)
     medians = ("steps", "ms_per_step", "train_seconds", "total_seconds")
     first = {name: (name, "first") for name in ("problem", "hyperparameters_from")}
@@ -54,7 +58,8 @@ def errors(runs: Any, ranked: pd.DataFrame) -> Table:
     shown = _names(data).assign(
         **{
             "relative L2": [
-                f"{_number(row.relative_l2, '.2e')}{_between(row.relative_l2_q25, row.relative_l2_q75, '.1e')}"
+                _number(row.relative_l2, ".2e")
+                + _between(row.relative_l2_q25, row.relative_l2_q75, ".1e")
                 for row in data.itertuples()
             ],
             "95 % interval": [
@@ -71,38 +76,42 @@ def errors(runs: Any, ranked: pd.DataFrame) -> Table:
         }
     )
     title = (
-        "Relative L2 error at the end of the budget: the median over seeds, quartiles in brackets, and the median's "
-        "95 % interval (a bootstrap over seeds; of five seeds it is nearly their range); the probability of having the "
-        "smallest median of the case. A run that did not finish counts as last, and where that is the number it is –."
+        "Relative L2 error at the end of the budget. Median over seeds, with quartiles in "
+        "brackets; unfinished runs rank last, and a dash stands where the median is one "
+        "of them. The 95 % interval of the median is a bootstrap over seeds: with five "
+        "seeds it is nearly their range. First: the probability of having the smallest "
+        "median of the case. Success: how many of the runs finished."
     )
-    return Table("errors", title, data, shown)
+    return Table(
+        name="errors", heading="Errors in detail", title=title, data=data, shown=shown
+    )
 
 
 def _ranked(runs: Any) -> pd.DataFrame:
-    """A row a case and solver: the median of the final error, its interval, who is first, how many finished."""
+    """Rank the solvers of each case: median, interval, who is first, how many finished."""
     parts = []
     for names, group in runs.groupby(CASE, sort=False):
-        found = statistics.ranking(statistics.by_task(group, "final"), statistics.medians)
+        ranking = statistics.ranking(statistics.by_task(group, "final"), statistics.medians)
         counts = (
             group.groupby(SOLVER)["final"].agg(runs="size", finished="count").reset_index()
         )
         parts.append(
-            found.merge(counts, on=SOLVER).assign(**dict(zip(CASE, names, strict=True)))
+            ranking.merge(counts, on=SOLVER).assign(**dict(zip(CASE, names, strict=True)))
         )
-    found: Any = pd.concat(parts, ignore_index=True).rename(columns={"value": "median"})
-    return found.replace(np.inf, np.nan)
+    ranked: Any = pd.concat(parts, ignore_index=True).rename(columns={"value": "median"})
+    return ranked.replace(np.inf, np.nan)
 
 
 def headline(runs: Any, ranked: pd.DataFrame) -> Table:
-    """Every solver on every case in a line."""
+    """Show every solver on every case, in one line per solver."""
     best = ranked.groupby(CASE)["median"].transform("min")
     data = ranked.assign(bold=(ranked["median"].notna() & (ranked["low"] <= best)))
     data = data.assign(cell=[_cell(row) for row in data.to_dict("records")])
     table = data.pivot_table(index=SOLVER, columns="case", values="cell", aggfunc="first")
-    labels, frameworks = (dict.fromkeys(runs[name]) for name in SOLVER)
+    labels, names = (dict.fromkeys(runs[name]) for name in SOLVER)
     solvers = [
         solver
-        for solver in product(labels, sorted(frameworks, reverse=True))
+        for solver in product(labels, sorted(names, reverse=True))
         if solver in table.index
     ]
     shown = (
@@ -110,11 +119,67 @@ def headline(runs: Any, ranked: pd.DataFrame) -> Table:
     )
     shown.columns.name = None
     title = (
-        "Relative L2 error at the end of the budget: medians over seeds, a run that did not finish being the last; in "
-        "brackets how many finished where not all did; in bold the smallest of a case, and those whose 95 % interval "
-        "(a bootstrap over seeds) reaches it."
+        "Relative L2 error at the end of the budget. Median over seeds; unfinished runs "
+        f"rank last. {COUNTED} {BOLD}"
     )
-    return Table("headline", title, data.drop(columns="cell"), shown.rename(columns=NAMES))
+    return Table(
+        name="headline",
+        heading="Errors side by side",
+        title=title,
+        data=data.drop(columns="cell"),
+        shown=shown.rename(columns=NAMES),
+    )
+
+
+def hardest(headline: Table) -> Table:
+    """Shorten the headline to the hardest cases and the optimizers that matter there.
+
+    The hardest cases have the largest best median. An optimizer counts with its better
+    framework. Those that are best on one of the cases come in first, then the others by
+    their mean rank; what was not run, or did not finish, ranks last.
+    """
+    cases = [name for name in headline.shown if name not in ("optimizer", "framework")]
+    labels = [*dict.fromkeys(headline.shown["optimizer"])]
+    better: Any = headline.data.sort_values(
+        ["median", "finished", "framework"], ascending=[True, False, True], kind="stable"
+    ).drop_duplicates(["case", "label"])
+    medians = better.pivot(index="label", columns="case", values="median")
+    medians = medians.reindex(index=labels, columns=cases)
+    smallest = medians.min().fillna(np.inf)  # nobody's run finished: the hardest of all
+    chosen = smallest.sort_values(ascending=False, kind="stable").index[:MOST_CASES]
+    kept = [case for case in cases if case in set(chosen)]
+    better = better[better["case"].isin(kept)]
+    ranks = medians[kept].rank(na_option="bottom").mean(axis=1)
+    best = set(better["label"][better["bold"]])
+    most = sorted(labels, key=lambda name: (name not in best, ranks[name]))[
+        :MOST_OPTIMIZERS
+    ]
+    top = sorted(most, key=lambda name: ranks[name])
+    rows = {(row["label"], row["case"]): row for row in better.to_dict("records")}
+    data = pd.DataFrame(
+        [
+            {**rows[label, case], "mean_rank": ranks[label]}
+            for label in top
+            for case in kept
+            if (label, case) in rows
+        ]
+    )
+    cells = {key: _cell(row) for key, row in rows.items()}
+    shown = pd.DataFrame({"optimizer": top}).assign(
+        **{case: [cells.get((label, case), "not run") for label in top] for case in kept}
+    )
+    which, who = "All cases", "all optimizers in the order of the mean rank"
+    if kept != cases:
+        which = f"The {len(kept)} cases with the largest best error"
+    if len(top) < len(labels):
+        who = f"{len(top)} optimizers, those best on one of these and the next by mean rank"
+    title = (
+        f"{which}; {who}; each in its better framework. Median relative L2 error over "
+        f"seeds; unfinished runs rank last. {COUNTED} {BOLD}"
+    )
+    return Table(
+        name="hardest", heading="The hardest cases", title=title, data=data, shown=shown
+    )
 
 
 def _cell(row: dict[str, Any]) -> str:
@@ -128,24 +193,31 @@ def _cell(row: dict[str, Any]) -> str:
 
 
 def beside_the_paper(data: pd.DataFrame) -> Table:
-    """The paper's recorded run and ours."""
+    """Show the paper's recorded run and ours."""
     title = (
-        "The paper's recorded run | ours, on the same problem, network and optimizer: absolute L2 error (root mean "
-        "square) at the end, seconds and steps of the budget (they differ), points of a batch and steps between new "
-        "ones, seconds until the absolute error was first recorded at or below a target (in brackets: in how many "
-        "runs). Theirs on an NVIDIA RTX 6000 with evaluation and logging in the clock; ours medians over seeds of the "
-        "runs that finished, optimizer steps alone on the machine named here."
+        "The paper's recorded run | ours, on the same problem, network and optimizer. "
+        "The error is the absolute L2 error (root mean square) at the end; the budgets, "
+        "in seconds and steps, differ. Then the points of a batch and the steps between "
+        "new ones, and the seconds until the absolute error was first recorded at or "
+        "below a target, with the number of our runs that reached it in brackets. Theirs "
+        "ran on an NVIDIA RTX 6000, with evaluation and logging in the clock. Ours are "
+        "medians over the seeds that finished, with optimizer steps alone in the clock, "
+        "on the machine named here."
     )
-    return Table("against_the_paper", title, data, against.shown(data))
+    return Table(
+        name="against_the_paper",
+        heading="Against the paper",
+        title=title,
+        data=data,
+        shown=paper.shown(data),
+    )
 
 
 def _measured(frames: Frames) -> Any:
-    """Runs with their final error, where they finished, and their seconds; no error is below the reference's."""
-    runs: Any = frames.runs
+    """Give the runs with their final error, where they finished, and their seconds."""
+    runs: Any = frames.floored().runs
     return runs.assign(
-        final=runs["relative_l2"]
-        .clip(lower=runs["floor"])
-        .where(runs["status"] == "finished"),
+        final=runs["relative_l2"].where(runs["status"] == "finished"),
         ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0),
         overhead=runs[BEFORE].sum(axis=1),
         total_seconds=runs[[*BEFORE, "train_seconds"]].sum(axis=1),
@@ -153,7 +225,7 @@ def _measured(frames: Frames) -> Any:
 
 
 def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
-    """How soon each solver reaches each target."""
+    """Show how soon each solver reaches each target."""
     data: Any = statistics.times(reached)
     cells = [
         f"{_number(value, '.3g')} ({row.reached}/{row.runs})" if row.reached else "–"
@@ -164,20 +236,22 @@ def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
     )
     shown.columns = [f"{target:.0e}" for target in shown.columns]
     title = (
-        f"Median {words} until the relative L2 error was first recorded at or below a target, and in how many runs it "
-        "was; – where none did, a number only where half of them did."
+        f"Median {words} until the relative L2 error was first recorded at or below a "
+        "target. (k/n): k of n runs reached it; there is a number only where at least "
+        "half of them did, and a dash where none did."
     )
     shown = shown.reset_index()
     return Table(
-        f"targets_{column}",
-        title,
-        data,
-        _names(shown).join(shown.drop(columns=[*CASE, *SOLVER])),
+        name=f"targets_{column}",
+        heading=f"Time to a target: {words}",
+        title=title,
+        data=data,
+        shown=_names(shown).join(shown.drop(columns=[*CASE, *SOLVER])),
     )
 
 
 def rankings(reached: Any) -> Table:
-    """Areas under the performance profiles of each target, over all seeds of the cases that the same solvers ran."""
+    """Show areas under performance profiles over all seeds of comparable cases."""
     parts = []
     for cases in statistics.comparable(reached):
         for target in TARGETS:
@@ -199,14 +273,13 @@ def rankings(reached: Any) -> Table:
         "swapped",
         "tasks",
     ]
-    found: Any = pd.concat(
+    ranked: Any = pd.concat(
         parts or [pd.DataFrame(columns=[*columns, "value"])], ignore_index=True
     )
-    areas = 0 - found[["value", "high", "low"]].replace(np.inf, 0)
-    data = found.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
+    areas = 0 - ranked[["value", "high", "low"]].replace(np.inf, 0)
+    data = ranked.assign(area=areas["value"], low=areas["high"], high=areas["low"])[columns]
     shown = pd.DataFrame(
         {
-            "cases": data["cases"],
             "target": data["target"].map("{:.0e}".format),
             **{NAMES.get(name, name): data[name] for name in SOLVER},
             "area": [
@@ -215,26 +288,35 @@ def rankings(reached: Any) -> Table:
             ],
             "first": data["first"].map("{:.2f}".format),
             "pairs that swap without it": data["swapped"],
+            "cases": data["cases"],
         }
     )
     title = (
-        "Area under the performance profile over the logarithm of the ratio to the fastest, up to "
-        f"{statistics.FAR:g} times its seconds (set-up, compilation and warm-up included), over all seeds of the cases "
-        "that the same solvers ran, with a 95 % interval; the probability of being first; how many pairs of the "
-        "others change their order when the optimizer is left out in both frameworks."
+        "Area under the performance profile, with its 95 % interval. The profile is over "
+        "the logarithm of the ratio to the fastest solver's time (set-up, compilation "
+        f"and warm-up included), up to {statistics.FAR:g} times it, and over all seeds of "
+        "the cases that the same solvers ran. First: the probability of having the "
+        "largest area. Pairs that swap: how many pairs of the others change their order "
+        "when the optimizer is left out in both frameworks."
         + ("" if parts else " No target was reached.")
     )
-    return Table("rankings", title, data, shown)
+    return Table(
+        name="rankings",
+        heading="Who reaches a target soonest",
+        title=title,
+        data=data,
+        shown=shown,
+    )
 
 
 def _smallest_is_largest_area(values: np.ndarray) -> np.ndarray:
-    """Negative areas; infinite where there is none: such a solver is never first."""
-    found = statistics.areas(values)
-    return np.where(found > 0, -found, np.inf)
+    """Negate areas; infinite where there is none: such a solver is never first."""
+    areas = statistics.areas(values)
+    return np.where(areas > 0, -areas, np.inf)
 
 
 def frameworks(runs: Any) -> Table:
-    """PyTorch over JAX on equal seeds."""
+    """Show PyTorch over JAX on equal seeds."""
     what = {
         "ms_per_step": "seconds a step",
         "overhead": "set-up, compilation, warm-up",
@@ -260,14 +342,54 @@ def frameworks(runs: Any) -> Table:
     shown = (
         shown.reindex(columns=[words for words in what.values() if words in shown.columns])
         .fillna("–")
+        .rename(columns={"seconds a step": "seconds per step"})
         .reset_index()
     )
     title = (
-        "PyTorch over JAX: the median ratio on equal seeds, where both have a number (the final error: where both "
-        f"finished), with the interval of a bootstrap over seeds; none for fewer than {statistics.LEAST_PAIRS} pairs."
+        "PyTorch over JAX: the median ratio on equal seeds where both have a number (a "
+        "final error: where both runs finished), with the 95 % interval of a bootstrap "
+        f"over seeds; no interval for fewer than {statistics.LEAST_PAIRS} pairs."
     )
     names = shown[["case", "label"]].rename(columns=NAMES)
-    return Table("frameworks", title, data, names.join(shown.drop(columns=keys)))
+    return Table(
+        name="frameworks",
+        heading="PyTorch over JAX",
+        title=title,
+        data=data,
+        shown=names.join(shown.drop(columns=keys)),
+    )
+
+
+def commits(records: Sequence[Record]) -> Table:
+    """List the commits that made the records, and when each did."""
+    rows = [
+        {
+            "commit": record.provenance.commit or "unknown",
+            "uncommitted_changes": bool(record.provenance.dirty),
+            "started": record.started,
+        }
+        for record in records
+    ]
+    data: Any = (
+        pd.DataFrame(rows)
+        .groupby(["commit", "uncommitted_changes"])["started"]
+        .agg(runs="size", first="min", last="max")
+        .reset_index()
+        .sort_values(["first", "commit"], ignore_index=True)
+    )
+    shown = pd.DataFrame(
+        {
+            "commit": [
+                row.commit[:10] + (" with changes" if row.uncommitted_changes else "")
+                for row in data.itertuples()
+            ],
+            "runs": data["runs"].map(str),
+            "first run": data["first"].str[:10],
+            "last run": data["last"].str[:10],
+        }
+    )
+    title = "The commits that made the runs, and the days on which each did."
+    return Table(name="commits", heading="Commits", title=title, data=data, shown=shown)
 
 
 def _names(data: Any) -> pd.DataFrame:

@@ -59,7 +59,7 @@ class Cluster:
         client.run_on_scheduler(_bury, DEATHS)
         self.client, self._run, self._address = client, run, client.scheduler.address
         self.in_hand: dict[str, Future] = {}
-        self._ended: SimpleQueue[tuple[Request, Future]] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[Request, Any]] = SimpleQueue()
 
     def has_room(self) -> bool:
         """Say whether a worker is free; raises CampaignError for a lost scheduler."""

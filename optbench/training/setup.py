@@ -77,7 +77,8 @@ def prepare(
         request.network, problem.dim, problem.outputs, request.seed
     )
     params = copied(params, request.dtype, backend, clock)
-    sample = functools.partial(_sample, request, problem)
+    sizes = {"interior": request.points.interior, "boundary": request.points.boundary}
+    sample = functools.partial(seeds.batch, problem, request.seed, **sizes)
     with clock.section("draw"):
         first = sample(0)
         points, solution = seeds.evaluation_points(problem, request.evaluation)
@@ -137,13 +138,6 @@ def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, 
                 (run.losses(params, run.batch), run.predict(params, run.points))
             )
     return params, taken
-
-
-def _sample(request: Request, problem: Problem, index: int) -> Batch:
-    """Draw the points and targets after redraw `index`."""
-    return seeds.batch(
-        problem, request.seed, index, request.points.interior, request.points.boundary
-    )
 
 
 def copied(tree: Any, dtype: str, backend: Backend, clock: Clock) -> Any:

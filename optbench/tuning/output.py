@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from optbench.campaign.campaign import Campaign
+from optbench.campaign.results_folder import TRIALS
 from optbench.records.record import Record
 from optbench.records.store import replace
 from optbench.tuning.study import Protocol, Study, Tables, as_tables, with_values, without
 
-TRIALS, CHOSEN = "trials.csv", "tuned.toml"
+CHOSEN = "tuned.toml"
 COLUMNS = (
     *("case", "problem", "network", "label", "optimizer", "framework", "trial", "counted"),
     *("relative_l2", "status", "hyperparameters", "seeds", "budget_steps"),

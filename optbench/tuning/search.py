@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from optbench.campaign.campaign import Campaign, shipped
 from optbench.campaign.errors import CampaignError
-from optbench.records import checksums
+from optbench.records import checksums, store
 from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.locks import is_dead, opening, owner
@@ -63,6 +63,7 @@ class Sampler(optuna.samplers.BaseSampler):
 
 def run(
     campaign: Campaign,
+    *,
     file: Path,
     spaces: Path,
     protocol: Protocol,
@@ -86,31 +87,23 @@ def run(
     database = folder / "studies.sqlite3"
     trials = tune(
         wanted,
-        protocol.trials,
-        url or f"sqlite:///{database.resolve()}",
-        folder,
-        crew,
-        console,
+        trials=protocol.trials,
+        url=url or f"sqlite:///{database.resolve()}",
+        folder=folder,
+        crew=crew,
+        console=console,
     )
     results = [Result(study, its) for study, its in zip(wanted, trials, strict=True)]
-    written = write(
-        campaign,
-        file.stem if file == shipped().get(file.stem) else file.name,
-        protocol,
-        results,
-        folder,
-    )
-    for path in (
-        folder / "runs",
-        *(() if url else (database,)),
-        *written,
-        checksums.write(folder),
-    ):
+    name = file.stem if file == shipped().get(file.stem) else file.name
+    written = write(campaign, name, protocol, results, folder)
+    databases = [] if url else [database]
+    for path in (folder / "runs", *databases, *written, checksums.write(folder)):
         line(console, f"written: {path}")
 
 
 def tune(
     wanted: Sequence[Study],
+    *,
     trials: int,
     url: str,
     folder: Path,
@@ -137,7 +130,7 @@ def tune(
         total = len(wanted) * trials
         line(
             console,
-            f"{wanted[0].name_of_runs}: {total} trials, {trials} a study, "
+            f"{wanted[0].name_of_runs}: {total} trials, {trials} per study, "
             f"{total - left} done, {left} left",
         )
         with (
@@ -175,9 +168,8 @@ def _attempt(
         )
         records = list(_records(requests, kept, workers, display))
         trial.set_user_attr("status", [record.status for record in records])
-        trial.set_user_attr(
-            "records", [kept.path(record.request).name for record in records]
-        )
+        files = [store.path(kept.folder, record.request) for record in records]
+        trial.set_user_attr("records", [file.name for file in files])
         log.tell(trial, statistics.median(map(final_error, records)))
     except BaseException:
         log.tell(trial, state=TrialState.FAIL, skip_if_finished=True)

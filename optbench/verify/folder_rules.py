@@ -1,4 +1,8 @@
-"""What must hold for published results: a rule is a function that gives the problems it finds, one line each."""
+"""What must hold for a folder of results.
+
+A rule is a function that gives the issues it finds, one line each. What only the rule of
+tables needs (pandas, seaborn) is imported by it.
+"""
 
 import math
 from collections import defaultdict
@@ -15,12 +19,12 @@ from optbench.verify import record_rules, tuning_rules
 class Rule(NamedTuple):
     """A rule and what it remarks where nothing is wrong."""
 
-    problems: Callable[[Results], Iterator[str]]
+    issues: Callable[[Results], Iterator[str]]
     remark: Callable[[Sequence[Record]], str] = lambda records: ""
 
 
-def whole(results: Results) -> Iterator[str]:
-    """Every file in runs/ is the whole record of the run that its name says."""
+def check_schema(results: Results) -> Iterator[str]:
+    """Check that every file in runs/ is the whole record of the run that its name says."""
     yield from results.torn
     runs = results.folder / "runs"
     yield from (
@@ -29,32 +33,33 @@ def whole(results: Results) -> Iterator[str]:
         if file.is_relative_to(runs) and (file.suffix != ".json" or file.parent != runs)
     )
     for file, record in results.records.items():
-        if file != store.path(results.folder, record.request):
-            yield f"{file} has the name of another run: {store.path(results.folder, record.request).name} is its own"
+        if file != (own := store.path(results.folder, record.request)):
+            yield f"{file} has the name of another run: {own.name} is its own"
 
 
-def as_asked(results: Results) -> Iterator[str]:
-    """Every run that the campaign asks for is there, and no other; of tuning, every trial."""
-    if tuning_rules.are_in(results.folder):
-        yield from tuning_rules.complete(results)
+def check_campaign(results: Results) -> Iterator[str]:
+    """Check that the runs are those that the campaign asks for; of tuning, the trials."""
+    if results.is_tuning:
+        yield from tuning_rules.check_trials(results)
         return
     if results.unreadable:
         yield results.unreadable
         return
-    if results.lacking:
-        raise results.lacking
     asked = {question(request): request for request in results.requests}
-    found = {question(record.request) for record in results.records.values()}
+    done = {question(record.request) for record in results.records.values()}
     for run, request in asked.items():
-        if run not in found:
-            yield f"{results.folder}: a run that the campaign asks for is missing: {request.title}"
+        if run not in done:
+            yield (
+                f"{results.folder}: a run that the campaign asks for is missing: "
+                f"{request.title}"
+            )
     for file, record in results.records.items():
         if question(record.request) not in asked:
             yield f"{file}: the campaign does not ask for this run"
 
 
-def once(results: Results) -> Iterator[str]:
-    """No run is there twice, under whatever labels, and no two seeds start from the same numbers."""
+def check_repeats(results: Results) -> Iterator[str]:
+    """Check that no run is there twice, and no two seeds start from the same numbers."""
     runs, starts = defaultdict(list), defaultdict(dict)
     for file, record in results.records.items():
         request = record.request
@@ -72,29 +77,31 @@ def once(results: Results) -> Iterator[str]:
             yield f"{results.folder}: one run, {len(names)} records: {', '.join(names)}"
     for seeds in starts.values():
         if len(seeds) > 1:
-            yield f"{results.folder}: seeds {sorted(seeds)} start from the same numbers: {', '.join(seeds.values())}"
+            yield (
+                f"{results.folder}: seeds {sorted(seeds)} start from the same numbers: "
+                f"{', '.join(seeds.values())}"
+            )
 
 
-def as_recorded(results: Results) -> Iterator[str]:
-    """The tables and the page are those that the records give; those of `optbench report` where any of it is there."""
-    if tuning_rules.are_in(results.folder):
-        yield from tuning_rules.as_recorded(results)
+def check_tables(results: Results) -> Iterator[str]:
+    """Check that the tables and the page are those that the records give.
+
+    Those of `optbench report` are expected where any of them is there.
+    """
+    if results.is_tuning:
+        yield from tuning_rules.check_values(results)
         return
-    if results.unreadable or not (found := in_order(results)):
+    if results.unreadable or not (records := in_order(results)):
         yield f"{results.folder}: no tables without records and their campaign"
         return
-    from optbench.records.frames import from_records  # of the extra "report"
-    from optbench.report import report
-    from optbench.report import summary as tables
+    from optbench.records.frames import from_records
+    from optbench.report import report, summary, tables
 
-    frames = from_records(found)
-    summary = tables.summarise(frames)
-    expected = {
-        f"table.{suffix}": tables.render(summary, style)
-        for style, suffix in tables.FORMATS.items()
-    }
+    frames = from_records(records)
+    expected = summary.texts(frames)
     if any((results.folder / name).exists() for name in (report.TABLES, report.PAGE)):
-        expected |= report.texts(frames, found, results)
+        made = tables.make(frames, records)
+        expected |= report.texts(frames, records, made, results)
     for name, text in expected.items():
         file = results.folder / name
         written = file.read_bytes().decode(errors="replace") if file.is_file() else None
@@ -108,8 +115,8 @@ def as_recorded(results: Results) -> Iterator[str]:
             yield f"{file}: line {number} is not what the records give"
 
 
-def of_one_version(results: Results) -> Iterator[str]:
-    """A folder's tables have one version of each optimizer and problem."""
+def check_versions(results: Results) -> Iterator[str]:
+    """Check that a folder has one version of each optimizer and problem."""
     versions = defaultdict(lambda: defaultdict(list))
     for file, record in results.records.items():
         request = record.request
@@ -127,33 +134,35 @@ def of_one_version(results: Results) -> Iterator[str]:
 
 
 def commits(records: Sequence[Record]) -> str:
-    """The commits behind records."""
-    told = {(record.provenance.commit, record.provenance.dirty) for record in records}
+    """Name the commits behind records."""
     words = sorted(
-        f"{commit or 'unknown'}{' with uncommitted changes' if dirty else ''}"
-        for commit, dirty in told
+        {
+            f"{record.provenance.commit or 'unknown'}"
+            + (" with uncommitted changes" if record.provenance.dirty else "")
+            for record in records
+        }
     )
     return f"commits: {', '.join(words)}" if words else ""
 
 
 def _each(rule: Callable[[Record], Iterator[str]]) -> Callable[[Results], Iterator[str]]:
-    """A rule for one record as a rule for all of a folder."""
+    """Make of a rule for one record a rule for all records of a folder."""
     return lambda results: (
-        f"{file}: {problem}"
+        f"{file}: {issue}"
         for file, record in results.records.items()
-        for problem in rule(record)
+        for issue in rule(record)
     )
 
 
 RULES = {
     "checksums": Rule(lambda results: checksums.issues(results.folder)),
-    "schema": Rule(whole, lambda records: f"{len(records)} records"),
-    "campaign": Rule(as_asked),
-    "repeats": Rule(once),
+    "schema": Rule(check_schema, lambda records: f"{len(records)} records"),
+    "campaign": Rule(check_campaign),
+    "repeats": Rule(check_repeats),
     "clock": Rule(_each(record_rules.clock)),
     "history": Rule(_each(record_rules.history)),
     "budget": Rule(_each(record_rules.budget)),
-    "tables": Rule(as_recorded),
-    "versions": Rule(of_one_version, commits),
+    "tables": Rule(check_tables),
+    "versions": Rule(check_versions, commits),
     "speed": Rule(_each(record_rules.speed), record_rules.not_bounded),
 }

@@ -1,4 +1,4 @@
-"""Repeat finished runs that a seed draws, and compare their histories with what was recorded."""
+"""Repeat finished runs that a seed draws, and compare their histories."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -29,11 +29,11 @@ class Comparison(NamedTuple):
 
     file: Path
     difference: float  # the largest relative one of losses and errors at the same step
-    problem: str | None
+    issue: str | None
 
 
 def draw(records: Mapping[Path, Record], count: int, seed: int) -> dict[Path, Record]:
-    """So many of the finished runs, or all that there are."""
+    """Draw so many of the finished runs, or all that there are."""
     finished = sorted(
         file for file, record in records.items() if record.status == "finished"
     )
@@ -58,10 +58,10 @@ def repeat(
 
 
 def compare(file: Path, record: Record, again: Record, tolerance: float) -> Comparison:
-    """A run and its repetition; on a budget of seconds, at the steps that both have.
+    """Compare a run and its repetition; on a budget of seconds, at common steps.
 
     On another class of machine rounding differs, and grows over the steps: no difference is
-    a problem there.
+    an issue there.
     """
     if again.status != record.status:
         return Comparison(file, math.nan, f"repeated, it is {again.status}: {again.error}")
@@ -75,12 +75,12 @@ def compare(file: Path, record: Record, again: Record, tolerance: float) -> Comp
     apart = [
         step for step, difference in differences.items() if not difference <= tolerance
     ]
-    problem = None
+    issue = None
     if apart and record.provenance.machine == machine_class():
-        problem = (
+        issue = (
             f"repeated, it differs by {differences[apart[0]]:.2g} from step {apart[0]} on"
         )
-    return Comparison(file, max(differences.values(), default=math.nan), problem)
+    return Comparison(file, max(differences.values(), default=math.nan), issue)
 
 
 def _difference(row: Row, other: Row) -> float:
@@ -89,7 +89,7 @@ def _difference(row: Row, other: Row) -> float:
 
 
 def _changed(record: Record) -> str | None:
-    """Why this clone cannot repeat a run."""
+    """Say why this clone cannot repeat a run."""
     request = record.request
     if changed := sources.changed(request):
         return f"cannot be repeated: {changed}"
@@ -108,5 +108,8 @@ def _changed(record: Record) -> str | None:
         now[request.optimizer] = presets.VERSION
     for name, then in request.versions.items():
         if then != now[name]:
-            return f"cannot be repeated: made by version {then} of {name}, this clone has {now[name]}"
+            return (
+                f"cannot be repeated: made by version {then} of {name}, this clone has "
+                f"{now[name]}"
+            )
     return None

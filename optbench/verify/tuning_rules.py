@@ -1,4 +1,7 @@
-"""What must hold for what tuning left: all trials and runs are there, a value is its runs', the choice is the best."""
+"""What must hold for what tuning left.
+
+All trials and runs are there, a value is that of its runs, and the best was chosen.
+"""
 
 import csv
 import json
@@ -9,20 +12,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from optbench.campaign.results_folder import Results
-from optbench.tuning.output import CHOSEN, TRIALS, final_error
+from optbench.campaign.results_folder import TRIALS, Results
+from optbench.tuning.output import CHOSEN, final_error
 from optbench.tuning.study import with_values
 
 Row = dict[str, str]  # of trials.csv
 
 
-def are_in(folder: Path) -> bool:
-    """Whether tuning wrote this folder."""
-    return (folder / TRIALS).is_file()
+def check_trials(results: Results) -> Iterator[str]:
+    """Check that no trial is missing, nor a run of one.
 
-
-def complete(results: Results) -> Iterator[str]:
-    """No trial is missing, nor a run of one, every run is a trial's, and as many trials count in every study."""
+    Every run belongs to a trial, and as many trials count in every study.
+    """
     numbers, counted, named = defaultdict(set), Counter(), set()
     rows, file = _rows(results), results.folder / TRIALS
     for row in rows:
@@ -32,17 +33,20 @@ def complete(results: Results) -> Iterator[str]:
             named.add(run)
             if run not in results.records:
                 yield f"{file}: {run.name} of {_title(row)} is missing"
-    for study, found in numbers.items():
-        if gone := sorted(set(range(max(found))) - found):
+    for study, trials in numbers.items():
+        if gone := sorted(set(range(max(trials))) - trials):
             yield f"{file}: {study}: trials {', '.join(map(str, gone))} are missing"
         if counted[study] != max(counted.values()):
-            yield f"{file}: {study}: {counted[study]} trials count, and {max(counted.values())} of others"
+            yield (
+                f"{file}: {study}: {counted[study]} trials count, and "
+                f"{max(counted.values())} of others"
+            )
     if all(row["records"] for row in rows):  # an interrupted trial may have left a run
         yield from (f"{run} is no trial's" for run in results.records if run not in named)
 
 
-def as_recorded(results: Results) -> Iterator[str]:
-    """A trial's value is the median of its runs' errors, and the smallest of a case and optimizer was chosen."""
+def check_values(results: Results) -> Iterator[str]:
+    """Check that a trial's value is the median of its runs, and the best was chosen."""
     best: dict[tuple[str, str], Row] = {}
     for row in _rows(results):
         errors = [
@@ -55,7 +59,10 @@ def as_recorded(results: Results) -> Iterator[str]:
             and errors
             and float(row["relative_l2"]) != statistics.median(errors)
         ):
-            yield f"{results.folder / TRIALS}: {_title(row)}: {row['relative_l2']} is not what its records give"
+            yield (
+                f"{results.folder / TRIALS}: {_title(row)}: {row['relative_l2']} is not "
+                "what its records give"
+            )
         if row["counted"] == "True" and _value(row) < math.inf:
             key = row["case"], row["label"]
             best[key] = min(best.get(key, row), row, key=_value)
@@ -74,7 +81,10 @@ def _not_chosen(file: Path, best: list[Row]) -> Iterator[str]:
     for row in best:
         table = tables.get((row["problem"], row["network"], row["label"]))
         if table is None or with_values(table, json.loads(row["hyperparameters"])) != table:
-            yield f"{file}: {row['label']} on {row['problem']}, {row['network']} is not {_title(row)}, the best"
+            yield (
+                f"{file}: {row['label']} on {row['problem']}, {row['network']} is not "
+                f"{_title(row)}, the best"
+            )
 
 
 def _rows(results: Results) -> list[Row]:

@@ -1,56 +1,70 @@
-"""`optbench verify`: check a folder of results as a stranger would, and say what is wrong, file by file."""
+"""`optbench verify`: check a folder of results as a stranger would, file by file."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from optbench.campaign import results_folder
 from optbench.extras import Missing, explained
+from optbench.implementations import FrameworkMissing
 from optbench.records.provenance import machine_class
-from optbench.verify import rerun
-from optbench.verify.folder_rules import RULES
+from optbench.verify.folder_rules import RULES, Rule
+
+if TYPE_CHECKING:
+    from optbench.verify.rerun import Comparison
 
 
 class Finding(NamedTuple):
     """What a rule found."""
 
     rule: str
-    problems: list[str]  # a line each, with the file
+    issues: list[str]  # one line each, with the file
     remark: str = ""
-    skipped: bool = False
+    skipped: bool = False  # in part or whole: the remark says why
 
     def __str__(self) -> str:
-        """One line."""
-        count = len(self.problems)
-        verdict = "ok" if not count else "1 problem" if count == 1 else f"{count} problems"
+        """Say it in one line."""
+        count = len(self.issues)
+        verdict = "1 issue" if count == 1 else f"{count} issues" if count else "ok"
         if self.skipped:
-            verdict = "not checked"
+            verdict = f"{verdict}, the rest not checked" if count else "not checked"
         return f"{self.rule:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
-def findings(found: list[results_folder.Results]) -> Iterator[Finding]:
-    """Ask every rule what it finds in results; what needs a missing package is skipped."""
-    records = [record for results in found for record in results.records.values()]
+def findings(folders: list[results_folder.Results]) -> Iterator[Finding]:
+    """Apply every rule to results."""
     for name, rule in RULES.items():
-        problems, remark, skipped = [], rule.remark(records), False
-        for results in found:
-            try:
-                with explained():
-                    problems += rule.problems(results)
-            except Missing as missing:
-                remark, skipped = str(missing), True
-        yield Finding(name, problems, remark, skipped and not problems)
+        yield _finding(name, rule, folders)
+
+
+def _finding(name: str, rule: Rule, folders: list[results_folder.Results]) -> Finding:
+    """Apply a rule; what it cannot check for want of a package is said, and is no issue."""
+    records = [record for results in folders for record in results.records.values()]
+    issues: list[str] = []
+    try:
+        with explained():
+            for results in folders:
+                issues += rule.issues(results)
+    except FrameworkMissing:
+        return Finding(name, issues, "needs torch or jax", skipped=True)
+    except Missing as missing:
+        return Finding(name, issues, str(missing), skipped=True)
+    return Finding(name, issues, rule.remark(records))
 
 
 def repeated(
-    found: list[results_folder.Results],
+    folders: list[results_folder.Results],
     count: int,
     seed: int,
     tolerance: float,
     say: Callable[[str], None],
 ) -> Finding:
-    """What comes of doing runs again."""
+    """Do some runs again, and say how they differ."""
+    from optbench.verify import rerun  # what runs is not needed to check files
+
     records = {
-        file: record for results in found for file, record in results.records.items()
+        file: record for results in folders for file, record in results.records.items()
     }
     drawn = rerun.draw(records, count, seed)
     done = list(rerun.repeat(drawn, tolerance, say))
@@ -60,15 +74,14 @@ def repeated(
     remark = f"{len(drawn)} repeated, {_largest(done)}, tolerance {tolerance:g}"
     if elsewhere:
         remark += (
-            f"; {elsewhere} of another class of machine, whose differences are no problem"
+            f"; {elsewhere} of another class of machine, whose differences are no issue"
         )
-    return Finding(
-        "rerun", [f"{each.file}: {each.problem}" for each in done if each.problem], remark
-    )
+    issues = [f"{each.file}: {each.issue}" for each in done if each.issue]
+    return Finding("rerun", issues, remark)
 
 
-def _largest(done: list[rerun.Comparison]) -> str:
-    """The largest difference in words; of what could be compared."""
+def _largest(done: list[Comparison]) -> str:
+    """Give the largest difference of what could be compared, in words."""
     differences = [each.difference for each in done if each.difference == each.difference]
     return (
         f"largest relative difference {max(differences):.2g}"

@@ -27,7 +27,8 @@ def test_every_default_is_spelled_out(tmp_path):
 
 def test_the_innermost_table_decides(tmp_path):
     text = GOOD.replace("seconds = 2.0", "seconds = 2.0\nseeds = [4, 5]") + (
-        '"Adam, slow" = { name = "adam", steps = 7, resample_every = 3, points = { interior = 10, boundary = 4 } }\n'
+        '"Adam, slow" = { name = "adam", steps = 7, resample_every = 3, '
+        "points = { interior = 10, boundary = 4 } }\n"
         "adam = {}\n"
     )
     runs = read(text, tmp_path)
@@ -58,11 +59,22 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
     (named,) = read(GOOD.replace("network =", 'name = "first"\nnetwork ='), tmp_path)
     assert named.identity == run.identity
     changes = {
-        "problem": "heat_sine_1d", "problem_version": 2, "network": "tanh_8", "resample_every": 1, "seed": 9,
-        "optimizer_version": 99, "hyperparameters": {}, "framework": "torch", "threads": 2, "mode": "eager",
-        "dtype": "float32", "tf32": True,
-        "seconds": 3.0, "points": run.points.model_copy(update={"interior": 8}), "optimizer": "adam",
-    }  # fmt: skip
+        "problem": "heat_sine_1d",
+        "problem_version": 2,
+        "network": "tanh_8",
+        "resample_every": 1,
+        "seed": 9,
+        "optimizer_version": 99,
+        "hyperparameters": {},
+        "framework": "torch",
+        "threads": 2,
+        "mode": "eager",
+        "dtype": "float32",
+        "tf32": True,
+        "seconds": 3.0,
+        "points": run.points.model_copy(update={"interior": 8}),
+        "optimizer": "adam",
+    }
     identities = {
         run.model_copy(update={key: value}).identity for key, value in changes.items()
     }
@@ -70,29 +82,86 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
 
 
 MISTAKES = [
-    ("seconds = 2.0", "seconds = 2.0\nsteps = 3", "mine.toml: seconds = 2.0: steps = 3 is given too"),
+    (
+        "seconds = 2.0",
+        "seconds = 2.0\nsteps = 3",
+        "mine.toml: seconds = 2.0: steps = 3 is given too",
+    ),
     ('["jax"]', "[]", "mine.toml: frameworks = []: must have at least 1 entry"),
     ('["jax"]', '["jax"]\nseeds = []', "mine.toml: seeds = []: must have at least 1 entry"),
-    ("seconds = 2.0", "", "mine.toml: case[0].optimizers.kfac: has no budget: give seconds or steps"),
+    (
+        "seconds = 2.0",
+        "",
+        "mine.toml: case[0].optimizers.kfac: has no budget: give seconds or steps",
+    ),
     ("seconds = 2.0", "seconds = -2.0", "mine.toml: seconds = -2.0: must be > 0"),
-    ("seconds = 2.0", "secnds = 2.0", "mine.toml: secnds = 2.0: unknown key: did you mean seconds?"),
+    (
+        "seconds = 2.0",
+        "secnds = 2.0",
+        "mine.toml: secnds = 2.0: unknown key: did you mean seconds?",
+    ),
     ('version = "1.0"', "", "mine.toml: version: is missing"),
     ("1e-3", "-1e-3", "mine.toml: case[0].optimizers.kfac.damping = -0.001: must be ≥ 0"),
-    ("damping", "dampning", "mine.toml: case[0].optimizers.kfac.dampning = 0.001: unknown key: did you mean damping?"),
-    ("1e-3", '"low"', 'mine.toml: case[0].optimizers.kfac.damping = "low": must be a valid number'),
-    ("{ damping = 1e-3 }", '{ curvature = "type-3" }', 'kfac.curvature = "type-3": must be \'type-2\''),
-    ("kfac =", "kfca =", "mine.toml: case[0].optimizers.kfca: unknown optimizer 'kfca': did you mean kfac"),
+    (
+        "damping",
+        "dampning",
+        "mine.toml: case[0].optimizers.kfac.dampning = 0.001: "
+        "unknown key: did you mean damping?",
+    ),
+    (
+        "1e-3",
+        '"low"',
+        'mine.toml: case[0].optimizers.kfac.damping = "low": must be a valid number',
+    ),
+    (
+        "{ damping = 1e-3 }",
+        '{ curvature = "type-3" }',
+        "kfac.curvature = \"type-3\": must be 'type-2'",
+    ),
+    (
+        "kfac =",
+        "kfca =",
+        "mine.toml: case[0].optimizers.kfca: unknown optimizer 'kfca': did you mean kfac",
+    ),
     ("tanh_64", "tanh64", 'mine.toml: case[0].network = "tanh64": malformed network name'),
-    ("tanh_64", "tan_64", "case[0].network = \"tan_64\": unknown activation 'tan': did you mean tanh"),
-    ("poisson_sine_2d", "poison_sine_2d", "case[0].problem = \"poison_sine_2d\": unknown problem"),
-    ("poisson_sine_2d", "poisson_harmonic_3d", "poisson_harmonic: the dimension must be even"),
-    ('["jax"]', '["jaxx"]', "mine.toml: frameworks[0]: unknown framework 'jaxx': did you mean jax?"),
+    (
+        "tanh_64",
+        "tan_64",
+        "case[0].network = \"tan_64\": unknown activation 'tan': did you mean tanh",
+    ),
+    (
+        "poisson_sine_2d",
+        "poison_sine_2d",
+        'case[0].problem = "poison_sine_2d": unknown problem',
+    ),
+    (
+        "poisson_sine_2d",
+        "poisson_harmonic_3d",
+        "poisson_harmonic: the dimension must be even",
+    ),
+    (
+        '["jax"]',
+        '["jaxx"]',
+        "mine.toml: frameworks[0]: unknown framework 'jaxx': did you mean jax?",
+    ),
     ('["jax"]', '["jax"]\nseeds = [-1]', "mine.toml: seeds[0] = -1: must be ≥ 0"),
-    ('["jax"]', '["jax"]\nseeds = [true]', "mine.toml: seeds[0] = true: must be a valid integer"),
-    ('["jax"]', '["jax"]\npoints = { interior = 0, boundary = 1 }', "mine.toml: points.interior = 0: must be > 0"),
-    ("[case.optimizers]\nkfac = { damping = 1e-3 }", "", "mine.toml: case[0].optimizers: is missing"),
+    (
+        '["jax"]',
+        '["jax"]\nseeds = [true]',
+        "mine.toml: seeds[0] = true: must be a valid integer",
+    ),
+    (
+        '["jax"]',
+        '["jax"]\npoints = { interior = 0, boundary = 1 }',
+        "mine.toml: points.interior = 0: must be > 0",
+    ),
+    (
+        "[case.optimizers]\nkfac = { damping = 1e-3 }",
+        "",
+        "mine.toml: case[0].optimizers: is missing",
+    ),
     ("[[case]]", "[[case]", "mine.toml: no TOML file: "),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("right", "wrong", "message"), MISTAKES)

@@ -1,4 +1,4 @@
-"""`cpu.toml` asks for every optimizer, with the paper's hyperparameters or with those that tuning chose."""
+"""`cpu.toml` asks for every optimizer, with the paper's hyperparameters or tuning's."""
 
 import tomllib
 from pathlib import Path

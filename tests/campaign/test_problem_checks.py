@@ -1,4 +1,4 @@
-"""`optbench check`: a planted fault is found by the check that it is about, and explained in words."""
+"""`optbench check`: a planted fault is found by the check that it is about."""
 
 import re
 from dataclasses import replace
@@ -79,54 +79,165 @@ def fixed(generator, n):
 
 
 FAULTS = {
-    "no dimension": (fields(dim=0), "fields", "dim is 0: must be a whole number of at least 1"),
-    "no name": (fields(name="a b"), "fields", "name is 'a b': must be letters, digits and _"),
-    "flat bounds": (fields(bounds=(LOWER, LOWER)), "fields", r"every lower bound must be below the upper one"),
-    "whole bounds": (fields(bounds=([0, 0], [1, 1])), "fields", r"lower bound must be a float64 array \[2\], .* list"),
-    "no network": (fields(networks=("relu",)), "fields", "InvalidName in networks.py, .*: malformed network name"),
-    "a norm of another type": (fields(solution_norm=1), "fields", "solution_norm is 1: must be a float > 0"),
-    "A of another size": (interior(diffusion=np.eye(3)), "fields", r"interior is \[3, 3\]: must be \[2, 2\]"),
-    "flat points": (interior(points=lambda g, n: g.random(n)), "shapes", "Error|x of the interior must be"),
-    "three inputs": (interior(points=lambda g, n: g.random((n, 3))), "shapes", r"\[1, 2\]; it is float64 \[1, 3\]"),
-    "flat targets": (interior(target=lambda x, y: y[:, 0]), "shapes", r"must be \[1, r\], .*; it is float64 \[1\]"),
-    "rounded": (interior(target=lambda x, y: y.astype(np.float32)), "shapes", "float64 array .*; it is float32"),
-    "infinite targets": (interior(target=lambda x, y: y / 0), "shapes", "targets y of the interior are not finite"),
-    "a flat solution": (fields(solution=lambda x: x[:, 0]), "shapes", r"solution\(x\) must be .* \[7, 1\]"),
+    "no dimension": (
+        fields(dim=0),
+        "fields",
+        "dim is 0: must be a whole number of at least 1",
+    ),
+    "no name": (
+        fields(name="a b"),
+        "fields",
+        "name is 'a b': must be letters, digits and _",
+    ),
+    "flat bounds": (
+        fields(bounds=(LOWER, LOWER)),
+        "fields",
+        r"every lower bound must be below the upper one",
+    ),
+    "whole bounds": (
+        fields(bounds=([0, 0], [1, 1])),
+        "fields",
+        r"lower bound must be a float64 array \[2\], .* list",
+    ),
+    "no network": (
+        fields(networks=("relu",)),
+        "fields",
+        "InvalidName in networks.py, .*: malformed network name",
+    ),
+    "a norm of another type": (
+        fields(solution_norm=1),
+        "fields",
+        "solution_norm is 1: must be a float > 0",
+    ),
+    "A of another size": (
+        interior(diffusion=np.eye(3)),
+        "fields",
+        r"interior is \[3, 3\]: must be \[2, 2\]",
+    ),
+    "flat points": (
+        interior(points=lambda g, n: g.random(n)),
+        "shapes",
+        "Error|x of the interior must be",
+    ),
+    "three inputs": (
+        interior(points=lambda g, n: g.random((n, 3))),
+        "shapes",
+        r"\[1, 2\]; it is float64 \[1, 3\]",
+    ),
+    "flat targets": (
+        interior(target=lambda x, y: y[:, 0]),
+        "shapes",
+        r"must be \[1, r\], .*; it is float64 \[1\]",
+    ),
+    "rounded": (
+        interior(target=lambda x, y: y.astype(np.float32)),
+        "shapes",
+        "float64 array .*; it is float32",
+    ),
+    "infinite targets": (
+        interior(target=lambda x, y: y / 0),
+        "shapes",
+        "targets y of the interior are not finite",
+    ),
+    "a flat solution": (
+        fields(solution=lambda x: x[:, 0]),
+        "shapes",
+        r"solution\(x\) must be .* \[7, 1\]",
+    ),
     "points outside": (
         interior(points=partial(box, lower=LOWER, upper=1.1 * UPPER)),
         "domain",
-        r"\d+ of 2001 interior points lie outside of the domain, such as x = \(.*\); bounds: \(0, 0\) to \(1, 1\)",
+        r"\d+ of 2001 interior points lie outside of the domain, such as x = \(.*\); "
+        r"bounds: \(0, 0\) to \(1, 1\)",
     ),
-    "points outside of a disc": (fields(inside=lambda x: (x**2).sum(1) < 0.5), "domain", "interior points lie outside"),
-    "a boundary within": (boundary(partial(box, lower=LOWER, upper=UPPER)), "boundary", "500 of 500 .* lie within"),
-    "a boundary without": (boundary(lambda g, n: 2 + faces(g, n, 2)), "boundary", "500 of 500 .* lie outside"),
+    "points outside of a disc": (
+        fields(inside=lambda x: (x**2).sum(1) < 0.5),
+        "domain",
+        "interior points lie outside",
+    ),
+    "a boundary within": (
+        boundary(partial(box, lower=LOWER, upper=UPPER)),
+        "boundary",
+        "500 of 500 .* lie within",
+    ),
+    "a boundary without": (
+        boundary(lambda g, n: 2 + faces(g, n, 2)),
+        "boundary",
+        "500 of 500 .* lie outside",
+    ),
     "half a source": (
         interior(target=lambda x, y: y / 2),
         "solution",
-        r"the solution has a residual of .* at x = .*There u = .*, ∇u = \(.*\), tr\(A∇²u\) = .*, y = ",
+        r"the solution has a residual of .* at x = .*There u = .*, ∇u = \(.*\), "
+        r"tr\(A∇²u\) = .*, y = ",
     ),
-    "another sign": (interior(target=lambda x, y: -y), "solution", "with -y for y it would be 0: the target's sign"),
-    "a wrong digit": (interior(target=lambda x, y: (1 + 1e-6) * y), "solution", "the solution has a residual of"),
-    "half the curvature": (interior(diffusion=np.diag([1.0, 0.5])), "solution", "the solution has a residual of"),
-    "a blind operator": (interior(residual=lambda jet, x, y: 0 * jet.value), "solution", "another function has no res"),
+    "another sign": (
+        interior(target=lambda x, y: -y),
+        "solution",
+        "with -y for y it would be 0: the target's sign",
+    ),
+    "a wrong digit": (
+        interior(target=lambda x, y: (1 + 1e-6) * y),
+        "solution",
+        "the solution has a residual of",
+    ),
+    "half the curvature": (
+        interior(diffusion=np.diag([1.0, 0.5])),
+        "solution",
+        "the solution has a residual of",
+    ),
+    "a blind operator": (
+        interior(residual=lambda jet, x, y: 0 * jet.value),
+        "solution",
+        "another function has no res",
+    ),
     "a rough solution": (
         fields(solution=lambda x: np.random.default_rng(len(x)).random((len(x), 1))),
         "solution",
         "cannot be found from its values: is it smooth",
     ),
-    "other data": (boundary(target=lambda x: 0.1 + 0 * x[:, :1]), "data", "misses .* by 0.1 at .* u = .*, y = 0.1"),
-    "blind data": (boundary(operator=Operator(lambda jet, x, y: 0 * y)), "data", "another value has no residual"),
-    "another norm": (fields(solution_norm=0.4), "norm", r"solution_norm is 0.4, but over .* is 0.(49|50)"),
-    "points without a seed": (interior(points=unseeded), "randomness", "the same seed gives other points"),
-    "NumPy's global generator": (interior(points=globally), "randomness", "moves NumPy's global generator"),
-    "always the same points": (interior(points=fixed), "randomness", "every seed gives the same interior points"),
+    "other data": (
+        boundary(target=lambda x: 0.1 + 0 * x[:, :1]),
+        "data",
+        "misses .* by 0.1 at .* u = .*, y = 0.1",
+    ),
+    "blind data": (
+        boundary(operator=Operator(lambda jet, x, y: 0 * y)),
+        "data",
+        "another value has no residual",
+    ),
+    "another norm": (
+        fields(solution_norm=0.4),
+        "norm",
+        r"solution_norm is 0.4, but over .* is 0.(49|50)",
+    ),
+    "points without a seed": (
+        interior(points=unseeded),
+        "randomness",
+        "the same seed gives other points",
+    ),
+    "NumPy's global generator": (
+        interior(points=globally),
+        "randomness",
+        "moves NumPy's global generator",
+    ),
+    "always the same points": (
+        interior(points=fixed),
+        "randomness",
+        "every seed gives the same interior points",
+    ),
     "a residual of another shape": (
         interior(residual=lambda jet, x, y: (jet.curvature + 4 * jet.value - y)[:, 0]),
         "operators",
-        r"the residual of the interior must be \[7, 1\] as its targets; it is float64 \[7\]",
+        r"the residual of the interior must be \[7, 1\] as its targets; "
+        r"it is float64 \[7\]",
     ),
     "a mean over the batch": (
-        interior(residual=lambda jet, x, y: jet.curvature + 4 * jet.value - y - (jet.value - jet.value.mean())),
+        interior(
+            residual=lambda jet, x, y: (
+                jet.curvature + 4 * jet.value - y - (jet.value - jet.value.mean())
+            )
+        ),
         "operators",
         "at a point depends on the other points of the batch",
     ),
@@ -138,9 +249,10 @@ FAULTS = {
     "NumPy in the operator": (
         interior(residual=lambda jet, x, y: jet.curvature + 4 * np.sin(jet.value) - y),
         "frameworks",
-        "does not run in .* An operator is arithmetic on jet, x and y, without NumPy's functions",
+        "does not run in .* An operator is arithmetic on jet, x and y, "
+        "without NumPy's functions",
     ),
-}  # fmt: skip
+}
 SKIPPED = {name: {"frameworks"} for name in FAULTS} | {
     "NumPy in the operator": set()
 }  # compiling takes seconds
@@ -181,8 +293,10 @@ def test_a_disc_is_a_domain(good):
 
     domain = {"bounds": (-UPPER, UPPER), "inside": lambda x: (x**2).sum(1) <= 1}
     operator = Operator(lambda jet, x, y: jet.curvature + y, np.eye(2))
-    terms = {"interior": Term.of(operator, within, lambda x: np.full((len(x), 1), 4.0)),
-             "boundary": Term.of(DIRICHLET, circle, parabola)}  # fmt: skip
+    terms = {
+        "interior": Term.of(operator, within, lambda x: np.full((len(x), 1), 4.0)),
+        "boundary": Term.of(DIRICHLET, circle, parabola),
+    }
     problem = replace(good, **terms, **domain, solution=parabola, solution_norm=3**-0.5)
     for name in ("domain", "boundary", "solution", "data", "norm", "randomness"):
         assert list(contract.issues_of(contract.CHECKS[name], problem)) == []
@@ -243,8 +357,11 @@ def test_a_reference_is_asked_for_its_accuracy_alone(nodes, coarse, good):
     axis = np.linspace(0, 1, nodes)
     known = on_grid(good.solution, axis, axis, accuracy=1e-4)
     problem = replace(good, solution=known, solution_norm=known.norm)
-    found = {name: list(contract.issues_of(check, problem)) for name, check in contract.CHECKS.items()
-             if name != "frameworks"}  # fmt: skip
+    found = {
+        name: list(contract.issues_of(check, problem))
+        for name, check in contract.CHECKS.items()
+        if name != "frameworks"
+    }
     (wrong,) = found.pop("reference") or [None]
     assert coarse == (
         wrong is not None
@@ -270,8 +387,12 @@ def test_the_command_says_ok_or_what_is_wrong(tmp_path, monkeypatch):
     monkeypatch.setattr(
         contract, "CHECKS", {n: c for n, c in contract.CHECKS.items() if n != "frameworks"}
     )
-    (tmp_path / "two.py").write_text(PDE + PDE.replace('"helmholtz_2d"', '"wrong_2d"').replace("(K**2 -", "(K**2 +")
-                                     .replace("helmholtz = ", "wrong = "))  # fmt: skip
+    (tmp_path / "two.py").write_text(
+        PDE
+        + PDE.replace('"helmholtz_2d"', '"wrong_2d"')
+        .replace("(K**2 -", "(K**2 +")
+        .replace("helmholtz = ", "wrong = ")
+    )
     said = CliRunner().invoke(app, ["check", "two.py:helmholtz_2d"])
     assert (said.exit_code, said.stderr) == (0, "")
     assert all(line.endswith(" ok") for line in said.stdout.splitlines()[1:])

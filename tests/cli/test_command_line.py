@@ -58,7 +58,7 @@ def test_a_campaign_prints_its_table_and_says_what_it_wrote(done):
         "table.txt",
         "table.csv",
         "table.md",
-        "error_over_seconds.png",
+        "curves.png",
         "SHA256SUMS",
     } <= {path.name for path in written}
     assert all((folder / path).exists() for path in written)
@@ -79,6 +79,7 @@ def test_what_a_campaign_leaves_is_verified(done):
     assert said.returncode == 0, said.stdout
 
 
+@pytest.mark.medium
 def test_nothing_is_run_twice(done):
     folder, _ = done
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")}
@@ -102,8 +103,8 @@ def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     folder, _ = done
     text = cli("table", folder, cwd=tmp_path).stdout
     assert (
-        "poisson_sine_2d, tanh_4 (D = 17), 9 interior and 6 boundary points (one fixed batch), 3 steps"
-        in text
+        "poisson_sine_2d, tanh_4 (D = 17), "
+        "9 interior and 6 boundary points (one fixed batch), 3 steps" in text
     )
     csv = cli("table", folder, "--format", "csv", cwd=tmp_path).stdout
     assert (
@@ -112,7 +113,7 @@ def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     )
     said = cli("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
     assert said.stdout.count("written: ") == 2
-    assert (tmp_path / "figures" / "error_over_seconds.png").exists()
+    assert (tmp_path / "figures" / "curves.png").exists()
 
 
 @pytest.mark.medium
@@ -326,16 +327,30 @@ def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
 def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
     number, code, tmp_path
 ):
-    text = TINY.replace('processes = "per-framework"', "checkpoint = 0.02").replace("steps = 3", "steps = 1000000").replace(
-        "[[case]]", '[[case]]\nsteps = 2\nnetwork = "tanh_4"\nproblem = "poisson_cosine_2d"\n[[case]]', 1
-    )  # fmt: skip
+    text = (
+        TINY.replace('processes = "per-framework"', "checkpoint = 0.02")
+        .replace("steps = 3", "steps = 1000000")
+        .replace(
+            "[[case]]",
+            '[[case]]\nsteps = 2\nnetwork = "tanh_4"\n'
+            'problem = "poisson_cosine_2d"\n[[case]]',
+            1,
+        )
+    )
     (tmp_path / "long.toml").write_text(
         text.replace(json.dumps(FRAMEWORKS), json.dumps(FRAMEWORKS[:1]))
     )
     command = [sys.executable, "-m", "optbench", "run", "long.toml"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=environment, start_new_session=True) as run:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as run:
         for line in run.stdout:
             if line.startswith("[1/"):
                 break
@@ -344,7 +359,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
         _, errors = run.communicate(timeout=60)
     assert run.returncode == code
     assert (
-        errors.strip()
-        == "optbench: interrupted: what is finished is kept, and the same command does the rest"
+        errors.strip() == "optbench: interrupted: what is finished is kept, "
+        "and the same command does the rest"
     )
     assert len(optbench.load(tmp_path).runs) == 1

@@ -20,7 +20,7 @@ def test_a_folder_without_results_says_so(tmp_path):
     assert "Nothing is published yet." in text
 
 
-def test_a_campaign_has_its_headline_table_its_links_and_the_commands_that_made_it(
+def test_a_campaign_has_its_picture_its_table_its_links_and_the_commands_that_made_it(
     tmp_path,
 ):
     folder = folder_of(tmp_path)
@@ -28,13 +28,15 @@ def test_a_campaign_has_its_headline_table_its_links_and_the_commands_that_made_
     done, text = index(tmp_path)
     assert done.exit_code == 0, done.output
     assert "## c on m" in text
-    assert (folder / "tables" / "headline.md").read_text() in text
+    assert (folder / "tables" / "hardest.md").read_text() in text
+    assert text.index("heatmap.svg") < text.index("| optimizer")
     assert f"optbench run c --results {tmp_path}\noptbench report {tmp_path / 'c'}" in text
     for link in (
         "c/m/report.html",
         "c/m/tables",
         "c/m/figures",
-        "c/m/figures/error_over_seconds.svg",
+        "c/m/figures/heatmap.svg",
+        "c/m/tables/headline.md",
         "c/m/campaign.toml",
     ):
         assert f"({link})" in text
@@ -61,7 +63,7 @@ def test_a_readme_shows_the_headline_between_its_marks(tmp_path):
     list(report.make(folder))
     readme, headline = (
         tmp_path / "README.md",
-        (folder / "tables" / "headline.md").read_text(),
+        (folder / "tables" / "hardest.md").read_text(),
     )
     readme.write_text(
         "above\n<!-- headline results/c/m -->\nold\n<!-- /headline -->\nbelow\n"
@@ -72,10 +74,12 @@ def test_a_readme_shows_the_headline_between_its_marks(tmp_path):
         )
         assert done.exit_code == 0, done.output
         text = readme.read_text()
-        assert text.startswith(f"above\n<!-- headline results/c/m -->\n{headline}\n![")
-        assert text.endswith(
-            "(results/c/m/figures/error_over_seconds.svg)\n<!-- /headline -->\nbelow\n"
-        )
+        assert text.startswith("above\n<!-- headline results/c/m -->\n![")
+        assert "](results/c/m/figures/heatmap.svg)\n" in text
+        assert text.endswith(f"\n{headline}<!-- /headline -->\nbelow\n")
+        lines = [line for line in text.splitlines() if line.startswith("|")]
+        assert len(lines) <= 2 + 7
+        assert {line.count("|") - 1 for line in lines} == {3}  # at most five
 
 
 def test_a_readme_that_marks_a_folder_without_a_report_stays_and_is_told(tmp_path):

@@ -1,4 +1,4 @@
-"""What is published is made from raw records alone, the same each time, and can be used in a browser."""
+"""A report is made from raw records alone, and its page can be used in a browser."""
 
 import io
 import re
@@ -21,16 +21,26 @@ from optbench.campaign.errors import CampaignError
 from optbench.cli.app import app
 from optbench.records import store
 from optbench.records.frames import from_records
-from optbench.report import formats, page
+from optbench.report import formats, page, report, tables
 from optbench.schedule import runner
 from optbench.schedule.workers import Workers
 from optbench.training.limits import Limits
 
-FIGURES = ["cost_over_width_poisson_sine_2d", "error_over_seconds", "error_over_steps", "profiles",
-           "solution_poisson_sine_2d_tanh_4", "solution_poisson_sine_2d_tanh_8", "step_cost"]  # fmt: skip
+FIGURES = [
+    "cost_over_width_poisson_sine_2d",
+    "error_over_seconds",
+    "error_over_steps",
+    "heatmap",
+    "profiles",
+    "solution_poisson_sine_2d_tanh_4",
+    "solution_poisson_sine_2d_tanh_8",
+    "step_cost",
+]
 TABLES = [
+    "commits",
     "errors",
     "frameworks",
+    "hardest",
     "headline",
     "rankings",
     "targets_seconds",
@@ -54,6 +64,7 @@ def products(folder):
     }
 
 
+@pytest.mark.medium
 def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(
     folder, tmp_path
 ):
@@ -75,13 +86,32 @@ def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
     source = formats.source(records, folder)
     assert re.fullmatch(
-        r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit .+, raw data .+\.",
+        r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit [0-9a-f]{10}\+?, raw "
+        r"data .+\.",
         source.text,
     )
     assert source.text.count(source.digest[:16]) == 1
     for file in (folder / "tables").iterdir():
-        text = file.read_text().replace(r"\_", "_")
+        text = file.read_text().replace(r"\_", "_").replace(r"\ldots{}", "…")
         assert source.text in text, file.name
+
+
+def test_many_commits_are_the_first_the_last_and_where_all_are_listed(folder):
+    records = [record for _, record in store.records(folder)][:3]
+    for number, record in enumerate(records):
+        provenance = record.provenance.model_copy(
+            update={"commit": f"{number}" * 40, "dirty": number == 2}
+        )
+        started = f"2026-01-0{3 - number}T00:00:00+00:00"  # the last is the first
+        records[number] = record.model_copy(
+            update={"provenance": provenance, "started": started}
+        )
+    source = formats.source(records, folder)
+    assert "3 commits (2222222222+…0000000000, all in tables/commits.csv)" in source.text
+    table = tables.commits(records)
+    assert table.data["commit"].tolist() == ["2" * 40, "1" * 40, "0" * 40]
+    assert table.data["uncommitted_changes"].tolist() == [True, False, False]
+    assert source.made_by in page.citation(source)
 
 
 def test_the_digest_is_of_the_raw_records(folder, tmp_path):
@@ -131,14 +161,33 @@ CASES = [
     case["name"] for case in tomllib.loads(campaign.shipped()["cpu"].read_text())["case"]
 ]
 WIDE = {
-    "headline": {"optimizer": "engd_per_layer", "framework": "torch", **dict.fromkeys(CASES, "**1.2e-04** (4/5)")},
-    "rankings": {"cases": "; ".join(CASES), "target": "1e-03", "optimizer": "engd_per_layer", "framework": "torch",
-                 "area": "0.123 [0.100, 0.150]", "first": "0.25", "pairs that swap without it": "12"},
-    "against_the_paper": {"case": CASES[1], "experiment": "exp09", "optimizer": "engd_per_layer", "framework": "torch",
-                          "absolute error": "1.8e-04 | 2.3e-04", "seconds": "1,000 | 30", "steps": "320,416 | 79,756",
-                          **{f"s to 1e-0{power}": "1000 | 12.3 (5/5)" for power in (2, 3, 4)},
-                          "hyperparameters": "paper", "the paper's run": "history ends before the time budget"},
-}  # fmt: skip
+    "headline": {
+        "optimizer": "engd_per_layer",
+        "framework": "torch",
+        **dict.fromkeys(CASES, "**1.2e-04** (4/5)"),
+    },
+    "rankings": {
+        "cases": "; ".join(CASES),
+        "target": "1e-03",
+        "optimizer": "engd_per_layer",
+        "framework": "torch",
+        "area": "0.123 [0.100, 0.150]",
+        "first": "0.25",
+        "pairs that swap without it": "12",
+    },
+    "against_the_paper": {
+        "case": CASES[1],
+        "experiment": "exp09",
+        "optimizer": "engd_per_layer",
+        "framework": "torch",
+        "absolute error": "1.8e-04 | 2.3e-04",
+        "seconds": "1,000 | 30",
+        "steps": "320,416 | 79,756",
+        **{f"s to 1e-0{power}": "1000 | 12.3 (5/5)" for power in (2, 3, 4)},
+        "hyperparameters": "paper",
+        "the paper's run": "history ends before the time budget",
+    },
+}
 
 
 @pytest.mark.skipif(
@@ -152,7 +201,10 @@ def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
         for name, row in WIDE.items()
     ]
     body = "".join(rf"{table}\clearpage" for table in tables)
-    preamble = r"\documentclass{article}\usepackage{booktabs,longtable}\usepackage[landscape,margin=1cm]{geometry}"
+    preamble = (
+        r"\documentclass{article}\usepackage{booktabs,longtable}"
+        r"\usepackage[landscape,margin=1cm]{geometry}"
+    )
     (tmp_path / "all.tex").write_text(
         rf"{preamble}\begin{{document}}{body}\end{{document}}"
     )
@@ -188,6 +240,7 @@ def test_a_command_repeats_the_run():
     assert {word for word in words if word.startswith("--")} <= options
 
 
+@pytest.mark.medium
 def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     class Interrupted(Workers):
         left = 2
@@ -218,9 +271,15 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
         ), name
 
 
+@pytest.mark.medium
 def test_a_report_leaves_nothing_of_another(tmp_path):
     made = folder_of(tmp_path)
-    for stale in ("tables/old.csv", "figures/solution_of_a_case_that_is_gone.pdf"):
+    for stale in (
+        "tables/old.csv",
+        "figures/solution_of_a_case_that_is_gone.pdf",
+        "error_over_seconds.png",  # what curves.png was called
+        "error_over_seconds.svg",
+    ):
         (made / stale).parent.mkdir(exist_ok=True)
         (made / stale).write_text("old")
     assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
@@ -229,10 +288,31 @@ def test_a_report_leaves_nothing_of_another(tmp_path):
     ]
 
 
+def test_a_folder_has_one_table_and_one_figure_of_each_name(folder):
+    files = [file for file in folder.rglob("*.*") if file.parent.name != "runs"]
+    for kinds in ({".csv", ".md", ".tex", ".txt"}, {".png", ".svg", ".pdf"}):
+        made = [(file.stem, file.suffix) for file in files if file.suffix in kinds]
+        assert made
+        assert sorted(made) == sorted(set(made))
+        places = {(file.stem, file.parent) for file in files if file.suffix in kinds}
+        assert len(places) == len({name for name, _ in made})
+
+
+def test_a_run_leaves_the_files_that_a_report_makes(folder, tmp_path):
+    records = [record for _, record in store.records(folder)]
+    made = report.write_summary(from_records(records), tmp_path)
+    names = ["table.txt", "table.csv", "table.md", "curves.png", "curves.svg"]
+    assert [path.name for path in made] == names
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+    for name in names:
+        assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
 def test_a_run_of_stages_is_repeated_from_its_campaign_by_its_identity(tmp_path):
     file = tmp_path / "staged.toml"
     file.write_text(
-        'version = "1.0"\nsteps = 4\n[[case]]\nproblem = "poisson_sine_2d"\nnetwork = "tanh_4"\n'
+        'version = "1.0"\nsteps = 4\n[[case]]\nproblem = "poisson_sine_2d"\n'
+        'network = "tanh_4"\n'
         "[case.optimizers]\nadam_lbfgs = {}\nsgd = {}\n"
     )
     requests = expansion.requests(campaign.read(file), "staged", file.name)
@@ -274,6 +354,7 @@ def shown(request, browser, folder):
         ),
     )
     tab.goto((folder / "report.html").as_uri())
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     yield tab
     assert complaints == []
     context.close()
@@ -286,6 +367,92 @@ def visible(tab, column):
 
 
 @needs_browser
+def test_the_page_begins_with_the_heat_map_and_folds_its_tables(shown, folder):
+    shown.reload()
+    order = shown.locator("main > section").evaluate_all("all => all.map(each => each.id)")
+    assert order == ["map", "curves", "tables", "cite"]
+    assert shown.locator("details[open]").count() == 0
+    assert shown.locator("details").count() == len(TABLES)
+    shown.goto((folder / "report.html").as_uri() + "#headline")
+    shown.wait_for_selector("details#headline[open]")
+
+
+def drawn(tab):
+    return int(tab.locator("#chart").get_attribute("data-curves"))
+
+
+def picked(tab):
+    boxes = tab.locator("#picked input:checked")
+    return boxes.evaluate_all("all => all.map(each => each.value)")
+
+
+@needs_browser
+@pytest.mark.medium
+def test_each_cell_of_the_heat_map_has_the_table_s_number_and_opens_its_curves(
+    shown, folder
+):
+    data = pd.read_csv(folder / "tables" / "headline.csv", comment="#")
+    runs = from_records(record for _, record in store.records(folder)).runs
+    cells = shown.locator(".heat td button")
+    assert cells.count() == len(data)
+    for row in data.to_dict("records"):
+        key = (row["case"], row["label"], row["framework"])
+        query = "[data-case='{}'][data-optimizer='{}'][data-framework='{}']".format(*key)
+        cell = shown.locator(f".heat td button{query}")
+        text, _, count = cell.inner_text().replace("\n", " ").partition(" ")
+        if row["finished"] < row["runs"]:
+            assert f"{row['finished']}/{row['runs']}" in (text, count)
+        if row["median"] == row["median"]:
+            assert float(text) == float(f"{row['median']:.1e}")
+        assert ("best" in (cell.get_attribute("class") or "")) == row["bold"]
+        shown.click("#picked button[name=none]")
+        cell.click()
+        assert shown.input_value("#picked select[name=case]") == row["case"]
+        assert picked(shown) == [row["label"]]
+        of = runs[(runs["case"] == row["case"]) & (runs["label"] == row["label"])]
+        assert drawn(shown) == (of["status"] == "finished").sum()
+        assert shown.evaluate("document.activeElement.textContent") == "Curves"
+        top = shown.evaluate("document.querySelector('#curves').getBoundingClientRect().y")
+        assert -1 <= top < 450
+    assert shown.locator(".heat td i").count() == 2  # broken was not run in torch
+    shown.click("#picked button[name=runs]")
+    assert "seed 0" in shown.inner_text("#runs-body")
+
+
+@needs_browser
+@pytest.mark.medium
+def test_the_heat_map_is_one_stop_of_the_keyboard_with_arrows_in_it(shown):
+    cells = shown.locator(".heat button")
+    stops = cells.evaluate_all("all => all.filter(each => each.tabIndex == 0).length")
+    assert stops == 1
+    cells.first.focus()  # the name of the first case
+    shown.keyboard.press("Enter")
+    assert sorted(picked(shown)) == ["broken", "quick", "slow"]
+    cells.first.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
+        shown.keyboard.press(key)
+    focused = shown.evaluate("({...document.activeElement.dataset})")
+    assert focused["case"] == "poisson_sine_2d, tanh_8"
+    shown.keyboard.press("Enter")
+    assert shown.input_value("#picked select[name=case]") == focused["case"]
+    assert picked(shown) == [focused["optimizer"]]
+    assert shown.locator("#picked select[name=case]").input_value() == focused["case"]
+
+
+@needs_browser
+@pytest.mark.medium
+def test_the_error_is_seen_without_scrolling_sideways(shown):
+    width = shown.viewport_size["width"]
+    for query in (".heat td:last-child button", "#entries td:nth-child(4)"):
+        for box in shown.locator(query).all():
+            place = box.bounding_box()
+            assert place["x"] >= 0
+            assert place["x"] + place["width"] <= width
+    assert shown.locator("#entries th").nth(3).inner_text() == "relative L2"
+
+
+@needs_browser
+@pytest.mark.medium
 @pytest.mark.medium
 def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     data = pd.read_csv(folder / "tables" / "errors.csv", comment="#")
@@ -304,11 +471,11 @@ def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     for direction, order in (("ascending", 1), ("descending", -1)):
         header.locator("button").click()
         assert header.get_attribute("aria-sort") == direction
-        values = [float(text.split()[0]) for text in visible(shown, 5) if text != "–"]
+        values = [float(text.split()[0]) for text in visible(shown, 4) if text != "–"]
         assert values == sorted(values, reverse=order < 0)
-        assert visible(shown, 5)[-1] == "–"  # what is no number is last in both
+        assert visible(shown, 4)[-1] == "–"  # what is no number is last in both
     expected = data["relative_l2"].dropna().map("{:.2e}".format)
-    assert sorted(text.split()[0] for text in visible(shown, 5) if text != "–") == sorted(
+    assert sorted(text.split()[0] for text in visible(shown, 4) if text != "–") == sorted(
         expected
     )
     shown.locator("#entries tbody tr", has_text="slow").first.locator("td").nth(4).click()
@@ -362,10 +529,7 @@ def test_every_table_sorts_filters_and_opens_runs(shown):
 @needs_browser
 @pytest.mark.medium
 def test_curves_are_those_picked(shown, folder):
-    def drawn():
-        return int(shown.locator("#chart").get_attribute("data-curves"))
-
-    every = drawn()
+    every = drawn(shown)
     finished = [
         record.request for _, record in store.records(folder) if record.status == "finished"
     ]
@@ -373,15 +537,15 @@ def test_curves_are_those_picked(shown, folder):
         every == sum(request.network == "tanh_4" for request in finished) > 0
     )  # of the case that is shown first
     shown.locator("#picked input[value=slow]").uncheck()
-    assert 0 < drawn() < every
+    assert 0 < drawn(shown) < every
     shown.locator("#picked input[value=quick]").uncheck()
     shown.locator("#picked input[value=broken]").uncheck()
-    assert drawn() == 0
+    assert drawn(shown) == 0
     assert "pick an optimizer" in shown.inner_text("#chart")
     shown.click("#picked button[name=all]")
-    assert drawn() == every
+    assert drawn(shown) == every
     shown.click("#picked button[name=none]")
-    assert drawn() == 0
+    assert drawn(shown) == 0
 
 
 @needs_browser

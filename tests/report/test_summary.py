@@ -29,7 +29,7 @@ def records(rates=(0.5, 0.6, 0.7), **fields):
 
 
 def alike(found):
-    """The same hyperparameters on every record, so that the runs differ by their seeds alone."""
+    """The same hyperparameters on every record: the runs differ by their seeds alone."""
     same = {"learning_rate": 0.5, "momentum": 0.9}
     return [
         record.model_copy(
@@ -106,8 +106,8 @@ def test_optimizers_that_saw_different_batches_are_told_apart():
     )
     text = summary.render(summary.summarise(from_records([one, other])), "text")
     assert (
-        "different batches: sgd: 9 interior and 6 boundary points (one fixed batch); sgd, more: 12"
-        in text
+        "different batches: sgd: 9 interior and 6 boundary points (one fixed batch); sgd, "
+        "more: 12" in text
     )
 
 
@@ -145,12 +145,12 @@ def test_a_panel_says_d_once():
 def test_a_campaign_without_a_step_has_no_figure(tmp_path):
     (record,) = records((0.5,))
     lost = record.model_copy(update={"status": "failed", "history": (), "steps": 0})
-    assert curves.error_over_seconds(from_records([lost]), tmp_path) == []
+    assert curves.draw(from_records([lost]), tmp_path) == []
 
 
 def test_a_figure_is_the_same_for_the_same_numbers(tmp_path):
     frames = from_records(records((0.5, 0.9)))
-    (png, svg), again = curves.error_over_seconds(frames, tmp_path), tmp_path / "again"
+    (png, svg), again = curves.draw(frames, tmp_path), tmp_path / "again"
     again.mkdir()
     assert png.read_bytes().startswith(b"\x89PNG")
-    assert svg.read_bytes() == curves.error_over_seconds(frames, again)[1].read_bytes()
+    assert svg.read_bytes() == curves.draw(frames, again)[1].read_bytes()

@@ -1,4 +1,7 @@
-"""Campaigns on a Dask cluster: what it loses, what it leaves out, what it says; schedulers and workers are real."""
+"""Campaigns on a Dask cluster, with real schedulers and workers.
+
+What it loses, what it leaves out, what it says.
+"""
 
 import json
 import os
@@ -56,7 +59,7 @@ needs_two_cores = pytest.mark.skipif(len(usable()) < 2, reason="two workers need
 
 @contextmanager
 def dask(role, *arguments, cwd, core=0):
-    """A scheduler or a worker as a process on loopback; it can import what this process can."""
+    """A scheduler or a worker as a process on loopback; it imports what this one can."""
     command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *map(str, arguments)]
     paths = {"PYTHONPATH": os.pathsep.join([str(cwd), *filter(None, sys.path)])}
     with (cwd / f"{role}{core}.log").open("w") as log:
@@ -74,40 +77,26 @@ def dask(role, *arguments, cwd, core=0):
 
 
 @contextmanager
-def two_workers(folder, *options):
-    """The address of a scheduler with two workers, and their processes; each has its scratch."""
+def dask_scheduler(folder):
+    """A scheduler's process and its address."""
     file = folder / "scheduler.json"
-    with ExitStack() as stack:
-        scheduler = (
-            "--host",
-            "127.0.0.1",
-            "--port",
-            0,
-            "--scheduler-file",
-            file,
-            "--no-dashboard",
-        )
-        stack.enter_context(dask("scheduler", *scheduler, cwd=folder))
+    where = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", file)
+    with dask("scheduler", *where, "--no-dashboard", cwd=folder) as process:
+        within(60, file.exists)
+        yield process, json.loads(file.read_text())["address"]
+
+
+@contextmanager
+def two_workers(folder, *options):
+    """The address of a scheduler with two workers, and their processes."""
+    with dask_scheduler(folder) as (_, address), ExitStack() as stack:
         processes = []
         for core in range(2):
-            worker = (
-                "--scheduler-file",
-                file,
-                "--nthreads",
-                1,
-                "--resources",
-                "runs=1",
-                "--no-dashboard",
-                *options,
-            )
+            worker = (address, "--nthreads", 1, "--resources", "runs=1", "--no-dashboard")
             scratch = ("--local-directory", folder / f"scratch{core}")
-            processes.append(
-                stack.enter_context(
-                    dask("worker", *worker, *scratch, cwd=folder, core=core)
-                )
-            )
-        within(60, file.exists)
-        yield json.loads(file.read_text())["address"], processes
+            command = dask("worker", *worker, *options, *scratch, cwd=folder, core=core)
+            processes.append(stack.enter_context(command))
+        yield address, processes
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +147,7 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
 
 
 def by_seed(asked):
-    """What a worker does instead of a run: of seed 0 it dies, that of seed 1 it tries, the others it loses."""
+    """What a worker does instead of a run: dies of seed 0, tries seed 1, loses others."""
     if asked.seed == 0:
         os._exit(1)
     if asked.seed == 1:
@@ -190,7 +179,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
 """
 
 
-def test_a_run_that_kills_its_workers_fails_and_one_without_its_framework_too_and_the_others_go_on(
+def test_a_run_that_kills_its_workers_and_one_without_its_framework_fail_alone(
     tmp_path,
 ):
     (tmp_path / "sitecustomize.py").write_text(ABSENT)
@@ -246,6 +235,21 @@ def test_where_nobody_answers_is_one_line(monkeypatch):
             pass
         assert f'--scheduler = "{address}": ' in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_scheduler_that_is_lost_ends_the_runs_in_hand_and_begins_none(tmp_path):
+    with (
+        dask_scheduler(tmp_path) as (scheduler, address),
+        cluster.connect(address, Limits(), lambda text: None) as crew,
+    ):
+        assert not crew.has_room()  # without a worker
+        crew.begin(request(framework=FRAMEWORK), display=None)
+        assert crew.ended() == []
+        scheduler.kill()
+        with pytest.raises(CampaignError, match="the scheduler is lost"):
+            within(60, crew.ended)
+        with pytest.raises(CampaignError, match="the scheduler is lost"):
+            crew.has_room()
 
 
 def test_the_dashboard_groups_runs_by_problem_and_optimizer():

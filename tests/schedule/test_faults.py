@@ -1,4 +1,7 @@
-"""What a campaign survives: children that die or hang, kills at any instant, a full disk, two processes at once."""
+"""What a campaign survives: children that die or hang, kills at any instant, a full disk.
+
+And two processes at once.
+"""
 
 import json
 import signal
@@ -57,7 +60,7 @@ def uninterrupted(tmp_path_factory):
 
 
 class Writings:
-    """Counts what is written into a folder while somebody looks: a file again, or a new one."""
+    """Counts what is written into a folder while somebody looks: files anew or again."""
 
     def __init__(self, folder):
         self.folder, self.seen = folder, set()
@@ -69,8 +72,12 @@ class Writings:
                 self.seen.add((file, file.stat().st_mtime_ns))
         return len(self.seen)
 
-    def since(self):
-        return self.count() - self.before
+    def wait_for(self, number, process):
+        """Until so much is written, or the process has ended."""
+        within(
+            120,
+            lambda: self.count() - self.before >= number or process.poll() is not None,
+        )
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
@@ -82,7 +89,7 @@ def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     for number, instant in enumerate(instants):
         writings = Writings(tmp_path)
         campaign = start(tmp_path)
-        within(120, lambda: writings.since() >= instant or campaign.poll() is not None)
+        writings.wait_for(instant, campaign)
         alive = campaign.poll() is None
         children = psutil.Process(campaign.pid).children(recursive=True) if alive else []
         for victim in (campaign, *children)[:: 1 if number % 2 else -1]:
@@ -115,7 +122,7 @@ def test_two_processes_on_one_folder_divide_the_work(uninterrupted, tmp_path):
 
 
 def noted(notes):
-    """A problem that notes every draw of its points, so that somebody else sees a run go on."""
+    """A problem that notes every draw of its points, which shows that a run goes on."""
     points = "partial(box, lower=LOWER, upper=UPPER)"
     assert points in PDE
     return PDE.replace(points, "noted").replace(
@@ -132,7 +139,7 @@ helmholtz =""",
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.medium
 def test_a_run_in_hand_saves_itself(number, code, tmp_path):
-    """Only the signal can have saved it: the second run is endless, and its interval is longer."""
+    """Only the signal can have saved it: the second run and its interval are endless."""
     text = CAMPAIGN.replace("steps = 60", "steps = 100000000").replace(
         "checkpoint = 0.02", "checkpoint = 1e6"
     )
@@ -177,12 +184,28 @@ class Fault:
 
 
 HARMS = {
-    "segmentation fault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "failed", "killed by SIGSEGV"),
-    "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "failed", "killed by SIGKILL"),
+    "segmentation fault": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "failed",
+        "killed by SIGSEGV",
+    ),
+    "killed": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "failed",
+        "killed by SIGKILL",
+    ),
     "exit": ("import os; os._exit(3)", "failed", "exit codes [3]"),
-    "endless": ("while True: pass", "timed-out", "past the limit of 15 wall-clock seconds in a single step"),
-    "greedy": ("kept = [bytearray(10**8) for _ in range(40)]\nwhile True: pass", "out-of-memory", "limit of 2"),
-}  # fmt: skip
+    "endless": (
+        "while True: pass",
+        "timed-out",
+        "past the limit of 15 wall-clock seconds in a single step",
+    ),
+    "greedy": (
+        "kept = [bytearray(10**8) for _ in range(40)]\nwhile True: pass",
+        "out-of-memory",
+        "limit of 2",
+    ),
+}
 
 
 @pytest.mark.parametrize(

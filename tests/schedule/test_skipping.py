@@ -1,4 +1,7 @@
-"""A run whose seconds have no room for a few steps is foreseen from a warm one, and not repeated over seeds."""
+"""A run whose seconds have no room for a few steps is foreseen from a warm one.
+
+It is not repeated over seeds.
+"""
 
 from contextlib import nullcontext
 
@@ -89,9 +92,9 @@ def test_such_records_are_whole(tmp_path):
     run(folder, seeds_of(seconds=3.0))
     (found,) = results_folder.find(tmp_path)
     complaints = {
-        finding.rule: finding.problems
+        finding.rule: finding.issues
         for finding in check.findings([found])
-        if finding.problems
+        if finding.issues
     }
     # no campaign file was given, and checksums and tables are the command's
     assert set(complaints) <= {"campaign", "checksums", "tables"}

@@ -30,6 +30,6 @@ def seal(folder, records):
 
 
 def complaints(folder):
-    """The problems by rule."""
+    """Give the issues by rule."""
     found = check.findings(results_folder.find(folder.parent))
-    return {finding.rule: finding.problems for finding in found if finding.problems}
+    return {finding.rule: finding.issues for finding in found if finding.issues}

@@ -1,4 +1,4 @@
-"""What a run computes with: float64, float32, TF32; what of float32 is not in float32, and why that matters."""
+"""What a run computes with: float64, float32, TF32; what of float32 is not in float32."""
 
 import numpy as np
 import oracle_steps
@@ -28,7 +28,10 @@ STEPS = {
 @frameworks
 @pytest.mark.parametrize("optimizer", STEPS)
 def test_a_direction_in_float32_is_that_of_dense_float64(framework, optimizer):
-    """With a damping far below what float32 resolves of the curvature: all in float32, ENGD's is off by all of it."""
+    """The damping is far below what float32 resolves of the curvature.
+
+    All in float32, ENGD's is off by all of it.
+    """
     case = small(framework, SINE, "tanh_8", interior=60, boundary=20, dtype=np.float32)
     start = [matrix.astype(float) for matrix in case.start]
     batch = [

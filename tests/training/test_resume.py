@@ -21,8 +21,15 @@ from optbench.training.loop import Stopped
 def asked(framework, optimizer):
     mode = {"torch": "eager", "jax": "jit"}[framework]
     points = Points(interior=12, boundary=6)
-    return request(framework=framework, mode=mode, optimizer=optimizer, hyperparameters={}, steps=8, points=points,
-                   resample_every=3)  # fmt: skip
+    return request(
+        framework=framework,
+        mode=mode,
+        optimizer=optimizer,
+        hyperparameters={},
+        steps=8,
+        points=points,
+        resample_every=3,
+    )
 
 
 # every state in the framework that compiles nothing, the most intricate ones in the other

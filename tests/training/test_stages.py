@@ -1,4 +1,4 @@
-"""Stages: whose turn it is, what goes on, what starts anew, what the record says, where a run goes on."""
+"""Stages: whose turn it is, what starts anew, what the record says, where a run goes on."""
 
 import pickle
 from functools import partial
@@ -26,7 +26,10 @@ from optbench.training.limits import Limits
 from optbench.training.loop import Stopped
 from optbench.verify import record_rules, rerun
 
-LIST = '[{ name = "adam", learning_rate = 1e-2, share = 0.33 }, { name = "lbfgs_wolfe", history_size = 50 }]'
+LIST = (
+    '[{ name = "adam", learning_rate = 1e-2, share = 0.33 }, '
+    '{ name = "lbfgs_wolfe", history_size = 50 }]'
+)
 
 
 def stages(*shares, **fields):
@@ -120,8 +123,10 @@ MISTAKES = [
         "mine[1].share = 0.5: is one too many",
     ),
     (
-        '[{ name = "adam", share = 0.7 }, { name = "sgd", share = 0.3 }, { name = "lbfgs" }]',
-        "mine[1].share = 0.3: the shares add up to 1: must be < 1, the last stage takes what is left",
+        '[{ name = "adam", share = 0.7 }, { name = "sgd", share = 0.3 }, '
+        '{ name = "lbfgs" }]',
+        "mine[1].share = 0.3: the shares add up to 1: must be < 1, "
+        "the last stage takes what is left",
     ),
     ('[{ share = 0.5 }, { name = "lbfgs" }]', "mine[0].name: is missing"),
     (
@@ -413,7 +418,10 @@ steps = 10
 problem = "poisson_sine_2d"
 network = "tanh_4"
 [case.optimizers]
-two = [{ name = "sgd", learning_rate = 0.5, share = 0.3 }, { name = "sgd", learning_rate = 0.25 }]
+two = [
+    { name = "sgd", learning_rate = 0.5, share = 0.3 },
+    { name = "sgd", learning_rate = 0.25 },
+]
 """
 
 
@@ -438,7 +446,7 @@ def test_results_with_stages_are_verified(tmp_path):
     seal(folder, [again])
     assert complaints(folder) == {}  # published results stay good when a version is raised
     (compared,) = rerun.repeat({"file": again}, 1e-6)
-    assert "made by version 9 of sgd, this clone has 1" in compared.problem
+    assert "made by version 9 of sgd, this clone has 1" in compared.issue
     put(folder, records[0])
     said = complaints(folder)
     assert any(

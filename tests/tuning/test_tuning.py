@@ -57,7 +57,10 @@ class Interruption(BaseException):
 
 
 class Crew:
-    """Makes records up: the error is least at a learning rate of 1e-3, and looks best where the run diverges."""
+    """Makes records up: the error is least at a learning rate of 1e-3.
+
+    It looks best where the run diverges.
+    """
 
     def __init__(self, stop_after=math.inf, stop=Interruption):
         self.requests, self._stop_after, self._stop = [], stop_after, stop
@@ -84,9 +87,16 @@ def made_up(request):
         rms=1.0,
     )
     return Record(
-        identity=request.identity, request=request, status="diverged" if diverged else "finished", started="",
-        parameters=17, clock={}, wall_seconds=1.0, history=(row,), provenance=provenance.collect(),
-    )  # fmt: skip
+        identity=request.identity,
+        request=request,
+        status="diverged" if diverged else "finished",
+        started="",
+        parameters=17,
+        clock={},
+        wall_seconds=1.0,
+        history=(row,),
+        provenance=provenance.collect(),
+    )
 
 
 def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
@@ -97,13 +107,13 @@ def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
     with Path(os.devnull).open("w") as nowhere:
         tuning.run(
             plan,
-            folder / "tiny.toml",
-            space,
-            protocol,
-            url,
-            folder,
-            nullcontext(crew),
-            Console(file=nowhere),
+            file=folder / "tiny.toml",
+            spaces=space,
+            protocol=protocol,
+            url=url,
+            folder=folder,
+            crew=nullcontext(crew),
+            console=Console(file=nowhere),
         )
     with (folder / "trials.csv").open() as file:
         return list(csv.DictReader(file))
@@ -143,9 +153,18 @@ def test_every_optimizer_has_a_space_of_its_hyperparameters(framework):
 MISTAKES = [
     ("[sgdd]", "spaces.toml: sgdd: unknown optimizer 'sgdd': did you mean sgd"),
     ("sgd = 3", "spaces.toml: sgd = 3: must be a table of hyperparameters"),
-    ("[sgd]\nmomentun = 1", "spaces.toml: sgd.momentun = 1: unknown key: did you mean momentum?"),
-    ("[sgd]\nmomentum = { low = 0.0 }", 'spaces.toml: sgd.momentum = {"low": 0.0}: must have a kind: uniform, '),
-    ('[sgd]\nmomentum = { kind = "uniform", low = 0.0 }', "spaces.toml: sgd.momentum.high: is missing"),
+    (
+        "[sgd]\nmomentun = 1",
+        "spaces.toml: sgd.momentun = 1: unknown key: did you mean momentum?",
+    ),
+    (
+        "[sgd]\nmomentum = { low = 0.0 }",
+        'spaces.toml: sgd.momentum = {"low": 0.0}: must have a kind: uniform, ',
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "uniform", low = 0.0 }',
+        "spaces.toml: sgd.momentum.high: is missing",
+    ),
     (
         '[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 0.9, lwo = 1 }',
         "sgd.momentum.lwo = 1: unknown key: did you mean low?",
@@ -154,13 +173,28 @@ MISTAKES = [
         '[sgd]\nmomentum = { kind = "log-uniform", low = 0.0, high = 0.9 }',
         "spaces.toml: sgd.momentum.low = 0.0: must be > 0",
     ),
-    ('[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 1.5 }', "spaces.toml: sgd.momentum = 1.5: must be < 1"),
-    ('[sgd]\nmomentum = { kind = "uniform", low = 0.95, high = 0.9 }', "sgd.momentum.high = 0.9: must be > low = 0.95"),
-    ('[sgd]\nmomentum = { kind = "categorical", values = [0.5] }', "momentum = [0.5]: must hold the default, 0.9"),
-    ('[sgd]\nmomentum = { kind = "categorical", values = [] }', "momentum.values = []: must have at least 1 entry"),
-    ('[kfac]\ncurvature = { kind = "categorical", values = ["type-3"] }', 'kfac.curvature = "type-3": must be'),
+    (
+        '[sgd]\nmomentum = { kind = "uniform", low = 0.0, high = 1.5 }',
+        "spaces.toml: sgd.momentum = 1.5: must be < 1",
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "uniform", low = 0.95, high = 0.9 }',
+        "sgd.momentum.high = 0.9: must be > low = 0.95",
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "categorical", values = [0.5] }',
+        "momentum = [0.5]: must hold the default, 0.9",
+    ),
+    (
+        '[sgd]\nmomentum = { kind = "categorical", values = [] }',
+        "momentum.values = []: must have at least 1 entry",
+    ),
+    (
+        '[kfac]\ncurvature = { kind = "categorical", values = ["type-3"] }',
+        'kfac.curvature = "type-3": must be',
+    ),
     ("[sgd", "spaces.toml: no TOML file: "),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES)
@@ -246,7 +280,10 @@ def test_the_best_trial_that_ended_well_wins(done):
 
 
 def test_stages_are_tuned_together_and_keep_their_shares(tmp_path):
-    table = 'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, { name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
+    table = (
+        'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, '
+        '{ name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
+    )
     crew = Crew()
     trials = tune(tmp_path, crew, text=TINY.replace("[[case]]", table, 1), trials=6)
     found = [
@@ -360,7 +397,7 @@ def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(
     Path("tiny.toml").write_text(TINY.replace("[0, 1]", "[0]").replace('"L-BFGS"', "# "))
     command_line.app(["tune", "tiny.toml", "--trials", "3"], standalone_mode=False)
     said = capsys.readouterr().out
-    assert "tiny-tuning: 3 trials, 3 a study, 0 done, 3 left" in said
+    assert "tiny-tuning: 3 trials, 3 per study, 0 done, 3 left" in said
     written = {
         path.name: path
         for path in (
@@ -394,7 +431,7 @@ def test_many_open_a_new_database_at_once(tmp_path):
 def found_in(folder):
     """What `optbench verify` has to say of a tuning folder in particular."""
     results = results_folder.load(folder)
-    return [*trials.complete(results), *trials.as_recorded(results)]
+    return [*trials.check_trials(results), *trials.check_values(results)]
 
 
 @pytest.fixture
@@ -405,7 +442,7 @@ def copy(done, tmp_path):
 def test_nothing_is_wrong_with_what_tuning_left(copy):
     assert found_in(copy) == []
     for rule in ("checksums", "campaign", "tables"):
-        assert list(RULES[rule].problems(results_folder.load(copy))) == []
+        assert list(RULES[rule].issues(results_folder.load(copy))) == []
 
 
 def test_a_trial_that_was_taken_out_is_found(copy):

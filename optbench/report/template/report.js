@@ -4,7 +4,7 @@ const { entries, colours, dashes } = JSON.parse(document.getElementById("data").
 const one = (query, within = document) => within.querySelector(query);
 const all = (query, within = document) => [...within.querySelectorAll(query)];
 // every table: its rows, and the names of its columns
-const tables = all("table").map((table) => ({ table, rows: all("tbody tr", table), names: all("th", table).map((header) => header.textContent) }));
+const tables = all("table.sorted").map((table) => ({ table, rows: all("tbody tr", table), names: all("th", table).map((header) => header.textContent) }));
 const text = (row, names, name) => row.cells[names.indexOf(name)].textContent;
 
 // filters: a row stays where every chosen value is its own; a table without the column keeps its rows
@@ -49,14 +49,15 @@ function behind(row, names, column) {
   return wanted.optimizer === undefined ? [] : entries.filter((entry) => Object.entries(wanted).every(([name, value]) => entry[name] === value));
 }
 function open(found) {
-  one("#runs-title").textContent = `${found[0].case}: ${found[0].optimizer}`;
+  const names = [...new Set(found.map((entry) => entry.optimizer))];
+  one("#runs-title").textContent = `${found[0].case}: ${names.length > 3 ? `${names.length} optimizers` : names.join(", ")}`;
   const body = one("#runs-body");
   body.replaceChildren();
-  for (const { case: name, framework, runs } of found)
+  for (const { case: name, optimizer, framework, runs } of found)
     for (const run of runs) {
       const list = document.createElement("dl");
       for (const [fact, value] of Object.entries(run.facts)) list.append(element("dt", fact), element("dd", value));
-      body.append(element("h3", `${name}, ${framework}, seed ${run.seed}: ${run.status}`), list, element("code", run.command));
+      body.append(element("h3", `${names.length > 1 ? `${optimizer}, ` : ""}${name}, ${framework}, seed ${run.seed}: ${run.status}`), list, element("code", run.command));
     }
   one("#runs").showModal();
 }
@@ -80,16 +81,18 @@ for (const name of optimizers) {
 }
 const powers = (_, ticks) => ticks.map((tick) => (Number.isInteger(+Math.log10(tick).toFixed(9)) ? tick.toExponential(0) : ""));
 let plot;
+function picked() {
+  const shown = new Set(all("input:checked", form).map((box) => box.value));
+  return entries.filter((entry) => entry.case === form.elements.case.value && shown.has(entry.optimizer));
+}
 function draw() {
   const axis = +form.elements.axis.value;
-  const shown = new Set(all("input:checked", form).map((box) => box.value));
-  const series = entries.filter((entry) => entry.case === form.elements.case.value && shown.has(entry.optimizer))
-    .flatMap((entry) => entry.runs.map((run) => ({ entry, run, points: run.history.filter((row) => row[axis] > 0 && row[3] > 0) })))
+  const series = picked().flatMap((entry) => entry.runs.map((run) => ({ entry, run, points: run.history.filter((row) => row[axis] > 0 && row[3] > 0) })))
     .filter(({ points }) => points.length > 1);
   plot?.destroy();
   plot = undefined;
   chart.dataset.curves = series.length;
-  if (!series.length) return chart.replaceChildren(element("p", "Nothing to draw: pick an optimizer."));
+  if (!series.length) return chart.replaceChildren(element("p", "Nothing to draw: pick an optimizer that got beyond its first step."));
   chart.replaceChildren();
   const tables = series.map(({ points }) => [points.map((row) => row[axis]), points.map((row) => row[3])]);
   plot = new uPlot({
@@ -99,13 +102,51 @@ function draw() {
     series: [{}, ...series.map(({ entry }) => ({ stroke: colours[entry.optimizer], dash: dashes[entry.framework], width: 1.5, spanGaps: true, points: { show: false } }))],
   }, uPlot.join(tables), chart);
 }
-for (const button of all("button", form))
-  button.addEventListener("click", () => {
-    all("input", form).forEach((box) => { box.checked = button.name === "all"; });
-    draw();
-  });
+function pick(chosen) {
+  all("input", form).forEach((box) => { box.checked = chosen(box.value); });
+  draw();
+}
+form.elements.all.addEventListener("click", () => pick(() => true));
+form.elements.none.addEventListener("click", () => pick(() => false));
+form.elements.runs.addEventListener("click", () => { if (picked().length) open(picked()); });
 form.addEventListener("change", draw);
 window.addEventListener("resize", () => plot?.setSize({ width: chart.clientWidth, height: 460 }));
+
+// the heat map: a cell, or the name of a case, opens its curves; arrows go from cell to cell
+const cells = all(".heat button");
+for (const cell of cells) {
+  cell.tabIndex = cell === cells[0] ? 0 : -1;
+  cell.addEventListener("click", () => {
+    form.elements.case.value = cell.dataset.case;
+    pick((name) => [name, undefined].includes(cell.dataset.optimizer));
+    one("#curves h2").focus({ preventScroll: true });
+    one("#curves").scrollIntoView();
+  });
+}
+const middle = (cell) => { const box = cell.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; };
+const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+one(".heat").addEventListener("keydown", (event) => {
+  if (!(event.key in ways)) return;
+  event.preventDefault();
+  const [dx, dy] = ways[event.key], from = middle(event.target);
+  const ahead = cells.map((cell) => {
+    const [x, y] = middle(cell).map((value, axis) => value - from[axis]);
+    return { cell, along: dx * x + dy * y, across: Math.abs(dy * x + dx * y) };
+  }).filter(({ along }) => along > 2);  // pixels: a cell of the same column or row is not ahead
+  const [next] = ahead.sort((a, b) => a.along + 8 * a.across - b.along - 8 * b.across);
+  if (!next) return;
+  event.target.tabIndex = -1;
+  next.cell.tabIndex = 0;
+  next.cell.focus();
+});
+
+// a link into a folded table opens it
+function unfold() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target?.tagName === "DETAILS") target.open = true;
+}
+window.addEventListener("hashchange", unfold);
+unfold();
 
 one("#copy").addEventListener("click", async () => {
   const text = one("#cite textarea");

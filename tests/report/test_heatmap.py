@@ -1,0 +1,156 @@
+"""The heat map: its numbers are the table's, and lightness alone tells their order."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_results import folder_of
+
+from optbench.records import store
+from optbench.records.frames import from_records
+from optbench.report import heatmap, report, tables
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The tables of a folder of results, and the folder."""
+    folder = folder_of(tmp_path_factory.mktemp("results"))
+    records = [record for _, record in store.records(folder)]
+    return {table.name: table for table in tables.make(from_records(records), records)}
+
+
+@pytest.fixture(scope="module")
+def grid(made):
+    return heatmap.grid(made["headline"])
+
+
+def cell(median, finished=5, best=False):
+    return heatmap.Cell("a, b", "x", "jax", median, median, median, finished, 5, best)
+
+
+def test_the_numbers_are_those_of_the_table(made, grid):
+    data = made["headline"].data
+    assert len(grid.cells) == len(data) == 10
+    for row in data.to_dict("records"):
+        found = grid.cells[row["label"], row["case"], row["framework"]]
+        assert (
+            found.median == row["median"] or np.isnan([found.median, row["median"]]).all()
+        )
+        assert (found.finished, found.runs) == (row["finished"], row["runs"])
+        assert found.best == row["bold"]
+    assert grid.optimizers == list(dict.fromkeys(made["headline"].shown["optimizer"]))
+    assert grid.frameworks == ["torch", "jax"]
+
+
+def test_what_was_not_run_is_not_there_and_what_did_not_finish_says_so(grid):
+    assert ("broken", grid.cases[0], "torch") not in grid.cells
+    lost = grid.cells["broken", grid.cases[0], "jax"]
+    assert (lost.number, lost.count) == ("", "0/3")
+    assert "only 0 of 3 runs finished" in lost.sentence
+    assert grid.colour(lost) == "#ffffff"
+
+
+@pytest.mark.parametrize(
+    ("median", "text"),
+    [(1.58e-8, "1.6e-8"), (1.0, "1.0"), (32.4, "3.2e1"), (4.3e-1, "4.3e-1"), (0.0, "0.0")],
+)
+def test_a_number_is_short(median, text):
+    assert cell(median).number == text
+    assert cell(median).count == ""
+    assert cell(median, finished=4).count == "4/5"
+
+
+def lightness(colour):
+    """L* of CIELAB."""
+    y = heatmap.luminance(colour)
+    return 116 * y ** (1 / 3) - 16 if y > 0.008856 else 903.3 * y
+
+
+def test_lightness_alone_tells_the_order(grid):
+    errors = np.geomspace(grid.norm.vmin, heatmap.LARGEST, 100)
+    values = [lightness(grid.colour(cell(error))) for error in errors]
+    steps = np.diff(values)
+    assert (steps > 0).all()
+    assert steps.max() < 2 * np.median(steps)  # perceptually uniform, or nearly
+    assert grid.colour(cell(50.0)) == grid.colour(cell(1.0))
+
+
+def test_text_keeps_its_contrast(grid):
+    for error in np.geomspace(grid.norm.vmin, heatmap.LARGEST, 100):
+        colour = grid.colour(cell(error))
+        light, dark = sorted(
+            (heatmap.luminance(colour), heatmap.luminance(heatmap.ink(colour))),
+            reverse=True,
+        )
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+    assert heatmap.ink("#ffffff") == "#000000"
+
+
+def test_names_of_cases_are_short():
+    assert heatmap.lines("Poisson 2d, D = 257, the paper's") == (
+        "Poisson 2d",
+        "D=257, paper",
+    )
+    assert heatmap.label("Poisson 2d, D = 257, the paper's") == "Poisson\n2d\nD=257\npaper"
+    assert heatmap.label("log-Fokker-Planck 9d, D = 769") == "log-FP\n9d\nD=769"
+    assert heatmap.label("exp20") == "exp20"
+
+
+def test_the_figure_is_wide_and_low(grid, tmp_path):
+    names = {path.name for path in heatmap.draw(grid, tmp_path)}
+    assert names == {"heatmap.pdf", "heatmap.svg"}
+    tall = grid._replace(optimizers=[f"optimizer_{number}" for number in range(30)])
+    for shown in (grid, tall):
+        heatmap.draw(shown, tmp_path)
+        text = (tmp_path / "heatmap.svg").read_text()
+        width, height = map(float, re.findall(r'(?:width|height)="([\d.]+)pt"', text)[:2])
+        assert height * 4 / 3 <= 500  # pixels
+        assert width > 1.9 * height
+
+
+def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
+    names = [f"case {number}" for number in range(6)]
+    rows = [
+        {
+            "case": name,
+            "label": f"o{label}",
+            "framework": framework,
+            # o8 wins the last case alone, and is the last on all others
+            "median": 10.0 ** (number - 9)
+            * (label + 2 if label < 8 else 99 if number < 5 else 1)
+            * (1 if framework == "jax" else 3),
+            "finished": 5,
+            "runs": 5,
+            "bold": framework == "jax" and label == (8 if number == 5 else 0),
+        }
+        for number, name in enumerate(names)
+        for label in range(9)
+        for framework in ("torch", "jax")
+    ]
+    shown = pd.DataFrame({"optimizer": [f"o{label}" for label in range(9)]}).assign(
+        framework="jax", **dict.fromkeys(names, "")
+    )
+    wide = tables.Table(
+        name="headline", heading="", title="", data=pd.DataFrame(rows), shown=shown
+    )
+    short = tables.hardest(wide)
+    assert list(short.shown) == ["optimizer", *names[2:]]
+    assert list(short.shown["optimizer"]) == ["o0", "o1", "o2", "o3", "o4", "o5", "o8"]
+    assert short.shown.iloc[-1]["case 5"] == "**1.0e-04**"
+    assert set(short.data["framework"]) == {"jax"}
+    assert "The 4 cases with the largest best error" in short.title
+
+
+def test_a_small_campaign_is_in_the_short_table_as_a_whole(made):
+    short = made["hardest"]
+    assert list(short.shown["optimizer"]) == ["quick", "slow", "broken"]
+    assert short.title.startswith("All cases; all optimizers")
+    assert (short.shown.iloc[2, 1:] == "– (0/3)").all()
+
+
+def test_every_table_of_a_report_has_a_heading_of_its_own(made):
+    headings = [table.heading for table in made.values()]
+    assert all(headings)
+    assert len(set(headings)) == len(headings)
+    assert report.TABLES == "tables"
