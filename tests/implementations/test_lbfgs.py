@@ -181,15 +181,7 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     _, _, expected, evaluations = _strong_wolfe(
         theirs, None, size, one, f, g, g.dot(one), max_ls=budget
     )
-<<<<<<< HEAD
-    found, count = search(framework, function)(size, budget)
-=======
-    if framework == "jax":
-        point = traceable(value, slope, Point)
-    point_at_end, count = search(
-        point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget
-    )
->>>>>>> main
+    point_at_end, count = search(framework, function)(size, budget)
     assert int(count) == evaluations
     assert float(point_at_end.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
 
