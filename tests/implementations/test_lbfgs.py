@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 
 def torch_lbfgs(case, fields, line_search, batches):
-    """torch.optim.LBFGS on the framework's own losses and gradients: parameters and inner iterations a step."""
+    """torch.optim.LBFGS on our gradients: parameters, inner iterations per step."""
     theirs = [torch.tensor(matrix, requires_grad=True) for matrix in case.start]
     optimizer = torch.optim.LBFGS(
         theirs,
@@ -24,15 +24,15 @@ def torch_lbfgs(case, fields, line_search, batches):
         tolerance_change=fields.get("tolerance_change", 1e-9),
         line_search_fn=line_search,
     )
-    gradient = case.framework.backend.compile(case.objective.gradient)
+    differentiate = case.framework.backend.compile(case.objective.gradient)
 
     def closure(batch):
         here = [
             case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs
         ]
-        losses, slopes = case.numpy(gradient(here, batch))
-        for matrix, slope in zip(theirs, slopes, strict=True):
-            matrix.grad = torch.tensor(slope)
+        losses, gradient = case.numpy(differentiate(here, batch))
+        for matrix, entries in zip(theirs, gradient, strict=True):
+            matrix.grad = torch.tensor(entries)
         return torch.tensor(float(sum(losses)), dtype=torch.float64)
 
     for batch in batches:
@@ -89,7 +89,7 @@ STOPS = {
 @pytest.mark.parametrize("condition", STOPS)
 def test_each_condition_ends_a_step_as_torch_s(framework, condition):
     iterations, problem, fields = STOPS[condition]
-    done = assert_equal_walks(
+    counts = assert_equal_walks(
         framework,
         "lbfgs",
         None,
@@ -99,7 +99,7 @@ def test_each_condition_ends_a_step_as_torch_s(framework, condition):
         history_size=100,
         **fields,
     )
-    assert done[0] == iterations
+    assert counts[0] == iterations
 
 
 @frameworks
@@ -195,11 +195,11 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     )
     if framework == "jax":
         point = traceable(value, slope, Point)
-    found, count = search(
+    point_at_end, count = search(
         point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget
     )
     assert int(count) == evaluations
-    assert float(found.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+    assert float(point_at_end.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
 
 
 def traceable(value, slope, Point):

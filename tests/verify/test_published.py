@@ -1,4 +1,4 @@
-"""What `results/` publishes passes `verify`, and its report is made again from its raw records, byte for byte."""
+"""What `results/` publishes passes `verify` and is made again byte for byte."""
 
 import shutil
 from pathlib import Path
