@@ -191,7 +191,7 @@ def test_a_width_has_its_parameters():
 
 
 @frameworks
-def test_the_calibration_kernel_runs(framework, tiny):
+def test_the_calibration_runs(framework, tiny):
     calibration._product.cache_clear()
     run(calibration.Calibration, "time_matmul", (framework,))
     calibration._product.cache_clear()
