@@ -40,7 +40,7 @@ test-all: $(INSTALLED) ## test all, the slow ones too
 	$(PINNED) $(BIN)/pytest -n 2 -q -m ""
 
 .PHONY: bench
-bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/benchmarking.md
+bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/guides/asv.md
 	@mkdir -p $(dir $(JSON))
 	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) $(BIN)/pytest -q \
 		benchmarks/bench/bench_*.py --threads=$(THREADS) --benchmark-json=$(JSON) \

@@ -62,7 +62,8 @@ def measure(benchmark, function: Callable[[], Any]) -> None:
 
 def part(timed: Timed, file: str) -> ModuleType:
     """Import a file of the framework's implementation."""
-    return import_module(f"{timed.framework.backend.__package__}.{file}")
+    backend: Any = timed.framework.backend  # a module
+    return import_module(f"{backend.__package__}.{file}")
 
 
 def forward_laplacian(timed: Timed) -> Callable[[], Any]:
@@ -71,7 +72,7 @@ def forward_laplacian(timed: Timed) -> Callable[[], Any]:
 
     def laplacian(params, batch):
         interior = timed.objective.equation(timed.problem.interior, params[0])
-        return evaluate(interior, params, *batch[0]).done.outputs[-1][-1]
+        return evaluate(interior, params, *batch[0]).forward_pass.outputs[-1][-1]
 
     return timed.function(laplacian)
 
@@ -83,9 +84,8 @@ def nested_laplacian(timed: Timed) -> Callable[[], Any]:
     """
     names = {"torch": ("torch", "torch.func"), "jax": ("jax.numpy", "jax")}
     arrays, transforms = map(import_module, names[timed.framework.name])
-    diffusion = timed.framework.backend.from_numpy(
-        timed.problem.interior.operator.diffusion
-    )
+    operator: Any = timed.problem.interior.operator  # which has a diffusion
+    diffusion = timed.framework.backend.from_numpy(operator.diffusion)
     sigma = getattr(arrays, timed.objective.activation)
 
     def u(params, x):

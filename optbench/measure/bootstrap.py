@@ -11,7 +11,9 @@ RESAMPLES = 1000
 
 
 def interval(
-    statistic: Callable[..., Any], *samples: Sequence[float], resamples: int = RESAMPLES
+    statistic: Callable[..., Any],
+    *samples: Sequence[float] | np.ndarray,
+    resamples: int = RESAMPLES,
 ) -> tuple[float, float]:
     """Give the percentile interval of a statistic of one or more independent samples.
 

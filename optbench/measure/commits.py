@@ -7,7 +7,7 @@ before a function needs it, so that `find` can be called first.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -56,7 +56,7 @@ class TopLevelNames(MetaPathFinder, Loader):
         module.__spec__ = self.specifications[f"{PACKAGE}{module.__name__}"]
 
 
-def find(installed: Iterable[str] | None = None) -> None:
+def find(installed: Collection[str] | None = None) -> None:
     """Let `optbench.problems` and `optbench.implementations` be the commit's.
 
     They are looked for in the folders of the `optbench` that asv installed, and beside them
@@ -128,6 +128,11 @@ def foresees(backend: Any) -> bool:
 def peaks(backend: Any) -> bool:
     """Tell whether the commit's backend measures a peak of memory."""
     return hasattr(backend, "reset_peak_memory")
+
+
+def reads(backend: Any) -> int:
+    """Count how often numbers were read from the device so far."""
+    return backend.reads
 
 
 def uncounted(backend: Any, optimizer: Any, state: Any) -> set[str]:

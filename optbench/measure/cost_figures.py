@@ -85,10 +85,10 @@ def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:
     style: Any = {"marker": "x", "markevery": [1], "linestyle": ":", "linewidth": 1}
     entries = []
     for optimizer, rows in measured.dropna(subset=["parameters"]).groupby("optimizer"):
-        done: Any = rows.dropna(subset=["step_seconds"]).nlargest(1, "parameters")
-        if done.empty:
+        largest: Any = rows.dropna(subset=["step_seconds"]).nlargest(1, "parameters")
+        if largest.empty:
             continue
-        last, height = done["parameters"].iloc[0], done["step_seconds"].iloc[0]
+        last, height = largest["parameters"].iloc[0], largest["step_seconds"].iloc[0]
         missing = rows["parameters"][
             rows["step_seconds"].isna() & (rows["parameters"] > last)
         ]

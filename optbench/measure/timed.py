@@ -118,9 +118,9 @@ class Timed:
 
     def reads(self) -> int:
         """Count how often a step asks the device for numbers."""
-        before = self.framework.backend.reads
+        before = commits.reads(self.framework.backend)
         self()
-        return self.framework.backend.reads - before
+        return commits.reads(self.framework.backend) - before
 
     def _counted(self, name: str) -> int:
         _, state, _ = self.step(self.params, self.state, self.batch)

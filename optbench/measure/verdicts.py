@@ -68,7 +68,7 @@ class Times:
 def counted(framework: str, base: Measurements, head: Measurements) -> Iterator[Verdict]:
     """Compare work and accuracy, exactly; name what the head has lost."""
     for optimizer, counts in base.work.items():
-        names = {"framework": framework, "optimizer": optimizer}
+        names: dict[str, Any] = {"framework": framework, "optimizer": optimizer}
         if optimizer not in head.work:
             reason = head.failed.get(optimizer, "not measured")
             yield Verdict("lost", **names, what=reason, base=1, head=0, worse=True)

@@ -74,3 +74,7 @@ def test_links_within_the_repository_lead_somewhere(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     links = re.findall(r"\]\((?!\w+:|#)([^)\s#]+)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_a_reader_has_the_readme_in_three_minutes():
+    assert len((ROOT / "README.md").read_text().split()) <= 900

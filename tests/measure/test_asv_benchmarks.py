@@ -51,7 +51,10 @@ needs_torch = pytest.mark.skipif(
 )
 
 
-DISCOVER = "from asv_runner.discovery import list_benchmarks\nlist_benchmarks(sys.argv[1], sys.stdout)"
+DISCOVER = """
+from asv_runner.discovery import list_benchmarks
+list_benchmarks(sys.argv[1], sys.stdout)
+"""
 # every framework is away
 ABSENT = """
 from importlib.machinery import PathFinder
@@ -65,7 +68,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Absent
 
 @pytest.fixture(scope="module")
 def discovered():
-    return {found["name"]: found for found in json.loads(asv_process(ABSENT + DISCOVER))}
+    return {entry["name"]: entry for entry in json.loads(asv_process(ABSENT + DISCOVER))}
 
 
 def test_discovery_finds_these_names_and_needs_no_framework(discovered):
@@ -73,18 +76,18 @@ def test_discovery_finds_these_names_and_needs_no_framework(discovered):
 
 
 def test_every_benchmark_has_a_version_by_hand_and_asks_for_every_optimizer(discovered):
-    for found in discovered.values():
-        assert re.fullmatch(r"\d+", found["version"]), found["name"]
-        if "optimizer" in found["param_names"]:
-            asked = found["params"][found["param_names"].index("optimizer")]
-            assert [eval(name) for name in asked] == common.OPTIMIZERS
+    for entry in discovered.values():
+        assert re.fullmatch(r"\d+", entry["version"]), entry["name"]
+        if "optimizer" in entry["param_names"]:
+            names = entry["params"][entry["param_names"].index("optimizer")]
+            assert [eval(name) for name in names] == common.OPTIMIZERS
     assert set(common.OPTIMIZERS) == set(OPTIMIZERS)
 
 
 def test_the_bigger_grid_has_every_problem_and_width():
     full = {
-        found["name"]: found
-        for found in json.loads(asv_process(DISCOVER, OPTBENCH_ASV="full"))
+        entry["name"]: entry
+        for entry in json.loads(asv_process(DISCOVER, OPTBENCH_ASV="full"))
     }
     assert [
         eval(name) for name in full["step.Step.time_step"]["params"][2]
@@ -188,7 +191,7 @@ def test_a_width_has_its_parameters():
 
 
 @frameworks
-def test_the_calibration_kernel_runs(framework, tiny):
+def test_the_calibration_runs(framework, tiny):
     calibration._product.cache_clear()
     run(calibration.Calibration, "time_matmul", (framework,))
     calibration._product.cache_clear()
@@ -236,11 +239,11 @@ def test_the_wait_for_the_device_is_inside_the_timed_call(monkeypatch):
     made = fake(monkeypatch)
     benchmark = step.Step()
     benchmark.timer = made.ticks
-    asked = TimeBenchmark("step.Step.time_step", benchmark.time_step, [benchmark])
-    asked._current_params = ("torch", "sgd", SINE)
-    assert not asked.do_setup()
+    sampler = TimeBenchmark("step.Step.time_step", benchmark.time_step, [benchmark])
+    sampler._current_params = ("torch", "sgd", SINE)
+    assert not sampler.do_setup()
     steps = made.calls
-    taken = asked.do_run()
+    taken = sampler.do_run()
     assert taken["number"] == 1
     assert set(taken["samples"]) == {STEP}
     assert (
@@ -338,6 +341,7 @@ def test_a_read_of_the_device_is_seen(monkeypatch, kfac_cell):
 
 
 @needs_both
+@pytest.mark.medium
 def test_factors_that_are_skipped_are_seen(monkeypatch):
     """Faster and wrong: KFAC without the boundary's factors, in one framework."""
     from optbench.implementations.torch.optimizers import kfac
@@ -462,14 +466,15 @@ NEEDED_BY_A_TIMED_STEP = {
 
 def test_what_times_a_commit_imports_little_of_optbench():
     modules = "accuracy, calibration, compile, memory, step, width, work"
-    code = f"import sys; from benchmarks import {modules}; from optbench.measure import commit_process\n"
+    code = f"import sys; from benchmarks import {modules}\n"
+    code += "from optbench.measure import commit_process\n"
     code += "print(*(name for name in sys.modules if name.startswith('optbench')))"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    found = {
+    imported = {
         name
-        for name in done.stdout.split()
+        for name in process.stdout.split()
         if name.split(".")[1:2] not in (["problems"], ["implementations"])
     }
-    assert found == NEEDED_BY_A_TIMED_STEP
+    assert imported == NEEDED_BY_A_TIMED_STEP

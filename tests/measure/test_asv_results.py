@@ -1,4 +1,4 @@
-"""asv's results as a frame, and what is told from them: a folder that asv itself wrote, with made-up numbers."""
+"""asv's results as a frame, and what is drawn from them: made-up numbers, asv's format."""
 
 import json
 
@@ -145,15 +145,15 @@ def test_trailing_columns_may_be_absent(tmp_path):
     described = benchmark("step.Step.time_step", STEP)
     lost = [(described, [None] * len(cells(STEP, flops)))]
     write(tmp_path, "m", [[(described, cells(STEP, step(0)))], lost], samples=False)
-    found = optbench.load_asv(tmp_path)
+    results = optbench.load_asv(tmp_path)
     (torn_off,) = (
         json.loads(file.read_text())["results"]["step.Step.time_step"]
         for file in tmp_path.rglob("2*.json")
     )
     assert len(torn_off) < 6
-    assert set(found["status"][found["commit"].str.startswith("2")]) == {"failed"}
-    assert found["samples"].isna().all()
-    assert found["q25"].notna().sum() == len(cells(STEP, step(0))) - 1
+    assert set(results["status"][results["commit"].str.startswith("2")]) == {"failed"}
+    assert results["samples"].isna().all()
+    assert results["q25"].notna().sum() == len(cells(STEP, step(0))) - 1
 
 
 def test_a_folder_a_machine_s_and_a_file_are_read(results, frame):
@@ -215,15 +215,15 @@ def test_intervals_hold_the_true_ratio_as_often_as_they_say():
 def test_engd_and_kfac_cross_where_they_do(frame):
     ladder = asv_report.widths(frame)
     assert ladder["parameters"].notna().all()
-    found = list(scale.crossovers(ladder))
-    assert [(each["framework"], each["below"], each["above"]) for each in found] == [
-        ("jax", "engd", "kfac"), ("torch", "engd", "kfac")
-    ]  # fmt: skip
-    for each in found:
-        assert each["parameters"] == pytest.approx(4000)
-        assert each["seconds"] == pytest.approx(SLOWER[each["framework"]] * 1e-3)
+    crossings = list(scale.crossovers(ladder))
+    assert len(crossings) == 2
+    for crossing, framework in zip(crossings, ("jax", "torch"), strict=True):
+        assert crossing["framework"] == framework
+        assert (crossing["below"], crossing["above"]) == ("engd", "kfac")
+        assert crossing["parameters"] == pytest.approx(4000)
+        assert crossing["seconds"] == pytest.approx(SLOWER[crossing["framework"]] * 1e-3)
     assert (
-        scale.in_words(found[0])
+        scale.in_words(crossings[0])
         == "jax: a step of engd costs less than one of kfac up to D ≈ 4,000, then more"
     )
     dearer = ladder.assign(
@@ -239,9 +239,11 @@ def test_history_has_no_problem_that_begins_later(frame):
     late = rows[rows["commit"] == rows["commit"].iloc[-1]].assign(
         problem="heat_sum_4d", median=9.0
     )
-    found = asv_report.history(pd.concat([frame, late], ignore_index=True), asv_report.STEP)
-    assert len(found) == len(asv_report.history(frame, asv_report.STEP)) > 0
-    assert "heat_sum_4d" not in set(found["problem"])
+    history = asv_report.history(
+        pd.concat([frame, late], ignore_index=True), asv_report.STEP
+    )
+    assert len(history) == len(asv_report.history(frame, asv_report.STEP)) > 0
+    assert "heat_sum_4d" not in set(history["problem"])
 
 
 def test_history_is_relative_to_the_first_commit_of_the_same_version(frame):
@@ -257,6 +259,7 @@ def test_history_is_relative_to_the_first_commit_of_the_same_version(frame):
     assert asv_report.history(newer, asv_report.STEP)["relative"].eq(1).all()
 
 
+@pytest.mark.medium
 def test_everything_is_written_and_said(frame, tmp_path):
     said = []
     asv_report.report(frame, tmp_path, said.append)

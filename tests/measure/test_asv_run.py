@@ -14,7 +14,7 @@ PARAMS = [["'torch'", "'jax'"], ["1", "2"]]
 
 
 def wrote(folder, results, name="abcdef12-env.json"):
-    asked = {
+    benchmarks = {
         "step.Step.time_step": {
             "name": "step.Step.time_step",
             "params": PARAMS,
@@ -22,7 +22,7 @@ def wrote(folder, results, name="abcdef12-env.json"):
         }
     }
     (folder / MACHINE).mkdir(exist_ok=True)
-    (folder / "benchmarks.json").write_text(json.dumps({**asked, "version": 2}))
+    (folder / "benchmarks.json").write_text(json.dumps({**benchmarks, "version": 2}))
     (folder / MACHINE / "machine.json").write_text(
         json.dumps({"machine": MACHINE, "version": 1})
     )
@@ -48,9 +48,14 @@ WHOLE = {
 
 
 def test_a_whole_run_has_no_issues(tmp_path):
-    done = asv_run.check(wrote(tmp_path, WHOLE), MACHINE, "abcdef1234")
-    assert (done.ran, len(done.skipped), done.missing, done.issues) == (3, 1, [], [])
-    assert asv_run.render(done).splitlines() == [
+    outcome = asv_run.check(wrote(tmp_path, WHOLE), MACHINE, "abcdef1234")
+    assert (outcome.ran, len(outcome.skipped), outcome.missing, outcome.issues) == (
+        3,
+        1,
+        [],
+        [],
+    )
+    assert asv_run.render(outcome).splitlines() == [
         "calibration, 'torch': 1000.00 ms, then 1000.00 ms",
         "skipped: step.Step.time_step ('jax', 2)",
         "3 measured, 1 skipped, 0 failed or not run",
@@ -74,11 +79,11 @@ def test_a_whole_run_has_no_issues(tmp_path):
     ],
 )
 def test_fewer_than_were_asked_is_seen(tmp_path, results, missing):
-    done = asv_run.check(
+    outcome = asv_run.check(
         wrote(tmp_path, {**results, **calibrated(1.0, 1.0)}), MACHINE, "abcdef1234"
     )
-    assert len(done.missing) == missing
-    assert not done.issues
+    assert len(outcome.missing) == missing
+    assert not outcome.issues
 
 
 def test_what_was_not_asked_is_not_missing(tmp_path):
@@ -86,25 +91,25 @@ def test_what_was_not_asked_is_not_missing(tmp_path):
         "step.Step.time_step": [[1.0, float("nan"), None, None], PARAMS, "1"],
         **calibrated(1.0, 1.0),
     }
-    done = asv_run.check(
+    outcome = asv_run.check(
         wrote(tmp_path, results), MACHINE, "abcdef1234", [r"time_step\('torch'"]
     )
-    assert (done.ran, len(done.skipped), done.missing) == (1, 1, [])
-    done = asv_run.check(tmp_path, MACHINE, "abcdef1234", ["tiem_step"])
-    assert done.issues == ["no benchmark matches tiem_step"]
+    assert (outcome.ran, len(outcome.skipped), outcome.missing) == (1, 1, [])
+    outcome = asv_run.check(tmp_path, MACHINE, "abcdef1234", ["tiem_step"])
+    assert outcome.issues == ["no benchmark matches tiem_step"]
 
 
 def test_another_commits_results_do_not_count(tmp_path):
-    done = asv_run.check(wrote(tmp_path, WHOLE), MACHINE, "1234")
-    assert (done.ran, len(done.missing)) == (0, 4)
+    outcome = asv_run.check(wrote(tmp_path, WHOLE), MACHINE, "1234")
+    assert (outcome.ran, len(outcome.missing)) == (0, 4)
 
 
 def test_a_torn_file_is_seen(tmp_path):
     wrote(tmp_path, WHOLE)
     torn = wrote(tmp_path, WHOLE, name="1234-env.json") / MACHINE / "1234-env.json"
     torn.write_text(torn.read_text()[:100])
-    done = asv_run.check(tmp_path, MACHINE, "abcdef1234")
-    assert [str(torn) in issue and "torn" in issue for issue in done.issues] == [True]
+    outcome = asv_run.check(tmp_path, MACHINE, "abcdef1234")
+    assert [str(torn) in issue and "torn" in issue for issue in outcome.issues] == [True]
 
 
 @pytest.mark.parametrize("samples", [(1.0, 1.3, 1.2, 1.3), (1.3, 1.2, 1.0, 1.3), ()])
@@ -120,14 +125,14 @@ def test_a_machine_that_changed_its_speed_is_seen(tmp_path, samples):
 @pytest.mark.medium
 def test_the_check_has_an_exit_code(tmp_path):
     wrote(tmp_path, WHOLE)
-    asked = ["asv-check", tmp_path, "--machine", MACHINE, "--commit", "abcdef1234"]
-    whole = cli(*asked, cwd=tmp_path)
+    words = ["asv-check", tmp_path, "--machine", MACHINE, "--commit", "abcdef1234"]
+    whole = cli(*words, cwd=tmp_path)
     assert (whole.returncode, whole.stdout.splitlines()[-1]) == (
         0,
         "3 measured, 1 skipped, 0 failed or not run",
     )
     (tmp_path / MACHINE / "abcdef12-env.json").write_text("{")
-    assert cli(*asked, cwd=tmp_path).returncode == 1
+    assert cli(*words, cwd=tmp_path).returncode == 1
     nothing = cli("asv-check", tmp_path / "nowhere", cwd=tmp_path)
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
 

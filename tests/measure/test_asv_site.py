@@ -1,4 +1,4 @@
-"""asv's page of this project's own results, as `make asv-publish` makes it, in a real browser without a network."""
+"""asv's page of this project's own results in a real browser without a network."""
 
 import shutil
 import subprocess
@@ -46,7 +46,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def tab(site, browser):
-    """A page that reaches this machine alone; it complains of nothing and asks for nothing else."""
+    """A page that reaches this machine alone and complains of nothing."""
     tab, outside, complaints = browser.new_page(), [], []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
 
@@ -90,8 +90,8 @@ def test_a_step_over_widths_has_a_line_a_framework(tab, site):
 def test_regressions_are_a_table(tab, site):
     tab.goto(f"{site}#regressions")
     tab.wait_for_selector("#regressions-body table")
-    found = tab.evaluate("fetch('regressions.json').then((answer) => answer.json())")[
+    regressions = tab.evaluate("fetch('regressions.json').then((answer) => answer.json())")[
         "regressions"
     ]
-    assert found
-    assert tab.locator("#regressions-body tbody tr").count() == len(found)
+    assert regressions
+    assert tab.locator("#regressions-body tbody tr").count() == len(regressions)

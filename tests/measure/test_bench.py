@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark runs once at a tiny size; what it times is what a step does."""
+"""`make bench`: every benchmark runs once, tiny; what it times is what a step does."""
 
 import json
 import os
@@ -25,8 +25,14 @@ TINY = ["--network=tanh_3", "--interior=5", "--boundary=4", "-k", "not compiled"
 ONCE = ["--benchmark-min-rounds=1", "--benchmark-max-time=0", "--benchmark-min-time=0"]
 GROUPS = ["--benchmark-group-by=param:problem,param:optimizer"]
 PROBLEMS = ("poisson_sine_2d", "heat_sine_1d")
-PARTS = {"forward_laplacian": ["any"], "nested_laplacian": ["any"], "factors": ["kfac"], "line_search": ["kfac"],
-         "solve": ["engd", "kfac"], "step": OPTIMIZERS}  # fmt: skip
+PARTS = {
+    "forward_laplacian": ["any"],
+    "nested_laplacian": ["any"],
+    "factors": ["kfac"],
+    "line_search": ["kfac"],
+    "solve": ["engd", "kfac"],
+    "step": OPTIMIZERS,
+}
 OUTSIDE = {"step_of_torch_optim": "torch", "step_of_optax": "jax"}
 
 
@@ -54,10 +60,10 @@ def test_every_benchmark_runs_once_and_frameworks_are_in_one_table(tmp_path):
         command, cwd=ROOT, capture_output=True, text=True, timeout=900, env=environment
     )
     assert said.returncode == 0, said.stdout
-    found = json.loads(file.read_text())
-    assert_every_one_ran(found["benchmarks"])
+    report = json.loads(file.read_text())
+    assert_every_one_ran(report["benchmarks"])
     assert_frameworks_are_in_one_table(said.stdout)
-    machine = found["machine_info"]
+    machine = report["machine_info"]
     assert machine["threads"] == 1
     assert machine["packages"]["numpy"] == np.__version__
     assert platform.node() not in json.dumps(machine)
@@ -65,18 +71,28 @@ def test_every_benchmark_runs_once_and_frameworks_are_in_one_table(tmp_path):
 
 def assert_every_one_ran(benchmarks):
     names = ("problem", "framework", "optimizer")
-    found = {
+    ran = {
         (
             one["name"].partition("[")[0].removeprefix("test_"),
             *map(one["params"].get, names),
         )
         for one in benchmarks
     }
-    ours = {(part, problem, framework, optimizer) for part, optimizers in PARTS.items() for optimizer in optimizers
-            for framework in implementations.installed() for problem in PROBLEMS}  # fmt: skip
-    theirs = {(name, problem, framework, optimizer) for name, framework in OUTSIDE.items() for problem in PROBLEMS
-              for optimizer in ("sgd", "adam") if framework in implementations.installed()}  # fmt: skip
-    assert found == ours | theirs
+    ours = {
+        (part, problem, framework, optimizer)
+        for part, optimizers in PARTS.items()
+        for optimizer in optimizers
+        for framework in implementations.installed()
+        for problem in PROBLEMS
+    }
+    theirs = {
+        (name, problem, framework, optimizer)
+        for name, framework in OUTSIDE.items()
+        for problem in PROBLEMS
+        for optimizer in ("sgd", "adam")
+        if framework in implementations.installed()
+    }
+    assert ran == ours | theirs
 
 
 def assert_frameworks_are_in_one_table(said):
@@ -135,8 +151,8 @@ def test_an_outside_step_is_our_first_step(framework, optimizer):
     ours, _, _ = case.function(
         lambda params, batch: case.optimizer.step(case.objective, params, start, batch)
     )()
-    found = outside(case)()
-    theirs = found if framework == "torch" else found[0]
+    result = outside(case)()
+    theirs = result if framework == "torch" else result[0]
     assert (
         relative(
             case.framework.backend.to_numpy_tree(theirs),
@@ -163,14 +179,24 @@ def test_the_parts_of_kfac_are_those_of_its_step():
         == 0
     )
     directions = numbers(case, bench_parts.kronecker_solve(case)())
-    momentum = [new - 0.3 * old for new, old in zip(numbers(case, after.momentum), numbers(case, case.state.momentum),
-                                                    strict=True)]  # fmt: skip
+    after_step, before = (numbers(case, state.momentum) for state in (after, case.state))
+    momentum = [new - 0.3 * old for new, old in zip(after_step, before, strict=True)]
     assert relative(directions, momentum) <= 1e-10
     factors = [
         factor for term in bench_parts.factors(case)() for layer in term for factor in layer
     ]
-    old, new = (numbers(case, [F for term in (slice(0, 2), slice(2, 4)) for layer in state.preconditioner.factors
-                               for F in layer[term]]) for state in (case.state, after))  # fmt: skip
+    old, new = (
+        numbers(
+            case,
+            [
+                factor
+                for term in (slice(0, 2), slice(2, 4))
+                for layer in state.preconditioner.factors
+                for factor in layer[term]
+            ],
+        )
+        for state in (case.state, after)
+    )
     assert (
         relative(numbers(case, factors), [2 * b - a for a, b in zip(old, new, strict=True)])
         <= 1e-10
@@ -182,9 +208,9 @@ def test_engd_s_solve_is_that_of_its_step():
     case = timed("torch", "engd", damping=1e-4)
     moved, after, _ = case.step(case.params, case.state, case.batch)
     solution = case.framework.backend.to_numpy(bench_parts.gramian_solve(case)())
-    step = np.concatenate([(new - old).ravel() for new, old in zip(numbers(case, moved), numbers(case, case.params),
-                                                                   strict=True)])  # fmt: skip
-    size = bench_parts.part(case, "solvers.line_search").GRID[int(after.search.choice)]
+    pairs = zip(numbers(case, moved), numbers(case, case.params), strict=True)
+    step = np.concatenate([(new - old).ravel() for new, old in pairs])
+    size = bench_parts.part(case, "solvers.grid_search").GRID[int(after.search.choice)]
     assert relative(-size * solution, step) <= 1e-8
 
 

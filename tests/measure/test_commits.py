@@ -31,7 +31,7 @@ needs_torch = pytest.mark.skipif(
 
 @contextmanager
 def trees(base, head):
-    """Both commits beside this clone's optbench; skips where the clone does not have them."""
+    """Both commits beside this clone's optbench; skips where it does not have them."""
     for commit in (base, head):
         git = ["git", "-C", ROOT, "cat-file", "-e", f"{commit}^{{commit}}"]
         if subprocess.run(git, capture_output=True, check=False).returncode:
@@ -110,7 +110,7 @@ WHERE = """
 import benchmarks.step, optbench.measure.timed, os
 import optbench.problems.seeds, optbench.implementations
 print(optbench.measure.timed.__file__, optbench.problems.seeds.__file__,
-      optbench.implementations.__file__)
+      optbench.implementations.__file__, optbench.problems.__name__)
 print(os.environ["OMP_NUM_THREADS"], os.environ["JAX_ENABLE_X64"],
       len(getattr(os, "sched_getaffinity", lambda process: [0])(0)),
       "torch" in sys.modules, "jax" in sys.modules)
@@ -132,6 +132,7 @@ def test_a_process_of_asvs_has_one_core_this_optbench_and_the_commit(commit):
         str(ROOT / "optbench" / "measure" / "timed.py"),
         str(packages / "problems" / "seeds.py"),
         str(packages / "implementations" / "__init__.py"),
+        "problems" if commit == MOVE else "optbench.problems",
     ]
     assert process.split() == ["1", "1", "1", "False", "False"]
 
@@ -165,13 +166,13 @@ assert problems.seeds.__spec__.name == problems.seeds.__name__ == "problems.seed
     with trees(MOVE, MOVE) as folders:
         tree = folders["base"]
         packages = regressions.packages(tree, packaged=False)
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-c", code],
             env={"PYTHONPATH": f"{tree}:{packages}"},
             capture_output=True,
             text=True,
         )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize(

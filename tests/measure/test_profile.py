@@ -51,7 +51,7 @@ def test_flops_are_those_that_torch_counts(problem):
         products=1,
     )
     terms = case.objective.linearize(case.params, case.batch)
-    pieces = case.objective.linearize_chunks(case.params, case.batch)
+    chunks = case.objective.linearize_chunks(case.params, case.batch)
     vector = case.part("passes.parameters").flatten(case.params)
     for work, expected in (
         (lambda: case.objective.loss(case.params, case.batch), counted["forward"]),
@@ -62,7 +62,7 @@ def test_flops_are_those_that_torch_counts(problem):
         (lambda: [factors(term) for term in terms], counted["factors"]),
         (
             lambda: case.part("optimizers.hessian_free").gauss_newton(
-                case.params, pieces, vector
+                case.params, chunks, vector
             ),
             counted["products"],
         ),
@@ -98,9 +98,9 @@ def test_a_step_that_diverges_is_not_timed(fake):
 
 def test_functions_are_timed_in_turn():
     called = []
-    found = medians({name: partial(called.append, name) for name in "ab"}, 0, least=3)
+    seconds = medians({name: partial(called.append, name) for name in "ab"}, 0, least=3)
     assert called == ["a", "b", *"ababab"]
-    assert set(found) == {"a", "b"}
+    assert set(seconds) == {"a", "b"}
 
 
 def test_phases_add_up_to_the_step():
@@ -113,8 +113,9 @@ def test_phases_add_up_to_the_step():
     }
     phases = profile.differences(parts | {"step": 14.0})
     assert phases == {
-        "forward": 1.0, "backward": 2.0, "line search": 5.0, "inverses": 3.0, "factors": 2.0, "rest": 1.0
-    }  # fmt: skip
+        **{"forward": 1.0, "backward": 2.0, "line search": 5.0},
+        **{"inverses": 3.0, "factors": 2.0, "rest": 1.0},
+    }
     assert (
         profile.differences({"forward": 1.0, "gradient": 3.0, "step": 4.0})["rest"] == 1.0
     )
@@ -166,13 +167,13 @@ def test_a_profile_tells_what_a_product_costs():
         interior=6,
         boundary=4,
     )
-    found = profile.measure(work, 0)
-    assert found.products > 1
-    (phase,) = (phase for phase in found.phases if phase.name == "products")
-    assert phase.flops == 2 * (found.products - 1) * found.phases[0].flops
-    last = profile.render(found).splitlines()[-1]
-    assert f"products G v within a step: {found.products}, " in last
-    assert "products G v" not in profile.render(replace(found, products=0))
+    result = profile.measure(work, 0)
+    assert result.products > 1
+    (phase,) = (phase for phase in result.phases if phase.name == "products")
+    assert phase.flops == 2 * (result.products - 1) * result.phases[0].flops
+    last = profile.render(result).splitlines()[-1]
+    assert f"products G v within a step: {result.products}, " in last
+    assert "products G v" not in profile.render(replace(result, products=0))
 
 
 def test_the_exponent_is_that_of_the_large_networks():
@@ -222,10 +223,23 @@ def test_a_step_of_the_ladder_is_one_after_the_warm_up():
         if name != "c" or step <= scale.WARM_UP
     ]
     runs = [
-        {"identity": name, "optimizer": "kfac", "framework": "jax", "network": f"tanh_{width}_{width}", "parameters": 9,
-         "status": status, "evaluations": 32, "compile_seconds": 1.0, "peak_memory": 1}
-        for name, width, status in (("a", 8, "finished"), ("b", 16, "diverged"), ("c", 32, "timed-out"))
-    ]  # fmt: skip
+        {
+            "identity": name,
+            "optimizer": "kfac",
+            "framework": "jax",
+            "network": f"tanh_{width}_{width}",
+            "parameters": 9,
+            "status": status,
+            "evaluations": 32,
+            "compile_seconds": 1.0,
+            "peak_memory": 1,
+        }
+        for name, width, status in (
+            ("a", 8, "finished"),
+            ("b", 16, "diverged"),
+            ("c", 32, "timed-out"),
+        )
+    ]
     measured = scale.measurements(Frames(pd.DataFrame(runs), pd.DataFrame(rows)))
     np.testing.assert_array_equal(measured["step_seconds"], [2, np.nan, np.nan])
     np.testing.assert_array_equal(measured["evaluations"], [4, 4, np.nan])
@@ -240,7 +254,7 @@ def test_scaling_keeps_the_proportions_and_names_its_optimizers():
 @needs_both
 @pytest.mark.medium
 def test_scaling_records_what_lacks_memory(tmp_path):
-    asked = [
+    options = [
         "--width",
         "8",
         "--width",
@@ -252,7 +266,7 @@ def test_scaling_records_what_lacks_memory(tmp_path):
         "--steps",
         "2",
     ]
-    said = cli("scale", *asked, "--framework", "jax", "--results", tmp_path, cwd=tmp_path)
+    said = cli("scale", *options, "--framework", "jax", "--results", tmp_path, cwd=tmp_path)
     (file,) = tmp_path.rglob("scale.csv")
     measured = pd.read_csv(file)
     assert measured["status"].tolist() == ["finished", "out-of-memory"]

@@ -30,7 +30,7 @@ JOB = Job("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counte
 
 
 def process(seed=0, calibration=1e-3, **factors):
-    """What a process found: steps of a millisecond, times a factor by optimizer, with noise that only slows."""
+    """Steps of a millisecond, times a factor by optimizer, with noise that only slows."""
     noise = 1 + np.abs(np.random.default_rng(seed).normal(0, 0.01, size=50))
     return Measurements(
         samples={
@@ -110,8 +110,8 @@ def test_what_the_head_has_lost_is_named():
     head = process()
     del head.work["kfac"], head.work["sgd"]["host_reads"]
     head.failed["kfac"] = "Diverged: planted"
-    found = worse(counted("torch", process(), head))
-    assert found == [("lost", "kfac", "Diverged: planted"), ("lost", "sgd", "host_reads")]
+    names = worse(counted("torch", process(), head))
+    assert names == [("lost", "kfac", "Diverged: planted"), ("lost", "sgd", "host_reads")]
 
 
 def test_what_the_base_did_not_have_is_no_regression():
@@ -217,7 +217,7 @@ def test_a_process_that_fails_is_said(monkeypatch, status, stderr, reason):
 
 
 def test_what_fails_at_the_base_is_not_passed_over(monkeypatch, tmp_path):
-    """A base that fails alone, or with the head, is no "no worse"; an optimizer that only the head has is new."""
+    """A base that fails is not "no worse"; an optimizer that only the head has is new."""
     for why, lost, said in (
         (
             "MemoryError: planted",
@@ -266,12 +266,15 @@ def test_an_optimizer_that_fails_fails_alone(monkeypatch):
     monkeypatch.setattr(measured, "_warm", warm)
     monkeypatch.setattr(measured, "_counted", lambda *_: ({"flops": 1.0}, 0.5, [[1.0]]))
     monkeypatch.setattr(measured, "_product", lambda _: lambda: None)
-    found = measured.measure(JOB)
-    assert found.failed == {"kfac": "ArithmeticError: planted"}
-    assert (found.work, found.error) == ({"sgd": {"flops": 1.0}}, {"sgd": 0.5})
-    assert list(found.samples) == ["sgd"]
+    measurements = measured.measure(JOB)
+    assert measurements.failed == {"kfac": "ArithmeticError: planted"}
+    assert (measurements.work, measurements.error) == (
+        {"sgd": {"flops": 1.0}},
+        {"sgd": 0.5},
+    )
+    assert list(measurements.samples) == ["sgd"]
     assert (
-        len(found.samples["sgd"]) == len(found.calibration) == measured.ROUNDS
+        len(measurements.samples["sgd"]) == len(measurements.calibration) == measured.ROUNDS
     )  # at least a call a round
 
 
@@ -335,3 +338,14 @@ def test_what_is_planted_is_found_by_its_kind_and_nothing_else_is_named(
     found_by, named, right
 ):
     assert selftest.Planted("", "", "", "", found_by, "torch kfac").is_found(named) is right
+
+
+def test_the_selftest_plants_in_texts_that_are_there_once(tmp_path):
+    for planted in (*selftest.JUDGED, *selftest.SOUGHT):
+        copy = tmp_path / planted.file
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text((regressions.CLONE / planted.file).read_text())
+        text = copy.read_text()
+        assert text.count(planted.old) == 1, planted.name
+        copy.write_text(text.replace(planted.old, planted.new))

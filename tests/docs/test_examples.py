@@ -7,6 +7,7 @@ import pytest
 
 from optbench import implementations
 
+pytestmark = pytest.mark.medium
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 (EXAMPLE,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -48,7 +49,3 @@ def test_asv_s_results_are_a_frame(monkeypatch):
     exec(compile(ASV, "example.py", "exec"), ran)
     assert set(ran["steps"]["status"]) == {"measured"}
     assert not ran["steps"].empty
-
-
-def test_a_reader_has_the_page_in_three_minutes():
-    assert len(README.split()) <= 900
