@@ -341,6 +341,7 @@ def test_a_read_of_the_device_is_seen(monkeypatch, kfac_cell):
 
 
 @needs_both
+@pytest.mark.medium
 def test_factors_that_are_skipped_are_seen(monkeypatch):
     """Faster and wrong: KFAC without the boundary's factors, in one framework."""
     from optbench.implementations.torch.optimizers import kfac
