@@ -367,6 +367,7 @@ def visible(tab, column):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_page_begins_with_the_heat_map_and_folds_its_tables(shown, folder):
     shown.reload()
     order = shown.locator("main > section").evaluate_all("all => all.map(each => each.id)")
@@ -452,7 +453,6 @@ def test_the_error_is_seen_without_scrolling_sideways(shown):
 
 
 @needs_browser
-@pytest.mark.medium
 @pytest.mark.medium
 def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     data = pd.read_csv(folder / "tables" / "errors.csv", comment="#")
