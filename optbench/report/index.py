@@ -100,7 +100,7 @@ def _tuning(results: Results, place: Path) -> str:
     there = folder.relative_to(place).as_posix()
     return (
         f"## {name}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), "
-        f"[what was chosen]({there}/{CHOSEN}); [docs/tuning.md](../docs/tuning.md).\n"
+        f"[what was chosen]({there}/{CHOSEN}); [how](../docs/guides/tuning.md).\n"
     )
 
 
@@ -136,7 +136,7 @@ def _scale(results: Results, place: Path) -> str:
         f"{len(measured)} runs up to D = {most:,}: {counts}. "
         f"[Every measurement]({there}/scale.csv), [exponents]({there}/exponents.csv), "
         f"[crossovers]({there}/crossovers.csv); `optbench scale`, "
-        "[docs/performance.md](../docs/performance.md).\n"
+        "[what it says](../docs/notebook.md).\n"
     )
 
 
@@ -170,7 +170,7 @@ def _costs(place: Path) -> Iterator[str]:
         figures = [f"![{name}](asv/{folder.name}/{name}.png)" for name in _figures(folder)]
         yield (
             f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by "
-            "asv: `make asv`, [docs/asv.md](../docs/asv.md); tables and figures by "
+            "asv: `make asv`, [the guide](../docs/guides/asv.md); tables and figures by "
             f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n"
             + "\n".join(figures)
             + "\n"
@@ -194,5 +194,5 @@ def _benchmarks(place: Path) -> Iterator[str]:
         yield (
             f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, "
             f"`make bench JSON={place}/bench/<machine>.json`; "
-            "[docs/benchmarking.md](../docs/benchmarking.md).\n"
+            "[how](../benchmarks/README.md).\n"
         )

@@ -1,4 +1,4 @@
-"""The paper's recorded runs beside ours: absolute errors alone, joined on what is the same, faults kept."""
+"""The paper's recorded runs beside ours: absolute errors, joined on what is the same."""
 
 import pandas as pd
 import pytest
@@ -71,7 +71,7 @@ def test_a_target_is_an_absolute_error_and_one_that_nobody_reaches_has_no_number
 
 
 def test_when_a_target_was_reached_is_the_median_over_runs():
-    """Absolute errors of 0.1, 0.01, 0.001 … at seconds 1, 2, 3 …, a second later for each seed."""
+    # absolute errors of 0.1, 0.01, 0.001 … at seconds 1, 2, 3 …, later for each seed
     frames = frames_of(steps=7)
     step = frames.history["step"].clip(lower=1)
     seed = frames.history["identity"].map(frames.runs.set_index("identity")["seed"])

@@ -26,8 +26,16 @@ from optbench.schedule import runner
 from optbench.schedule.workers import Workers
 from optbench.training.limits import Limits
 
-FIGURES = ["cost_over_width_poisson_sine_2d", "error_over_seconds", "error_over_steps", "heatmap", "profiles",
-           "solution_poisson_sine_2d_tanh_4", "solution_poisson_sine_2d_tanh_8", "step_cost"]  # fmt: skip
+FIGURES = [
+    "cost_over_width_poisson_sine_2d",
+    "error_over_seconds",
+    "error_over_steps",
+    "heatmap",
+    "profiles",
+    "solution_poisson_sine_2d_tanh_4",
+    "solution_poisson_sine_2d_tanh_8",
+    "step_cost",
+]
 TABLES = [
     "commits",
     "errors",
@@ -56,6 +64,7 @@ def products(folder):
     }
 
 
+@pytest.mark.medium
 def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(
     folder, tmp_path
 ):
@@ -77,7 +86,8 @@ def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
     source = formats.source(records, folder)
     assert re.fullmatch(
-        r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit [0-9a-f]{10}\+?, raw data .+\.",
+        r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit [0-9a-f]{10}\+?, raw "
+        r"data .+\.",
         source.text,
     )
     assert source.text.count(source.digest[:16]) == 1
@@ -151,14 +161,33 @@ CASES = [
     case["name"] for case in tomllib.loads(campaign.shipped()["cpu"].read_text())["case"]
 ]
 WIDE = {
-    "headline": {"optimizer": "engd_per_layer", "framework": "torch", **dict.fromkeys(CASES, "**1.2e-04** (4/5)")},
-    "rankings": {"cases": "; ".join(CASES), "target": "1e-03", "optimizer": "engd_per_layer", "framework": "torch",
-                 "area": "0.123 [0.100, 0.150]", "first": "0.25", "pairs that swap without it": "12"},
-    "against_the_paper": {"case": CASES[1], "experiment": "exp09", "optimizer": "engd_per_layer", "framework": "torch",
-                          "absolute error": "1.8e-04 | 2.3e-04", "seconds": "1,000 | 30", "steps": "320,416 | 79,756",
-                          **{f"s to 1e-0{power}": "1000 | 12.3 (5/5)" for power in (2, 3, 4)},
-                          "hyperparameters": "paper", "the paper's run": "history ends before the time budget"},
-}  # fmt: skip
+    "headline": {
+        "optimizer": "engd_per_layer",
+        "framework": "torch",
+        **dict.fromkeys(CASES, "**1.2e-04** (4/5)"),
+    },
+    "rankings": {
+        "cases": "; ".join(CASES),
+        "target": "1e-03",
+        "optimizer": "engd_per_layer",
+        "framework": "torch",
+        "area": "0.123 [0.100, 0.150]",
+        "first": "0.25",
+        "pairs that swap without it": "12",
+    },
+    "against_the_paper": {
+        "case": CASES[1],
+        "experiment": "exp09",
+        "optimizer": "engd_per_layer",
+        "framework": "torch",
+        "absolute error": "1.8e-04 | 2.3e-04",
+        "seconds": "1,000 | 30",
+        "steps": "320,416 | 79,756",
+        **{f"s to 1e-0{power}": "1000 | 12.3 (5/5)" for power in (2, 3, 4)},
+        "hyperparameters": "paper",
+        "the paper's run": "history ends before the time budget",
+    },
+}
 
 
 @pytest.mark.skipif(
@@ -172,7 +201,10 @@ def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
         for name, row in WIDE.items()
     ]
     body = "".join(rf"{table}\clearpage" for table in tables)
-    preamble = r"\documentclass{article}\usepackage{booktabs,longtable}\usepackage[landscape,margin=1cm]{geometry}"
+    preamble = (
+        r"\documentclass{article}\usepackage{booktabs,longtable}"
+        r"\usepackage[landscape,margin=1cm]{geometry}"
+    )
     (tmp_path / "all.tex").write_text(
         rf"{preamble}\begin{{document}}{body}\end{{document}}"
     )
@@ -208,6 +240,7 @@ def test_a_command_repeats_the_run():
     assert {word for word in words if word.startswith("--")} <= options
 
 
+@pytest.mark.medium
 def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     class Interrupted(Workers):
         left = 2
@@ -238,6 +271,7 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
         ), name
 
 
+@pytest.mark.medium
 def test_a_report_leaves_nothing_of_another(tmp_path):
     made = folder_of(tmp_path)
     for stale in (
@@ -277,7 +311,8 @@ def test_a_run_leaves_the_files_that_a_report_makes(folder, tmp_path):
 def test_a_run_of_stages_is_repeated_from_its_campaign_by_its_identity(tmp_path):
     file = tmp_path / "staged.toml"
     file.write_text(
-        'version = "1.0"\nsteps = 4\n[[case]]\nproblem = "poisson_sine_2d"\nnetwork = "tanh_4"\n'
+        'version = "1.0"\nsteps = 4\n[[case]]\nproblem = "poisson_sine_2d"\n'
+        'network = "tanh_4"\n'
         "[case.optimizers]\nadam_lbfgs = {}\nsgd = {}\n"
     )
     requests = expansion.requests(campaign.read(file), "staged", file.name)
@@ -332,6 +367,7 @@ def visible(tab, column):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_page_begins_with_the_heat_map_and_folds_its_tables(shown, folder):
     shown.reload()
     order = shown.locator("main > section").evaluate_all("all => all.map(each => each.id)")
@@ -417,7 +453,6 @@ def test_the_error_is_seen_without_scrolling_sideways(shown):
 
 
 @needs_browser
-@pytest.mark.medium
 @pytest.mark.medium
 def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     data = pd.read_csv(folder / "tables" / "errors.csv", comment="#")

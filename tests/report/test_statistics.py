@@ -20,14 +20,26 @@ CASES, SOLVERS, SEEDS = (
 
 
 def logs(random, cases=CASES, solvers=SOLVERS, seeds=SEEDS):
-    """Runs whose errors fall, rise and end as they like; some never have a row, some are not a number."""
+    """Runs whose errors do as they like; some have no row, some are not a number."""
     runs, history = [], []
     for number, (case, (label, framework), seed) in enumerate(
         product(cases, solvers, seeds)
     ):
-        runs.append({"identity": str(number), "campaign": "c", "machine": "m", "case": case, "label": label,
-                     "framework": framework, "seed": seed, "floor": float(random.choice([0, 0, 3e-3])),
-                     "setup_seconds": 1.0, "compile_seconds": random.uniform(), "warm_up_seconds": np.nan})  # fmt: skip
+        runs.append(
+            {
+                "identity": str(number),
+                "campaign": "c",
+                "machine": "m",
+                "case": case,
+                "label": label,
+                "framework": framework,
+                "seed": seed,
+                "floor": float(random.choice([0, 0, 3e-3])),
+                "setup_seconds": 1.0,
+                "compile_seconds": random.uniform(),
+                "warm_up_seconds": np.nan,
+            }
+        )
         for step in range(random.integers(0, 7)):
             error = float(random.choice([np.nan, *10.0 ** random.uniform(-7, 0, 5)]))
             history.append(
@@ -214,7 +226,7 @@ def test_a_faster_solver_alone_changes_others_order():
 
 
 def test_an_optimizer_is_left_out_with_its_twin():
-    """Else the twin of the fastest would be the fastest, and no order would depend on it."""
+    # else the twin of the fastest would be the fastest, and no order would depend on it
     table = tasks(
         [[1, 1, 4, INF], [1, 1, 4, INF], [30, 30, 4, 1], [30, 30, 4, 1]],
         solvers=("a", "a", "b", "c"),
@@ -266,8 +278,15 @@ def test_nobody_is_first_where_nothing_was_reached():
 
 
 def test_frameworks_are_compared_on_equal_seeds():
-    values = {("torch", 0): 2.0, ("jax", 0): 1.0, ("torch", 1): 8.0, ("jax", 1): 2.0, ("torch", 2): np.nan,
-              ("jax", 2): 5.0, ("torch", 3): 9.0}  # fmt: skip
+    values = {
+        ("torch", 0): 2.0,
+        ("jax", 0): 1.0,
+        ("torch", 1): 8.0,
+        ("jax", 1): 2.0,
+        ("torch", 2): np.nan,
+        ("jax", 2): 5.0,
+        ("torch", 3): 9.0,
+    }
     case = {"campaign": "c", "machine": "m", "case": "one", "label": "kfac"}
     rows = pd.DataFrame(
         [
@@ -287,8 +306,10 @@ def test_frameworks_are_compared_on_equal_seeds():
 @given(st.integers(0, 10**6), st.integers(5, 8))
 def test_pairs_are_what_loops_find(seed, seeds):
     random = np.random.default_rng(seed)
-    values = {key: float(random.choice([np.nan, random.uniform(0.1, 9)], p=[0.1, 0.9]))
-              for key in product(("kfac", "sgd"), ("torch", "jax"), range(seeds))}  # fmt: skip
+    values = {
+        key: float(random.choice([np.nan, random.uniform(0.1, 9)], p=[0.1, 0.9]))
+        for key in product(("kfac", "sgd"), ("torch", "jax"), range(seeds))
+    }
     case = {"campaign": "c", "machine": "m", "case": "one"}
     keys = ("label", "framework", "seed")
     rows = pd.DataFrame(
@@ -344,7 +365,7 @@ def test_medians_and_who_is_first_are_what_loops_find(seed):
 
 
 def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
-    """Two of three runs at their budget: the upper quartile has no number after the third one's end."""
+    # two of three runs at their budget: no upper quartile after the third one's end
     seconds = np.array([1.0, 2, 4, 8])
     same = {
         "case": "one",
@@ -353,10 +374,16 @@ def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
         "framework": "jax",
         "floor": 0.0,
     }
-    runs = [same | {"identity": str(seed), "seed": seed, "status": status}
-            for seed, status in enumerate(("finished", "finished", "diverged"))]  # fmt: skip
-    rows = [{"identity": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
-            for seed in range(3) for step, x in enumerate(seconds) if seed < 2 or x <= 2]  # fmt: skip
+    runs = [
+        same | {"identity": str(seed), "seed": seed, "status": status}
+        for seed, status in enumerate(("finished", "finished", "diverged"))
+    ]
+    rows = [
+        {"identity": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
+        for seed in range(3)
+        for step, x in enumerate(seconds)
+        if seed < 2 or x <= 2
+    ]
     found = curves.bands(Frames(pd.DataFrame(runs), pd.DataFrame(rows)), "seconds")
     assert (found["seconds"].iloc[0], found["seconds"].iloc[-1]) == (1, 8)
     before, after = found[found["seconds"] <= 2], found[found["seconds"] > 2]

@@ -29,7 +29,7 @@ def records(rates=(0.5, 0.6, 0.7), **fields):
 
 
 def alike(found):
-    """The same hyperparameters on every record, so that the runs differ by their seeds alone."""
+    """The same hyperparameters on every record: the runs differ by their seeds alone."""
     same = {"learning_rate": 0.5, "momentum": 0.9}
     return [
         record.model_copy(
@@ -106,8 +106,8 @@ def test_optimizers_that_saw_different_batches_are_told_apart():
     )
     text = summary.render(summary.summarise(from_records([one, other])), "text")
     assert (
-        "different batches: sgd: 9 interior and 6 boundary points (one fixed batch); sgd, more: 12"
-        in text
+        "different batches: sgd: 9 interior and 6 boundary points (one fixed batch); sgd, "
+        "more: 12" in text
     )
 
 

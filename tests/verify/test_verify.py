@@ -1,4 +1,4 @@
-"""`optbench verify` finds what is wrong with published results, and nothing where nothing is."""
+"""`optbench verify` finds what is wrong with results, and nothing where nothing is."""
 
 import json
 import math
@@ -167,32 +167,101 @@ def row(number, **fields):
 # anew, and what is said
 EDITS = {
     "a torn record": (torn, {"schema", "campaign"}, "is not a whole record"),
-    "a record under another name": (another_name, {"schema"}, "run.json has the name of another run"),
+    "a record under another name": (
+        another_name,
+        {"schema"},
+        "run.json has the name of another run",
+    ),
     "a file that is no record": (stray, {"schema"}, "notes.txt is no record"),
-    "another number of parameters": (edit(parameters=18), {"schema", "campaign"}, "18 parameters, but its network has"),
-    "a missing run": (missing, {"campaign"}, "is missing: poisson_sine_2d, tanh_4 (D = 17), sgd, torch, seed 0"),
+    "another number of parameters": (
+        edit(parameters=18),
+        {"schema", "campaign"},
+        "18 parameters, but its network has",
+    ),
+    "a missing run": (
+        missing,
+        {"campaign"},
+        "is missing: poisson_sine_2d, tanh_4 (D = 17), sgd, torch, seed 0",
+    ),
     "a run that nobody asked for": (unasked, {"campaign"}, "does not ask for this run"),
     "no campaign": (missing_campaign, {"campaign", "tables"}, "campaign.toml is missing"),
-    "no readable campaign": (malformed_campaign, {"campaign", "tables"}, "case[0].steps = -1: must be > 0"),
+    "no readable campaign": (
+        malformed_campaign,
+        {"campaign", "tables"},
+        "case[0].steps = -1: must be > 0",
+    ),
     "a run twice": (repeated_run, {"schema", "repeats"}, "one run, 2 records: again.json"),
-    "a run twice under two labels": (other_labels, {"schema", "repeats"}, "one run, 2 records: again.json"),
-    "a seed twice": (repeated_seed, {"repeats"}, "seeds [0, 1] start from the same numbers"),
-    "another version": (another_version, {"versions"}, "sgd is there in 2 versions: version 1: "),
+    "a run twice under two labels": (
+        other_labels,
+        {"schema", "repeats"},
+        "one run, 2 records: again.json",
+    ),
+    "a seed twice": (
+        repeated_seed,
+        {"repeats"},
+        "seeds [0, 1] start from the same numbers",
+    ),
+    "another version": (
+        another_version,
+        {"versions"},
+        "sgd is there in 2 versions: version 1: ",
+    ),
     "a clock that does not add up": (
-        edit(wall_seconds=lambda wall: 1.006 * wall), {"clock"}, "the clock's parts add up to"),
-    "no clock": (edit(clock={}, wall_seconds=math.nan), {"clock", "history", "speed"}, "add up to 0 s"),
+        edit(wall_seconds=lambda wall: 1.006 * wall),
+        {"clock"},
+        "the clock's parts add up to",
+    ),
+    "no clock": (
+        edit(clock={}, wall_seconds=math.nan),
+        {"clock", "history", "speed"},
+        "add up to 0 s",
+    ),
     "negative time": (
-        edit(clock=lambda clock: clock | {"log": -1.0, "setup": 1.0}), {"clock"}, "less than no time in log"),
-    "a history that goes back": (edit(history=row(3, step=2)), {"history"}, "goes back, from step 2 to step 2"),
-    "time that goes back": (edit(history=row(3, seconds=1.5)), {"history"}, "goes back, from step 2 to step 3"),
-    "a history that starts late": (edit(history=lambda rows: rows[1:]), {"history"}, "starts after step 1 and 1 s"),
-    "a history that stops early": (edit(history=lambda rows: rows[:-1]), {"history"}, "finished after 10 steps, which"),
-    "a history that goes on": (edit(steps=9), {"history", "budget"}, "goes to step 10 of 9"),
-    "a finished run that is not finite": (edit(history=row(5, rms=math.nan)), {"history"}, "numbers after step 5"),
-    "another time": (edit(history=row(-1, seconds=9.5)), {"history"}, "ends at 9.5 s, the clock says 10 s"),
+        edit(clock=lambda clock: clock | {"log": -1.0, "setup": 1.0}),
+        {"clock"},
+        "less than no time in log",
+    ),
+    "a history that goes back": (
+        edit(history=row(3, step=2)),
+        {"history"},
+        "goes back, from step 2 to step 2",
+    ),
+    "time that goes back": (
+        edit(history=row(3, seconds=1.5)),
+        {"history"},
+        "goes back, from step 2 to step 3",
+    ),
+    "a history that starts late": (
+        edit(history=lambda rows: rows[1:]),
+        {"history"},
+        "starts after step 1 and 1 s",
+    ),
+    "a history that stops early": (
+        edit(history=lambda rows: rows[:-1]),
+        {"history"},
+        "finished after 10 steps, which",
+    ),
+    "a history that goes on": (
+        edit(steps=9),
+        {"history", "budget"},
+        "goes to step 10 of 9",
+    ),
+    "a finished run that is not finite": (
+        edit(history=row(5, rms=math.nan)),
+        {"history"},
+        "numbers after step 5",
+    ),
+    "another time": (
+        edit(history=row(-1, seconds=9.5)),
+        {"history"},
+        "ends at 9.5 s, the clock says 10 s",
+    ),
     "a run that is faster than its machine": (
-        edit(before=MEASURED.model_copy(update={"calibration_seconds": 1e9})), {"speed"}, "faster than the machine"),
-}  # fmt: skip
+        edit(before=MEASURED.model_copy(update={"calibration_seconds": 1e9})),
+        {"speed"},
+        "faster than the machine",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", EDITS)
@@ -277,6 +346,7 @@ def test_an_edited_table_is_found(suffix, folder):
     "name",
     ["tables/errors.md", "tables/hardest.csv", "tables/commits.tex", "report.html"],
 )
+@pytest.mark.medium
 def test_an_edited_product_of_the_report_is_found(name, folder):
     list(report.make(folder))
     assert complaints(folder) == {}
@@ -409,7 +479,8 @@ def test_the_clock_may_be_off_by_half_a_percent(made):
 
 
 def test_flops_are_those_of_a_gradient_by_hand(made):
-    """2 → 4 → 1: 8 and 4 weights; 4 jet rows at 9 interior points, one at 6 of the boundary, times two flops, twice."""
+    # 2 → 4 → 1: 8 and 4 weights; 4 jet channels at 9 interior points, one at 6 of the
+    # boundary, times two flops, twice
     request = made[0].request
     assert networks.shapes(request.network, 2, 1) == [(4, 3), (1, 5)]
     assert flops.step(request) == 2 * (2 * 9 * (8 + 4 * 4) + 2 * 6 * (8 + 1 * 4))
@@ -542,6 +613,7 @@ def verify(file, *options):
     return CliRunner().invoke(app, ["verify", str(file.parent.parent), *options])
 
 
+@pytest.mark.medium
 def test_the_command_says_ok_repeats_a_run_and_says_what_is_wrong(real):
     file, record = real
     said = verify(file, "--rerun", "1", "--seed", "4")
@@ -570,7 +642,8 @@ def test_a_folder_without_results_is_a_user_s_mistake(tmp_path):
     assert said.returncode == 2
     assert (
         said.stderr
-        == "optbench: no results in nowhere: <campaign>/<machine>/runs is what is looked for\n"
+        == "optbench: no results in nowhere: <campaign>/<machine>/runs is what is looked "
+        "for\n"
     )
 
 
@@ -602,7 +675,7 @@ def test_a_checksum_is_checked_without_pandas_seaborn_or_a_framework(folder):
         "found = results_folder.find(Path({folder!r}))",
         "for name in {light!r}:",
         "    assert list(verify.RULES[name].issues(found[0])) == [], name",
-        "heavy = ['pandas', 'seaborn', 'matplotlib', 'tabulate', 'jinja2', 'scipy', 'rich']",
+        "heavy = ['pandas', 'seaborn', 'matplotlib', 'tabulate', 'jinja2', 'scipy']",
         "print([name for name in (*heavy, 'torch', 'jax') if name in sys.modules])",
         folder=str(folder),
         light=LIGHT,
