@@ -79,7 +79,8 @@ def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
         counted["products"] = products * 2 * forward
     if work.optimizer in ("kfac", "kfac_star"):
         counted["factors"] = sum(
-            _factors(layers, n, term.operator.channels, term.components) for term, n in terms
+            _factors(layers, n, term.operator.channels, term.components)
+            for term, n in terms
         )
         counted["inverses"] = sum(
             (37 / 3) * float(out**3 + columns**3) for out, columns in shapes

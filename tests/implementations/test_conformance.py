@@ -1,6 +1,7 @@
 """What every optimizer promises, in both frameworks."""
 
 from copy import deepcopy
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,11 +37,17 @@ def run(case, optimizer, steps, **hyperparameters):
     return case.numpy(params), losses
 
 
+@cache
+def default(framework, optimizer):
+    """A case with the state and the step of an optimizer's defaults, compiled once."""
+    case = small(framework, SINE)
+    return case, *case.prepare(optimizer)[1:]
+
+
 @frameworks
 @every_optimizer
 def test_a_step_is_pure(framework, optimizer):
-    case = small(framework, SINE)
-    _, state, step = case.prepare(optimizer)
+    case, state, step = default(framework, optimizer)
     # beyond the first step, where memory matters
     params, state, _ = step(case.params, state, case.batch)
     # not a view of what the step writes into
@@ -54,8 +61,7 @@ def test_a_step_is_pure(framework, optimizer):
 @frameworks
 @every_optimizer
 def test_state_goes_through_numpy(framework, optimizer):
-    case = small(framework, SINE)
-    _, state, step = case.prepare(optimizer)
+    case, state, step = default(framework, optimizer)
     params, state, _ = step(case.params, state, case.batch)
     restored = case.framework.backend.from_numpy_tree(case.numpy((params, state)))
     direct, back = step(params, state, case.batch), step(*restored, case.batch)
@@ -79,8 +85,7 @@ def assert_same_bits(one, other):
 @needs["jax"]
 @every_optimizer_in_jax
 def test_nothing_is_compiled_twice(optimizer):
-    case = small("jax", SINE)
-    _, state, step = case.prepare(optimizer)
+    case, state, step = default("jax", optimizer)
     params = case.params
     for _ in range(3):
         params, state, _ = step(params, state, case.batch)
@@ -107,8 +112,7 @@ def test_a_system_of_two_equations_is_trained(framework, optimizer):
 @frameworks
 @every_optimizer
 def test_losses_are_those_before_the_step(framework, optimizer):
-    case = small(framework, SINE)
-    _, state, step = case.prepare(optimizer)
+    case, state, step = default(framework, optimizer)
     expected = case.numpy(case.objective.losses(case.params, case.batch))
     assert np.allclose(
         case.numpy(step(case.params, state, case.batch)[2]), expected, rtol=1e-12, atol=0

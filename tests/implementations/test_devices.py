@@ -154,6 +154,7 @@ def test_a_donated_step_has_the_same_bits(optimizer):
 
 @frameworks
 @pytest.mark.parametrize("optimizer", ["kfac", "engd"])
+@pytest.mark.medium
 def test_the_lazy_search_chooses_as_the_whole_grid(framework, optimizer):
     case = small(framework, SINE, "tanh_16", interior=60, boundary=20)
     _, state, step = case.prepare(optimizer, damping=1e-4)

@@ -1,6 +1,6 @@
 """L-BFGS against torch.optim.LBFGS: trajectories, and the line search on its own."""
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -170,18 +170,6 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     from torch.optim.lbfgs import _strong_wolfe
 
     value, slope = FUNCTIONS[function]
-    case = small(framework, problems.get("poisson_sine_2d"))
-    put = case.framework.backend.from_numpy
-    search, Point = (
-        case.part("solvers.strong_wolfe").strong_wolfe,
-        case.part("solvers.strong_wolfe").Point,
-    )
-
-    def point(t):
-        t = float(t)
-        numbers = (np.array(float(v)) for v in (t, value(t), slope(t)))
-        t, loss, gradient = map(put, numbers)
-        return Point(t, loss, gradient.reshape(1), gradient)
 
     def theirs(x, t, d):
         return float(value(float(t))), torch.tensor(
@@ -193,13 +181,32 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     _, _, expected, evaluations = _strong_wolfe(
         theirs, None, size, one, f, g, g.dot(one), max_ls=budget
     )
-    if framework == "jax":
-        point = traceable(value, slope, Point)
-    point_at_end, count = search(
-        point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget
-    )
+    point_at_end, count = search(framework, function)(size, budget)
     assert int(count) == evaluations
     assert float(point_at_end.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+
+
+@cache
+def search(framework, function):
+    """Our search along a function, by its first size and its budget, compiled once."""
+    value, slope = FUNCTIONS[function]
+    case = small(framework, problems.get("poisson_sine_2d"))
+    put, part = case.framework.backend.from_numpy, case.part("solvers.strong_wolfe")
+
+    def point(t):
+        t = float(t)
+        numbers = (np.array(float(v)) for v in (t, value(t), slope(t)))
+        t, loss, gradient = map(put, numbers)
+        return part.Point(t, loss, gradient.reshape(1), gradient)
+
+    if framework == "jax":
+        point = traceable(value, slope, part.Point)
+
+    def along(size, budget):
+        return part.strong_wolfe(point, point(put(np.array(0.0))), size, one, budget)
+
+    one, along = put(np.array(1.0)), case.framework.backend.compile(along)
+    return lambda size, budget: along(put(np.array(size)), budget)
 
 
 def traceable(value, slope, Point):
