@@ -1,5 +1,6 @@
 """results/README.md is written by a command, from what is there."""
 
+import pytest
 from made_up_results import folder_of
 from typer.testing import CliRunner
 
