@@ -76,8 +76,8 @@ SOUGHT = (
     Planted(
         "neutral",
         "implementations/torch/optimizers/sgd.py",
-        '"""One step',
-        '"""A single step',
+        '"""Do one step',
+        '"""Do a single step',
     ),
     Planted(
         "three gradients instead of one, torch",
@@ -90,8 +90,8 @@ SOUGHT = (
     Planted(
         "neutral",
         "implementations/torch/optimizers/sgd.py",
-        '"""A single step',
-        '"""One step',
+        '"""Do a single step',
+        '"""Do one step',
     ),
 )
 

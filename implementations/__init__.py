@@ -1,4 +1,7 @@
-"""HOW a problem is solved: `load("torch")` and `load("jax")` give the same optimizers on the same objective."""
+"""HOW a problem is solved: the same optimizers on the same objective in two frameworks.
+
+`load("torch")` and `load("jax")` give them.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -23,17 +26,19 @@ class FrameworkMissing(Missing):
 
 
 def installed() -> tuple[str, ...]:
-    """The frameworks that can be loaded here; imports none of them."""
+    """List the frameworks that can be loaded here; imports none of them."""
     return tuple(framework for framework in FRAMEWORKS if is_installed(framework))
 
 
 def is_installed(name: str) -> bool:
-    """Whether a framework, or the one that a mode runs, can be loaded here."""
+    """Say whether a framework, or the one that a mode runs, can be loaded here."""
     return find_spec(MODES.get(name, name)) is not None
 
 
 def load(name: str) -> Framework:
-    """The implementation in "torch" or "jax", or "torch-compiled": PyTorch's passes compiled by Inductor.
+    """Load the implementation in "torch" or "jax".
+
+    "torch-compiled" is PyTorch with its passes compiled by Inductor.
 
     Raises:
         UnknownName: there is no such framework.

@@ -1,10 +1,10 @@
 """How many points pass through the network together."""
 
 
-def size(points: int, most: int) -> int:
-    """Points a piece, at most `most` and at least one: a divisor of `points` if one is near.
+def chunk_size(points: int, most: int) -> int:
+    """Choose the points per chunk: at least one, at most `most`, a near divisor if any.
 
-    Equal pieces spare JAX a second compiled body.
+    Equal chunks spare JAX a second compiled body.
     """
     largest = max(1, most)
     if points <= largest:

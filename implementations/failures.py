@@ -4,7 +4,10 @@ import numpy as np
 
 
 class FactorisationFailed(ArithmeticError):
-    """A damped curvature matrix could not be inverted; names the layer, the damping and the matrix's condition."""
+    """A damped curvature matrix could not be inverted.
+
+    The message names the layer, the damping and the matrix's condition.
+    """
 
     def __init__(self, matrices: dict[str, np.ndarray | None], damping: float) -> None:
         where = "; ".join(
@@ -16,7 +19,10 @@ class FactorisationFailed(ArithmeticError):
 
 
 def spectrum(matrix: np.ndarray | None) -> str:
-    """The extreme eigenvalues of a symmetric matrix, or of a diagonal [p], in words; None for one that is not kept."""
+    """Put the extreme eigenvalues of a symmetric matrix into words.
+
+    The matrix is [p, p], or its diagonal [p]; None for one that is not kept.
+    """
     if matrix is None:
         return "no finite solution"
     if not np.isfinite(matrix).all():

@@ -12,9 +12,8 @@ from pydantic.dataclasses import dataclass
 T = TypeVar("T")
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[
-    float, Field(ge=0, lt=1)
-]  # momentum, and the share of the past in a moving average
+# momentum, and the share of the past in a moving average
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]  # what is left of something
 Count = Annotated[int, Field(ge=1)]
 
@@ -28,9 +27,8 @@ def optimizer(cls: type[T]) -> type[T]:
     A wrong field raises pydantic.ValidationError, a ValueError that names the field, its
     value and what is allowed.
     """
-    if not issubclass(
-        cls, Optimizer
-    ):  # a class that does not name the base has its defaults
+    # a class that does not name the base has its defaults
+    if not issubclass(cls, Optimizer):
         Optimizer.register(cls)
         for name in ("check", "progress", "working", "counters"):
             if not hasattr(cls, name):

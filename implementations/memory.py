@@ -14,32 +14,36 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
 def peak_resident_bytes() -> int:
-    """The largest resident set of this process, in bytes, since `reset_peak` on Linux, else since its start."""
-    unit = (
-        1 if sys.platform == "darwin" else 1024
-    )  # getrusage counts kibibytes on Linux, bytes on macOS
+    """Measure the largest resident set of this process, in bytes.
+
+    It counts since `reset_peak` on Linux, elsewhere since the process began.
+    """
+    # getrusage counts kibibytes on Linux, bytes on macOS
+    unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def available_bytes() -> int:
-    """Bytes of the machine's memory that a process can still have without swapping."""
+    """Measure the bytes that a process can still have without swapping."""
     return psutil.virtual_memory().available
 
 
 def reset_peak() -> None:
-    """Begin a new peak, where the kernel lets us: runs that share a process are then told apart."""
+    """Begin a new peak, where the system lets us.
+
+    Runs that share a process are then told apart.
+    """
     if GLIBC:
         ctypes.CDLL(None).malloc_trim(0)  # what earlier runs freed is not this one's
-    with suppress(
-        OSError
-    ):  # macOS, some containers: there the peak is that of the whole process
+    # macOS, some containers: there the peak is that of the whole process
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next allocation, where it is glibc; elsewhere nothing happens.
+    """Let glibc keep freed memory for the next allocation; elsewhere do nothing.
 
-    By default it gives arrays of some hundred kilobytes back to the kernel at once: the
+    By default it gives arrays of some hundred kilobytes back to the system at once: the
     page faults of getting them again took a third of a gradient step.
     """
     if GLIBC:

@@ -1,13 +1,12 @@
-"""What the matrices of a step hold, in numbers, from shapes alone: known before anything is allocated."""
+"""How many numbers the matrices of a step hold, known before anything is allocated."""
 
 import math
 
 from optbench.implementations.protocol import Params
 from optbench.problems.problem import Batch
 
-LARGEST = (
-    2**23
-)  # numbers of a layer's Jacobian that exist together, where a kernel is assembled
+# numbers of a layer's Jacobian that exist together, where a kernel is assembled
+LARGEST = 2**23
 
 
 def parameters(params: Params) -> int:
@@ -16,23 +15,24 @@ def parameters(params: Params) -> int:
 
 
 def jacobian_rows(batch: Batch) -> int:
-    """Count the rows of the Jacobian of both terms: one per residual component of a point."""
+    """Count the rows of both terms' Jacobian, one per residual component of a point."""
     return sum(math.prod(y.shape) for _, y in batch)
 
 
 def by_channels(channels: int, others: int, out: int, columns: int) -> bool:
-    """Say whether a layer's kernel takes fewer products of jet channels than of its Jacobians.
+    """Say whether a layer's kernel takes fewer products of channels than of Jacobians.
 
-    `channels` and `others` are those of the two terms' jets; the layer's matrix is [out, columns].
+    `channels` and `others` are those of the two terms' jets; the layer's matrix is
+    [out, columns].
     """
     return channels * others * (out + columns) < out * columns
 
 
 def gramian(params: Params, batch: Batch, whole: bool) -> int:
-    """Estimate a step with the Gramian, whole or in one block per layer: at least so many numbers.
+    """Estimate a step with the Gramian, whole or in one block per layer, from below.
 
-    They are the Jacobian, the Gramian's blocks, and what solving the largest by its eigenvectors
-    takes where it is nearly singular: as much as six such blocks in all, as measured.
+    It holds the Jacobian, the Gramian's blocks, and what solving the largest by its
+    eigenvectors takes where it is nearly singular: as much as six such blocks, as measured.
     """
     layers = [math.prod(matrix.shape) for matrix in params]
     blocks = [sum(layers)] if whole else layers
@@ -41,17 +41,22 @@ def gramian(params: Params, batch: Batch, whole: bool) -> int:
 
 
 def gramian_diagonal(params: Params) -> int:
-    """Estimate a step with the Gramian's diagonal: both terms' squares and gradients, and their sums."""
+    """Estimate a step with the Gramian's diagonal.
+
+    It holds both terms' squares and gradients, and their sums.
+    """
     return 6 * parameters(params)
 
 
 def kernel(params: Params, batch: Batch) -> int:
-    """Estimate a solve with the kernel at its peak, as measured in both frameworks within about a third.
+    """Estimate a solve with the kernel at its peak.
 
-    Six matrices like the kernel, where it is solved by its eigenvectors, beside the inputs and
-    cotangents of all jets (d + 2 channels in the interior, one on the boundary); or where it is
-    assembled, if that is more, three matrices, three times the inputs and cotangents, and twice
-    the Jacobian of a layer that is made.
+    Measured peaks lie within about a third of it, in both frameworks.
+
+    It holds six matrices like the kernel, where it is solved by its eigenvectors, beside
+    the inputs and cotangents of all jets (d + 2 channels in the interior, one on the
+    boundary); or where it is assembled, if that is more, three matrices, three times the
+    inputs and cotangents, and twice the Jacobian of a layer that is made.
     """
     (x, y), (x_b, y_b) = batch
     channels, layers = x.shape[1] + 2, [matrix.shape for matrix in params]

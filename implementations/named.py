@@ -1,10 +1,9 @@
-"""An optimizer by its name, in a framework: one of ours, or one in a file of the user's own.
+"""Look up an optimizer by its name: one of ours, or one in a file of the user's own.
 
 The latter's name is `<path>.py:<name>`.
 """
 
 from types import ModuleType
-from typing import Any
 
 from optbench.implementations import FRAMEWORKS, MODES, Framework
 from optbench.implementations.protocol import Optimizer
@@ -35,7 +34,7 @@ def optimizer(framework: Framework, name: str) -> type[Optimizer]:
     return cls
 
 
-def from_file(name: str) -> Any:
+def from_file(name: str) -> type[Optimizer]:
     """Look up a class in a user's file, whatever framework it is for.
 
     Raises:
@@ -56,7 +55,7 @@ def from_file(name: str) -> Any:
     return cls
 
 
-def _defined(module: ModuleType) -> list[Any]:
+def _defined(module: ModuleType) -> list[type]:
     """Collect the classes that a module defines itself with a name and a step.
 
     One that is not under `@optimizer` is among them: `from_file` says what it lacks.

@@ -1,8 +1,8 @@
-"""What an optimizer, an objective and a backend are, in either framework: shapes and contracts.
+"""Optimizer, objective and backend in either framework: their shapes and contracts.
 
-Sizes in brackets: n points in d dimensions, m outputs of the network, r components of a residual,
-S channels of a jet (the value, its d derivatives and the curvature tr(A ∇²u); S = 1 where the value
-alone is asked for), D parameters in all.
+Sizes are in brackets: n points in d dimensions, m outputs of the network, r components of a
+residual, D parameters in all, and S channels of a jet: the value, its d derivatives and the
+curvature tr(A ∇²u), or S = 1 for the value alone.
 """
 
 from abc import ABC, abstractmethod
@@ -43,7 +43,7 @@ class Linearization(NamedTuple):
 
 
 class Objective(Protocol):
-    """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² of a problem, for networks with one activation.
+    """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² for networks with one activation.
 
     A batch is x [N, d], y [N, r] of the interior and x [M, d], y [M, r_b] of the boundary.
     Whatever takes a batch raises ValueError where shapes or types do not fit each other.
@@ -81,36 +81,40 @@ class Objective(Protocol):
     def linearize(
         self, params: Params, batch: Batch
     ) -> tuple[Linearization, Linearization]:
-        """Compute both terms' residuals with the factors of their Jacobians, all points together."""
+        """Compute both terms' residuals with the factors of their Jacobians."""
         ...
 
     def linearize_chunks(self, params: Params, batch: Batch) -> tuple[Tree, Tree]:
-        """Compute the same in chunks of the points, as the framework's `passes.chunks` reads them."""
+        """Compute the same in chunks of the points, a tree for `passes.chunks`."""
         ...
 
     def means(
         self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
     ) -> tuple[Tree, Tree]:
-        """Average, for both terms, a function of linearizations that gives means over their points."""
+        """Average a function of linearizations over all points, for both terms.
+
+        The function gives means over the points of a linearization.
+        """
         ...
 
     def joined(
         self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
     ) -> tuple[Tree, Tree]:
-        """Join, for both terms, the arrays [n, …] that a function gives of linearizations of n points."""
+        """Join, for both terms, arrays [n, …] that a function of linearizations gives."""
         ...
 
 
 class Optimizer(ABC):
     """A method with its hyperparameters, which are the fields of a frozen dataclass.
 
-    A subclass has a `name`, a `version`, `init` and `step`; the other methods have defaults for
-    optimizers that need nothing of the kind. `@optimizer` gives them to a class that does not
-    name this base, too.
+    A subclass has a `name`, a `version`, `init` and `step`; the other methods have defaults
+    for optimizers that need nothing of the kind. `@optimizer` gives them to a class that
+    does not name this base, too.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]  # raised whenever a trajectory changes
+    framework: ClassVar[str]  # of one in a user's file: "torch" or "jax"
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init__(self, **hyperparameters: object) -> None:
@@ -123,7 +127,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def init(self, objective: Objective, params: Params) -> Tree:
-        """Make the state before the first step: a named tuple of arrays, nested if need be."""
+        """Make the first state: a named tuple of arrays, nested if need be."""
 
     @abstractmethod
     def step(
@@ -131,23 +135,24 @@ class Optimizer(ABC):
     ) -> tuple[Params, Tree, Losses]:
         """Compute new parameters, the new state, and the losses *before* the step.
 
-        A step changes none of its arguments. It may be compiled: it cannot raise, and where it
-        fails, the state says so and `check` raises.
+        A step changes none of its arguments. It may be compiled: it cannot raise, and where
+        it fails, the state says so and `check` raises.
         """
 
     def check(self, state: Tree) -> None:
-        """Raise what a compiled step could not, such as FactorisationFailed; by default nothing."""
+        """Raise what a compiled step could not, such as FactorisationFailed."""
         return
 
     def progress(self, state: Tree, share: float) -> Tree:
         """Tell the state the share, 0 to 1, of the run's budget that is spent.
 
-        It is called before every step, outside the clock. By default the state stays as it is.
+        It is called before every step, outside the clock. By default the state stays as it
+        is.
         """
         return state
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Estimate how many numbers the matrices of a step hold, from shapes alone; 0 by default.
+        """Estimate how many numbers the matrices of a step hold; 0 by default.
 
         A run that cannot have so much memory ends before its first step.
         """
@@ -156,8 +161,8 @@ class Optimizer(ABC):
     def counters(self, state: Tree) -> dict[str, Array]:
         """Read what the steps so far have counted; nothing by default.
 
-        Names are "stalls" (steps that did not move the parameters), "evaluations" (of the loss,
-        by a line search) and "iterations" (of conjugate gradients).
+        Names are "stalls" (steps that did not move the parameters), "evaluations" (of the
+        loss, by a line search) and "iterations" (of conjugate gradients).
         """
         return {}
 
@@ -165,8 +170,11 @@ class Optimizer(ABC):
 class Backend(Protocol):
     """A framework's module for arrays, devices and memory."""
 
+    __package__: str | None
+    reads: int  # how often steps of this process asked the device for numbers
+
     def allow_tf32(self, allowed: bool) -> None:
-        """Allow a GPU to round the factors of float32 products to TF32's 10 bits, or forbid it."""
+        """Allow or forbid a GPU to round factors of float32 products to TF32's 10 bits."""
         ...
 
     def from_numpy(self, array: np.ndarray) -> Array:
@@ -186,7 +194,10 @@ class Backend(Protocol):
         ...
 
     def compile(self, function: Callable, donate: tuple[int, ...] = ()) -> Callable:
-        """Make the function that the runner calls; it may write over the arguments in `donate`."""
+        """Make the function that the runner calls.
+
+        It may write its results over the arguments at the positions in `donate`.
+        """
         ...
 
     def wait(self, tree: Tree) -> None:
@@ -198,7 +209,7 @@ class Backend(Protocol):
         ...
 
     def peak_memory(self) -> int | None:
-        """Measure the most bytes held since `reset_peak_memory`; None where that cannot be told."""
+        """Measure the most bytes held since `reset_peak_memory`; None if not known."""
         ...
 
     def free_memory(self) -> int:
@@ -218,7 +229,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Framework:
-    """What a framework's folder offers: its optimizers by name, its objective, its backend."""
+    """What a framework offers: its optimizers by name, its objective, its backend."""
 
     name: str
     OPTIMIZERS: dict[str, type[Optimizer]]

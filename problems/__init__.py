@@ -28,18 +28,18 @@ _NAME = re.compile(r"(?P<family>[a-z][a-z0-9_]*)_(?P<dim>0|[1-9][0-9]{0,9})d")
 
 @cache
 def families() -> dict[str, Family]:
-    """Every family by name, the paper's first, in the paper's order."""
+    """Collect every family by name, the paper's first, in the paper's order."""
     modules = [
         import_module(f"{equations.__name__}.{module.name}")
         for module in iter_modules(equations.__path__)
     ]
-    found = {
+    members = {
         value
         for module in modules
         for value in vars(module).values()
         if isinstance(value, Family)
     }
-    ordered = sorted(found, key=lambda family: (family.order, family.name))
+    ordered = sorted(members, key=lambda family: (family.order, family.name))
     if len({family.name for family in ordered}) < len(ordered):
         raise ValueError(
             f"two families have one name: {', '.join(family.name for family in ordered)}"
@@ -48,7 +48,10 @@ def families() -> dict[str, Family]:
 
 
 def names() -> list[str]:
-    """The published problems, in the paper's order; `get` knows the same families in other dimensions too."""
+    """List the published problems, in the paper's order.
+
+    `get` knows the same families in other dimensions too.
+    """
     return [
         f"{family.name}_{dim}d"
         for family in families().values()
@@ -57,7 +60,10 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Problem:
-    """The problem `<family>_<dimension of space>d`, or `<path>.py:<name>` of a file: the same object every time.
+    """Look up the problem `<family>_<dimension of space>d`, or `<path>.py:<name>`.
+
+    The latter is a problem of a user's file. The same name gives the same object every
+    time.
 
     In a dimension that is not published, points, resampling and networks are those of the
     family's published case. Raises UnknownName for a family that nothing here defines,
@@ -70,7 +76,8 @@ def get(name: str) -> Problem:
     if not match:
         example = (get_close_matches(name, names(), n=1, cutoff=0) or names())[0]
         raise InvalidName(
-            f"malformed problem name {name!r}: write <family>_<dimension of space>d, such as {example}"
+            f"malformed problem name {name!r}: "
+            f"write <family>_<dimension of space>d, such as {example}"
         )
     if match["family"] not in families():
         raise UnknownName(
@@ -80,5 +87,5 @@ def get(name: str) -> Problem:
 
 
 def defined(module: ModuleType) -> list[Problem]:
-    """The problems that a module's variables hold."""
+    """List the problems that a module's variables hold."""
     return [value for value in vars(module).values() if isinstance(value, Problem)]

@@ -1,4 +1,4 @@
-"""A family: one PDE in every dimension of space; a decorated function is its registration."""
+"""A family: one PDE in every dimension of space, registered by a decorated function."""
 
 import operator
 from collections.abc import Callable
@@ -13,7 +13,10 @@ LARGEST_DIMENSION = 9999  # an operator's A is a dense matrix of d² numbers
 
 @dataclass(frozen=True)
 class Family:
-    """Problems `<name>_<n>d`, one for every dimension n of space; a call builds one, the same object every time."""
+    """Problems `<name>_<n>d`, one for every dimension n of space.
+
+    A call builds one, the same object every time.
+    """
 
     build: Callable[[int], Problem]
     published: tuple[int, ...]  # the dimensions of the paper's cases
@@ -25,7 +28,11 @@ class Family:
         return self.build.__name__
 
     def __call__(self, dim: int) -> Problem:
-        """The problem in `dim` dimensions of space; InvalidName where the family has none."""
+        """Build the problem in `dim` dimensions of space.
+
+        Raises:
+            InvalidName: the family has none.
+        """
         if not 1 <= operator.index(dim) <= LARGEST_DIMENSION:
             raise InvalidName(
                 f"{self.name}: the dimension must be 1 to {LARGEST_DIMENSION}, not {dim}"

@@ -5,7 +5,10 @@ from difflib import get_close_matches
 
 
 class InvalidName(ValueError):
-    """A name that is malformed, or whose family has no such member; the message is one line that says what is right."""
+    """A name that is malformed, or whose family has no such member.
+
+    The message is one line that says what is right.
+    """
 
 
 class UnknownName(InvalidName):

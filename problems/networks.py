@@ -26,41 +26,52 @@ class Network:
     widths: tuple[int, ...]  # of the hidden layers, first to last
 
     def __str__(self) -> str:
-        """The network's name."""
+        """Write the network's name."""
         return "_".join([self.activation, *map(str, self.widths)])
 
 
 def parse(network: str | Network) -> Network:
-    """The network of a name: any widths of 1 to 9,999,999, any depth from one hidden layer on. Raises InvalidName."""
+    """Parse a network's name, of one hidden layer or more, 1 to 9,999,999 wide.
+
+    Raises:
+        InvalidName: the name is malformed.
+    """
     match = _NAME.fullmatch(str(network))
     if not match:
         raise InvalidName(
-            f"malformed network name {str(network)!r}: write <activation>_<width>_<width>… with at least one width "
-            "of a hidden layer, each a positive integer, such as tanh_64_64"
+            f"malformed network name {str(network)!r}: write <activation>_<width>_<width>… "
+            "with at least one width of a hidden layer, each a positive integer, "
+            "such as tanh_64_64"
         )
     return Network(match["activation"], tuple(map(int, match["widths"][1:].split("_"))))
 
 
 def shapes(network: str | Network, dim: int, outputs: int) -> list[tuple[int, int]]:
-    """Shapes (out, in + 1) of the matrices [W | b], a layer each, from `dim` inputs to `outputs` outputs."""
+    """List the shapes (out, in + 1) of the matrices [W | b], one per layer.
+
+    The network goes from `dim` inputs to `outputs` outputs.
+    """
     widths = [dim, *parse(network).widths, outputs]
     return [(after, before + 1) for before, after in pairwise(widths)]
 
 
 def parameter_count(network: str | Network, dim: int, outputs: int) -> int:
-    """D, the number of parameters."""
+    """Count the parameters, D."""
     return sum(rows * columns for rows, columns in shapes(network, dim, outputs))
 
 
 def describe(network: str | Network, dim: int, outputs: int) -> str:
-    """The name with its parameter count: "tanh_64 (D = 257)"."""
+    """Write the name with its parameter count: "tanh_64 (D = 257)"."""
     return f"{network} (D = {parameter_count(network, dim, outputs):,})"
 
 
 def initial_parameters(
     network: str | Network, dim: int, outputs: int, seed: int
 ) -> list[np.ndarray]:
-    """A float64 matrix [W | b] [out, in + 1] a layer, every entry U(-1/√in, 1/√in), one draw a layer, from the seed."""
+    """Draw one float64 matrix [W | b] [out, in + 1] per layer, from the seed.
+
+    Every entry is U(-1/√in, 1/√in)-distributed; one draw makes a layer.
+    """
     generator = stream(seed, "parameters")
     return [
         generator.uniform(-1, 1, shape) / np.sqrt(shape[1] - 1)

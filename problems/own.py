@@ -1,4 +1,7 @@
-"""What a file of the user's own defines, by the name `<path>.py:<name>`: a problem here, an optimizer elsewhere."""
+"""What a file of the user's own defines, by the name `<path>.py:<name>`.
+
+It is a problem, or for other modules an optimizer.
+"""
 
 import hashlib
 import re
@@ -11,12 +14,16 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from optbench.problems.names import InvalidName, UnknownName
+from optbench.problems.old_names import answered
 
 _NAME = re.compile(r"(?P<path>.*\.py)(:(?P<member>.*))?", re.DOTALL)
 
 
 class InvalidFile(InvalidName):
-    """A file of the user's own that does not give what is asked of it; the message is one line and names the file."""
+    """A file of the user's own that does not define what a name says.
+
+    The message is one line and names the file.
+    """
 
 
 class Source(NamedTuple):
@@ -34,12 +41,16 @@ class Own(NamedTuple):
 
 
 def is_own(name: str) -> bool:
-    """Whether a name is that of a file, and not one of the registry's."""
+    """Say whether a name is that of a file, and not one of the registry's."""
     return _NAME.fullmatch(name) is not None
 
 
 def split(name: str) -> tuple[Path, str]:
-    """The file, absolute, and what is asked of it, "" where the name does not say."""
+    """Split a name into the file, absolute, and the member, "" where there is none.
+
+    Raises:
+        InvalidFile: it is no name of a file.
+    """
     match = _NAME.fullmatch(name)
     if not match:
         raise InvalidFile(f"{name!r} names no file: write <path>.py:<name>")
@@ -47,63 +58,75 @@ def split(name: str) -> tuple[Path, str]:
 
 
 def located(name: str, folder: Path) -> str:
-    """The name with an absolute path, which was relative to `folder`; a name of the registry's stays as it is."""
+    """Make the path of a name, which is relative to `folder`, absolute.
+
+    A name of the registry's stays as it is.
+    """
     match = _NAME.fullmatch(name)
     return str((folder / Path(name).expanduser()).absolute()) if match else name
 
 
 def bare(name: str) -> str:
-    """The name without its folders: what a record says."""
+    """Strip a name of its folders, as a record has it."""
     return Path(name).name if is_own(name) else name
 
 
 def slug(name: str) -> str:
-    """The bare name with nothing in it that a file's name may not have."""
+    """Replace whatever a file's name may not have in the bare name."""
     return re.sub(r"[^\w.-]+", ".", bare(name).replace(".py:", "."))
 
 
 def members(
     path: Path, kind: str, select: Callable[[ModuleType], Iterable[Any]]
 ) -> dict[str, Any]:
-    """What `select` finds in a file, by each one's `name`, at least one; `kind` is what an error calls them.
+    """Collect what `select` takes from a file, by name; `kind` is what an error calls it.
 
     Raises InvalidFile where the file cannot be read or run, or has none or two of one name.
     """
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for member in select(read(path).module):
-        if found.setdefault(member.name, member) is not member:
+        if by_name.setdefault(member.name, member) is not member:
             raise InvalidFile(f"{path} has two {kind}s named {member.name!r}")
-    if not found:
+    if not by_name:
         raise InvalidFile(f"{path} has no {kind}")
-    return found
+    return by_name
 
 
 def get(name: str, kind: str, select: Callable[[ModuleType], Iterable[Any]]) -> Any:
-    """The one of a file's members that `name` asks for: the same object every time. Raises InvalidFile."""
+    """Look up a member of a file by its name: the same object every time.
+
+    Raises:
+        InvalidFile: the file does not define it.
+    """
     path, wanted = split(name)
-    found = members(path, kind, select)
-    if wanted in found:
-        return found[wanted]
+    known = members(path, kind, select)
+    if wanted in known:
+        return known[wanted]
     if not wanted:
-        raise InvalidFile(
-            f"{path.name} names a file and no {kind}: write {' or '.join(f'{path.name}:{n}' for n in found)}"
-        )
+        choices = " or ".join(f"{path.name}:{name}" for name in known)
+        raise InvalidFile(f"{path.name} names a file and no {kind}: write {choices}")
     variable = vars(read(path).module).get(wanted)
     if variable is None:
-        raise InvalidFile(f"{path}: {UnknownName(kind, wanted, found)}")
-    for known, member in found.items():
+        raise InvalidFile(f"{path}: {UnknownName(kind, wanted, known)}")
+    for member_name, member in known.items():
         if member is variable:
             raise InvalidFile(
-                f"{path}: the {kind} in the variable {wanted} is named {known}: write {path.name}:{known}"
+                f"{path}: the {kind} in the variable {wanted} is named {member_name}: "
+                f"write {path.name}:{member_name}"
             )
+    is_a = "class" if isinstance(variable, type) else type(variable).__name__
     raise InvalidFile(
-        f"{path}: {wanted} is no {kind} but a {type(variable).__name__}; there is {', '.join(found)}"
+        f"{path}: {wanted} is no {kind} but a {is_a}; there is {', '.join(known)}"
     )
 
 
 @cache
 def read(path: Path) -> Own:
-    """Run a file, once a process: what is hashed is what runs. Raises InvalidFile."""
+    """Run a file, once per process: what is hashed is what runs.
+
+    Raises:
+        InvalidFile: the file cannot be read or run.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -113,22 +136,24 @@ def read(path: Path) -> Own:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look up their module there
     try:
-        exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
+        with answered(path):
+            exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
+        text = " ".join(str(error).split())
         raise InvalidFile(
-            f"{path}{_line(error, path)}: {type(error).__name__}: {' '.join(str(error).split())}"
+            f"{path}{_line(error, path)}: {type(error).__name__}: {text}"
         ) from error
     return Own(source, module)
 
 
 def digest(content: bytes) -> str:
-    """The SHA-256."""
+    """Compute the SHA-256 of a file's content."""
     return hashlib.sha256(content).hexdigest()
 
 
 def _line(error: BaseException, path: Path) -> str:
-    """Where in the file it went wrong."""
+    """Say in which line of the file it went wrong."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f", line {error.lineno}"
     lines = [

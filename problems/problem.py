@@ -10,11 +10,11 @@ from numpy.random import Generator
 from optbench.problems.own import Source
 from optbench.problems.reference import Reference
 
-Array = Any  # a NumPy array here, a framework's own array where an operator is applied to a network
+# a NumPy array here, a framework's own array where an operator is applied to a network
+Array = Any
 
-Field = Callable[
-    [np.ndarray], np.ndarray
-]  # a function of points: x [n, d] -> [n, columns], float64
+# a function of points: x [n, d] -> [n, columns], float64
+Field = Callable[[np.ndarray], np.ndarray]
 
 
 class Jet(NamedTuple):
@@ -25,9 +25,8 @@ class Jet(NamedTuple):
     curvature: Array  # tr(A ∇²u)     [n, m]
 
 
-@dataclass(
-    frozen=True, eq=False
-)  # compared and hashed by identity: it holds an array, and compilers key on it
+# compared and hashed by identity: it holds an array, and compilers key on it
+@dataclass(frozen=True, eq=False)
 class Operator:
     """The map u ↦ F(u, ∇u, tr(A ∇²u)) whose root is the solution.
 
@@ -46,22 +45,23 @@ class Operator:
             return
         if np.ndim(A) != 2 or np.shape(A)[0] != np.shape(A)[1]:
             raise ValueError(
-                f"diffusion must be a square matrix [d, d], not an array of shape {list(np.shape(A))}"
+                "diffusion must be a square matrix [d, d], "
+                f"not an array of shape {list(np.shape(A))}"
             )
         if not np.isfinite(A).all() or not np.array_equal(A, np.transpose(A)):
             raise ValueError(
-                "diffusion must be a symmetric matrix of finite numbers: A is not equal to its transpose"
+                "diffusion must be a symmetric matrix of finite numbers: "
+                "A is not equal to its transpose"
             )
 
     @property
-    def rows(self) -> int:
-        """How many rows a jet has that it reads: value, d derivatives and curvature, or the value alone."""
+    def channels(self) -> int:
+        """S, the channels of a jet that it reads: d + 2, or the value alone."""
         return 1 if self.diffusion is None else len(self.diffusion) + 2
 
 
-DIRICHLET = Operator(
-    lambda jet, x, y: jet.value - y
-)  # u ↦ u - g: boundary values and initial values
+# u ↦ u - g: boundary values and initial values
+DIRICHLET = Operator(lambda jet, x, y: jet.value - y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,10 @@ class Term:
         return self.sample(np.random.default_rng(0), 1)[1].shape[1]
 
     def is_affine(self, outputs: int) -> bool:
-        """Whether F(u + v) + F(0) = F(u) + F(v), asked at a few points with made-up jets of m outputs."""
+        """Try whether F(u + v) + F(0) = F(u) + F(v) at a few points with made-up jets.
+
+        The jets have m = `outputs` outputs.
+        """
         random = np.random.default_rng(0)
         x, y = self.sample(random, 8)
         n, d = x.shape
@@ -110,7 +113,10 @@ class Term:
         points: Callable[[Generator, int], np.ndarray],
         target: Field,
     ) -> "Term":
-        """The term whose `points(generator, n)` [n, d] have the targets `target(x)` [n, r]."""
+        """Make the term of points and their targets.
+
+        `points(generator, n)` [n, d] have the targets `target(x)` [n, r].
+        """
 
         def sample(generator: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
             x = points(generator, n)
@@ -128,7 +134,9 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A PDE with its data and its solution; L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖².
+    """A PDE with its data and its solution.
+
+    L(u) = 1/(2N) Σ_n ‖F(u)(x_n)‖² + 1/(2M) Σ_m ‖F_b(u)(x_m)‖² is minimal at the solution.
 
     Compared and hashed by identity; `problems.get` returns the same object for the same
     name.
@@ -139,9 +147,8 @@ class Problem:
     outputs: int  # m
     interior: Term
     boundary: Term  # boundary and initial conditions
-    bounds: tuple[
-        np.ndarray, np.ndarray
-    ]  # the domain's box: smallest and largest value of every input, [d] each
+    # the domain's box: smallest and largest value of every input, [d] each
+    bounds: tuple[np.ndarray, np.ndarray]
     solution: Field  # u* at x [n, d] -> [n, m]: a formula, or a Reference
     solution_norm: float  # ‖u*‖ = (E |u*(x)|²)^½ over the interior's points
     interior_points: int  # default N
@@ -149,15 +156,17 @@ class Problem:
     resample_every: int  # default number of steps between new points; 0: one fixed batch
     networks: tuple[str, ...]  # the paper's networks for it
     reference: str  # where it comes from
-    version: int = field(
-        default=1, kw_only=True
-    )  # raised whenever a run's trajectory changes
+    # raised whenever a run's trajectory changes
+    version: int = field(default=1, kw_only=True)
     # which points x [n, d] of the box are in the domain [n]; None: all of them
     inside: Callable[[np.ndarray], np.ndarray] | None = field(default=None, kw_only=True)
 
     @property
     def floor(self) -> float:
-        """The relative L2 accuracy of the solution, below which an error says nothing: a Reference's, else 0."""
+        """The relative L2 accuracy of the solution: a Reference's, else 0.
+
+        An error below it says nothing.
+        """
         return self.solution.accuracy if isinstance(self.solution, Reference) else 0.0
 
     @cached_property

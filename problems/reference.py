@@ -15,7 +15,10 @@ ORDER = 4  # of cubic interpolation, by four nodes an axis
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """u* at the nodes of a grid; a call interpolates it at points x [n, d] -> [n, m], by cubics in every input."""
+    """u* at the nodes of a grid.
+
+    A call interpolates it at points x [n, d] -> [n, m], by cubics in every input.
+    """
 
     source: Source
     axes: tuple[np.ndarray, ...]  # the nodes of each input, increasing, [n_k] each
@@ -24,7 +27,10 @@ class Reference:
 
     @classmethod
     def read(cls, path: str | Path) -> "Reference":
-        """The reference of an `.npz`: `axis_0` [n_1], `axis_1` [n_2] …, `u` [n_1, n_2, …] or [n_1, …, m], `accuracy`.
+        """Read the reference of an `.npz`.
+
+        It holds `axis_0` [n_1], `axis_1` [n_2] …, `u` [n_1, n_2, …] or [n_1, …, m], and
+        `accuracy`.
 
         Raises InvalidFile where something is missing, not finite or of another shape.
         """
@@ -38,12 +44,8 @@ class Reference:
                 }
         except OSError as error:
             raise InvalidFile(f"{path}: {error.strerror or error}") from error
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-            BadZipFile,
-        ) as error:  # a pickle, an .npy, text
+        # a pickle, an .npy, text
+        except (ValueError, TypeError, AttributeError, BadZipFile) as error:
             raise InvalidFile(f"{path} is no .npz of numbers: {error}") from error
         return cls._checked(Source(path, digest(content)), arrays)
 
@@ -54,7 +56,8 @@ class Reference:
         for name in [*(names or ["axis_0"]), "u", "accuracy"]:
             if name not in arrays:
                 raise InvalidFile(
-                    f"{source.path} has no {name}: axis_0, axis_1 …, u and accuracy are needed"
+                    f"{source.path} has no {name}: "
+                    "axis_0, axis_1 …, u and accuracy are needed"
                 )
             if not np.isfinite(arrays[name]).all():
                 raise InvalidFile(f"{source.path}: {name} must be finite")
@@ -71,16 +74,22 @@ class Reference:
         if u.shape[:dim] != tuple(map(len, axes)) or u.ndim > dim + 1:
             wanted = ", ".join(str(len(axis)) for axis in axes)
             raise InvalidFile(
-                f"{source.path}: u has shape {list(u.shape)}: must be [{wanted}] or [{wanted}, m]"
+                f"{source.path}: u has shape {list(u.shape)}: "
+                f"must be [{wanted}] or [{wanted}, m]"
             )
         if accuracy.size != 1 or not accuracy.item() > 0:
             raise InvalidFile(
-                f"{source.path}: accuracy must be one number > 0, the relative L2 error of u"
+                f"{source.path}: accuracy must be one number > 0, "
+                "the relative L2 error of u"
             )
         return cls(source, axes, u if u.ndim > dim else u[..., None], accuracy.item())
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """u* [n, m]; ValueError for a point that the grid does not reach."""
+        """Interpolate u* [n, m].
+
+        Raises:
+            ValueError: the grid does not reach a point.
+        """
         stencils = [
             _stencil(axis, column) for axis, column in zip(self.axes, x.T, strict=True)
         ]
@@ -88,7 +97,8 @@ class Reference:
             slack = 1e-9 * (axis[-1] - axis[0])
             if ((column < axis[0] - slack) | (column > axis[-1] + slack)).any():
                 raise ValueError(
-                    f"{self.source.path}: a point lies outside of axis_{number}, {axis[0]:g} to {axis[-1]:g}"
+                    f"{self.source.path}: a point lies outside of axis_{number}, "
+                    f"{axis[0]:g} to {axis[-1]:g}"
                 )
         u = np.zeros((len(x), self.values.shape[-1]))
         for corner in product(range(ORDER), repeat=len(self.axes)):
@@ -116,16 +126,17 @@ class Reference:
         return float(np.sqrt(square))
 
     def interpolation_error(self) -> float:
-        """About the relative L2 error of the interpolation: an eighth of that from every second node to the others.
+        """Estimate the relative L2 error of the interpolation.
+
+        It is an eighth of the error from every second node to the others.
 
         Cubics would make it a sixteenth; edges, where they are one-sided, and corners less.
         """
         halved = tuple(slice(None, None, 2) for _ in self.axes)
         axes = tuple(axis[::2] for axis in self.axes)
         coarse = Reference(self.source, axes, self.values[halved], self.accuracy)
-        fine = tuple(
-            slice(None, 2 * len(axis) - 1) for axis in axes
-        )  # an even axis ends with a node that is dropped
+        # an even axis ends with a node that is dropped
+        fine = tuple(slice(None, 2 * len(axis) - 1) for axis in axes)
         nodes = np.meshgrid(
             *(axis[part] for axis, part in zip(self.axes, fine, strict=True)), indexing="ij"
         )
@@ -135,7 +146,10 @@ class Reference:
 
 
 def _stencil(axis: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first of the four nodes around each point [n], and Lagrange's weights of the four [n, 4]."""
+    """Find the first of the four nodes around each point [n], and their weights [n, 4].
+
+    The weights are Lagrange's.
+    """
     first = np.clip(np.searchsorted(axis, x) - ORDER // 2, 0, len(axis) - ORDER)
     nodes = axis[first[:, None] + np.arange(ORDER)]
     others = [[j for j in range(ORDER) if j != i] for i in range(ORDER)]

@@ -12,18 +12,26 @@ from optbench.problems.problem import Batch, Problem
 # a stream's number is part of what a seed means: add new ones at the end, change none
 STREAMS = {"parameters": 0, "points": 1, "report": 2, "selection": 3}
 EVALUATION_SETS = ("report", "selection")
-EVALUATION_SEED = 240515603  # the paper's arXiv number: evaluation points are the same whatever a run's seed
+# the paper's arXiv number: evaluation points are the same whatever a run's seed
+EVALUATION_SEED = 240515603
 
 
 def checked(seed: SupportsIndex) -> int:
-    """The seed as an int; ValueError where it is not an integer of at least 0."""
+    """Check a seed, and return it as an int.
+
+    Raises:
+        ValueError: it is not an integer of at least 0.
+    """
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or operator.index(seed) < 0:
         raise ValueError(f"a seed must be an integer of at least 0, not {seed!r}")
     return operator.index(seed)
 
 
 def stream(seed: SupportsIndex, name: str, index: int = 0) -> Generator:
-    """The generator number `index` of the stream `name`, independent of every other seed, stream and index."""
+    """Make the generator number `index` of the stream `name`.
+
+    It is independent of every other seed, stream and index.
+    """
     return np.random.default_rng(
         SeedSequence(checked(seed), spawn_key=(STREAMS[name], index))
     )
@@ -32,7 +40,9 @@ def stream(seed: SupportsIndex, name: str, index: int = 0) -> Generator:
 def batch(
     problem: Problem, seed: SupportsIndex, index: int, interior: int, boundary: int
 ) -> Batch:
-    """Training points and targets after the `index`-th redraw (0: the first batch), float64.
+    """Draw training points and targets after the `index`-th redraw, in float64.
+
+    Redraw 0 is the first batch.
 
     The points depend on the arguments alone: not on the network, the framework or the
     optimizer. Raises ValueError for a bad seed, a negative index or fewer than one point.
@@ -46,7 +56,9 @@ def batch(
 
 
 def evaluation_points(problem: Problem, which: str) -> tuple[np.ndarray, np.ndarray]:
-    """The fixed points x [10·N, d] and solution u* [10·N, m] of errors, N the problem's default interior points.
+    """Draw the fixed points x [10·N, d] at which errors are taken, with u* [10·N, m].
+
+    N is the problem's default number of interior points.
 
     `which` is "report", or "selection", the set that tuning alone sees. They come from a
     constant and the problem's name, whatever the points and the seed of a run. Raises

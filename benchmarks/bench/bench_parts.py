@@ -72,7 +72,7 @@ def forward_laplacian(timed: Timed) -> Callable[[], Any]:
 
     def laplacian(params, batch):
         interior = timed.objective.equation(timed.problem.interior, params[0])
-        return evaluate(interior, params, *batch[0]).done.outputs[-1][-1]
+        return evaluate(interior, params, *batch[0]).forward_pass.outputs[-1][-1]
 
     return timed.function(laplacian)
 

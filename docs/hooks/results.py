@@ -74,11 +74,12 @@ def folder(path):
             "**[Open the report](report.html)**: every curve, tables that can be sorted "
             "and filtered, and every run with the command that repeats it.\n"
         )
-    tables = found(path, "md")
+    tables, figures = found(path, "md", "headline"), found(path, "svg", "heatmap")
+    if figures and figures[0].stem == "heatmap":
+        parts.append(figure(path, figures.pop(0), level=2))
     if tables:
         parts.append("## Tables\n")
         parts += [table(path, each, opened=each is tables[0]) for each in tables]
-    figures = found(path, "svg")
     if figures:
         parts.append("## Figures\n")
         parts += [figure(path, each) for each in figures]
@@ -95,12 +96,12 @@ def folder(path):
     return "\n".join(parts)
 
 
-def found(path, suffix):
-    """Find a folder's files of one kind, each name once, the headline first."""
+def found(path, suffix, first):
+    """Find a folder's files of one kind, each name once."""
     each = {
         file.stem: file for file in [*path.glob(f"*.{suffix}"), *path.glob(f"*/*.{suffix}")]
     }
-    return sorted(each.values(), key=lambda file: (file.stem != "headline", file.stem))
+    return sorted(each.values(), key=lambda file: (file.stem != first, file.stem))
 
 
 def table(path, file, opened):
@@ -117,11 +118,11 @@ def plain(file):
     return re.sub(r"^#+ (.*)$", r"**\1**", text, flags=re.MULTILINE)
 
 
-def figure(path, file):
+def figure(path, file, level=3):
     """Show a figure, with links to its formats."""
     there = file.relative_to(path).as_posix()
     return (
-        f"### {words(file)}\n\n![{words(file)}]({there}){{ loading=lazy }}\n\n"
+        f"{'#' * level} {words(file)}\n\n![{words(file)}]({there}){{ loading=lazy }}\n\n"
         f"{links(path, file, ('svg', 'pdf', 'png'))}\n"
     )
 

@@ -23,13 +23,12 @@ from optbench.implementations.protocol import Array, Objective, Optimizer, Param
 keep_freed_memory()
 reads = 0  # what a step decides is compiled into it: it never asks the host
 _peak_before = 0  # bytes, at the last `reset_peak_memory`
-jax.config.update(
-    "jax_enable_x64", True
-)  # float64 is the default of every case; a float32 case passes float32 arrays
+# float64 is the default of every case; a float32 case passes float32 arrays
+jax.config.update("jax_enable_x64", True)
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether a GPU may round the factors of float32 products to TF32's 10 bits; until it is asked again."""
+    """Allow or forbid a GPU to round factors of float32 products to TF32's 10 bits."""
     jax.config.update(
         "jax_default_matmul_precision", "tensorfloat32" if allowed else "highest"
     )
@@ -40,34 +39,34 @@ allow_tf32(False)  # in both frameworks, which have defaults of their own
 
 @cache
 def device() -> Any:
-    """The device that computes; asking for it starts the accelerator."""
+    """Return the device that computes; the first call starts the accelerator."""
     return jax.devices()[0]
 
 
 def from_numpy(array: np.ndarray) -> jax.Array:
-    """An array on the device with the array's numbers and dtype."""
+    """Copy an array to the device, in its own type."""
     # not tied to the device: a program compiled for tied arguments is compiled again for
     # the step's own results
     return jnp.asarray(np.array(array))
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """A copy of an array's numbers; waits for them."""
+    """Copy an array's numbers from the device; waits for them."""
     return np.array(array)
 
 
 def from_numpy_tree(tree: Tree) -> Tree:
-    """`from_numpy` of every array in lists, tuples and named tuples."""
+    """Apply `from_numpy` to every array in lists, tuples and named tuples."""
     return jax.tree.map(from_numpy, tree)
 
 
 def to_numpy_tree(tree: Tree) -> Tree:
-    """`to_numpy` of every array in lists, tuples and named tuples."""
+    """Apply `to_numpy` to every array in lists, tuples and named tuples."""
     return jax.tree.map(to_numpy, tree)
 
 
 def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
-    """The function as the runner calls it: one compiled program for each set of shapes.
+    """Make the function that the runner calls: one program for each set of shapes.
 
     It may write its results over the arguments at the positions in `donate`, which nobody
     can use afterwards.
@@ -88,7 +87,9 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int | None:
-    """The largest number of bytes held since `reset_peak_memory`: of the GPU's memory, or of this process on a CPU.
+    """Measure the most bytes held since `reset_peak_memory`.
+
+    They are of the GPU's memory, or of this process on a CPU.
 
     None on a GPU where the process held more before: JAX tells the peak since the process
     began alone.
@@ -101,18 +102,18 @@ def peak_memory() -> int | None:
 
 
 def device_name() -> str:
-    """The accelerator's name, or "cpu"."""
+    """Name the accelerator, or "cpu"."""
     return "cpu" if device().platform == "cpu" else device().device_kind
 
 
 def state_bytes(optimizer: Optimizer, objective: Objective, params: Params) -> int:
-    """Bytes that an optimizer keeps between steps, found without allocating them."""
+    """Count the bytes of an optimizer's state, without allocating them."""
     state = jax.eval_shape(lambda params: optimizer.init(objective, params), params)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def free_memory() -> int:
-    """Bytes that are free: of the GPU's memory, or of the machine's on a CPU."""
+    """Measure the free bytes of the GPU's memory, or of the machine's on a CPU."""
     statistics = device().memory_stats()
     if statistics is not None:
         return statistics["bytes_limit"] - statistics["bytes_in_use"]

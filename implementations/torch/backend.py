@@ -15,12 +15,12 @@ from optbench.implementations.protocol import Array, Objective, Optimizer, Param
 from torch.utils import _pytree as pytree
 
 keep_freed_memory()
-reads = 0  # how often `read` asked, in this process
+reads = 0  # of the device by `read`, in this process
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether a GPU may round the factors of float32 products to TF32's 10 bits; until it is asked again."""
+    """Allow or forbid a GPU to round factors of float32 products to TF32's 10 bits."""
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
 
@@ -29,12 +29,12 @@ allow_tf32(False)  # in both frameworks, which have defaults of their own
 
 
 def from_numpy(array: np.ndarray) -> torch.Tensor:
-    """A tensor on the device with the array's numbers and dtype."""
+    """Copy an array to the device, in its own type."""
     return torch.from_numpy(np.array(array)).to(device)
 
 
 def to_numpy(tensor: Array) -> np.ndarray:
-    """A copy of a tensor's numbers; waits for them."""
+    """Copy a tensor's numbers from the device; waits for them."""
     return (
         tensor.numpy(force=True).copy()
         if isinstance(tensor, torch.Tensor)
@@ -43,7 +43,10 @@ def to_numpy(tensor: Array) -> np.ndarray:
 
 
 def read(value: Any) -> Any:
-    """A tensor's numbers as Python's: the one door through which a step's decisions ask the device, and wait for it."""
+    """Read a tensor's numbers into Python, and wait for them.
+
+    It is the one door through which a step's decisions ask the device.
+    """
     global reads
     if not isinstance(value, torch.Tensor):
         return value
@@ -52,17 +55,17 @@ def read(value: Any) -> Any:
 
 
 def from_numpy_tree(tree: Tree) -> Tree:
-    """`from_numpy` of every array in lists, tuples and named tuples."""
+    """Apply `from_numpy` to every array in lists, tuples and named tuples."""
     return pytree.tree_map(from_numpy, tree)
 
 
 def to_numpy_tree(tree: Tree) -> Tree:
-    """`to_numpy` of every tensor in lists, tuples and named tuples."""
+    """Apply `to_numpy` to every tensor in lists, tuples and named tuples."""
     return pytree.tree_map(to_numpy, tree)
 
 
 def compile(function: Callable, donate: tuple[int, ...] = ()) -> Callable:
-    """The function as the runner calls it: eager, without recording a graph.
+    """Make the function that the runner calls: eager, without recording a graph.
 
     `donate` is the twin's: here an array that nobody can use any more is freed when its
     last name goes.
@@ -86,19 +89,22 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int:
-    """The largest number of bytes held since `reset_peak_memory`: of the GPU's memory, or of this process on a CPU."""
+    """Measure the most bytes held since `reset_peak_memory`.
+
+    They are of the GPU's memory, or of this process on a CPU.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_resident_bytes()
 
 
 def device_name() -> str:
-    """The accelerator's name, or "cpu"."""
+    """Name the accelerator, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def state_bytes(optimizer: Optimizer, objective: Objective, params: Params) -> int:
-    """Bytes that an optimizer keeps between steps, found without allocating them."""
+    """Count the bytes of an optimizer's state, without allocating them."""
     state = optimizer.init(
         objective, [torch.empty_like(matrix, device="meta") for matrix in params]
     )
@@ -108,7 +114,7 @@ def state_bytes(optimizer: Optimizer, objective: Objective, params: Params) -> i
 
 
 def free_memory() -> int:
-    """Bytes that are free: of the GPU's memory, or of the machine's on a CPU."""
+    """Measure the free bytes of the GPU's memory, or of the machine's on a CPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return available_bytes()

@@ -35,7 +35,8 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
 
     Raises:
         CampaignError: one line that names the file (`source`), the key, the value and what
-        is allowed. FrameworkMissing: there is no framework at all.
+            is allowed.
+        FrameworkMissing: there is no framework at all.
     """
     # one framework checks for both: the twins have the same fields and versions, and JAX is
     # the quicker to import

@@ -37,7 +37,7 @@ def step(request: Request) -> float:
         (problem.boundary, request.points.boundary),
     )
     return GRADIENT * sum(
-        _forward(layers, points, term.operator.rows) for term, points in terms
+        _forward(layers, points, term.operator.channels) for term, points in terms
     )
 
 
@@ -68,7 +68,7 @@ def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
         work.boundary or problem.boundary_points,
     )
     terms = list(zip((problem.interior, problem.boundary), points, strict=True))
-    forward = sum(_forward(layers, n, term.operator.rows) for term, n in terms)
+    forward = sum(_forward(layers, n, term.operator.channels) for term, n in terms)
     first = 2.0 * sum(points) * math.prod(layers[0])
     counted = {
         "forward": forward,
@@ -79,7 +79,8 @@ def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
         counted["products"] = products * 2 * forward
     if work.optimizer in ("kfac", "kfac_star"):
         counted["factors"] = sum(
-            _factors(layers, n, term.operator.rows, term.components) for term, n in terms
+            _factors(layers, n, term.operator.channels, term.components)
+            for term, n in terms
         )
         counted["inverses"] = sum(
             (37 / 3) * float(out**3 + columns**3) for out, columns in shapes

@@ -113,7 +113,7 @@ def read(file: Path) -> Record:
 
     Raises:
         InvalidRecord: it is torn, empty, edited, or of a schema that this version does not
-        know.
+            know.
     """
     content = file.read_bytes()
     try:

@@ -78,7 +78,7 @@ def run(
 
     Raises:
         CampaignError: the campaign or the spaces are wrong, or the database cannot be
-        opened.
+            opened.
     """
     wanted = studies(campaign, file.stem, file.name, spaces, protocol)
     frameworks = dict.fromkeys(study.framework for study in wanted)

@@ -117,8 +117,9 @@ def studies(
 
     Raises:
         CampaignError: the campaign, the spaces or the budget are wrong, or the campaign
-        reports on tuning's seeds. UnknownName, FrameworkMissing: there is no such
-        framework, or it is not installed.
+            reports on tuning's seeds.
+        UnknownName: there is no such framework.
+        FrameworkMissing: it is not installed.
     """
     for framework in protocol.frameworks:
         implementations.load(framework)

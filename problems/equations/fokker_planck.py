@@ -1,4 +1,4 @@
-"""The Fokker-Planck equation of an Ornstein-Uhlenbeck process, for the logarithm of its density.
+"""The Fokker-Planck equation of an Ornstein-Uhlenbeck process, for its log-density.
 
 p_t + div(p μ) - Tr(σσᵀ∇²p)/2 = 0 with μ(x) = -x/2, σ = √2 I; q = log p. Time is input 0.
 Source: arXiv 2405.15603.
@@ -12,21 +12,25 @@ from optbench.problems.family import family
 from optbench.problems.problem import DIRICHLET, Array, Jet, Operator, Problem, Term
 
 HALF_WIDTH = 5.0  # space is [-5, 5]^n
-SECOND_MOMENT, FOURTH_MOMENT = (
-    HALF_WIDTH**2 / 3,
-    HALF_WIDTH**4 / 5,
-)  # of one coordinate, uniform there
+# of one coordinate, uniform there
+SECOND_MOMENT, FOURTH_MOMENT = (HALF_WIDTH**2 / 3, HALF_WIDTH**4 / 5)
 
 
 def residual(jet: Jet, x: Array, y: Array) -> Array:
-    """q_t - n/2 - x·∇q/2 - |∇q|² - Δq - y [n, 1], with ∇ and Δ over the n dimensions of space alone."""
+    """Compute q_t - n/2 - x·∇q/2 - |∇q|² - Δq - y [n, 1].
+
+    ∇ and Δ are over the n dimensions of space alone.
+    """
     gradient = jet.gradient[:, 1:]
     drift = (x[:, 1:, None] * gradient).sum(1) / 2 + (x.shape[1] - 1) / 2
     return jet.gradient[:, 0] - drift - (gradient**2).sum(1) - jet.curvature - y
 
 
 def solution(x: np.ndarray) -> np.ndarray:
-    """q* = log N(x; 0, v(t) I) [n, 1], v(t) = 2 - exp(-t): from the variance 1 towards the stationary 2."""
+    """Evaluate q* = log N(x; 0, v(t) I) [n, 1] with v(t) = 2 - exp(-t).
+
+    The variance goes from 1 towards the stationary 2.
+    """
     variance = 2 - np.exp(-x[:, :1])
     square = (x[:, 1:] ** 2).sum(1, keepdims=True)
     return -square / (2 * variance) - (x.shape[1] - 1) / 2 * np.log(2 * np.pi * variance)
@@ -34,7 +38,10 @@ def solution(x: np.ndarray) -> np.ndarray:
 
 @family(published=(9,), order=7)
 def log_fokker_planck(dim: int) -> Problem:
-    """q* = log N(x; 0, (2 - exp(-t)) I), given at t = 0 alone; 3000 and 1000 points, redrawn every step."""
+    """Pose q* = log N(x; 0, (2 - exp(-t)) I), prescribed at t = 0 alone.
+
+    It has 3000 and 1000 points, redrawn every step.
+    """
     upper = np.full(dim, HALF_WIDTH)
     bounds = (np.append(0.0, -upper), np.append(1.0, upper))
     return Problem(
@@ -57,12 +64,16 @@ def log_fokker_planck(dim: int) -> Problem:
         resample_every=1,
         networks=("tanh_256_256_128_128",),
         reference="Dangel, Müller, Zeinhofer (2024), arXiv 2405.15603",
-        version=2,  # 2: line searches look at the whole grid, since its residual is not affine
+        # 2: line searches look at the whole grid, since its residual is not affine
+        version=2,
     )
 
 
 def _solution_norm(dim: int) -> float:
-    """(E q*²)^½: exact over space, where q* = -a|x|² - b; Gauss-Legendre over time."""
+    """Compute (E q*²)^½, with q* = -a|x|² - b, exactly over space.
+
+    Over time it is computed by Gauss-Legendre quadrature.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(40)
     variance = 2 - np.exp(-(nodes + 1) / 2)
     a, b = 1 / (2 * variance), dim / 2 * np.log(2 * np.pi * variance)

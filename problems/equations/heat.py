@@ -1,4 +1,6 @@
-"""The heat equation u_t = Δu/4 for t in [0, 1] on the unit cube, with boundary and initial values.
+"""The heat equation u_t = Δu/4 for t in [0, 1] on the unit cube.
+
+It has boundary and initial values.
 
 Time is input 0. Half of the boundary points lie on the cube's boundary, half at t = 0.
 Solutions of arXiv 2405.15603.
@@ -14,13 +16,16 @@ from optbench.problems.problem import DIRICHLET, Array, Field, Jet, Operator, Pr
 
 
 def residual(jet: Jet, x: Array, y: Array) -> Array:
-    """u_t - Δu/4 - y [n, 1], with Δ over space alone."""
+    """Compute u_t - Δu/4 - y [n, 1], with Δ over space alone."""
     return jet.gradient[:, 0] - jet.curvature / 4 - y
 
 
 @family(published=(1,), order=5)
 def heat_sine(dim: int) -> Problem:
-    """u* = exp(-π² n t/4) Π_i sin(π x_i) in n dimensions of space; 900 and 120 points in one fixed batch."""
+    """Pose u* = exp(-π² n t/4) Π_i sin(π x_i) in n dimensions of space.
+
+    It has 900 and 120 points in one fixed batch.
+    """
     decay = np.pi**2 * dim / 4
     return _heat(
         f"heat_sine_{dim}d",
@@ -38,7 +43,7 @@ def heat_sine(dim: int) -> Problem:
 
 @family(published=(4,), order=6)
 def heat_sum(dim: int) -> Problem:
-    """u* = exp(-t) Σ_i sin(2 x_i); 3000 and 500 points, redrawn every step."""
+    """Pose u* = exp(-t) Σ_i sin(2 x_i); 3000 and 500 points, redrawn every step."""
     mean, square = np.sin(1) ** 2, 1 / 2 - np.sin(4) / 8  # of sin(2x) over [0, 1]
     return _heat(
         f"heat_sum_{dim}d",
@@ -56,7 +61,10 @@ def heat_sum(dim: int) -> Problem:
 def _heat(
     name: str, dim: int, solution: Field, solution_norm: float, **defaults
 ) -> Problem:
-    """The problem on [0, 1] × [0, 1]^dim without a source, with boundary and initial values `solution`."""
+    """Pose a problem on [0, 1] × [0, 1]^dim without a source.
+
+    Its boundary and initial values are those of `solution`.
+    """
     lower, upper = np.zeros(1 + dim), np.ones(1 + dim)
     space = np.diag([0.0] + [1.0] * dim)
     points = partial(box, lower=lower, upper=upper)

@@ -19,13 +19,13 @@ NORM_SCALE = 33.47
 
 
 def residual(jet: Jet, x: Array, y: Array) -> Array:
-    """Δu + f [n, 1]: the paper's sign."""
+    """Compute Δu + f [n, 1], in the paper's sign."""
     return jet.curvature + y
 
 
 @family(published=(2,), order=1)
 def poisson_sine(dim: int) -> Problem:
-    """u* = Π_i sin(π x_i); 900 and 120 points in one fixed batch."""
+    """Pose u* = Π_i sin(π x_i); 900 and 120 points in one fixed batch."""
 
     def solution(x: np.ndarray) -> np.ndarray:
         return np.sin(np.pi * x).prod(1, keepdims=True)
@@ -45,7 +45,7 @@ def poisson_sine(dim: int) -> Problem:
 
 @family(published=(5,), order=2)
 def poisson_cosine(dim: int) -> Problem:
-    """u* = Σ_i cos(π x_i); 3000 and 500 points, redrawn every step."""
+    """Pose u* = Σ_i cos(π x_i); 3000 and 500 points, redrawn every step."""
 
     def solution(x: np.ndarray) -> np.ndarray:
         return np.cos(np.pi * x).sum(1, keepdims=True)
@@ -65,13 +65,16 @@ def poisson_cosine(dim: int) -> Problem:
 
 @family(published=(10,), order=3)
 def poisson_harmonic(dim: int) -> Problem:
-    """u* = (x₁x₂ + x₃x₄ + …)/c, c = 1.34 in 10d, 12.59 in 100d, else 1; 3000 and 1000 points, redrawn every step.
+    """Pose u* = (x₁x₂ + x₃x₄ + …)/c with c = 1.34 in 10d, 12.59 in 100d, else 1.
+
+    It has 3000 and 1000 points, redrawn every step.
 
     The dimension must be even.
     """
     if dim % 2:
         raise InvalidName(
-            f"poisson_harmonic: the dimension must be even (its solution pairs coordinates), not {dim}"
+            "poisson_harmonic: the dimension must be even "
+            f"(its solution pairs coordinates), not {dim}"
         )
     scale, pairs = HARMONIC_SCALE.get(dim, 1.0), dim // 2
     return _poisson(
@@ -90,7 +93,10 @@ def poisson_harmonic(dim: int) -> Problem:
 
 @family(published=(100,), order=4)
 def poisson_norm(dim: int) -> Problem:
-    """u* = ‖x‖²/33.47 in every dimension; 100 and 50 points, redrawn every step (ours: the paper tuned them)."""
+    """Pose u* = ‖x‖²/33.47 in every dimension.
+
+    It has 100 and 50 points, redrawn every step; they are ours: the paper tuned them.
+    """
     return _poisson(
         f"poisson_norm_{dim}d",
         dim,
@@ -108,7 +114,10 @@ def poisson_norm(dim: int) -> Problem:
 def _poisson(
     name: str, dim: int, source: Field, solution: Field, solution_norm: float, **defaults
 ) -> Problem:
-    """The problem on [0, 1]^dim with right-hand side f = `source` and boundary values g = `solution`."""
+    """Pose a problem on [0, 1]^dim with a right-hand side f and boundary values g.
+
+    f is `source`, g is `solution`.
+    """
     lower, upper = np.zeros(dim), np.ones(dim)
     return Problem(
         name=name,

@@ -79,6 +79,7 @@ def test_what_a_campaign_leaves_is_verified(done):
     assert said.returncode == 0, said.stdout
 
 
+@pytest.mark.medium
 def test_nothing_is_run_twice(done):
     folder, _ = done
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")}

@@ -76,11 +76,13 @@ def crowded(tmp_path_factory):
         "verify results --rerun 1",
     ],
 )
+@pytest.mark.medium
 def test_a_user_s_files_of_our_names_are_left_alone(command, crowded):
     said = cli(*command.split(), cwd=crowded)
     assert said.returncode == 0, said.stdout + said.stderr
 
 
+@pytest.mark.medium
 def test_results_are_loaded_beside_a_user_s_files_of_our_names(crowded):
     assert python(
         "import optbench; print(len(optbench.load('results').runs))", crowded

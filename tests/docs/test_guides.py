@@ -83,9 +83,7 @@ def test_a_pde_from_its_equation_to_a_table_and_a_picture(page, capfd, monkeypat
     said = capfd.readouterr().out
     assert re.search(r"^engd +torch ", said, re.MULTILINE)
     assert "The reference is accurate to 9.66e-04 in relative L2" in said
-    assert (
-        (folder / "figures" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    )
+    assert (folder / "figures" / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert {file.name for file in folder.rglob("sources/*")} == {
         "helmholtz.py",
         "membrane.py",

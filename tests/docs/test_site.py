@@ -1,15 +1,13 @@
 """The site as `make site` left it, in a real browser: it fits, it links, it is searched."""
 
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urldefrag
 from urllib.request import Request, urlopen
 
 import pytest
-from browsers import needs_browser
+from browsers import needs_browser, served
 
 SITE = Path(__file__).parents[2] / ".site"
 WIDTHS = (400, 1600)
@@ -29,20 +27,10 @@ SEEN = """() => ({
 })"""
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder without a word."""
-
-    def log_message(self, format, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def address():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
+    with served(SITE) as address:
+        yield address
 
 
 @pytest.fixture(scope="module", params=WIDTHS)
@@ -137,7 +125,8 @@ def test_a_search_for_kfac_opens_a_page_that_speaks_of_it(tab, address):
         for name in (".md-header__button[for=__search]", ".md-search__input")
     )
     (button if button.is_visible() else field).click()  # a phone has a button alone
-    field.fill("KFAC")
+    tab.get_by_text("Type to start searching").wait_for()  # the index has been read
+    field.press_sequentially("KFAC")
     found = tab.locator(".md-search-result__item a").first
     found.wait_for()
     assert "KFAC" in tab.locator(".md-search-result__list").inner_text()

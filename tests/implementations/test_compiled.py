@@ -10,9 +10,8 @@ from small import relative, small
 from optbench import implementations, problems
 from optbench.campaign import campaign, expansion
 
-HEAT = problems.get(
-    "heat_sine_1d"
-)  # a diffusion that is not the identity, and a boundary term of values alone
+# a diffusion that is not the identity, and a boundary term of values alone
+HEAT = problems.get("heat_sine_1d")
 needs_compiler = pytest.mark.skipif(
     "torch" not in implementations.installed() or shutil.which("c++") is None,
     reason="Inductor needs a C++ compiler",
@@ -24,10 +23,8 @@ needs_compiler = pytest.mark.skipif(
 @pytest.mark.filterwarnings("ignore")  # Inductor uses what PyTorch calls deprecated
 def test_compiled_passes_give_the_eager_numbers():
     eager, compiled = (small(name, HEAT) for name in ("torch", "torch-compiled"))
-    for optimizer in (
-        "sgd",
-        "kfac",
-    ):  # the gradient alone; the linearization and the line search's loss
+    # the gradient alone; the linearization and the line search's loss
+    for optimizer in ("sgd", "kfac"):
         one, other = (one_step(case, optimizer) for case in (eager, compiled))
         assert all(relative(a, b) <= 1e-13 for a, b in zip(one, other, strict=True))
         assert relative(one, eager.start) > 1e-8  # it moved
@@ -44,14 +41,14 @@ def one_step(case, optimizer):
 @needs_compiler
 def test_the_programs_are_compiled_ones(monkeypatch):
     case = small("torch-compiled", HEAT)
-    asked = []
+    compiled_names = []
     monkeypatch.setattr(
         case.part("passes.objective"),
         "compiled",
-        lambda passes: asked.append(passes.__name__) or passes,
+        lambda passes: compiled_names.append(passes.__name__) or passes,
     )
     one_step(case, "sgd"), one_step(case, "kfac"), one_step(case, "engd_woodbury")
-    assert set(asked) == {"differentiate", "linearize", "half_squares"}
+    assert set(compiled_names) == {"differentiate", "linearize", "half_squares"}
 
 
 def test_a_campaign_may_name_the_mode():

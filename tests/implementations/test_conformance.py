@@ -1,6 +1,7 @@
 """What every optimizer promises, in both frameworks."""
 
 from copy import deepcopy
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,17 +37,21 @@ def run(case, optimizer, steps, **hyperparameters):
     return case.numpy(params), losses
 
 
+@cache
+def default(framework, optimizer):
+    """A case with the state and the step of an optimizer's defaults, compiled once."""
+    case = small(framework, SINE)
+    return case, *case.prepare(optimizer)[1:]
+
+
 @frameworks
 @every_optimizer
 def test_a_step_is_pure(framework, optimizer):
-    case = small(framework, SINE)
-    _, state, step = case.prepare(optimizer)
-    params, state, _ = step(
-        case.params, state, case.batch
-    )  # beyond the first step, where memory matters
-    before = deepcopy(
-        case.numpy((params, state, case.batch))
-    )  # not a view of what the step writes into
+    case, state, step = default(framework, optimizer)
+    # beyond the first step, where memory matters
+    params, state, _ = step(case.params, state, case.batch)
+    # not a view of what the step writes into
+    before = deepcopy(case.numpy((params, state, case.batch)))
     assert np.isfinite(vector(before[0])).all()  # NaN over NaN would look untouched
     once, again = (case.numpy(step(params, state, case.batch)) for _ in range(2))
     assert_same_bits(case.numpy((params, state, case.batch)), before)
@@ -56,8 +61,7 @@ def test_a_step_is_pure(framework, optimizer):
 @frameworks
 @every_optimizer
 def test_state_goes_through_numpy(framework, optimizer):
-    case = small(framework, SINE)
-    _, state, step = case.prepare(optimizer)
+    case, state, step = default(framework, optimizer)
     params, state, _ = step(case.params, state, case.batch)
     restored = case.framework.backend.from_numpy_tree(case.numpy((params, state)))
     direct, back = step(params, state, case.batch), step(*restored, case.batch)
@@ -81,8 +85,7 @@ def assert_same_bits(one, other):
 @needs["jax"]
 @every_optimizer_in_jax
 def test_nothing_is_compiled_twice(optimizer):
-    case = small("jax", SINE)
-    _, state, step = case.prepare(optimizer)
+    case, state, step = default("jax", optimizer)
     params = case.params
     for _ in range(3):
         params, state, _ = step(params, state, case.batch)
@@ -109,8 +112,7 @@ def test_a_system_of_two_equations_is_trained(framework, optimizer):
 @frameworks
 @every_optimizer
 def test_losses_are_those_before_the_step(framework, optimizer):
-    case = small(framework, SINE)
-    _, state, step = case.prepare(optimizer)
+    case, state, step = default(framework, optimizer)
     expected = case.numpy(case.objective.losses(case.params, case.batch))
     assert np.allclose(
         case.numpy(step(case.params, state, case.batch)[2]), expected, rtol=1e-12, atol=0
@@ -123,9 +125,8 @@ def test_single_precision_stays_single(framework, optimizer):
     case = small(framework, SINE, dtype=np.float32)
     _, state, step = case.prepare(optimizer)
     params, state, losses = step(case.params, state, case.batch)
-    if hasattr(
-        state, "preconditioner"
-    ):  # curvature alone is in float64, whatever the parameters are
+    # curvature alone is in float64, whatever the parameters are
+    if hasattr(state, "preconditioner"):
         kept = state.preconditioner
         assert {
             leaf.dtype for leaf in leaves(case.numpy((kept.factors, kept.inverses)))
@@ -255,7 +256,7 @@ both_searches = pytest.mark.parametrize("kind", ["grid", "grid_exhaustive"])
 
 
 def searched(case, kind, objective, params, directions, losses, choice=None):
-    """Where a line search leads, whether it moved and what it remembers; compiled as in a step."""
+    """Where a line search leads and what it remembers; compiled as in a step."""
     part = case.part("solvers.line_search")
     options, last = SimpleNamespace(learning_rate=None, line_search=kind), part.never()
     last = (
@@ -267,10 +268,10 @@ def searched(case, kind, objective, params, directions, losses, choice=None):
     def follow(params, directions, batch, losses, last):
         return part.follow(options, objective, params, directions, batch, losses, last)
 
-    params, found = case.framework.backend.compile(follow)(
+    params, result = case.framework.backend.compile(follow)(
         params, directions, case.batch, losses, last
     )
-    return params, int(found.stalls) == 0, found
+    return params, int(result.stalls) == 0, result
 
 
 @frameworks
@@ -288,14 +289,14 @@ def test_the_line_search_decides_as_it_says(framework, kind):
         )
         for a in search.GRID
     ]
-    moved_to, moved, found = searched(
+    moved_to, moved, result = searched(
         case, kind, case.objective, case.params, downhill, losses
     )
     step = (vector(case.numpy(moved_to)) - vector(case.start)) / vector(
         case.numpy(downhill)
     )
     assert moved
-    assert int(found.choice) == int(np.argmin(trials))
+    assert int(result.choice) == int(np.argmin(trials))
     assert np.nanmedian(step) == pytest.approx(
         search.GRID[int(np.argmin(trials))], rel=1e-6
     )
@@ -309,9 +310,9 @@ def test_the_line_search_decides_as_it_says(framework, kind):
             case.params,
             downhill,
             losses,
-            choice=int(found.choice),
+            choice=int(result.choice),
         )[2]
-        assert int(again.choice) == int(found.choice)
+        assert int(again.choice) == int(result.choice)
         assert int(again.evaluations) == 3
 
 
@@ -366,10 +367,10 @@ def test_the_lazy_search_walks_to_the_minimum_from_anywhere(framework, valley, c
     )
     losses = case.part("passes.objective").Losses(put(np.array(1.0)), put(np.array(0.0)))
     start, directions = [put(np.zeros((1, 1)))], [put(np.ones((1, 1)))]
-    params, moved, found = searched(case, "grid", bowl, start, directions, losses, choice)
+    params, moved, result = searched(case, "grid", bowl, start, directions, losses, choice)
     assert moved
     assert case.numpy(params)[0] == 2.0 ** (valley - 30)
-    assert int(found.evaluations) <= abs(valley - choice) + 3
+    assert int(result.evaluations) <= abs(valley - choice) + 3
 
 
 @frameworks

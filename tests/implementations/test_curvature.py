@@ -1,4 +1,4 @@
-"""Kronecker factors, Gramians and their solves against dense linear algebra and the recorded golden numbers."""
+"""Kronecker factors, Gramians and their solves against dense algebra and golden numbers."""
 
 from functools import partial
 
@@ -99,9 +99,9 @@ def test_golden_kfac_and_the_quadratic_model(golden):
         golden.part("optimizers.kfac").summarize, optimizer, state.preconditioner
     )
     terms = golden.objective.means(summary, golden.params, golden.batch)
-    slopes = golden.part("optimizers.kfac").total_gradient(terms)
+    gradient = golden.part("optimizers.kfac").total_gradient(terms)
     directions, _ = golden.part("optimizers.kfac").precondition(
-        optimizer, state.preconditioner, terms, slopes
+        optimizer, state.preconditioner, terms, gradient
     )
     expected = numbers(GOLDEN["kfac_direction_step0_identity_init_beta0.5_lam1e-3"])
     assert relative(golden.numpy(directions), expected) <= 1e-10
@@ -110,8 +110,8 @@ def test_golden_kfac_and_the_quadratic_model(golden):
         np.array(recorded["previous_update_flat"])
     )
     update = golden.part("passes.parameters").split_like(golden.params, previous)
-    pieces = golden.objective.linearize_chunks(golden.params, golden.batch)
-    matrix, slope = part.quadratic_model(pieces, slopes, directions, update, 1e-3)
+    chunks = golden.objective.linearize_chunks(golden.params, golden.batch)
+    matrix, slope = part.quadratic_model(chunks, gradient, directions, update, 1e-3)
     assert relative(golden.numpy(matrix), np.array(recorded["matrix"])) <= 1e-10
     assert relative(golden.numpy(slope), np.array(recorded["rhs"])) <= 1e-10
     assert (
@@ -206,7 +206,7 @@ def test_the_pseudo_inverse_drops_what_counts_as_zero(framework):
     [(1e-3, 0.0), (1e-3, 1.0), (0.0, 1.0), (1e-15, 0.0), (0.5, -1.0)],
 )
 def test_the_damped_solve_is_the_pseudo_inverse(framework, damping, smallest):
-    """By Cholesky or not: with a damping that is no more than rounding, and where the matrix is not definite."""
+    """By Cholesky or not: damping that is rounding, a matrix that is not definite."""
     generator = np.random.default_rng(2)
     case = small(framework, coupled_2d)
     algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
@@ -246,32 +246,32 @@ def test_the_quadratic_model_s_minimum(framework):
         scaled @ np.array([[2.0, 0.7], [0.7, 1.0]]) @ scaled,
         scaled @ np.array([1.0, -3.0]),
     )
-    found = case.numpy(part.minimize_quadratic(put(matrix), put(slope)))
-    assert relative(np.array(found), -np.linalg.solve(matrix, slope)) <= 1e-12
+    solution = case.numpy(part.minimize_quadratic(put(matrix), put(slope)))
+    assert relative(np.array(solution), -np.linalg.solve(matrix, slope)) <= 1e-12
     # along two parallel directions the shortest solution in scaled coordinates
     matrix = scaled @ np.ones((2, 2)) @ scaled
-    found = case.numpy(part.minimize_quadratic(put(matrix), put(scaled @ np.ones(2))))
-    assert relative(np.array(found), np.array([-0.5, -0.5e6])) <= 1e-9
+    solution = case.numpy(part.minimize_quadratic(put(matrix), put(scaled @ np.ones(2))))
+    assert relative(np.array(solution), np.array([-0.5, -0.5e6])) <= 1e-9
     # without a last update there is one direction
-    found = case.numpy(
+    solution = case.numpy(
         part.minimize_quadratic(put(np.diag([4.0, 0.0])), put(np.array([2.0, 0.0])))
     )
-    assert np.array(found).tolist() == [-0.5, 0.0]
+    assert np.array(solution).tolist() == [-0.5, 0.0]
 
 
 @frameworks
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("distance", "kept"), [(2.5e-14, True), (1.5e-14, False)])
 def test_the_quadratic_model_s_cut_off(framework, sign, distance, kept):
-    """Directions that are parallel but for 1 − |c|, just above or just below 1e-14 (1 + |c|)."""
+    """Directions parallel but for 1 − |c|, just above or below 1e-14 (1 + |c|)."""
     case = small(framework, coupled_2d)
     part, put = case.part("optimizers.kfac_star"), case.framework.backend.from_numpy
     c = sign * (1 - distance)
-    found = case.numpy(
+    solution = case.numpy(
         part.minimize_quadratic(
             put(np.array([[1.0, c], [c, 1.0]])), put(np.array([2.0, sign]))
         )
     )
     large, small_ = 3 / (1 + abs(c)), kept / (1 - abs(c))
     expected = [-(large + small_) / 2, -sign * (large - small_) / 2]
-    assert np.array(found) == pytest.approx(expected, rel=1e-12)
+    assert np.array(solution) == pytest.approx(expected, rel=1e-12)

@@ -1,4 +1,4 @@
-"""Jets, residuals' cotangents, Jacobians and gradients against the frameworks' own automatic differentiation."""
+"""Jets, cotangents, Jacobians and gradients against automatic differentiation."""
 
 from dataclasses import replace
 
@@ -52,10 +52,10 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
         coupled_2d.interior,
         operator=replace(coupled_2d.interior.operator, diffusion=diffusion),
     )
-    rows = objective.evaluate(
+    channels = objective.evaluate(
         case.objective.equation(term, x), case.params, x, y
-    ).done.outputs[-1]
-    value, gradient, curvature = case.numpy(objective.as_jet(rows))
+    ).forward_pass.outputs[-1]
+    value, gradient, curvature = case.numpy(objective.as_jet(channels))
     u, slope, bend = plain_jet(case, x)
     assert relative(value, u) <= 1e-13
     assert relative(gradient, slope.swapaxes(1, 2)) <= 1e-13
@@ -64,23 +64,22 @@ def test_the_jet_equals_nested_automatic_differentiation(framework, network, dif
 
 @frameworks
 @pytest.mark.parametrize("name", ["tanh", "sin"])
-def test_slopes_are_the_activation_s_derivatives(framework, name):
+def test_derivatives_are_the_activation_s_derivatives(framework, name):
     case = small(framework, coupled_2d)
     z = np.linspace(-3, 3, 41)
     activation = case.part("passes.network").ACTIVATIONS[name]
-    slopes = activation.slopes(case.framework.backend.from_numpy(z))
-    slopes = case.numpy([*slopes, activation.third(slopes)])
+    derivatives = activation.derivatives(case.framework.backend.from_numpy(z))
+    derivatives = case.numpy([*derivatives, activation.third(derivatives)])
     angles = 2 * np.pi * np.arange(32) / 32
-    around = getattr(np, name)(
-        z[:, None] + 0.5 * np.exp(1j * angles)
-    )  # Cauchy's integral on a circle
+    # Cauchy's integral on a circle
+    around = getattr(np, name)(z[:, None] + 0.5 * np.exp(1j * angles))
     factorial = 1
     for order in range(4):
         factorial *= max(order, 1)
         derivative = (
             (around * np.exp(-1j * order * angles)).mean(1).real * factorial / 0.5**order
         )
-        assert np.abs(slopes[order] - derivative).max() <= 1e-9
+        assert np.abs(derivatives[order] - derivative).max() <= 1e-9
 
 
 @frameworks
@@ -107,18 +106,18 @@ def test_gradient_and_jacobian_equal_automatic_differentiation(framework, proble
         ]
         along = part.products(term, case.framework.backend.from_numpy_tree(direction))
         assert relative(case.numpy(along).ravel(), blocks @ vector(direction)) <= 1e-12
-    slopes = jacobian(
+    exact = jacobian(
         lambda *params: case.objective.loss(list(params), case.batch),
         argnums=tuple(range(count)),
     )
     _, gradient = case.objective.gradient(case.params, case.batch)
-    assert relative(case.numpy(gradient), list(case.numpy(slopes(*case.params)))) <= 1e-12
+    assert relative(case.numpy(gradient), list(case.numpy(exact(*case.params)))) <= 1e-12
 
 
 @frameworks
 @pytest.mark.parametrize("most", [2**17, 120, 1])
 def test_engd_s_gramians_equal_automatic_differentiation(framework, most, monkeypatch):
-    """(1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, a block a layer, the diagonal of each, some points at a time."""
+    """(1/N) JᵀJ + (1/M) JᵀJ of the boundary: whole, one block per layer, its diagonal."""
     case = small(framework, coupled_2d, interior=7, boundary=3)
     monkeypatch.setattr(case.part("passes.linearization"), "most_numbers", lambda *_: most)
     whole, a_layer = [], []
@@ -140,7 +139,7 @@ def test_engd_s_gramians_equal_automatic_differentiation(framework, most, monkey
 @frameworks
 @every_problem
 def test_cotangents_equal_automatic_differentiation(framework, problem):
-    """q of a layer is the derivative of r with respect to a shift of that layer's output rows."""
+    """q of a layer is the derivative of r by a shift of that layer's outputs."""
     case = small(framework, problem, interior=3, boundary=2)
     network, objective = case.part("passes.network"), case.part("passes.objective")
     x, y = case.batch[0]
@@ -149,16 +148,16 @@ def test_cotangents_equal_automatic_differentiation(framework, problem):
     tanh = network.ACTIVATIONS["tanh"]
 
     def residual(*shifts):
-        rows = (
-            network.linear(case.params[0], x[None], problem.interior.operator.rows)
+        jet = (
+            network.linear(case.params[0], x[None], problem.interior.operator.channels)
             + shifts[0]
         )
         for matrix, shift in zip(case.params[1:], shifts[1:], strict=True):
-            rows = network.activate(
-                tanh.slopes(rows[0]), network.bending(rows, equation.diffuse), rows
+            jet = network.activate(
+                tanh.derivatives(jet[0]), network.bending(jet, equation.diffuse), jet
             )
-            rows = network.linear(matrix, rows, len(rows)) + shift
-        return problem.interior.operator.residual(objective.as_jet(rows), x, y)
+            jet = network.linear(matrix, jet, len(jet)) + shift
+        return problem.interior.operator.residual(objective.as_jet(jet), x, y)
 
     shifts = [q[0] * 0 for q in term.cotangents]
     exact = autodiff(framework).jacobian(residual, argnums=tuple(range(len(shifts))))(

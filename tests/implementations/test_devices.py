@@ -1,4 +1,4 @@
-"""What can be known of a step on an accelerator without one: no hidden question to the device, no callback."""
+"""What is known of a step on an accelerator without one: no hidden read, no callback."""
 
 import re
 from dataclasses import fields
@@ -44,14 +44,14 @@ def test_torch_waits_for_the_device_as_often_as_it_must(optimizer, search):
         getattr(state, "search", None) and state.search.evaluations,
     )
     _, state, _ = step(params, state, case.batch)
-    asked = case.framework.backend.reads - before
+    reads = case.framework.backend.reads - before
     # the loss at the start, then one for each evaluation, or one for all of the grid
     of_search = {
         "grid": lambda: 1 + state.search.evaluations - evaluations,
         "grid_exhaustive": lambda: 2,
         None: int,
     }
-    assert asked == SOLVES.get(optimizer, 0) + of_search[search]()
+    assert reads == SOLVES.get(optimizer, 0) + of_search[search]()
 
 
 @needs["torch"]
@@ -72,7 +72,7 @@ def test_torch_lbfgs_waits_for_its_decisions_alone(optimizer, at_most):
 @needs["torch"]
 @every_optimizer
 def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
-    """On the meta device, where a hidden question or a tensor left on the CPU fails; `read` alone is answered."""
+    """On the meta device a hidden read or a tensor of the CPU fails, `read` alone not."""
     import torch
 
     case = small("torch", SINE, "tanh_5_4")
@@ -91,8 +91,9 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
             .tolist()[slice(None) if value.ndim else 0]
         )
 
-    readers = ("solvers.control", "solvers.history", "solvers.line_search")
-    for file in (*readers, "optimizers.hessian_free", "optimizers.kfac"):
+    readers = ("control", "history", "line_search", "grid_search", "grid_descent")
+    solvers = [f"solvers.{name}" for name in readers]
+    for file in (*solvers, "optimizers.hessian_free", "optimizers.kfac"):
         monkeypatch.setattr(case.part(file), "read", read)
     with torch.no_grad():
         params, batch = (
@@ -153,6 +154,7 @@ def test_a_donated_step_has_the_same_bits(optimizer):
 
 @frameworks
 @pytest.mark.parametrize("optimizer", ["kfac", "engd"])
+@pytest.mark.medium
 def test_the_lazy_search_chooses_as_the_whole_grid(framework, optimizer):
     case = small(framework, SINE, "tanh_16", interior=60, boundary=20)
     _, state, step = case.prepare(optimizer, damping=1e-4)

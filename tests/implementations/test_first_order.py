@@ -51,13 +51,13 @@ def test_equals_torch_optim(framework, name, fields):
     case = small(framework, problems.get("heat_sine_1d"))
     theirs = [torch.tensor(matrix, requires_grad=True) for matrix in case.start]
     optimizer = torch_optimizer(name, fields, theirs)
-    gradient = case.framework.backend.compile(case.objective.gradient)
+    differentiate = case.framework.backend.compile(case.objective.gradient)
     for ours in walk(case, name, fields):
         here = [
             case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs
         ]
         for matrix, slope in zip(
-            theirs, case.numpy(gradient(here, case.batch)[1]), strict=True
+            theirs, case.numpy(differentiate(here, case.batch)[1]), strict=True
         ):
             matrix.grad = torch.tensor(slope)
         optimizer.step()
@@ -76,12 +76,13 @@ def test_equals_optax(framework, name, fields):
     optimizer = optax_optimizer(name, fields)
     theirs = [jax.numpy.asarray(matrix) for matrix in case.start]
     state = optimizer.init(theirs)
-    gradient = case.framework.backend.compile(case.objective.gradient)
+    differentiate = case.framework.backend.compile(case.objective.gradient)
     for ours in walk(case, name, fields):
         here = [case.framework.backend.from_numpy(np.asarray(matrix)) for matrix in theirs]
-        slopes = [
-            jax.numpy.asarray(slope) for slope in case.numpy(gradient(here, case.batch)[1])
+        gradient = [
+            jax.numpy.asarray(matrix)
+            for matrix in case.numpy(differentiate(here, case.batch)[1])
         ]
-        updates, state = optimizer.update(slopes, state)
+        updates, state = optimizer.update(gradient, state)
         theirs = optax.apply_updates(theirs, updates)
         assert relative(ours, [np.asarray(matrix) for matrix in theirs]) <= 1e-12

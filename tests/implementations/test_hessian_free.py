@@ -1,4 +1,4 @@
-"""Hessian-free and its conjugate gradients against SciPy, automatic differentiation and plain NumPy."""
+"""Hessian-free and its conjugate gradients against SciPy, autodiff and plain NumPy."""
 
 from functools import cache, partial
 from itertools import pairwise
@@ -23,7 +23,7 @@ def case(framework, problem=HEAT):
 
 @cache
 def prepared(framework, problem=HEAT, **fields):
-    """The optimizer, its state and its step, compiled once for all tests; λ is the state's."""
+    """The optimizer, its state and its step, compiled once; λ is the state's."""
     return case(framework, problem).prepare("hessian_free", **fields)
 
 
@@ -52,7 +52,7 @@ def kept(solution, cap):
 
 
 def laplacian(shift):
-    """−d²/dx² on 300 points, shifted: a long way for CG, along which rounding stays small."""
+    """−d²/dx² on 300 points, shifted: a long way for CG with little rounding."""
     return np.diag(np.full(300, 2.0 + shift)) - np.eye(300, k=1) - np.eye(300, k=-1)
 
 
@@ -109,23 +109,23 @@ def test_products_are_those_of_dense_matrices(framework, problem):
     part, put = here.part("optimizers.hessian_free"), here.framework.backend.from_numpy
 
     def both(v, params, batch):
-        pieces = here.objective.linearize_chunks(params, batch)
-        return part.gauss_newton(params, pieces, v), part.hessian(
+        chunks = here.objective.linearize_chunks(params, batch)
+        return part.gauss_newton(params, chunks, v), part.hessian(
             here.objective, params, batch, v
         )
 
     start, batch = numpy_case(framework, problem)
     v = np.random.default_rng(0).normal(size=len(flat(start)))
-    found = here.numpy(
+    result = here.numpy(
         here.framework.backend.compile(both)(put(v), here.params, here.batch)
     )
-    assert relative(found[0], gramian_and_gradient(problem, start, batch)[0] @ v) <= 1e-12
+    assert relative(result[0], gramian_and_gradient(problem, start, batch)[0] @ v) <= 1e-12
     ahead, behind = (
         gramian_and_gradient(problem, like(start, flat(start) + h * v), batch)[1]
         for h in (1e-5, -1e-5)
     )
-    assert relative(found[1], (ahead - behind) / 2e-5) <= 1e-7
-    assert relative(*found) > 1e-3
+    assert relative(result[1], (ahead - behind) / 2e-5) <= 1e-7
+    assert relative(*result) > 1e-3
 
 
 STEPS = [  # between them every branch: see `test_the_cases_go_everywhere`
@@ -150,9 +150,8 @@ def test_steps_equal_the_oracle(framework, problem, fields, steps):
     )
     for theirs, damping, _ in path:
         params, state, _ = step(params, state, here.batch)
-        assert (
-            relative(here.numpy(params), theirs) <= 1e-7
-        )  # longer runs amplify rounding without bound
+        # longer runs amplify rounding without bound
+        assert relative(here.numpy(params), theirs) <= 1e-7
         assert float(state.damping) == pytest.approx(damping, rel=1e-12)
     assert relative(here.numpy(params), here.start) > 1e-3
 
@@ -227,8 +226,8 @@ def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework)
         assert trial.power == (19 if power is None else power)
     assert powers == [0, 0, 1, 2, 11, 19, None]
     for ratio in (-1.0, 0.2, 0.25, 0.5, 0.75, 0.8, 3.0, -np.inf, np.nan):
-        found = part.adapted(put(np.array(0.3)), put(np.array(ratio)))
-        assert float(found) == pytest.approx(
+        result = part.adapted(put(np.array(0.3)), put(np.array(ratio)))
+        assert float(result) == pytest.approx(
             oracle_steps.changed_damping(0.3, ratio), rel=1e-15
         )
 

@@ -1,4 +1,4 @@
-"""The kernel JJᵀ against dense Jacobians, its direction against the Gramian's, its memory against what is counted."""
+"""The kernel JJᵀ against dense Jacobians and the Gramian, its memory against a count."""
 
 import weakref
 
@@ -54,7 +54,7 @@ def test_both_ways_to_a_layer_s_kernel_agree(monkeypatch, framework, problem, la
         boundary.inputs,
         strict=True,
     ):
-        full = case.part("passes.linearization").full_rows
+        full = case.part("passes.linearization").full_inputs
         layer = q, full(a, q.shape[1]), q2, full(a2, q2.shape[1])
         by_channels, by_neurons = case.numpy(
             (kernel.channels_pairwise(*layer), kernel.neurons_together(*layer))
@@ -114,7 +114,7 @@ def held_by_xla(case, solve):
 
 
 def held_by_torch(case, solve):
-    """Numbers of all tensors that are alive together at most; LAPACK's workspace comes on top."""
+    """Numbers of all tensors alive together at most; LAPACK's workspace comes on top."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -1,6 +1,6 @@
 """L-BFGS against torch.optim.LBFGS: trajectories, and the line search on its own."""
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 
 def torch_lbfgs(case, fields, line_search, batches):
-    """torch.optim.LBFGS on the framework's own losses and gradients: parameters and inner iterations a step."""
+    """torch.optim.LBFGS on our gradients: parameters, inner iterations per step."""
     theirs = [torch.tensor(matrix, requires_grad=True) for matrix in case.start]
     optimizer = torch.optim.LBFGS(
         theirs,
@@ -24,15 +24,15 @@ def torch_lbfgs(case, fields, line_search, batches):
         tolerance_change=fields.get("tolerance_change", 1e-9),
         line_search_fn=line_search,
     )
-    gradient = case.framework.backend.compile(case.objective.gradient)
+    differentiate = case.framework.backend.compile(case.objective.gradient)
 
     def closure(batch):
         here = [
             case.framework.backend.from_numpy(matrix.detach().numpy()) for matrix in theirs
         ]
-        losses, slopes = case.numpy(gradient(here, batch))
-        for matrix, slope in zip(theirs, slopes, strict=True):
-            matrix.grad = torch.tensor(slope)
+        losses, gradient = case.numpy(differentiate(here, batch))
+        for matrix, entries in zip(theirs, gradient, strict=True):
+            matrix.grad = torch.tensor(entries)
         return torch.tensor(float(sum(losses)), dtype=torch.float64)
 
     for batch in batches:
@@ -89,7 +89,7 @@ STOPS = {
 @pytest.mark.parametrize("condition", STOPS)
 def test_each_condition_ends_a_step_as_torch_s(framework, condition):
     iterations, problem, fields = STOPS[condition]
-    done = assert_equal_walks(
+    counts = assert_equal_walks(
         framework,
         "lbfgs",
         None,
@@ -99,7 +99,7 @@ def test_each_condition_ends_a_step_as_torch_s(framework, condition):
         history_size=100,
         **fields,
     )
-    assert done[0] == iterations
+    assert counts[0] == iterations
 
 
 @frameworks
@@ -170,18 +170,6 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     from torch.optim.lbfgs import _strong_wolfe
 
     value, slope = FUNCTIONS[function]
-    case = small(framework, problems.get("poisson_sine_2d"))
-    put = case.framework.backend.from_numpy
-    search, Point = (
-        case.part("solvers.strong_wolfe").strong_wolfe,
-        case.part("solvers.strong_wolfe").Point,
-    )
-
-    def point(t):
-        t = float(t)
-        numbers = (np.array(float(v)) for v in (t, value(t), slope(t)))
-        t, loss, gradient = map(put, numbers)
-        return Point(t, loss, gradient.reshape(1), gradient)
 
     def theirs(x, t, d):
         return float(value(float(t))), torch.tensor(
@@ -193,13 +181,32 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     _, _, expected, evaluations = _strong_wolfe(
         theirs, None, size, one, f, g, g.dot(one), max_ls=budget
     )
-    if framework == "jax":
-        point = traceable(value, slope, Point)
-    found, count = search(
-        point, point(put(np.array(0.0))), put(np.array(size)), put(np.array(1.0)), budget
-    )
+    point_at_end, count = search(framework, function)(size, budget)
     assert int(count) == evaluations
-    assert float(found.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+    assert float(point_at_end.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+
+
+@cache
+def search(framework, function):
+    """Our search along a function, by its first size and its budget, compiled once."""
+    value, slope = FUNCTIONS[function]
+    case = small(framework, problems.get("poisson_sine_2d"))
+    put, part = case.framework.backend.from_numpy, case.part("solvers.strong_wolfe")
+
+    def point(t):
+        t = float(t)
+        numbers = (np.array(float(v)) for v in (t, value(t), slope(t)))
+        t, loss, gradient = map(put, numbers)
+        return part.Point(t, loss, gradient.reshape(1), gradient)
+
+    if framework == "jax":
+        point = traceable(value, slope, part.Point)
+
+    def along(size, budget):
+        return part.strong_wolfe(point, point(put(np.array(0.0))), size, one, budget)
+
+    one, along = put(np.array(1.0)), case.framework.backend.compile(along)
+    return lambda size, budget: along(put(np.array(size)), budget)
 
 
 def traceable(value, slope, Point):

@@ -48,8 +48,8 @@ trajectories = pytest.mark.parametrize(
 
 def close(one, other, rel=1e-10):
     one, other = (
-        oracle.flat(each) if isinstance(each, list) else np.ravel(each)
-        for each in (one, other)
+        oracle.flat(numbers) if isinstance(numbers, list) else np.ravel(numbers)
+        for numbers in (one, other)
     )
     assert one.shape == other.shape
     assert np.linalg.norm(one - other) <= rel * np.linalg.norm(other)
@@ -142,7 +142,7 @@ def test_jacobian_is_inputs_times_cotangents(problem, activation):
 @every_case
 @pytest.mark.parametrize("curvature", ["type-2", "empirical"])
 def test_factors_are_exact_at_one_boundary_point(problem, curvature):
-    """With one row S = n = 1: B ⊗ A = Σ_c JᵀJ of the layer, or the outer product of its gradient ("empirical")."""
+    """With S = n = 1: B ⊗ A = Σ_c JᵀJ of the layer, or its gradient's outer product."""
     _, params, batch = case(problem, points=2)
     J = oracle.jacobian(problem.boundary, params, batch[1])
     linear = oracle.linearized(problem.boundary, params, batch[1])
@@ -244,7 +244,7 @@ def test_the_two_by_two_system_drops_rounding(gap, expected):
 
 
 def test_two_parallel_directions_share_the_step():
-    """δ = 2Δ: a singular 2×2 system; scaled to unit diagonal, both get the same share of the exact minimiser."""
+    """δ = 2Δ: a singular 2×2 system, scaled: both get the same share of the minimiser."""
     G, gradient, direction = np.diag([3.0, 1.0]), np.array([1.0, 2.0]), np.array([1.0, 1.0])
     model = oracle_steps.quadratic_model(direction, 2 * direction, G, gradient, 0.5)
     alpha, mu = oracle_steps.step_size_and_momentum(*model)
@@ -254,7 +254,7 @@ def test_two_parallel_directions_share_the_step():
 
 @pytest.mark.parametrize("kind", ["engd", "engd_per_layer"])
 def test_engd_solves_linear_least_squares_in_one_step(kind):
-    """A linear u has Δu = 0 = f: the un-damped step on the boundary's quadratic loss ends at its minimum."""
+    """A linear u has Δu = 0 = f: the undamped step ends at the quadratic loss's minimum."""
     problem, params, batch = case(problems.get("poisson_harmonic_2d"))
     (end,) = oracle_steps.engd_steps(problem, [params[0][:1]], batch, 1, kind, damping=0.0)
     x, g = batch[1]
@@ -303,7 +303,10 @@ def test_first_steps_follow_the_golden_direction(golden):
 
 @pytest.mark.parametrize("interval", ["factor_interval", "inverse_interval"])
 def test_momentum_is_not_scaled_and_histories_have_intervals(golden, interval):
-    """With a constant step size, θ₂ - θ₁ = rate·(½ Δ₀ + Δ₁), and Δ₁ uses step 0's factors where the interval is 2."""
+    """With a constant step size, θ₂ - θ₁ = rate·(½ Δ₀ + Δ₁).
+
+    Δ₁ uses step 0's factors where the interval is 2.
+    """
     options = {"damping": 1e-3, "decay": 0.5, "momentum": 0.5, "learning_rate": 0.1}
     problem, params, batch = golden
     first, second = oracle_steps.kfac_steps(*golden, 2, **{interval: 2}, **options)
@@ -313,8 +316,8 @@ def test_momentum_is_not_scaled_and_histories_have_intervals(golden, interval):
     start = kronecker.direction(params, batch, oracle.gramian_and_gradient(*golden)[1])
     gradient = oracle.gramian_and_gradient(problem, first, batch)[1]
     stale = [
-        oracle_steps.kronecker_sum_solve(*each)
-        for each in zip(*kronecker.damped, oracle.like(params, gradient), strict=True)
+        oracle_steps.kronecker_sum_solve(*block)
+        for block in zip(*kronecker.damped, oracle.like(params, gradient), strict=True)
     ]
     close(
         oracle.flat(second) - oracle.flat(first),

@@ -1,4 +1,4 @@
-"""What `@optimizer` gives to a class of the user's own, and what the estimates of the twins say."""
+"""What `@optimizer` gives to a user's class, and what the twins' estimates say."""
 
 from typing import ClassVar, NamedTuple
 
@@ -57,7 +57,7 @@ def test_a_class_without_the_decorator_says_so():
         Undecorated(rate=1.0)
 
 
-# (kernel, Gramian, Gramian in blocks, its diagonal, kept iterates) of networks with 420 + 80 points:
+# kernel, Gramian, Gramian in blocks, its diagonal, kept iterates, with 420 + 80 points:
 # numbers from before the estimates had a file of their own
 ESTIMATES = {
     "narrow": ([(8, 3), (8, 9), (1, 9)], (1_566_880, 118_650, 84_261, 630, 2_205)),

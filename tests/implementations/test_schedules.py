@@ -1,4 +1,4 @@
-"""Schedules of the learning rate against optax and torch.optim; what a run tells of its budget."""
+"""Schedules of the learning rate against optax and torch.optim; a run's budget."""
 
 from importlib import import_module
 
@@ -19,7 +19,7 @@ SHAPES = ["constant", "cosine", "exponential"]
 
 
 def rates(framework, shape, warm_up=0.0, steps=STEPS):
-    """The learning rate of each step, three beyond the end, as the optimizers ask for it."""
+    """The learning rate of every step, three beyond the end, as optimizers take it."""
     loaded = implementations.load(framework)
     schedule = import_module(f"{loaded.backend.__package__}.solvers.schedule")
     made = loaded.OPTIMIZERS["sgd"](
@@ -30,11 +30,11 @@ def rates(framework, shape, warm_up=0.0, steps=STEPS):
         warm_up=warm_up,
     )
     state = made.init(None, loaded.backend.from_numpy_tree([np.ones((1, 2))]))
-    found, progress = [], state.progress
+    etas, progress = [], state.progress
     for _ in range(steps + 3):
-        found.append(float(schedule.learning_rate(made, progress)))
+        etas.append(float(schedule.learning_rate(made, progress)))
         progress = schedule.after(progress)
-    return found
+    return etas
 
 
 def of_optax(shape, warm_up):
@@ -108,7 +108,7 @@ def test_equals_torch(framework, shape, warm_up):
     ("optimizer", "dtype"), [("sgd", np.float64), ("adam", np.float32)]
 )
 def test_a_step_is_that_of_the_learning_rate(framework, optimizer, dtype):
-    """Also where the length is the budget; nothing is compiled twice, and single precision stays single."""
+    """Also where the length is the budget; nothing is compiled twice, float32 stays."""
     case = small(framework, HEAT, "tanh_4", dtype=dtype)
     made, state, step = case.prepare(
         optimizer, learning_rate=0.1, schedule="cosine", warm_up=0.25
@@ -119,8 +119,8 @@ def test_a_step_is_that_of_the_learning_rate(framework, optimizer, dtype):
         moved, state, _ = step(case.params, state, case.batch)
         expected, start, _ = constant(case.params, plain.progress(start, share), case.batch)
         changes = [
-            [new - old for new, old in zip(each, case.params, strict=True)]
-            for each in (moved, expected)
+            [new - old for new, old in zip(matrices, case.params, strict=True)]
+            for matrices in (moved, expected)
         ]
         ratio = {0.125: 0.5, 1.0: made.schedule_end}[share]
         tolerance = 1e-12 if dtype is np.float64 else 1e-3
@@ -152,10 +152,10 @@ class Told(Descent):
 def test_a_run_tells_its_share_before_every_step_also_when_it_goes_on(tmp_path, budget):
     """The fake's steps take a second; evaluations, draws and copies count for nothing."""
     shares = []
-    told = type("Mine", (Told,), {"shares": shares})
+    mine = type("Mine", (Told,), {"shares": shares})
     for steps in (3, 99):
         fake = Fake()
-        fake.OPTIMIZERS = {"sgd": told}
+        fake.OPTIMIZERS = {"sgd": mine}
         try:
             fake.perform(
                 request(resample_every=1, **budget),
@@ -170,7 +170,7 @@ def test_a_run_tells_its_share_before_every_step_also_when_it_goes_on(tmp_path, 
 @needs["torch"]
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_run_goes_on_inside_its_schedule(optimizer, tmp_path):
-    """A budget of eight steps is a schedule of eight steps; a stopped run ends with the same bits."""
+    """A budget is the schedule's length; a stopped run ends with the same bits."""
     fields = {"schedule": "cosine", "warm_up": 0.25}
     runs = [
         request(

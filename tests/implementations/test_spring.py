@@ -1,4 +1,4 @@
-"""SPRING against the golden numbers, a dense NumPy recursion, and ENGD where its momentum is zero."""
+"""SPRING against golden numbers, a dense recursion, and ENGD where momentum is zero."""
 
 import numpy as np
 import oracle
@@ -19,7 +19,7 @@ HEAT = problems.get("heat_sum_2d")
 def directions(
     problem, start, batches, rate, momentum, damping, constraint=None, corrected=False
 ):
-    """φ₁, φ₂ … and the parameters after each step of a constant step size: dense NumPy, a batch a step."""
+    """φ₁, φ₂ … and the parameters after constant steps: dense NumPy, a batch per step."""
     theta, phi = vector(start), 0 * vector(start)
     for k, batch in enumerate(batches, start=1):
         params, pairs = (
@@ -102,7 +102,7 @@ def test_steps_equal_the_dense_recursion(framework, problem, fields):
 
 @frameworks
 def test_a_line_search_follows_the_corrected_direction(framework):
-    """In the first step φ/√(1 − μ²) is 7.09 times φ: the same grid ends elsewhere. There is no norm constraint."""
+    """In step 1, φ/√(1 − μ²) is 7.09 φ: the same grid ends elsewhere, unconstrained."""
     case = small(framework, HEAT)
     fields = {
         "damping": 1e-2,

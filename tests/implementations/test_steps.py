@@ -1,4 +1,4 @@
-"""Whole steps of ENGD, KFAC and KFAC* against the slow NumPy oracle, which was written from the mathematics alone."""
+"""Whole steps of ENGD, KFAC and KFAC* against a NumPy oracle made from the mathematics."""
 
 import numpy as np
 import oracle_steps

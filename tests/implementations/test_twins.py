@@ -62,8 +62,8 @@ def test_trajectories_agree(problem, optimizer):
 @pytest.mark.medium
 @pytest.mark.parametrize("optimizer", ["lbfgs", "lbfgs_wolfe"])
 def test_the_first_step_of_twenty_inner_iterations_agrees(optimizer):
-    asked = parity.Case(problems.get("poisson_sine_2d"), optimizer, {}, steps=1)
-    certificate = parity.certify(asked, parity.both())
+    comparison = parity.Case(problems.get("poisson_sine_2d"), optimizer, {}, steps=1)
+    certificate = parity.certify(comparison, parity.both())
     assert certificate.difference <= 1e-10
     assert certificate.agrees
 
@@ -72,8 +72,8 @@ def test_the_first_step_of_twenty_inner_iterations_agrees(optimizer):
 def test_resting_factors_agree():
     lazy = {"damping": 1e-2, "factor_interval": 2, "inverse_interval": 3}
     for optimizer in ("kfac", "kfac_star"):
-        asked = parity.Case(problems.get("heat_sine_1d"), optimizer, lazy)
-        assert parity.certify(asked, parity.both()).difference <= 1e-10
+        comparison = parity.Case(problems.get("heat_sine_1d"), optimizer, lazy)
+        assert parity.certify(comparison, parity.both()).difference <= 1e-10
 
 
 @pytest.mark.medium
@@ -89,8 +89,10 @@ def test_resting_factors_agree():
     ids=str,
 )
 def test_options_of_kfac_agree(options):
-    asked = parity.Case(coupled_2d, "kfac", {"damping": 1e-2, **options}, network="sin_5_4")
-    assert parity.certify(asked, parity.both()).difference <= 1e-10
+    comparison = parity.Case(
+        coupled_2d, "kfac", {"damping": 1e-2, **options}, network="sin_5_4"
+    )
+    assert parity.certify(comparison, parity.both()).difference <= 1e-10
 
 
 class Mutant:
@@ -170,14 +172,19 @@ def test_the_twins_have_the_same_fields_and_versions():
 @pytest.mark.parametrize("problem", PROBLEMS[:-2], ids=lambda problem: problem.name)
 def test_the_lazy_line_search_goes_where_the_exhaustive_one_does(problem, optimizer):
     torch = parity.both()[0]
-    asked = case(problem, optimizer, steps=30)
-    lazy = replace(asked, hyperparameters=asked.hyperparameters | {"line_search": "grid"})
+    comparison = case(problem, optimizer, steps=30)
+    lazy = replace(
+        comparison, hyperparameters=comparison.hyperparameters | {"line_search": "grid"}
+    )
     assert (
-        parity.difference(*(parity.trajectory(torch, each) for each in (asked, lazy))) == 0
+        parity.difference(
+            *(parity.trajectory(torch, search) for search in (comparison, lazy))
+        )
+        == 0
     )
 
 
 @pytest.mark.medium
 def test_the_lazy_line_search_is_the_same_in_both():
-    asked = parity.Case(problems.get("heat_sine_1d"), "kfac", {"damping": 1e-2})
-    assert parity.certify(asked, parity.both()).difference <= 1e-10
+    comparison = parity.Case(problems.get("heat_sine_1d"), "kfac", {"damping": 1e-2})
+    assert parity.certify(comparison, parity.both()).difference <= 1e-10

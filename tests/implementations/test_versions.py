@@ -1,4 +1,4 @@
-"""A trajectory that changes needs a new version: problems and optimizers against recorded numbers.
+"""A trajectory that changes needs a new version: against recorded numbers.
 
 `python tests/implementations/test_versions.py` prints what to record after a version was
 raised.
@@ -38,7 +38,7 @@ OPTIMIZERS = {name: (name, fields) for name, fields in parity.CONDITIONED.items(
 
 
 def recorded(kind, name):
-    """The version and the number on file, read late: the output of this file may go there."""
+    """The version and the number on file, read late: this file's output may go there."""
     return json.loads(FILE.read_text())[kind][name]
 
 
@@ -49,7 +49,7 @@ def digest(parts):
 
 
 def made_up_residual(term, x, y, outputs):
-    """The operator's residual where u, ∇u and ∇²u are made up, since the solution's is zero."""
+    """The operator's residual of a made-up jet, since the solution's is zero."""
     n, dim = x.shape
     shapes = {
         "value": (n, outputs),
@@ -69,7 +69,7 @@ def made_up_residual(term, x, y, outputs):
 
 
 def of_problem(name):
-    """Numbers that change with a problem's points, targets, operators or initial parameters; NumPy alone."""
+    """Numbers that change with points, targets, operators or initial parameters."""
     problem = problems.get(name)
     batch = seeds.batch(problem, 3, 1, 7, 5)
     start = networks.initial_parameters("tanh_4", problem.dim, problem.outputs, 3)
@@ -83,7 +83,7 @@ def of_problem(name):
 
 
 def of_optimizer(name):
-    """The parameters' change in three steps with hyperparameters that do not amplify rounding."""
+    """The parameters' change in three steps that do not amplify rounding."""
     framework = implementations.load(FRAMEWORK)
     optimizer, fields = OPTIMIZERS[name]
     path = parity.trajectory(

@@ -191,7 +191,7 @@ def test_a_width_has_its_parameters():
 
 
 @frameworks
-def test_the_calibration_kernel_runs(framework, tiny):
+def test_the_calibration_runs(framework, tiny):
     calibration._product.cache_clear()
     run(calibration.Calibration, "time_matmul", (framework,))
     calibration._product.cache_clear()
@@ -341,6 +341,7 @@ def test_a_read_of_the_device_is_seen(monkeypatch, kfac_cell):
 
 
 @needs_both
+@pytest.mark.medium
 def test_factors_that_are_skipped_are_seen(monkeypatch):
     """Faster and wrong: KFAC without the boundary's factors, in one framework."""
     from optbench.implementations.torch.optimizers import kfac

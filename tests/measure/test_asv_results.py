@@ -259,6 +259,7 @@ def test_history_is_relative_to_the_first_commit_of_the_same_version(frame):
     assert asv_report.history(newer, asv_report.STEP)["relative"].eq(1).all()
 
 
+@pytest.mark.medium
 def test_everything_is_written_and_said(frame, tmp_path):
     said = []
     asv_report.report(frame, tmp_path, said.append)

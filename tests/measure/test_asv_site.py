@@ -3,25 +3,15 @@
 import shutil
 import subprocess
 import sys
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from browsers import needs_browser
+from browsers import needs_browser, served
 
 from optbench.measure import asv_run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [needs_browser, pytest.mark.medium]
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder without a word."""
-
-    def log_message(self, format, *args):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +26,8 @@ def site(tmp_path_factory):
     publish = [sys.executable, "-m", "asv", "publish", "--html-dir", str(folder)]
     subprocess.run(publish, cwd=ROOT, check=True, capture_output=True, timeout=300)
     asv_run.carry(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    server.server_close()
+    with served(folder) as address:
+        yield address
     shutil.rmtree(folder)
 
 

@@ -51,7 +51,7 @@ def test_flops_are_those_that_torch_counts(problem):
         products=1,
     )
     terms = case.objective.linearize(case.params, case.batch)
-    pieces = case.objective.linearize_chunks(case.params, case.batch)
+    chunks = case.objective.linearize_chunks(case.params, case.batch)
     vector = case.part("passes.parameters").flatten(case.params)
     for work, expected in (
         (lambda: case.objective.loss(case.params, case.batch), counted["forward"]),
@@ -62,7 +62,7 @@ def test_flops_are_those_that_torch_counts(problem):
         (lambda: [factors(term) for term in terms], counted["factors"]),
         (
             lambda: case.part("optimizers.hessian_free").gauss_newton(
-                case.params, pieces, vector
+                case.params, chunks, vector
             ),
             counted["products"],
         ),

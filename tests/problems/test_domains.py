@@ -1,4 +1,4 @@
-"""Samplers stay in the domain, have the right distribution and depend on nothing but the generator."""
+"""Samplers stay in the domain, are distributed right, and depend on the generator alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A problem or an optimizer in a file of the user's own: named, hashed, kept with the results, never a traceback."""
+"""A problem or an optimizer in a user's file: named, hashed, kept, never a traceback."""
 
 import hashlib
 import json
@@ -66,8 +66,8 @@ def alone(problem="poisson_sine_2d", optimizer="sgd", framework=FRAMEWORK, steps
         network="tanh_4",
         steps=steps,
     )
-    (found,) = expansion.requests(plan, "single", single.SOURCE)
-    return found
+    (run,) = expansion.requests(plan, "single", single.SOURCE)
+    return run
 
 
 def digest(file):
@@ -165,8 +165,8 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert (
-        said
-        == f'optbench: command line: case[0].problem = "absent.py:x": {tmp_path}/absent.py: No such file or directory\n'
+        said == 'optbench: command line: case[0].problem = "absent.py:x": '
+        f"{tmp_path}/absent.py: No such file or directory\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -174,16 +174,29 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(
 GOOD = OPTIMIZER.replace("FRAMEWORK", FRAMEWORK)
 WRONG_OPTIMIZERS = {
     "no such name": (GOOD, "f.py:sgd", "unknown optimizer 'sgd': there are mine"),
-    "an imported class": (GOOD, "f.py:SGD", "SGD is no optimizer but a type; there is mine"),
-    "no framework": (GOOD.rpartition("framework:")[0], "f.py:mine", "f.py:mine is no optimizer: Mine has no framework"),
-    "an unknown one": (GOOD.replace(f'"{FRAMEWORK}"', '"jacks"'), "f.py:mine", "'jacks': there are torch, jax"),
+    "an imported class": (
+        GOOD,
+        "f.py:SGD",
+        "SGD is no optimizer but a class; there is mine",
+    ),
+    "no framework": (
+        GOOD.rpartition("framework:")[0],
+        "f.py:mine",
+        "f.py:mine is no optimizer: Mine has no framework",
+    ),
+    "an unknown one": (
+        GOOD.replace(f'"{FRAMEWORK}"', '"jacks"'),
+        "f.py:mine",
+        "'jacks': there are torch, jax",
+    ),
     "no dataclass": (
-        f"class A:\n    name, framework, version = 'a', '{FRAMEWORK}', 1\n    init = step = check = print\n",
+        f"class A:\n    name, framework, version = 'a', '{FRAMEWORK}', 1\n"
+        "    init = step = check = print\n",
         "f.py:a",
         "f.py:a is no optimizer: A is not under @optimizer",
     ),
     "a missing import": ("import nothing_such", "f.py:mine", "line 1: ModuleNotFoundError"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", WRONG_OPTIMIZERS)
@@ -200,7 +213,8 @@ def test_an_optimizer_of_one_framework_is_refused_in_the_other(folder):
     name = f"{folder}/pdes/my_optimizer.py:mine"
     with pytest.raises(
         CampaignError,
-        match=rf'is written in {FRAMEWORK}, not in {other}: .* frameworks = \["{FRAMEWORK}"\]',
+        match=rf"is written in {FRAMEWORK}, not in {other}: "
+        rf'.* frameworks = \["{FRAMEWORK}"\]',
     ):
         alone(optimizer=name, framework=other)
     with pytest.raises(
@@ -262,8 +276,10 @@ def test_the_identity_is_the_files_content_and_not_its_place(folder, tmp_path_fa
 
 
 def test_a_run_without_files_of_the_users_own_has_the_identity_that_it_always_had():
-    given = request().model_dump(mode="json", exclude={"labels", "files", "stages", "tf32"})
-    canonical = json.dumps(given, sort_keys=True, separators=(",", ":"))
+    fields = request().model_dump(
+        mode="json", exclude={"labels", "files", "stages", "tf32"}
+    )
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     assert request().identity == hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -276,7 +292,7 @@ def test_two_files_of_one_name_are_refused(folder):
 
 
 def test_a_file_runs_as_what_it_copies(tmp_path):
-    """A child process with problem and optimizer of files walks the path of ours, bit for bit."""
+    """A child process with a user's problem and optimizer walks our path, bit for bit."""
     text = "from dataclasses import replace\nimport problems\n"
     (tmp_path / "p.py").write_text(
         text + 'copy = replace(problems.get("poisson_sine_2d"), name="copy")'
@@ -330,22 +346,27 @@ def results(folder):
 
 
 def complaints(place):
-    found = {
+    complained = {
         finding.rule: finding.issues
         for finding in check.findings(results_folder.find(place))
     }
-    return {rule: found[rule] for rule in found if found[rule] and rule != "speed"}
+    return {
+        rule: complained[rule]
+        for rule in complained
+        if complained[rule] and rule != "speed"
+    }
 
 
 def test_results_are_whole_without_the_users_folder(results, folder):
     (folder / "pdes" / "my_pde.py").unlink()
     assert complaints(results) == {}
-    (found,) = results_folder.find(results)
-    (record,) = found.records.values()
+    (results_of_runs,) = results_folder.find(results)
+    (record,) = results_of_runs.records.values()
     assert sources.changed(record.request) is None
     assert problems.get(record.request.problem).name == "helmholtz_2d"
     assert (
-        f"Files of the user's own (SHA-256): my_pde.py {record.request.files['my_pde.py'][:16]}."
+        "Files of the user's own (SHA-256): "
+        f"my_pde.py {record.request.files['my_pde.py'][:16]}."
         in (results / "table.txt").read_text()
     )
 
@@ -354,8 +375,8 @@ def test_a_copy_that_is_not_the_records_is_found_and_not_run(results):
     copy = results / "sources" / "my_pde.py"
     copy.write_text("raise SystemExit('run')")
     checksums.write(results)
-    found = complaints(results)
-    assert any("my_pde.py has the SHA-256" in line for line in found["schema"])
+    complained = complaints(results)
+    assert any("my_pde.py has the SHA-256" in line for line in complained["schema"])
     copy.unlink()
     assert any("my_pde.py is missing" in line for line in complaints(results)["schema"])
 
@@ -374,16 +395,16 @@ def test_a_record_that_leaves_the_hash_out_is_found(results):
 
 
 def test_a_changed_file_cannot_be_repeated(results):
-    (found,) = results_folder.find(results)
+    (results_of_runs,) = results_folder.find(results)
     (results / "sources" / "my_pde.py").write_text(PDE + "# later")
-    (compared,) = rerun.repeat(found.records, 1e-6)
+    (compared,) = rerun.repeat(results_of_runs.records, 1e-6)
     assert "cannot be repeated: " in compared.issue
     assert "has the SHA-256" in compared.issue
 
 
 def test_records_of_two_versions_of_a_file_are_found(results):
-    (found,) = results_folder.find(results)
-    (record,) = found.records.values()
+    (results_of_runs,) = results_folder.find(results)
+    (record,) = results_of_runs.records.values()
     files = {"my_pde.py": 64 * "0"}
     other = record.model_copy(
         update={"request": record.request.model_copy(update={"files": files, "seed": 9})}

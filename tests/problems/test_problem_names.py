@@ -1,4 +1,4 @@
-"""A name is a family and a dimension, by rule; a wrong one is answered in one clear line."""
+"""A name is a family and a dimension; a wrong one is answered in one clear line."""
 
 import subprocess
 import sys
@@ -96,9 +96,12 @@ def test_operator_wants_a_symmetric_matrix(matrix, what):
 
 
 def test_problems_are_numpy_only():
-    script = "import problems, sys; problems.get('heat_sum_2d'); print({'torch', 'jax', 'scipy'} & set(sys.modules))"
+    script = (
+        "import sys; from optbench import problems; problems.get('heat_sum_2d'); "
+        "print({'torch', 'jax', 'scipy'} & set(sys.modules))"
+    )
     root = Path(problems.__file__).parents[1]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "set()"
+    assert process.stdout.strip() == "set()"

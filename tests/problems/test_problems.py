@@ -1,4 +1,4 @@
-"""Problems prove themselves: the exact solution has no residual, and the data are its own."""
+"""Problems prove themselves: the solution has no residual, and the data are its own."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A reference on a grid: interpolated to its order, and its accuracy is the floor of what is reported."""
+"""A reference on a grid: interpolated to its order; its accuracy is the report's floor."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,9 +49,8 @@ def test_nodes_are_met_and_scipy_agrees_between_them():
 
 
 def test_the_four_nodes_lie_around_the_point():
-    reference = on_grid(
-        lambda x: (x == 4).astype(float), np.arange(9.0)
-    )  # one at node 4, else zero
+    # one at node 4, else zero
+    reference = on_grid(lambda x: (x == 4).astype(float), np.arange(9.0))
     np.testing.assert_allclose(
         reference(np.array([[2.5], [3.5], [4.5], [5.5]]))[:, 0],
         np.array([-1, 9, 9, -1]) / 16,

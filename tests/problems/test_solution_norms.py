@@ -16,7 +16,7 @@ NORMS = json.loads(
 
 
 def quadrature_norm(problem, nodes):
-    """(E |u*|²)^½ over the box, by tensor Gauss-Legendre with `nodes` points a coordinate."""
+    """(E |u*|²)^½ over the box, by Gauss-Legendre with `nodes` points per coordinate."""
     points, weights = zip(*(np.polynomial.legendre.leggauss(n) for n in nodes), strict=True)
     lower, upper = problem.bounds
     axes = [a + (b - a) * (p + 1) / 2 for a, b, p in zip(lower, upper, points, strict=True)]
@@ -28,7 +28,7 @@ def quadrature_norm(problem, nodes):
 
 
 def additive_norm(problem, nodes=8):
-    """The same for u* = Σ_i g_i(x_i) in many dimensions: squares of the single terms and products of their means."""
+    """The same for u* = Σ_i g_i(x_i): squares of the terms and products of their means."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
     lines = ((points + 1) / 2)[:, None, None] * np.eye(problem.dim)  # [nodes, d, d]
     g = problem.solution(lines.reshape(-1, problem.dim)).reshape(nodes, problem.dim)
@@ -49,9 +49,8 @@ QUADRATURE = {
     "heat_sine_1d": [40, 20],
     "heat_sine_3d": [40, 12, 12, 12],
     "heat_sum_4d": [10] * 5,
-    **{
-        f"poisson_harmonic_{d}d": [2] * d for d in (2, 4, 10)
-    },  # exact: u² is of degree 2 in each coordinate
+    # exact: u² is of degree 2 in each coordinate
+    **{f"poisson_harmonic_{d}d": [2] * d for d in (2, 4, 10)},
     "log_fokker_planck_1d": [24, 3],  # exact in space: degree 4
     "log_fokker_planck_3d": [24, 3, 3, 3],
     "log_fokker_planck_9d": [16] + [3] * 9,

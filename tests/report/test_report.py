@@ -64,6 +64,7 @@ def products(folder):
     }
 
 
+@pytest.mark.medium
 def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(
     folder, tmp_path
 ):
@@ -239,6 +240,7 @@ def test_a_command_repeats_the_run():
     assert {word for word in words if word.startswith("--")} <= options
 
 
+@pytest.mark.medium
 def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     class Interrupted(Workers):
         left = 2
@@ -269,6 +271,7 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
         ), name
 
 
+@pytest.mark.medium
 def test_a_report_leaves_nothing_of_another(tmp_path):
     made = folder_of(tmp_path)
     for stale in (
@@ -364,6 +367,7 @@ def visible(tab, column):
 
 
 @needs_browser
+@pytest.mark.medium
 def test_the_page_begins_with_the_heat_map_and_folds_its_tables(shown, folder):
     shown.reload()
     order = shown.locator("main > section").evaluate_all("all => all.map(each => each.id)")
@@ -449,7 +453,6 @@ def test_the_error_is_seen_without_scrolling_sideways(shown):
 
 
 @needs_browser
-@pytest.mark.medium
 @pytest.mark.medium
 def test_the_page_filters_sorts_and_opens_runs(shown, folder):
     data = pd.read_csv(folder / "tables" / "errors.csv", comment="#")

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -80,10 +80,14 @@ def dask(role, *arguments, cwd, core=0):
 def dask_scheduler(folder):
     """A scheduler's process and its address."""
     file = folder / "scheduler.json"
+
+    def address():
+        with suppress(FileNotFoundError, ValueError):  # not there, or not yet whole
+            return json.loads(file.read_text())["address"]
+
     where = ("--host", "127.0.0.1", "--port", 0, "--scheduler-file", file)
     with dask("scheduler", *where, "--no-dashboard", cwd=folder) as process:
-        within(60, file.exists)
-        yield process, json.loads(file.read_text())["address"]
+        yield process, within(60, address)
 
 
 @contextmanager

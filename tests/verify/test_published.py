@@ -37,6 +37,7 @@ def test_nothing_is_wrong_with_what_is_published(results):
 @pytest.mark.parametrize(
     "folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}"
 )
+@pytest.mark.medium
 def test_a_published_report_is_made_again_from_its_raw_records(folder, tmp_path):
     again = tmp_path / folder.parent.name / folder.name
     again.mkdir(parents=True)
@@ -53,6 +54,7 @@ def test_a_published_report_is_made_again_from_its_raw_records(folder, tmp_path)
     ] == []
 
 
+@pytest.mark.medium
 def test_asv_s_tables_and_figures_are_made_again_from_its_files(tmp_path):
     asv_report.report(optbench.load_asv(RESULTS / "asv"), tmp_path, lambda line: None)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]

@@ -346,6 +346,7 @@ def test_an_edited_table_is_found(suffix, folder):
     "name",
     ["tables/errors.md", "tables/hardest.csv", "tables/commits.tex", "report.html"],
 )
+@pytest.mark.medium
 def test_an_edited_product_of_the_report_is_found(name, folder):
     list(report.make(folder))
     assert complaints(folder) == {}
@@ -612,6 +613,7 @@ def verify(file, *options):
     return CliRunner().invoke(app, ["verify", str(file.parent.parent), *options])
 
 
+@pytest.mark.medium
 def test_the_command_says_ok_repeats_a_run_and_says_what_is_wrong(real):
     file, record = real
     said = verify(file, "--rerun", "1", "--seed", "4")

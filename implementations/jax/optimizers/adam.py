@@ -1,4 +1,7 @@
-"""Adam with bias correction, ε outside the root (Kingma and Ba 2015, algorithm 1; torch.optim's convention)."""
+"""Adam with bias correction (Kingma and Ba 2015, algorithm 1).
+
+ε is outside the root, torch.optim's convention.
+"""
 
 from typing import ClassVar, Literal, NamedTuple
 
@@ -53,14 +56,14 @@ class Adam(Optimizer):
     )
 
     def init(self, objective: Objective, params: Params) -> State:
-        """No moments yet."""
+        """Begin without moments."""
         first, second = ([jnp.zeros_like(matrix) for matrix in params] for _ in range(2))
         return State(jnp.zeros((), int), first, second, start(self, params))
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
+        """Do one step; the losses are those before it."""
         losses, gradient = objective.gradient(params, batch)
         rate = learning_rate(self, state.progress)
         step = state.step + 1
@@ -81,5 +84,5 @@ class Adam(Optimizer):
         return params, State(step, first, second, after(state.progress)), losses
 
     def progress(self, state: State, share: float) -> State:
-        """The state before a step where this share of the run's budget is spent; a run says so before every step."""
+        """Tell the schedule the share of the run's budget that is spent."""
         return tell(self, state, share)

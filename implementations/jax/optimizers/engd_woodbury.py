@@ -1,4 +1,6 @@
-"""Energy natural gradient descent by the kernel JJᵀ ("Woodbury"): for networks with more parameters than points.
+"""Energy natural gradient descent by the kernel JJᵀ, known by Woodbury's name.
+
+It is for networks with more parameters than points.
 
 The same direction as `engd` without a moving average; the cost of its solve grows with the
 points alone.
@@ -37,13 +39,13 @@ class ENGDWoodbury(Optimizer):
     line_search: Literal["grid", "grid_exhaustive"] = "grid"
 
     def init(self, objective: Objective, params: Params) -> State:
-        """No search yet."""
+        """Begin before the first search."""
         return State(never(), first_failure(params))
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
+        """Do one step; the losses are those before it."""
         losses, directions, failure = kernel.solve(objective, params, batch, self.damping)
         moved, search = follow(
             self, objective, params, directions, batch, losses, state.search

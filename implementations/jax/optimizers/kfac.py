@@ -1,4 +1,6 @@
-"""KFAC for physics-informed networks (Dangel, Müller, Zeinhofer 2024, arXiv 2405.15603, section 3.3 and algorithm 2).
+"""KFAC for physics-informed networks (arXiv 2405.15603, section 3.3 and algorithm 2).
+
+The paper is Dangel, Müller, Zeinhofer (2024).
 
 In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the
 boundary, each damped on its own.
@@ -53,17 +55,16 @@ class Summary(NamedTuple):
 
     loss: Array
     gradient: Params  # Jᵀ r / n
-    factors: list[tuple[Array, Array]]  # A and B, a layer each
+    factors: list[tuple[Array, Array]]  # A and B of every layer
 
 
 class Preconditioner(NamedTuple):
     """The part of the state that KFAC and KFAC* share."""
 
     step: Array  # steps done
-    factors: list[Factors]  # moving averages in float64, a layer each
-    inverses: list[
-        KroneckerSum
-    ]  # of the damped factors, as old as `inverse_interval` lets them be
+    factors: list[Factors]  # moving averages in float64, of every layer
+    # of the damped factors, as old as `inverse_interval` lets them be
+    inverses: list[KroneckerSum]
     failure: Array  # the layer without a finite direction, -1 for none
 
 
@@ -95,14 +96,14 @@ class KFAC(Optimizer):
     damping_rule: Literal["same", "trace-norm"] = "same"
 
     def init(self, objective: Objective, params: Params) -> State:
-        """Factors of zeros or identities, no momentum."""
+        """Begin with factors of zeros or identities, and no momentum."""
         zeros = [jnp.zeros_like(matrix) for matrix in params]
         return State(initial(self, params), zeros, never())
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
+        """Do one step; the losses are those before it."""
         summary = partial(summarize, self, state.preconditioner)
         terms = objective.means(summary, params, batch)
         losses = Losses(*(term.loss for term in terms))
@@ -131,7 +132,7 @@ class KFAC(Optimizer):
 
 
 def initial(options: Preconditioning, params: Params) -> Preconditioner:
-    """Factors before the first step: zeros, or identities."""
+    """Make the factors before the first step: zeros, or identities."""
     factors, inverses = [], []
     for out, columns in (matrix.shape for matrix in params):
         A, B = jnp.eye(columns, dtype=float), jnp.eye(out, dtype=float)
@@ -145,7 +146,10 @@ def initial(options: Preconditioning, params: Params) -> Preconditioner:
 def summarize(
     options: Preconditioning, state: Preconditioner, term: Linearization
 ) -> Summary:
-    """What a step needs of a term's linearization; where its factors are not due, zeros for them."""
+    """Compute what a step needs of a term's linearization.
+
+    Where the factors are not due, they are zeros.
+    """
     factors = when(
         is_due(state.step, options.factor_interval),
         lambda: kronecker_factors(double(term), options.approximation, options.curvature),
@@ -157,7 +161,7 @@ def summarize(
 
 
 def is_due(step: int | Array, interval: int) -> bool | Array:
-    """Whether what is done every `interval` steps is done in this one."""
+    """Say whether what happens every `interval` steps happens in this one."""
     return interval == 1 or step % interval == 0
 
 
@@ -165,9 +169,12 @@ def precondition(
     options: Preconditioning,
     state: Preconditioner,
     terms: tuple[Summary, Summary],
-    slopes: Params,
+    gradient: Params,
 ) -> tuple[Params, Preconditioner]:
-    """Δ = −C⁻¹ ∇L, with ∇L in `slopes`, and the state after averaging, damping and inverting the factors."""
+    """Compute Δ = −C⁻¹ ∇L, and the state with averaged, damped and inverted factors.
+
+    `gradient` is ∇L.
+    """
     factors_due, inverses_due = (
         is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval)
     )
@@ -176,24 +183,24 @@ def precondition(
     )
     inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
     directions = [
-        -inverse.solve(slope)
-        for inverse, slope in zip(inverses, double(slopes), strict=True)
+        -inverse.solve(matrix)
+        for inverse, matrix in zip(inverses, double(gradient), strict=True)
     ]
-    directions = typed_like(slopes, directions)
+    directions = typed_like(gradient, directions)
     return directions, Preconditioner(
         state.step + 1, factors, inverses, first_failure(directions)
     )
 
 
 def total_gradient(terms: tuple[Summary, Summary]) -> Params:
-    """∇L, the sum over both terms."""
+    """Compute ∇L, the sum over both terms."""
     return add(terms[0].gradient, terms[1].gradient)
 
 
 def average(
     options: Preconditioning, factors: list[Factors], terms: tuple[Summary, Summary]
 ) -> list[Factors]:
-    """F ← β F + (1 − β) F_batch for each of the four factors, without bias correction."""
+    """Average the four factors, F ← β F + (1 − β) F_batch, without bias correction."""
     layers = zip(factors, terms[0].factors, terms[1].factors, strict=True)
     return [
         Factors(
@@ -212,7 +219,10 @@ def invert(options: Preconditioning, factors: list[Factors]) -> list[KroneckerSu
 
 
 def damped(options: Preconditioning, factors: Factors) -> Factors:
-    """Each factor plus its share of λ: λ itself ("same"), or √λ π and √λ / π ("trace-norm")."""
+    """Add its share of λ to every factor.
+
+    The shares are λ itself ("same"), or √λ π and √λ / π ("trace-norm").
+    """
     shares = {"same": same, "trace-norm": trace_norm}[options.damping_rule]
     interior = shares(factors.A, factors.B, options.damping)
     boundary = shares(factors.A_b, factors.B_b, options.damping)
@@ -225,18 +235,21 @@ def damped(options: Preconditioning, factors: Factors) -> Factors:
 
 
 def same(A: Array, B: Array, damping: float) -> tuple[float, float]:
-    """λ on both factors: the block's damping is then of order λ² + λ tr, as in the recorded runs."""
+    """Put λ on both factors, as in the recorded runs.
+
+    The block's damping is then of order λ² + λ tr.
+    """
     return damping, damping
 
 
 def trace_norm(A: Array, B: Array, damping: float) -> tuple[Array, Array]:
-    """√λ π and √λ / π with π² = (tr A / dim A) / (tr B / dim B)."""
+    """Share λ as √λ π and √λ / π with π² = (tr A / dim A) / (tr B / dim B)."""
     pi = jnp.sqrt((A.trace() / len(A)) / (B.trace() / len(B)))
     return damping**0.5 * pi, damping**0.5 / pi
 
 
 def shifted(matrix: Array, by: float | Array) -> Array:
-    """Matrix + by · I."""
+    """Add `by` to a matrix's diagonal."""
     return matrix + by * jnp.eye(len(matrix), dtype=matrix.dtype)
 
 

@@ -1,4 +1,7 @@
-"""L-BFGS as torch.optim has it: inner iterations on one batch, a history that lasts from step to step."""
+"""L-BFGS as torch.optim has it: inner iterations on one batch.
+
+Its history lasts from step to step.
+"""
 
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
@@ -51,7 +54,7 @@ class LBFGS(Optimizer):
     tolerance_change: NonNegative = 1e-9
 
     def init(self, objective: Objective, params: Params) -> State:
-        """No pairs and no direction yet."""
+        """Begin without pairs and without a direction."""
         vector = flatten(params)
         direction, gradient = (jnp.zeros_like(vector) for _ in range(2))
         pairs = history.empty(self.history_size, vector)
@@ -62,7 +65,7 @@ class LBFGS(Optimizer):
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """Up to `inner_iterations` quasi-Newton steps on the batch; the losses are those before them."""
+        """Do up to `inner_iterations` quasi-Newton steps; the losses are those before."""
 
         def evaluate(vector: Array) -> tuple[Losses, Array]:
             losses, gradient = objective.gradient(split_like(params, vector), batch)
@@ -92,9 +95,12 @@ class LBFGS(Optimizer):
         direction: Array,
         inner: Inner,
     ) -> tuple[Point, int | Array]:
-        """The point at t = `size`; in a step's last iteration nobody asks for the loss there."""
-        asked = inner.iteration + 1 < self.inner_iterations
-        return when(asked, lambda: evaluate(size), lambda: start._replace(size=size)), 1
+        """Take the point at t = `size`, its loss unknown in a step's last iteration.
+
+        Nobody reads it there, so that it is not evaluated.
+        """
+        goes_on = inner.iteration + 1 < self.inner_iterations
+        return when(goes_on, lambda: evaluate(size), lambda: start._replace(size=size)), 1
 
     def _iterate(
         self, evaluate: Callable[[Array], tuple[Losses, Array]], inner: Inner

@@ -26,6 +26,6 @@ class LBFGSWolfe(LBFGS):
         direction: Array,
         inner: Inner,
     ) -> tuple[Point, int | Array]:
-        """A point with the strong Wolfe conditions, within the step's evaluations."""
+        """Look for the strong Wolfe conditions, within the step's evaluations."""
         budget = self.max_evaluations - inner.evaluations
         return strong_wolfe(evaluate, start, size, jnp.abs(direction).max(), budget)

@@ -1,4 +1,6 @@
-"""SPRING: natural gradients by the kernel JJᵀ, damped towards the last direction (Goldshlager et al. 2024).
+"""SPRING: natural gradients by the kernel JJᵀ, damped towards the last direction.
+
+The method is that of Goldshlager et al. (2024).
 
 φ_k = μ φ_{k−1} − Jᵀ (JJᵀ + λI)⁺ (r + μ J φ_{k−1}), the rows of J and r divided by √N and √M
 (arXiv 2401.10190; the bias correction is of Guzmán-Cordero et al. 2025, arXiv 2505.12149).
@@ -24,9 +26,8 @@ class State(NamedTuple):
     """What it remembers."""
 
     step: Array  # steps done
-    direction: list[
-        Array
-    ]  # φ, like the parameters, before bias correction and norm constraint
+    # φ, like the parameters, before bias correction and norm constraint
+    direction: list[Array]
     search: Search
     failure: Array  # 0 where the last direction was not finite, else -1
 
@@ -50,14 +51,14 @@ class SPRING(Optimizer):
     line_search: Literal["grid", "grid_exhaustive"] = "grid"
 
     def init(self, objective: Objective, params: Params) -> State:
-        """No direction and no search yet."""
+        """Begin without a direction, before the first search."""
         zeros = [jnp.zeros_like(matrix) for matrix in params]
         return State(jnp.zeros((), int), zeros, never(), first_failure(params))
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
+        """Do one step; the losses are those before it."""
         step = state.step + 1
         prior = [self.momentum * matrix for matrix in state.direction]
         losses, direction, failure = kernel.solve(
@@ -88,7 +89,7 @@ class SPRING(Optimizer):
             raise FactorisationFailed({"kernel": None}, self.damping)
 
     def _scale(self, step: Array, direction: Params) -> float | Array:
-        """What φ_k is multiplied by before the step size."""
+        """Compute what φ_k is multiplied by before the step size."""
         dtype = direction[0].dtype  # powers in float64 as in the twin
         scale = (
             ((1 - jnp.array(self.momentum) ** (2 * step)) ** -0.5).astype(dtype)

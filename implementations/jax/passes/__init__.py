@@ -1,1 +1,1 @@
-"""What is computed at points: the network, its linearization, losses, the kernel, in chunks."""
+"""Passes through the network at points: losses, linearizations, the kernel, in chunks."""

@@ -1,4 +1,4 @@
-"""What follows from a term's layer inputs a and cotangents q: Jacobian rows, products, gradient, Kronecker factors."""
+"""What a term's layer inputs a and cotangents q give: Jacobian rows, products, factors."""
 
 from functools import reduce
 from operator import add
@@ -13,25 +13,34 @@ from optbench.implementations.protocol import Linearization
 
 
 def jacobian_blocks(term: Linearization) -> list[Array]:
-    """∂r/∂[W | b] a layer, [n·r, out·(in + 1)]: row (n, c) is Σ_s q_{n,c,s} a_{n,s}ᵀ, flattened by rows."""
+    """Compute ∂r/∂[W | b], one array [n·r, out·(in + 1)] per layer.
+
+    Row (n, c) is Σ_s q_{n,c,s} a_{n,s}ᵀ, flattened by rows.
+    """
     layers = zip(term.cotangents, term.inputs, strict=True)
-    blocks = (jacobian_rows(q, full_rows(a, q.shape[1])) for q, a in layers)
+    blocks = (jacobian_rows(q, full_inputs(a, q.shape[1])) for q, a in layers)
     return [rows.reshape(term.residual.size, -1) for rows in blocks]
 
 
-def jacobian_rows(cotangents: Array, rows: Array) -> Array:
-    """Σ_s q_{n,c,s} a_{n,s}ᵀ of one layer [n, r, out, in + 1], its input rows with the bias's coordinate."""
-    return jnp.einsum("csno,sni->ncoi", cotangents, rows)
+def jacobian_rows(cotangents: Array, inputs: Array) -> Array:
+    """Compute Σ_s q_{n,c,s} a_{n,s}ᵀ [n, r, out, in + 1] of one layer.
+
+    Its inputs have the bias's coordinate.
+    """
+    return jnp.einsum("csno,sni->ncoi", cotangents, inputs)
 
 
 def squared_columns(term: Linearization) -> Params:
-    """The diagonal of JᵀJ / n, a matrix a layer: Σ_n Σ_c (∂r_{n,c}/∂[W | b])² / n, entry by entry."""
+    """Compute the diagonal of JᵀJ / n, one matrix [out, in + 1] per layer.
+
+    Entry by entry it is Σ_n Σ_c (∂r_{n,c}/∂[W | b])² / n.
+    """
     layers = zip(term.cotangents, term.inputs, strict=True)
-    return [layer_squares(q, full_rows(a, q.shape[1])) for q, a in layers]
+    return [layer_squares(q, full_inputs(a, q.shape[1])) for q, a in layers]
 
 
-def layer_squares(cotangents: Array, rows: Array) -> Array:
-    """A layer's part of it [out, in + 1], with the Jacobian rows of some points at a time."""
+def layer_squares(cotangents: Array, inputs: Array) -> Array:
+    """Compute a layer's part of it, with the Jacobian rows of some points at a time."""
 
     def of(part: tuple[Array, Array]) -> Array:
         q, a = part
@@ -39,24 +48,30 @@ def layer_squares(cotangents: Array, rows: Array) -> Array:
         return jnp.square(J).sum((0, 1)) / len(J)
 
     r, _, _, out = cotangents.shape
-    points = (cotangents.transpose(2, 0, 1, 3), rows.swapaxes(0, 1))
-    return mean(of, split(points, most_numbers() // (r * out * rows.shape[-1])))
+    points = (cotangents.transpose(2, 0, 1, 3), inputs.swapaxes(0, 1))
+    return mean(of, split(points, most_numbers() // (r * out * inputs.shape[-1])))
 
 
-def full_rows(inputs: Array, rows: int) -> Array:
-    """A layer's input rows [S, n, in + 1] with the bias's coordinate, those of the first layer written out."""
+def full_inputs(inputs: Array, channels: int) -> Array:
+    """Write out a layer's inputs [S, n, in + 1], with the bias's coordinate.
+
+    Those of the first layer, stored as points alone, get their derivative channels.
+    """
     n, width = inputs.shape[1:]
-    if len(inputs) < rows:
+    if len(inputs) < channels:
         identity = jnp.broadcast_to(
             jnp.eye(width, dtype=inputs.dtype)[:, None], (width, n, width)
         )
         inputs = jnp.concatenate([inputs, identity, jnp.zeros_like(inputs)])
-    bias = jnp.zeros((rows, n, 1), inputs.dtype).at[0].set(1)
+    bias = jnp.zeros((channels, n, 1), inputs.dtype).at[0].set(1)
     return jnp.concatenate([inputs, bias], axis=2)
 
 
 def products(term: Linearization, directions: Params) -> Array:
-    """J v [n, r] for a direction v, a matrix a layer: Σ_s q_sᵀ V a_s, no pass through the network."""
+    """Compute J v [n, r] = Σ_s q_sᵀ V a_s without a pass through the network.
+
+    The direction v is one matrix V [out, in + 1] per layer.
+    """
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
     return reduce(
         add,
@@ -65,7 +80,7 @@ def products(term: Linearization, directions: Params) -> Array:
 
 
 def transposed_products(term: Linearization, weights: Array) -> Params:
-    """Jᵀ w, a matrix a layer, for weights w [n, r]."""
+    """Compute Jᵀ w, one matrix [out, in + 1] per layer, for weights w [n, r]."""
     by_component = weights.T[:, None, :, None]
     return [
         weigh((by_component * q).sum(0), a)
@@ -74,18 +89,20 @@ def transposed_products(term: Linearization, weights: Array) -> Params:
 
 
 def gradient(term: Linearization) -> Params:
-    """Jᵀ r / n, a matrix a layer."""
+    """Compute Jᵀ r / n, one matrix [out, in + 1] per layer."""
     return transposed_products(term, term.residual / len(term.residual))
 
 
 def kronecker_factors(
     term: Linearization, approximation: str, curvature: str
 ) -> list[tuple[Array, Array]]:
-    """A [in + 1, in + 1] and B [out, out] of every layer (arXiv 2405.15603, equations 10 to 12).
+    """Compute A and B of every layer (arXiv 2405.15603, equations 10 to 12).
 
-    `approximation` "expand" treats the S rows as further points, "reduce" averages a and
-    sums q over them; `curvature` "type-2" is the Gauss-Newton matrix, "empirical" weighs q
-    by the residual, "forward-only" takes B = I.
+    They are [in + 1, in + 1] and [out, out].
+
+    `approximation` "expand" treats the S channels as further points, "reduce" averages a
+    and sums q over them; `curvature` "type-2" is the Gauss-Newton matrix, "empirical"
+    weighs q by the residual, "forward-only" takes B = I.
     """
     cotangents = (
         [weighted(q, term.residual) for q in term.cotangents]
@@ -108,29 +125,32 @@ def kronecker_factors(
 
 
 def weighted(cotangents: Array, residual: Array) -> Array:
-    """Σ_c r_{n,c} q_{n,c,s} [1, S, n, out]."""
+    """Weigh cotangents by the residual: Σ_c r_{n,c} q_{n,c,s} [1, S, n, out]."""
     return (residual.T[:, None, :, None] * cotangents).sum(0, keepdims=True)
 
 
-def input_factor(inputs: Array, rows: int, approximation: str) -> Array:
-    """A = 1/(nS) Σ a aᵀ, or 1/n Σ ā āᵀ with ā the mean over the S rows, the bias's coordinate last."""
+def input_factor(inputs: Array, channels: int, approximation: str) -> Array:
+    """Compute A = 1/(nS) Σ a aᵀ [in + 1, in + 1], or 1/n Σ ā āᵀ with the channels' mean ā.
+
+    The bias's coordinate is the last.
+    """
     n, d = inputs.shape[1:]
     if approximation == "reduce":
-        # the first layer's derivative rows are the identity: their sum is one in every
-        # coordinate
-        mean = inputs.mean(0) if len(inputs) == rows else (inputs[0] + 1) / rows
-        mean = jnp.concatenate([mean, jnp.full((n, 1), 1 / rows, mean.dtype)], axis=1)
+        # the first layer's derivative channels are the identity: their sum is one in
+        # every coordinate
+        mean = inputs.mean(0) if len(inputs) == channels else (inputs[0] + 1) / channels
+        mean = jnp.concatenate([mean, jnp.full((n, 1), 1 / channels, mean.dtype)], axis=1)
         return mean.T @ mean / n
     flat = inputs.reshape(-1, d)
     square, edge = flat.T @ flat, inputs[0].sum(0)[:, None]
-    if len(inputs) < rows:
+    if len(inputs) < channels:
         square += n * jnp.eye(d, dtype=square.dtype)
     corner = jnp.full((1, 1), n, square.dtype)
-    return jnp.block([[square, edge], [edge.T, corner]]) / (n * rows)
+    return jnp.block([[square, edge], [edge.T, corner]]) / (n * channels)
 
 
 def cotangent_factor(cotangents: Array, approximation: str) -> Array:
-    """B = 1/n Σ q qᵀ, or the same with q summed over the S rows."""
-    rows = cotangents.sum(1) if approximation == "reduce" else cotangents
-    rows = rows.reshape(-1, rows.shape[-1])
-    return rows.T @ rows / cotangents.shape[2]
+    """Compute B = 1/n Σ q qᵀ [out, out], or the same with q summed over the channels."""
+    summed = cotangents.sum(1) if approximation == "reduce" else cotangents
+    flat = summed.reshape(-1, summed.shape[-1])
+    return flat.T @ flat / cotangents.shape[2]

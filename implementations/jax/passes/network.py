@@ -1,11 +1,11 @@
 """Push a jet (u, ∇u, tr(A ∇²u)) through the layers of a perceptron, and a cotangent back.
 
-A jet is an array of S = d + 2 rows [S, n, h]: the value, d derivatives, the curvature; S =
-1 where the value alone is asked for. Layer l multiplies every row by W and adds b to the
-value alone: the derivatives of a constant vanish (the forward Laplacian of arXiv
-2405.15603, equation 6 and appendix C). The first layer's input rows are the points, the
-identity and zero: only the points are stored, and its derivative rows are columns of W, the
-same at every point.
+A jet is an array of S = d + 2 channels [S, n, h]: the value, d derivatives and the
+curvature; S = 1 where the value is all that is wanted. A layer multiplies every channel by
+W and adds b to the value alone: the derivatives of a constant vanish (the forward Laplacian
+of arXiv 2405.15603, equation 6 and appendix C). The first layer's input channels are the
+points, the identity and zero: only the points are stored, and the derivative channels of
+its outputs are columns of W, the same at every point.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from jax import Array
 from optbench.implementations.jax.passes.parameters import Params
 
 
-class Slopes(NamedTuple):
+class Derivatives(NamedTuple):
     """An activation and its derivatives at the pre-activations' values z, each [n, h]."""
 
     value: Array  # σ(z)
@@ -27,98 +27,102 @@ class Slopes(NamedTuple):
 class Activation(NamedTuple):
     """An elementwise function σ."""
 
-    slopes: Callable[[Array], Slopes]
-    third: Callable[
-        [Slopes], Array
-    ]  # σ‴(z) from what is known: needed on the way back alone
+    derivatives: Callable[[Array], Derivatives]
+    # σ‴(z) from the others: needed on the way back alone
+    third: Callable[[Derivatives], Array]
 
 
-def tanh_slopes(z: Array) -> Slopes:
-    """σ = tanh: σ′ = 1 − σ², σ″ = −2σσ′."""
+def tanh_derivatives(z: Array) -> Derivatives:
+    """Evaluate σ = tanh with σ′ = 1 − σ² and σ″ = −2σσ′."""
     value = jnp.tanh(z)
     first = 1 - value * value
-    return Slopes(value, first, -2 * value * first)
+    return Derivatives(value, first, -2 * value * first)
 
 
-def tanh_third(slopes: Slopes) -> Array:
-    """σ‴ = σ′ (4 − 6σ′)."""
-    return slopes.first * (4 - 6 * slopes.first)
+def tanh_third(derivatives: Derivatives) -> Array:
+    """Evaluate σ‴ = σ′ (4 − 6σ′)."""
+    return derivatives.first * (4 - 6 * derivatives.first)
 
 
-def sin_slopes(z: Array) -> Slopes:
-    """σ = sin."""
+def sin_derivatives(z: Array) -> Derivatives:
+    """Evaluate σ = sin with σ′ = cos and σ″ = −sin."""
     value = jnp.sin(z)
-    return Slopes(value, jnp.cos(z), -value)
+    return Derivatives(value, jnp.cos(z), -value)
 
 
-def sin_third(slopes: Slopes) -> Array:
-    """σ‴ = −σ′."""
-    return -slopes.first
+def sin_third(derivatives: Derivatives) -> Array:
+    """Evaluate σ‴ = −σ′."""
+    return -derivatives.first
 
 
 ACTIVATIONS = {
-    "tanh": Activation(tanh_slopes, tanh_third),
-    "sin": Activation(sin_slopes, sin_third),
+    "tanh": Activation(tanh_derivatives, tanh_third),
+    "sin": Activation(sin_derivatives, sin_third),
 }
 
 Diffuse = Callable[[Array], Array]  # A ∇z [d, n, h] of ∇z
 
 
 class Pass(NamedTuple):
-    """What a forward pass leaves: everything the way back and the Kronecker factors need."""
+    """What a forward pass leaves for the way back and for the Kronecker factors."""
 
-    inputs: list[
-        Array
-    ]  # a: a layer's input rows [S, n, in]; the first one's are the points [1, n, d]
-    outputs: list[Array]  # z: a layer's output rows [S, n, out]
-    slopes: list[Slopes]  # at the outputs of every layer but the last
-    bends: list[
-        Array | None
-    ]  # ∇zᵀ A ∇z there [n, out]; None where the value alone is asked for
+    # a: a layer's inputs [S, n, in]; the first one's are the points alone [1, n, d]
+    inputs: list[Array]
+    outputs: list[Array]  # z: a layer's outputs [S, n, out]
+    derivatives: list[Derivatives]  # at the outputs of every layer but the last
+    # ∇zᵀ A ∇z there [n, out]; None where the value is all
+    bends: list[Array | None]
 
 
 def forward(activation: str, params: Params, x: Array, diffuse: Diffuse | None) -> Pass:
-    """The network's jet at x [n, d]; it is the last of the outputs."""
-    rows = 1 if diffuse is None else x.shape[1] + 2
-    inputs, outputs, every, bends = [x[None]], [linear(params[0], x[None], rows)], [], []
+    """Compute the network's jet at x [n, d]; it is the last of the outputs."""
+    channels = 1 if diffuse is None else x.shape[1] + 2
+    inputs, outputs = [x[None]], [linear(params[0], x[None], channels)]
+    derivatives, bends = [], []
     for matrix in params[1:]:
-        slopes, bend = (
-            ACTIVATIONS[activation].slopes(outputs[-1][0]),
-            bending(outputs[-1], diffuse),
-        )
-        every.append(slopes)
-        bends.append(bend)
-        inputs.append(activate(slopes, bend, outputs[-1]))
-        outputs.append(linear(matrix, inputs[-1], rows))
-    return Pass(inputs, outputs, every, bends)
+        derivatives.append(ACTIVATIONS[activation].derivatives(outputs[-1][0]))
+        bends.append(bending(outputs[-1], diffuse))
+        inputs.append(activate(derivatives[-1], bends[-1], outputs[-1]))
+        outputs.append(linear(matrix, inputs[-1], channels))
+    return Pass(inputs, outputs, derivatives, bends)
 
 
 def backward(
-    activation: str, params: Params, done: Pass, cotangents: Array, diffuse: Diffuse | None
+    activation: str,
+    params: Params,
+    forward_pass: Pass,
+    cotangents: Array,
+    diffuse: Diffuse | None,
 ) -> list[Array]:
-    """The cotangents of every layer's output rows [r, S, n, out], given those of the last; r residual components."""
-    every = [cotangents]
+    """Pull cotangents of the last layer's outputs back to those of every layer.
+
+    Each is [r, S, n, out], with r residual components.
+    """
     layers = zip(
         params[:0:-1],
-        done.outputs[-2::-1],
-        done.slopes[::-1],
-        done.bends[::-1],
+        forward_pass.outputs[-2::-1],
+        forward_pass.derivatives[::-1],
+        forward_pass.bends[::-1],
         strict=True,
     )
-    for matrix, rows, slopes, bend in layers:
-        pulled = every[-1] @ matrix[:, :-1]
-        every.append(
+    from_last = [cotangents]
+    for matrix, jet, derivatives, bend in layers:
+        pulled = from_last[-1] @ matrix[:, :-1]
+        from_last.append(
             activate_transposed(
-                ACTIVATIONS[activation], slopes, bend, rows, pulled, diffuse
+                ACTIVATIONS[activation], derivatives, bend, jet, pulled, diffuse
             )
         )
-    return every[::-1]
+    return from_last[::-1]
 
 
-def linear(matrix: Array, inputs: Array, rows: int) -> Array:
-    """The rows W a + b [S, n, out] of input rows [S, n, in], or of the points alone [1, n, d] in the first layer."""
+def linear(matrix: Array, inputs: Array, channels: int) -> Array:
+    """Apply a layer: W a + b [S, n, out] of inputs [S, n, in].
+
+    In the first layer the inputs are the points alone [1, n, d].
+    """
     weights, bias = matrix[:, :-1], matrix[:, -1]
-    if len(inputs) == rows:
+    if len(inputs) == channels:
         return (inputs @ weights.T).at[0].add(bias)
     n, d = inputs.shape[1:]
     columns = jnp.broadcast_to(weights.T[:, None], (d, n, len(matrix)))
@@ -126,44 +130,50 @@ def linear(matrix: Array, inputs: Array, rows: int) -> Array:
     return jnp.concatenate([value, columns, jnp.zeros_like(value)])
 
 
-def bending(rows: Array, diffuse: Diffuse | None) -> Array | None:
-    """∇zᵀ A ∇z [n, h], what an activation's second derivative multiplies."""
+def bending(jet: Array, diffuse: Diffuse | None) -> Array | None:
+    """Compute ∇zᵀ A ∇z [n, h], which an activation's second derivative multiplies."""
     if diffuse is None:
         return None
-    gradient = rows[1:-1]
+    gradient = jet[1:-1]
     return (gradient * diffuse(gradient)).sum(0)
 
 
-def activate(slopes: Slopes, bend: Array | None, rows: Array) -> Array:
-    """The rows of σ(z): σ, σ′ ∇z, σ′ tr(A ∇²z) + σ″ ∇zᵀ A ∇z."""
+def activate(derivatives: Derivatives, bend: Array | None, jet: Array) -> Array:
+    """Compute the channels of σ(z): σ, σ′ ∇z, σ′ tr(A ∇²z) + σ″ ∇zᵀ A ∇z."""
     if bend is None:
-        return slopes.value[None]
-    curvature = slopes.first * rows[-1] + slopes.second * bend
-    return jnp.concatenate([slopes.value[None], slopes.first * rows[1:-1], curvature[None]])
+        return derivatives.value[None]
+    curvature = derivatives.first * jet[-1] + derivatives.second * bend
+    return jnp.concatenate(
+        [derivatives.value[None], derivatives.first * jet[1:-1], curvature[None]]
+    )
 
 
 def activate_transposed(
     activation: Activation,
-    slopes: Slopes,
+    derivatives: Derivatives,
     bend: Array | None,
-    rows: Array,
+    jet: Array,
     cotangents: Array,
     diffuse: Diffuse | None,
 ) -> Array:
-    """The cotangents of the rows of z, given those of the rows of σ(z), both [r, S, n, h]."""
+    """Pull cotangents of the channels of σ(z) back to those of z, both [r, S, n, h]."""
     if diffuse is None or bend is None:
-        return slopes.first * cotangents
-    gradient = rows[1:-1]
+        return derivatives.first * cotangents
+    gradient = jet[1:-1]
     to_value, to_gradient, to_curvature = (
         cotangents[:, 0],
         cotangents[:, 1:-1],
         cotangents[:, -1],
     )
-    value = slopes.first * to_value + slopes.second * (gradient * to_gradient).sum(1)
-    value += (slopes.second * rows[-1] + activation.third(slopes) * bend) * to_curvature
-    slope = slopes.first * to_gradient + 2 * (slopes.second * to_curvature)[
+    value = derivatives.first * to_value + derivatives.second * (
+        gradient * to_gradient
+    ).sum(1)
+    value += (
+        derivatives.second * jet[-1] + activation.third(derivatives) * bend
+    ) * to_curvature
+    slope = derivatives.first * to_gradient + 2 * (derivatives.second * to_curvature)[
         :, None
     ] * diffuse(gradient)
     return jnp.concatenate(
-        [value[:, None], slope, slopes.first * to_curvature[:, None]], axis=1
+        [value[:, None], slope, derivatives.first * to_curvature[:, None]], axis=1
     )

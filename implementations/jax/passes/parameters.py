@@ -1,15 +1,15 @@
-"""A network's parameters: a list of matrices, moved along directions, added, flattened to a vector and back."""
+"""A network's parameters, a list of matrices: moved, added, flattened and split."""
 
 from itertools import accumulate
 
 import jax.numpy as jnp
 from jax import Array
 
-Params = list[Array]  # a matrix [W | b] a layer, [out, in + 1]
+Params = list[Array]  # one matrix [W | b] per layer, [out, in + 1]
 
 
 def advance(params: Params, directions: Params, alpha: float | Array) -> Params:
-    """θ + α d."""
+    """Move parameters to θ + α d."""
     return [
         matrix + alpha * direction
         for matrix, direction in zip(params, directions, strict=True)
@@ -17,32 +17,30 @@ def advance(params: Params, directions: Params, alpha: float | Array) -> Params:
 
 
 def add(params: Params, others: Params) -> Params:
-    """Their sums."""
+    """Add two sets of matrices."""
     return [matrix + other for matrix, other in zip(params, others, strict=True)]
 
 
 def typed_like(params: Params, matrices: Params) -> Params:
-    """Matrices in the parameters' type."""
+    """Convert matrices to the parameters' type."""
     return [
         matrix.astype(like.dtype) for matrix, like in zip(matrices, params, strict=True)
     ]
 
 
 def select(condition: Array, params: Params, otherwise: Params) -> Params:
-    """`params` where the condition holds, else `otherwise`, without asking the device which."""
+    """Choose `params` where the condition holds, else `otherwise`, on the device."""
     return [
         jnp.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)
     ]
 
 
 def flatten(params: Params) -> Array:
-    """All parameters as a vector [D], a matrix after the other, each by rows."""
+    """Flatten all parameters to a vector [D], one matrix after the other, by rows."""
     return jnp.concatenate([matrix.flatten() for matrix in params])
 
 
 def split_like(params: Params, vector: Array) -> Params:
-    """A vector [D] as matrices like the parameters'."""
-    pieces = jnp.split(vector, list(accumulate(matrix.size for matrix in params[:-1])))
-    return [
-        piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)
-    ]
+    """Split a vector [D] into matrices like the parameters'."""
+    parts = jnp.split(vector, list(accumulate(matrix.size for matrix in params[:-1])))
+    return [part.reshape(matrix.shape) for part, matrix in zip(parts, params, strict=True)]

@@ -1,1 +1,1 @@
-"""What an optimizer solves and searches with: linear algebra, conjugate gradients, line searches."""
+"""Solvers of the optimizers: linear algebra, conjugate gradients, line searches."""

@@ -1,4 +1,6 @@
-"""Conjugate gradients, truncated where the quadratic model ½ xᵀA x − bᵀx hardly falls any more (Martens 2010, 4.4).
+"""Conjugate gradients, truncated where the quadratic model hardly falls any more.
+
+The model is ½ xᵀA x − bᵀx, the rule that of Martens (2010), section 4.4.
 
 Iterates are kept at few iterations, ever further apart: Hessian-free looks back along them,
 and the memory is bounded.
@@ -14,7 +16,8 @@ from jax import Array
 from optbench.implementations.jax.solvers.control import while_loop
 
 SPACING = 1.3  # between iterations whose iterates are kept (Martens 2010, section 4.6)
-PROGRESS = 5e-4  # of the model's fall, the share below which the last iterations' part of it ends the search
+# of the model's fall, the share below which the last iterations' part of it ends the search
+PROGRESS = 5e-4
 WINDOW = 10  # how many iterations that are at least; a tenth of all from the hundredth on
 TOLERANCE = 1e-5  # ‖A x − b‖ / ‖b‖ of a solved system
 
@@ -34,7 +37,10 @@ class Solution(NamedTuple):
 def conjugate_gradients(
     product: Callable[[Array], Array], target: Array, start: Array, most_iterations: int
 ) -> Solution:
-    """A x = b from a start, given v ↦ A v [D] and b [D]; ends on a residual that is not a number, too."""
+    """Solve A x = b from a start, with v ↦ A v [D] and b [D].
+
+    It ends on a residual that is not a number, too.
+    """
     residual = product(start) - target
     square = residual.dot(residual)
     models = jnp.zeros(most_iterations + 1, target.dtype)
@@ -74,12 +80,15 @@ def conjugate_gradients(
 
 
 def slots(most_iterations: int) -> int:
-    """How many iterates are kept at most."""
+    """Count the iterates that are kept at most."""
     return len(staying(most_iterations)) + 1
 
 
 def kept(solution: Solution, target: Array, most_iterations: int) -> Solution:
-    """The solution with its model and its iterate written down, over those iterates that were the last by then only."""
+    """Write down a solution's model and iterate.
+
+    Only iterates that were not to stay are written over.
+    """
     iteration, x, residual, _, _, models, iterates = solution
     models = models.at[iteration].set((residual - target).dot(x) / 2)
     iterates = iterates.at[slot(iteration, most_iterations)].set(x)
@@ -87,13 +96,13 @@ def kept(solution: Solution, target: Array, most_iterations: int) -> Solution:
 
 
 def slot(iteration: int | Array, most_iterations: int) -> int | Array:
-    """Where an iteration's iterate is: after those of all iterations before it that stay."""
+    """Find an iteration's slot: after the iterates before it that stay."""
     return (jnp.array(staying(most_iterations), int) < iteration).sum()
 
 
 @lru_cache
 def staying(most_iterations: int) -> tuple[int, ...]:
-    """The iterations ⌈1.3ʲ⌉ − 1 before the last possible one, whose iterates stay."""
+    """List the iterations ⌈1.3ʲ⌉ − 1 before the last possible one: their iterates stay."""
     powers = range(math.ceil(math.log(most_iterations + 1) / math.log(SPACING)) + 1)
     iterations = {math.ceil(SPACING**power) - 1 for power in powers}
     return tuple(
@@ -102,7 +111,10 @@ def staying(most_iterations: int) -> tuple[int, ...]:
 
 
 def stands(last: Solution) -> Array:
-    """Whether the model's fall has come to an end: the last k iterations did less than PROGRESS of it."""
+    """Say whether the model's fall has come to an end.
+
+    The last k iterations did less than PROGRESS of it then.
+    """
     i = last.iteration
     window = jnp.maximum(WINDOW, i // 10)
     earlier = last.models[jnp.maximum(i - window, 0)]

@@ -1,4 +1,7 @@
-"""Our descent on the paper's grid: from the last choice downhill, which looks at few of its step sizes."""
+"""Our descent on the paper's grid of step sizes, from the last choice downhill.
+
+It looks at few of them.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,7 +28,9 @@ class Walk(NamedTuple):
 def descend(
     loss: Callable, start: Array, choice: int | Array
 ) -> tuple[int | Array, Array, int | Array]:
-    """The same where the grid has one minimum: from the last choice to smaller steps, or else to larger ones, downhill.
+    """Search downhill from the last choice, to smaller steps or else to larger ones.
+
+    On a grid with one minimum it chooses as `exhaustive` does.
 
     The whole grid is looked at where the walk's end is no better than the start, or by no
     more than rounding.
@@ -63,7 +68,7 @@ def descend(
 
 
 def is_better(ahead: Array, walk: Walk) -> Array:
-    """Whether the loss ahead is smaller; of equal ones, that of the smaller step is."""
+    """Say whether the loss ahead is better: of equal ones, that of the smaller step is."""
     return (ahead < walk.lowest) | (
         (ahead == walk.lowest) & (walk.direction < 0) & jnp.isfinite(ahead)
     )

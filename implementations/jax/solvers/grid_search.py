@@ -1,4 +1,7 @@
-"""The paper's grid of step sizes, and the search that looks at all of it (arXiv 2405.15603, appendix A.1)."""
+"""The paper's grid of step sizes, and the search that looks at all of it.
+
+Source: arXiv 2405.15603, appendix A.1.
+"""
 
 from collections.abc import Callable
 
@@ -13,11 +16,11 @@ LAST = len(GRID) - 1
 def exhaustive(
     loss: Callable, start: Array, choice: int | Array
 ) -> tuple[int | Array, Array, int | Array]:
-    """The index of the smallest loss on the grid, that loss, and the number of evaluations."""
+    """Find the index of the smallest loss on the grid, the loss, and the evaluations."""
     candidates = jax.lax.map(loss, jnp.arange(len(GRID)))
     return candidates.argmin(), candidates.min(), len(GRID)
 
 
 def finite(loss: Array) -> Array:
-    """The loss, infinite where it is not a number."""
+    """Replace a loss that is not a number by infinity."""
     return jnp.nan_to_num(loss, nan=jnp.inf, posinf=jnp.inf)

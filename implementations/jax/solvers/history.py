@@ -1,4 +1,4 @@
-"""The pairs (s, y) that L-BFGS remembers, and the quasi-Newton direction they give (Nocedal 1980)."""
+"""The pairs (s, y) of L-BFGS, and their quasi-Newton direction (Nocedal 1980)."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,10 @@ CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
 
 
 class History(NamedTuple):
-    """The last pairs in a ring of one slot more than are used: a rejected pair may overwrite the spare one."""
+    """The last pairs, in a ring of one slot more than are used.
+
+    A rejected pair may overwrite the spare one.
+    """
 
     steps: Array  # s [slots, D], the change of the parameters
     changes: Array  # y [slots, D], the change of the gradient
@@ -20,7 +23,7 @@ class History(NamedTuple):
 
 
 def empty(history_size: int, vector: Array) -> History:
-    """No pairs yet, for vectors like the one given; γ = 1."""
+    """Begin without pairs, for vectors like `vector`; γ = 1."""
     slots, dtype = history_size + 1, vector.dtype
     steps, changes = (jnp.zeros((slots, len(vector)), dtype) for _ in range(2))
     return History(
@@ -39,7 +42,7 @@ def remember(history: History, step: Array, change: Array) -> History:
 
 
 def quasi_newton(history: History, gradient: Array) -> Array:
-    """−H g by the two-loop recursion over the kept pairs."""
+    """Compute −H g by the two-loop recursion over the kept pairs."""
     slots = len(history.steps)
     count = jnp.minimum(history.stored, slots - 1)
 

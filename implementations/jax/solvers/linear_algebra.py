@@ -1,16 +1,22 @@
-"""Factorisations that answer with NaN where they fail, since a compiled step cannot raise; numbers made float64."""
+"""Factorisations that answer with NaN where they fail, and conversion to float64.
 
-from typing import Any, NamedTuple
+A compiled step cannot raise.
+"""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.linalg import cho_solve, solve_triangular
 from optbench.implementations.jax.solvers.control import when
+from optbench.implementations.protocol import Tree
 
 
-def double(tree: Any) -> Any:
-    """Arrays in lists, tuples and named tuples in float64, which curvature needs whatever the parameters' type is.
+def double(tree: Tree) -> Tree:
+    """Convert a tree's arrays to float64.
+
+    Curvature needs it, whatever the parameters' type is.
 
     A product of float32 numbers with itself has errors of 6e-8 of its norm: where the
     damping is smaller, the matrix is not positive definite, and what is solved with it is
@@ -20,17 +26,23 @@ def double(tree: Any) -> Any:
 
 
 def eigh(matrix: Array) -> tuple[Array, Array]:
-    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite or has none."""
+    """Compute eigenvalues, ascending, and eigenvectors of a symmetric matrix.
+
+    They are NaN where it is not finite or the solver does not converge.
+    """
     return jnp.linalg.eigh(matrix)
 
 
 def cholesky(matrix: Array) -> Array:
-    """The lower Cholesky factor; NaN where the matrix is not positive definite."""
+    """Compute the lower Cholesky factor; NaN where a matrix is not positive definite."""
     return jnp.linalg.cholesky(matrix)
 
 
 def pseudo_inverse_solve(matrix: Array, vector: Array) -> Array:
-    """The minimum-norm solution of a symmetric system; eigenvalues |w| ≤ eps·n·max|w| count as zero."""
+    """Compute the minimum-norm solution of a symmetric system.
+
+    Eigenvalues |w| ≤ eps·n·max|w| count as zero.
+    """
     values, vectors = eigh(matrix)
     magnitude = jnp.abs(values)
     kept = magnitude > jnp.finfo(values.dtype).eps * len(values) * magnitude.max()
@@ -39,7 +51,10 @@ def pseudo_inverse_solve(matrix: Array, vector: Array) -> Array:
 
 
 def damped_solve(matrix: Array, damping: float, vector: Array) -> Array:
-    """(G + λI)⁺ v of a positive semidefinite matrix G: by Cholesky where no eigenvalue can count as zero."""
+    """Compute (G + λI)⁺ v of a positive semidefinite matrix G.
+
+    By Cholesky, where no eigenvalue can count as zero.
+    """
     matrix = matrix + damping * jnp.eye(len(matrix), dtype=matrix.dtype)
     factor = cholesky(matrix)
     # the Frobenius norm bounds the largest eigenvalue, λ the smallest but for rounding:
@@ -55,7 +70,7 @@ def damped_solve(matrix: Array, damping: float, vector: Array) -> Array:
 
 
 def generalized_eigh(reference: Array, matrix: Array) -> tuple[Array, Array]:
-    """s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
+    """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
     factor = cholesky(reference)
     half = solve_triangular(factor, matrix, lower=True)
     values, vectors = eigh(solve_triangular(factor, half.T, lower=True))
@@ -63,14 +78,17 @@ def generalized_eigh(reference: Array, matrix: Array) -> tuple[Array, Array]:
 
 
 class KroneckerSum(NamedTuple):
-    """The inverse of X ↦ B X A + B_b X A_b, diagonalised (Martens and Grosse 2015, appendix B)."""
+    """The inverse of X ↦ B X A + B_b X A_b, diagonalised.
+
+    Source: Martens and Grosse (2015), appendix B.
+    """
 
     left: Array  # K_B [out, out]
     right: Array  # K_A [in + 1, in + 1]
     eigenvalues: Array  # 1 + s_B s_Aᵀ [out, in + 1]
 
     def solve(self, matrix: Array) -> Array:
-        """X [out, in + 1] with B X A + B_b X A_b = matrix."""
+        """Solve B X A + B_b X A_b = matrix for X [out, in + 1]."""
         return (
             self.left
             @ ((self.left.T @ matrix @ self.right) / self.eigenvalues)
@@ -86,6 +104,6 @@ def kronecker_sum(A: Array, B: Array, A_b: Array, B_b: Array) -> KroneckerSum:
 
 
 def first_failure(arrays: list[Array]) -> Array:
-    """The index of the first array that is not finite, -1 for none."""
+    """Find the index of the first array that is not finite, -1 for none."""
     failed = jnp.stack([~jnp.isfinite(array).all() for array in arrays])
     return jnp.where(failed.any(), failed.argmax(), -1)

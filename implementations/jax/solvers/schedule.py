@@ -1,4 +1,6 @@
-"""Learning rates that change during a run: a linear warm-up, then constant, along a cosine or exponentially.
+"""Learning rates that change during a run: a linear warm-up, then one of three shapes.
+
+The shapes are constant, along a cosine and exponential.
 
 p goes from 0 to 1 over the length of the schedule, of which w is the warm-up's share: η p /
 w where p < w, then η times a shape of (p − w) / (1 − w), which falls from 1 to
@@ -23,11 +25,12 @@ class Progress(NamedTuple):
     """How far a run is."""
 
     step: Array  # steps done
-    share: Array  # of the run's budget that was spent before this step, in the parameters' precision
+    # of the run's budget that was spent before this step, in the parameters' precision
+    share: Array
 
 
 def start(options: Schedule, params: Params) -> Progress | tuple[()]:
-    """Before the first step; nothing where the learning rate does not change."""
+    """Begin before the first step; nothing where the learning rate does not change."""
     return (
         Progress(jnp.zeros((), int), jnp.zeros((), params[0].dtype))
         if changes(options)
@@ -36,12 +39,12 @@ def start(options: Schedule, params: Params) -> Progress | tuple[()]:
 
 
 def changes(options: Schedule) -> bool:
-    """Whether the steps' learning rates differ."""
+    """Say whether the steps' learning rates differ."""
     return options.schedule != "constant" or options.warm_up > 0
 
 
 def tell(options: Schedule, state: Tree, share: float) -> Tree:
-    """The state with the share of the run's budget that is spent, where that is the length of the schedule."""
+    """Tell the state the spent share of the run's budget, the schedule's length."""
     if not changes(options) or options.schedule_steps is not None:
         return state
     return state._replace(
@@ -50,7 +53,7 @@ def tell(options: Schedule, state: Tree, share: float) -> Tree:
 
 
 def learning_rate(options: Schedule, progress: Progress | tuple[()]) -> float | Array:
-    """η of the step after those done."""
+    """Compute η of the next step."""
     if not progress:
         return options.learning_rate
     w, p = options.warm_up, jnp.clip(position(options, progress), max=1)
@@ -60,12 +63,12 @@ def learning_rate(options: Schedule, progress: Progress | tuple[()]) -> float | 
 
 
 def position(options: Schedule, progress: Progress) -> Array:
-    """p, by steps or by the run's budget."""
+    """Compute p, by steps or by the run's budget."""
     if options.schedule_steps is None:
         return progress.share
     return (progress.step / options.schedule_steps).astype(progress.share.dtype)
 
 
 def after(progress: Progress | tuple[()]) -> Progress | tuple[()]:
-    """One step later."""
+    """Count one step more."""
     return progress._replace(step=progress.step + 1) if progress else ()

@@ -1,4 +1,6 @@
-"""A line search for the strong Wolfe conditions: bracket, then zoom (Nocedal and Wright, algorithms 3.5 and 3.6).
+"""A line search for the strong Wolfe conditions: bracket, then zoom.
+
+Source: Nocedal and Wright, algorithms 3.5 and 3.6.
 
 The constants, the interpolation and the order of decisions are those of torch.optim.LBFGS.
 """
@@ -51,7 +53,9 @@ def strong_wolfe(
     longest: Array,
     budget: int | Array,
 ) -> tuple[Point, int | Array]:
-    """A point with the strong Wolfe conditions, or the best found, and the number of evaluations.
+    """Look for a point with the strong Wolfe conditions, or else the best one.
+
+    Returns it and the number of evaluations.
 
     `start` is the point at t = 0, `size` the first t tried, `longest` the direction's
     largest entry: an interval that moves no parameter by SHORTEST is given up. After
@@ -71,8 +75,8 @@ def strong_wolfe(
         width = jnp.abs(zooming.second.size - zooming.first.size) * longest
         return ~zooming.done & ~(width < SHORTEST) & (zooming.iterations < budget)
 
-    found = while_loop(goes_on, lambda zooming: zoom(evaluate, start, zooming), interval)
-    return choose(found.first_is_low, found.first, found.second), found.iterations + 1
+    end = while_loop(goes_on, lambda zooming: zoom(evaluate, start, zooming), interval)
+    return choose(end.first_is_low, end.first, end.second), end.iterations + 1
 
 
 def bracket(
@@ -105,14 +109,14 @@ def bracket(
 
 
 def judge(start: Point, previous: Point, current: Point, iterations: int | Array) -> Array:
-    """What the newest point says: go on, the interval is found, or this is the point."""
+    """Judge the newest point: go on, an interval is bracketed, or this is the point."""
     rises = is_high(start, current) | ((iterations > 1) & (current.loss >= previous.loss))
     bracketed = jnp.where(current.slope >= 0, BRACKETED, SEARCHING)
     return jnp.where(rises, BRACKETED, jnp.where(is_flat(start, current), DONE, bracketed))
 
 
 def zoom(evaluate: Callable[[Array], Point], start: Point, last: Zooming) -> Zooming:
-    """Try a point inside the interval and shorten it to the side that holds the conditions."""
+    """Try a point inside the interval, and keep the side that holds the conditions."""
     size, stuck = trial(last)
     new = evaluate(size)
     low, high = (
@@ -132,7 +136,10 @@ def zoom(evaluate: Callable[[Array], Point], start: Point, last: Zooming) -> Zoo
 
 
 def trial(zooming: Zooming) -> tuple[Array, Array]:
-    """The next t, and whether it is close to an end; the second time in a row it is moved inside by a tenth."""
+    """Choose the next t, and say whether it is close to an end.
+
+    The second time in a row it is moved inside by a tenth.
+    """
     lower = jnp.minimum(zooming.first.size, zooming.second.size)
     upper = jnp.maximum(zooming.first.size, zooming.second.size)
     size, margin = cubic(zooming.first, zooming.second, lower, upper), 0.1 * (upper - lower)
@@ -145,7 +152,10 @@ def trial(zooming: Zooming) -> tuple[Array, Array]:
 
 
 def cubic(one: Point, other: Point, lower: Array, upper: Array) -> Array:
-    """The minimum of the cubic through two points with their slopes, within bounds; their middle where it has none."""
+    """Minimize the cubic through two points with their slopes, within bounds.
+
+    It is the bounds' middle where the cubic has no minimum.
+    """
     ordered = one.size <= other.size
     left, right = choose(ordered, one, other), choose(ordered, other, one)
     d1 = left.slope + right.slope - 3 * (left.loss - right.loss) / (left.size - right.size)
@@ -159,15 +169,15 @@ def cubic(one: Point, other: Point, lower: Array, upper: Array) -> Array:
 
 
 def is_high(start: Point, point: Point) -> Array:
-    """The loss has not fallen enough (Armijo)."""
+    """Say whether the loss has not fallen enough (Armijo)."""
     return point.loss > start.loss + SUFFICIENT * point.size * start.slope
 
 
 def is_flat(start: Point, point: Point) -> Array:
-    """The slope has flattened enough."""
+    """Say whether the slope has flattened enough."""
     return jnp.abs(point.slope) <= -FLAT * start.slope
 
 
 def choose(condition: Array, one: Point, other: Point) -> Point:
-    """`one` where the condition holds, else `other`."""
+    """Choose `one` where the condition holds, else `other`."""
     return Point(*(jnp.where(condition, a, b) for a, b in zip(one, other, strict=True)))

@@ -1,8 +1,8 @@
-"""Energy natural gradient descent (Müller and Zeinhofer 2023): the gradient solved with the Gramian G = JᵀJ.
+"""Energy natural gradient descent with the Gramian G = JᵀJ (Müller and Zeinhofer 2023).
 
-G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; whole, in a block a layer,
-or its diagonal alone. Whole and without a moving average, the smaller of G and the kernel
-JJᵀ is solved: they give the same direction.
+G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; it is kept whole, in one
+block per layer, or its diagonal alone. Whole and without a moving average, the smaller of G
+and the kernel JJᵀ is solved: they give the same direction.
 """
 
 from collections.abc import Callable
@@ -46,32 +46,31 @@ from torch import Tensor
 class Structure(NamedTuple):
     """Which entries of the Gramian are kept, and how a system with them is solved."""
 
-    merge: Callable[
-        [list[Tensor]], list[Tensor]
-    ]  # from arrays a layer [..., p] to arrays a block of the Gramian
+    # from one array [..., p] per layer to one per block of the Gramian
+    merge: Callable[[list[Tensor]], list[Tensor]]
     identity: Callable[[Tensor], Tensor]  # on a block, given an array as long
     solve: Callable[[Tensor, float, Tensor], Tensor]  # (G + λI)⁺ v
 
 
 def whole(layers: list[Tensor]) -> list[Tensor]:
-    """One block: all parameters side by side."""
+    """Put all parameters side by side in one block."""
     return [torch.cat(layers, dim=-1)]
 
 
 def divide(diagonal: Tensor, damping: float, vector: Tensor) -> Tensor:
-    """The pseudo-inverse of a damped diagonal matrix: an exact zero gives 0."""
+    """Apply the pseudo-inverse of a damped diagonal matrix: an exact zero gives 0."""
     damped = diagonal + damping
     zero = damped == 0
     return torch.where(zero, 0 * vector, vector / torch.where(zero, 1, damped))
 
 
 def flattened(matrices: Params) -> list[Tensor]:
-    """Every matrix as a vector, by rows."""
+    """Flatten every matrix to a vector, by rows."""
     return [matrix.flatten() for matrix in matrices]
 
 
 def eye(block: Tensor) -> Tensor:
-    """The identity on a block's parameters."""
+    """Make the identity on a block's parameters."""
     return torch.eye(len(block), dtype=block.dtype, device=block.device)
 
 
@@ -83,9 +82,8 @@ DIAGONAL = Structure(list, torch.ones_like, divide)
 class State(NamedTuple):
     """What ENGD remembers."""
 
-    gramian: list[
-        Tensor
-    ]  # the moving average, undamped, an array a block; none with decay 0
+    # the moving average, undamped, one array per block; none with decay 0
+    gramian: list[Tensor]
     search: Search
     failure: Tensor  # the block without a finite direction, -1 for none
 
@@ -105,7 +103,7 @@ class ENGD(Optimizer):
     line_search: Literal["grid", "grid_exhaustive"] = "grid"
 
     def init(self, objective: Objective, params: Params) -> State:
-        """A Gramian of zeros or the identity."""
+        """Begin with a Gramian of zeros or the identity."""
         blocks = self.structure.merge(flattened(double(params))) if self.decay else []
         start = (
             self.structure.identity
@@ -121,20 +119,20 @@ class ENGD(Optimizer):
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
+        """Do one step; the losses are those before it."""
         average = state.gramian
         if self._has_smaller_kernel(params, batch):
             losses, directions, failure = kernel.solve(
                 objective, params, batch, self.damping
             )
         else:
-            losses, gramian, slopes = self._measure(objective, params, batch)
+            losses, gramian, gradient = self._measure(objective, params, batch)
             if self.decay:
                 pairs = zip(average, gramian, strict=True)
                 average = gramian = [
                     self.decay * old + (1 - self.decay) * new for old, new in pairs
                 ]
-            blocks = zip(gramian, slopes, strict=True)
+            blocks = zip(gramian, gradient, strict=True)
             solutions = [
                 -self.structure.solve(G, self.damping, block) for G, block in blocks
             ]
@@ -158,7 +156,7 @@ class ENGD(Optimizer):
             )
 
     def working(self, params: Params, batch: Batch) -> int:
-        """Estimate the numbers of a step's matrices: those of the kernel or of the Gramian."""
+        """Estimate the numbers of a step's matrices, of the kernel or of the Gramian."""
         if self._has_smaller_kernel(params, batch):
             return memory_estimates.kernel(params, batch)
         return memory_estimates.gramian(params, batch, whole=self.structure is FULL)
@@ -169,16 +167,13 @@ class ENGD(Optimizer):
 
     def _has_smaller_kernel(self, params: Params, batch: Batch) -> bool:
         plain = self.structure is FULL and self.decay == 0 and self.damping > 0
-        rows, parameters = (
-            memory_estimates.jacobian_rows(batch),
-            memory_estimates.parameters(params),
-        )
-        return plain and rows < parameters
+        rows = memory_estimates.jacobian_rows(batch)
+        return plain and rows < memory_estimates.parameters(params)
 
     def _measure(
         self, objective: Objective, params: Params, batch: Batch
     ) -> tuple[Losses, list[Tensor], list[Tensor]]:
-        """The losses, the Gramian and the gradient, an array a block."""
+        """Compute the losses, and the Gramian and the gradient, one array per block."""
         losses, rows, residual = self._rows(objective, params, batch)
         return (
             losses,
@@ -189,7 +184,10 @@ class ENGD(Optimizer):
     def _rows(
         self, objective: Objective, params: Params, batch: Batch
     ) -> tuple[Losses, list[Tensor], Tensor]:
-        """The losses, the Jacobian's rows of both terms [N·r + M·r_b, p] a block, and the residuals, over √N and √M."""
+        """Compute the losses, Jacobian rows and residuals of both terms, over √N and √M.
+
+        The rows are one array [N·r + M·r_b, p] per block, the residuals one [N·r + M·r_b].
+        """
         terms = objective.joined(
             lambda term: (term.residual, jacobian_blocks(double(term))), params, batch
         )
@@ -237,17 +235,20 @@ class ENGDDiagonal(ENGD):
     def _measure(
         self, objective: Objective, params: Params, batch: Batch
     ) -> tuple[Losses, list[Tensor], list[Tensor]]:
-        """The losses, the Gramian's diagonal and the gradient, an array a layer; the Jacobian is never whole."""
+        """Compute the losses, the Gramian's diagonal and the gradient.
+
+        They are one array per layer; the Jacobian is never whole.
+        """
 
         def of(term: Linearization) -> tuple[Tensor, Params, Params]:
             exact = double(term)
             return half_mean_square(term.residual), squared_columns(exact), gradient(exact)
 
-        (loss, squares, slopes), (loss_b, squares_b, slopes_b) = objective.means(
+        (loss, squares, of_interior), (loss_b, squares_b, of_boundary) = objective.means(
             of, params, batch
         )
         return (
             Losses(loss, loss_b),
             flattened(add(squares, squares_b)),
-            flattened(add(slopes, slopes_b)),
+            flattened(add(of_interior, of_boundary)),
         )

@@ -1,4 +1,4 @@
-"""Hessian-free optimization (Martens 2010): truncated conjugate gradients on the damped Gauss-Newton matrix.
+"""Hessian-free optimization (Martens 2010): conjugate gradients on a damped curvature.
 
 The network is linearized once a step: every product G v comes from the stored layer inputs
 and cotangents.
@@ -13,7 +13,7 @@ from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.implementations.torch.backend import read
-from optbench.implementations.torch.passes.chunks import Pieces, mean
+from optbench.implementations.torch.passes.chunks import Chunks, mean
 from optbench.implementations.torch.passes.linearization import (
     gradient,
     products,
@@ -33,10 +33,8 @@ from optbench.implementations.torch.solvers.control import while_loop
 from optbench.problems.problem import Batch
 from torch import Tensor
 
-POOR, GOOD = (
-    1 / 4,
-    3 / 4,
-)  # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
+# the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
+POOR, GOOD = (1 / 4, 3 / 4)
 RAISE, LOWER = 3 / 2, 2 / 3  # its factors
 SUFFICIENT = 1e-2  # c of Armijo's condition
 SIZES = [0.8**power for power in range(20)]  # the step sizes tried
@@ -87,22 +85,23 @@ class HessianFree(Optimizer):
     curvature: Literal["ggn", "hessian"] = "ggn"
 
     def init(self, objective: Objective, params: Params) -> State:
-        """Conjugate gradients start at zero."""
+        """Begin conjugate gradients at zero."""
         start = torch.zeros_like(flatten(params))
         return State(start, start.new_full((), self.damping), Search(0, 0, 0))
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
-        pieces = objective.linearize_chunks(params, batch)
-        (interior, slopes), (boundary, slopes_b) = (
-            mean(summarize, term) for term in pieces
+        """Do one step; the losses are those before it."""
+        chunks = objective.linearize_chunks(params, batch)
+        (interior, of_interior), (boundary, of_boundary) = (
+            mean(summarize, term) for term in chunks
         )
-        losses, slope = Losses(interior, boundary), flatten(add(slopes, slopes_b))
-        product = self._product(objective, params, batch, pieces, state.damping)
+        losses = Losses(interior, boundary)
+        gradient_vector = flatten(add(of_interior, of_boundary))
+        product = self._product(objective, params, batch, chunks, state.damping)
         solution = cg.conjugate_gradients(
-            product, -slope, state.start, self.cg_max_iterations
+            product, -gradient_vector, state.start, self.cg_max_iterations
         )
 
         def loss(change: Tensor, size: float | Tensor = 1.0) -> Tensor:
@@ -118,7 +117,7 @@ class HessianFree(Optimizer):
         walk = backtrack(lambda slot: loss(solution.iterates[slot]), last, end)
         change = solution.iterates[walk.slot]
         trial, accepted = armijo(
-            partial(loss, change), walk.loss, losses.total, slope.dot(change)
+            partial(loss, change), walk.loss, losses.total, gradient_vector.dot(change)
         )
         moved = advance(params, split_like(params, change), SIZES[trial.power])
         evaluations = 1 + self.adapt_damping + last - walk.slot + walk.ended + trial.power
@@ -149,29 +148,32 @@ class HessianFree(Optimizer):
         objective: Objective,
         params: Params,
         batch: Batch,
-        pieces: tuple[Pieces, Pieces],
+        chunks: tuple[Chunks, Chunks],
         damping: Tensor,
     ) -> Callable[[Tensor], Tensor]:
         if self.curvature == "ggn":
-            curvature = partial(gauss_newton, params, pieces)
+            curvature = partial(gauss_newton, params, chunks)
         else:
             curvature = partial(hessian, objective, params, batch)
         return lambda vector: curvature(vector) + damping * vector
 
 
 def summarize(term: Linearization) -> tuple[Tensor, Params]:
-    """A term's loss and its gradient."""
+    """Compute a term's loss and its gradient."""
     return half_mean_square(term.residual), gradient(term)
 
 
-def gauss_newton(params: Params, pieces: tuple[Pieces, Pieces], vector: Tensor) -> Tensor:
-    """G v [D], 1/N JᵀJ v of the interior and 1/M JᵀJ v of the boundary: no pass through the network."""
+def gauss_newton(params: Params, chunks: tuple[Chunks, Chunks], vector: Tensor) -> Tensor:
+    """Multiply G by v [D] without a pass through the network.
+
+    G v is 1/N JᵀJ v of the interior and 1/M JᵀJ v of the boundary.
+    """
     directions = split_like(params, vector)
 
     def image(term: Linearization) -> Params:
         return transposed_products(term, products(term, directions) / len(term.residual))
 
-    return flatten(add(mean(image, pieces[0]), mean(image, pieces[1])))
+    return flatten(add(mean(image, chunks[0]), mean(image, chunks[1])))
 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) -> Tensor:
@@ -180,7 +182,10 @@ def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) 
 
 
 def adapted(damping: Tensor, ratio: Tensor) -> Tensor:
-    """λ raised where the loss fell far less than the model, lowered where the model can be trusted."""
+    """Raise λ where the loss fell far less than the model, or else lower it.
+
+    It falls where the model can be trusted, and else stays (Martens 2010, section 4.1).
+    """
     return torch.where(
         ratio < POOR, RAISE * damping, torch.where(ratio > GOOD, LOWER * damping, damping)
     )
@@ -189,7 +194,10 @@ def adapted(damping: Tensor, ratio: Tensor) -> Tensor:
 def backtrack(
     loss: Callable[[int | Tensor], Tensor], last: int | Tensor, end: Tensor
 ) -> Walk:
-    """From the last kept iterate, whose loss is `end`, to the one before while that is strictly better."""
+    """Walk from the last kept iterate to the one before while that is strictly better.
+
+    `end` is the last iterate's loss.
+    """
 
     def back(walk: Walk) -> Walk:
         ahead = loss(walk.slot - 1)
@@ -204,7 +212,9 @@ def backtrack(
 def armijo(
     loss: Callable[[float], Tensor], whole: Tensor, start: Tensor, slope: Tensor
 ) -> tuple[Trial, Tensor]:
-    """The first of SIZES with a sufficient decrease, or the last, and whether it has one.
+    """Look for the first of SIZES with a sufficient decrease, or else the last.
+
+    Returns it, and whether its decrease suffices.
 
     `whole` is the loss at size 1, `start` at 0, `slope` its derivative there.
     """
@@ -223,5 +233,5 @@ def armijo(
 
 
 def finite(loss: Tensor) -> Tensor:
-    """The loss, infinite where it is not a number."""
+    """Replace a loss that is not a number by infinity."""
     return torch.nan_to_num(loss, nan=torch.inf, posinf=torch.inf)

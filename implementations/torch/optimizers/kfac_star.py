@@ -1,4 +1,7 @@
-"""KFAC*: step size and momentum from the quadratic model along two directions (arXiv 2405.15603, section 3.4)."""
+"""KFAC*: step size and momentum from a quadratic model along two directions.
+
+Source: arXiv 2405.15603, section 3.4.
+"""
 
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
@@ -14,7 +17,7 @@ from optbench.implementations.torch.optimizers.kfac import (
     summarize,
     total_gradient,
 )
-from optbench.implementations.torch.passes.chunks import Pieces, mean
+from optbench.implementations.torch.passes.chunks import Chunks, mean
 from optbench.implementations.torch.passes.linearization import products
 from optbench.implementations.torch.passes.parameters import Params, advance, select
 from optbench.implementations.torch.solvers.linear_algebra import first_failure
@@ -22,7 +25,8 @@ from optbench.problems.problem import Batch
 from torch import Tensor
 
 FIRST_STEP = 1e-6  # α of the first update, which has no predecessor
-CUT_OFF = 1e-14  # eigenvalues of the scaled 2 × 2 system below this share of the largest count as zero
+# eigenvalues of the scaled 2 × 2 system below this share of the largest count as zero
+CUT_OFF = 1e-14
 
 
 class State(NamedTuple):
@@ -49,20 +53,22 @@ class KFACStar(Optimizer):
     damping_rule: Literal["same", "trace-norm"] = "same"
 
     def init(self, objective: Objective, params: Params) -> State:
-        """Factors of zeros or identities, no update yet."""
+        """Begin with factors of zeros or identities, and no update."""
         return State(initial(self, params), [torch.zeros_like(matrix) for matrix in params])
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
-        pieces = objective.linearize_chunks(params, batch)
+        """Do one step; the losses are those before it."""
+        chunks = objective.linearize_chunks(params, batch)
         summary = partial(summarize, self, state.preconditioner)
-        terms = mean(summary, pieces[0]), mean(summary, pieces[1])
-        losses, slopes = Losses(*(term.loss for term in terms)), total_gradient(terms)
-        directions, preconditioner = precondition(self, state.preconditioner, terms, slopes)
+        terms = mean(summary, chunks[0]), mean(summary, chunks[1])
+        losses, gradient = Losses(*(term.loss for term in terms)), total_gradient(terms)
+        directions, preconditioner = precondition(
+            self, state.preconditioner, terms, gradient
+        )
         alpha, mu = minimize_quadratic(
-            *quadratic_model(pieces, slopes, directions, state.update, self.damping)
+            *quadratic_model(chunks, gradient, directions, state.update, self.damping)
         )
         first = torch.as_tensor(state.preconditioner.step == 0, device=alpha.device)
         alpha, mu = torch.where(first, FIRST_STEP, alpha), torch.where(first, 0, mu)
@@ -84,26 +90,31 @@ class KFACStar(Optimizer):
 
 
 def quadratic_model(
-    pieces: tuple[Pieces, Pieces],
-    slopes: Params,
+    chunks: tuple[Chunks, Chunks],
+    gradient: Params,
     directions: Params,
     update: Params,
     damping: float,
 ) -> tuple[Tensor, Tensor]:
-    """The model's matrix [2, 2], Dᵀ (G + λI) D with D = [Δ, δ], and its slope [2], Dᵀ ∇L; G is exact."""
+    """Compute the model's matrix Dᵀ (G + λI) D [2, 2] and its slope Dᵀ ∇L [2].
+
+    D = [Δ, δ]; G is exact.
+    """
     along = directions, update
 
     def curvature(term: Linearization) -> Tensor:
         images = torch.stack([products(term, direction).flatten() for direction in along])
         return images @ images.T / len(term.residual)
 
-    matrix = mean(curvature, pieces[0]) + mean(curvature, pieces[1])
+    matrix = mean(curvature, chunks[0]) + mean(curvature, chunks[1])
     gram = torch.stack([torch.stack([inner(d, e) for e in along]) for d in along])
-    return matrix + damping * gram, torch.stack([inner(slopes, d) for d in along])
+    return matrix + damping * gram, torch.stack([inner(gradient, d) for d in along])
 
 
 def minimize_quadratic(matrix: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """(α, μ) = −M⁺ b, with M scaled to unit diagonal: δ is shorter than Δ by many orders of magnitude.
+    """Solve (α, μ) = −M⁺ b, with M scaled to a unit diagonal.
+
+    δ is shorter than Δ by many orders of magnitude.
 
     The scaled matrix [[1, c], [c, 1]] has the eigenvectors (1, ±1) with eigenvalues 1 ± c;
     a zero on M's diagonal (no last update) leaves its direction out.
@@ -119,11 +130,11 @@ def minimize_quadratic(matrix: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def inverse(eigenvalue: Tensor, correlation: Tensor) -> Tensor:
-    """1 / w of the scaled system, 0 where w counts as zero."""
+    """Invert an eigenvalue w of the scaled system; 0 where it counts as zero."""
     kept = eigenvalue > CUT_OFF * (1 + correlation.abs())
     return torch.where(kept, 1 / torch.where(kept, eigenvalue, 1), 0 * eigenvalue)
 
 
 def inner(one: Params, other: Params) -> Tensor:
-    """The inner product of two sets of matrices."""
+    """Compute the inner product of two sets of matrices."""
     return torch.stack([(a * b).sum() for a, b in zip(one, other, strict=True)]).sum()

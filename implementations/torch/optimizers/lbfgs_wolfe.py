@@ -25,6 +25,6 @@ class LBFGSWolfe(LBFGS):
         direction: Tensor,
         inner: Inner,
     ) -> tuple[Point, int | Tensor]:
-        """A point with the strong Wolfe conditions, within the step's evaluations."""
+        """Look for the strong Wolfe conditions, within the step's evaluations."""
         budget = self.max_evaluations - inner.evaluations
         return strong_wolfe(evaluate, start, size, direction.abs().max(), budget)

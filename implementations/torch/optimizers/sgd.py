@@ -1,4 +1,7 @@
-"""Stochastic gradient descent with heavy-ball momentum, m ← μ m + g, θ ← θ − η m (torch.optim's convention)."""
+"""Stochastic gradient descent with heavy-ball momentum, m ← μ m + g, θ ← θ − η m.
+
+The convention is torch.optim's.
+"""
 
 from typing import ClassVar, Literal, NamedTuple
 
@@ -49,13 +52,13 @@ class SGD(Optimizer):
     )
 
     def init(self, objective: Objective, params: Params) -> State:
-        """No momentum yet."""
+        """Begin without momentum."""
         return State([torch.zeros_like(matrix) for matrix in params], start(self, params))
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
+        """Do one step; the losses are those before it."""
         losses, gradient = objective.gradient(params, batch)
         rate = learning_rate(self, state.progress)
         momentum = [
@@ -65,5 +68,5 @@ class SGD(Optimizer):
         return params, State(momentum, after(state.progress)), losses
 
     def progress(self, state: State, share: float) -> State:
-        """The state before a step where this share of the run's budget is spent; a run says so before every step."""
+        """Tell the schedule the share of the run's budget that is spent."""
         return tell(self, state, share)

@@ -1,4 +1,6 @@
-"""SPRING: natural gradients by the kernel JJᵀ, damped towards the last direction (Goldshlager et al. 2024).
+"""SPRING: natural gradients by the kernel JJᵀ, damped towards the last direction.
+
+The method is that of Goldshlager et al. (2024).
 
 φ_k = μ φ_{k−1} − Jᵀ (JJᵀ + λI)⁺ (r + μ J φ_{k−1}), the rows of J and r divided by √N and √M
 (arXiv 2401.10190; the bias correction is of Guzmán-Cordero et al. 2025, arXiv 2505.12149).
@@ -25,9 +27,8 @@ class State(NamedTuple):
     """What it remembers."""
 
     step: int | Tensor  # steps done
-    direction: list[
-        Tensor
-    ]  # φ, like the parameters, before bias correction and norm constraint
+    # φ, like the parameters, before bias correction and norm constraint
+    direction: list[Tensor]
     search: Search
     failure: Tensor  # 0 where the last direction was not finite, else -1
 
@@ -51,14 +52,14 @@ class SPRING(Optimizer):
     line_search: Literal["grid", "grid_exhaustive"] = "grid"
 
     def init(self, objective: Objective, params: Params) -> State:
-        """No direction and no search yet."""
+        """Begin without a direction, before the first search."""
         zeros = [torch.zeros_like(matrix) for matrix in params]
         return State(0, zeros, never(), first_failure(params))
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
-        """One step; the losses are those before it."""
+        """Do one step; the losses are those before it."""
         step = read(state.step) + 1
         prior = [self.momentum * matrix for matrix in state.direction]
         losses, direction, failure = kernel.solve(
@@ -89,7 +90,7 @@ class SPRING(Optimizer):
             raise FactorisationFailed({"kernel": None}, self.damping)
 
     def _scale(self, step: int, direction: Params) -> float | Tensor:
-        """What φ_k is multiplied by before the step size."""
+        """Compute what φ_k is multiplied by before the step size."""
         scale = (1 - self.momentum ** (2 * step)) ** -0.5 if self.bias_correction else 1.0
         if self.learning_rate is None or self.norm_constraint is None:
             return scale

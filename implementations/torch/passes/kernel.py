@@ -1,4 +1,6 @@
-"""The kernel JJᵀ of the residuals, and natural gradient descent with it: the Gramian's twin, as large as the points.
+"""The kernel JJᵀ of the residuals, and natural gradient descent with it.
+
+It is the Gramian's twin, as large as the points.
 
 (JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with the rows of J and r divided by √N in the
 interior and √M on the boundary. JJᵀ is assembled layer by layer from the inputs a and
@@ -14,7 +16,7 @@ from optbench.implementations.memory_estimates import LARGEST, by_channels
 from optbench.implementations.protocol import Linearization, Losses, Objective
 from optbench.implementations.torch.passes.chunks import mean, split
 from optbench.implementations.torch.passes.linearization import (
-    full_rows,
+    full_inputs,
     jacobian_rows,
     products,
     transposed_products,
@@ -37,7 +39,7 @@ def solve(
     damping: float,
     prior: Params | None = None,
 ) -> tuple[Losses, Params, Tensor]:
-    """The losses, the direction, and 0 where it is not finite, else −1.
+    """Compute the losses, the direction, and 0 where it is not finite, else −1.
 
     The direction is φ − Jᵀ (JJᵀ + λI)⁺ (r + J φ), which minimises ‖r + J v‖² + λ ‖v − φ‖²;
     a prior φ of None is zero.
@@ -59,12 +61,15 @@ def solve(
 
 
 def scaled(parts: list[Tensor]) -> Tensor:
-    """Both terms' numbers a row, [N, r] and [M, r_b], side by side [N·r + M·r_b], divided by √N and √M."""
+    """Put numbers of both terms side by side, divided by √N and √M.
+
+    They are [N, r] and [M, r_b], one per row of the Jacobian, and become [N·r + M·r_b].
+    """
     return torch.cat([len(part) ** -0.5 * part.flatten() for part in parts], dim=0)
 
 
 def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Tensor:
-    """JJᵀ of both terms' rows [N·r + M·r_b, N·r + M·r_b], the rows divided by √N and √M."""
+    """Assemble JJᵀ of both terms [N·r + M·r_b, N·r + M·r_b], rows over √N and √M."""
     interior, boundary = terms
     N, M = len(interior.residual), len(boundary.residual)
     mixed = kernel(interior, boundary) / (N * M) ** 0.5
@@ -75,7 +80,7 @@ def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Tensor:
 
 
 def transposed(terms: tuple[Linearization, Linearization], weights: Tensor) -> Params:
-    """Jᵀ w for a weight w of each row, the rows divided by √N and √M."""
+    """Compute Jᵀ w for one weight w per row, the rows divided by √N and √M."""
     residuals = terms[0].residual, terms[1].residual
     parts = weights.split([residual.numel() for residual in residuals])
     shares = (
@@ -91,7 +96,7 @@ def transposed(terms: tuple[Linearization, Linearization], weights: Tensor) -> P
 
 
 def kernel(one: Linearization, other: Linearization) -> Tensor:
-    """J J'ᵀ [n·r, n'·r'] of two terms' rows, the sum over the layers."""
+    """Compute J J'ᵀ [n·r, n'·r'] of two terms, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
     return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(
         one.residual.numel(), -1
@@ -99,8 +104,11 @@ def kernel(one: Linearization, other: Linearization) -> Tensor:
 
 
 def layer_kernel(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
-    """A layer's part [n, r, n', r'], by products of rows or of the layer's Jacobian, whichever are fewer."""
-    a, a2 = full_rows(a, q.shape[1]), full_rows(a2, q2.shape[1])
+    """Compute a layer's part [n, r, n', r'] of the kernel by the fewer products.
+
+    They are of jet channels or of the layer's Jacobians.
+    """
+    a, a2 = full_inputs(a, q.shape[1]), full_inputs(a2, q2.shape[1])
     way = (
         channels_pairwise
         if by_channels(len(a), len(a2), q.shape[-1], a.shape[-1])
@@ -110,7 +118,7 @@ def layer_kernel(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
 
 
 def channels_pairwise(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
-    """Σ_{s,t} (q_sᵀ q_t) (a_sᵀ a_t): products of rows, the Jacobian is never made."""
+    """Sum (q_sᵀ q_t) (a_sᵀ a_t) over pairs of channels; the Jacobian is never made."""
     total = q.new_zeros(q.shape[2], q.shape[0], q2.shape[2], q2.shape[0])
     for s, t in product(range(len(a)), range(len(a2))):
         total += torch.einsum("cno,kmo->ncmk", q[:, s], q2[:, t]).mul_(
@@ -120,7 +128,7 @@ def channels_pairwise(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
 
 
 def neurons_together(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
-    """J J'ᵀ with the layer's Jacobian of some neurons at a time."""
+    """Compute J J'ᵀ with the layer's Jacobian of some neurons at a time."""
 
     def of(part: tuple[Tensor, Tensor]) -> Tensor:
         some, some2 = (cotangents.permute(1, 2, 3, 0) for cotangents in part)

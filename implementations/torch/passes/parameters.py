@@ -1,13 +1,13 @@
-"""A network's parameters: a list of matrices, moved along directions, added, flattened to a vector and back."""
+"""A network's parameters, a list of matrices: moved, added, flattened and split."""
 
 import torch
 from torch import Tensor
 
-Params = list[Tensor]  # a matrix [W | b] a layer, [out, in + 1]
+Params = list[Tensor]  # one matrix [W | b] per layer, [out, in + 1]
 
 
 def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
-    """θ + α d."""
+    """Move parameters to θ + α d."""
     return [
         matrix + alpha * direction
         for matrix, direction in zip(params, directions, strict=True)
@@ -15,30 +15,28 @@ def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params
 
 
 def add(params: Params, others: Params) -> Params:
-    """Their sums."""
+    """Add two sets of matrices."""
     return [matrix + other for matrix, other in zip(params, others, strict=True)]
 
 
 def typed_like(params: Params, matrices: Params) -> Params:
-    """Matrices in the parameters' type."""
+    """Convert matrices to the parameters' type."""
     return [matrix.to(like.dtype) for matrix, like in zip(matrices, params, strict=True)]
 
 
 def select(condition: Tensor, params: Params, otherwise: Params) -> Params:
-    """`params` where the condition holds, else `otherwise`, without asking the device which."""
+    """Choose `params` where the condition holds, else `otherwise`, on the device."""
     return [
         torch.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)
     ]
 
 
 def flatten(params: Params) -> Tensor:
-    """All parameters as a vector [D], a matrix after the other, each by rows."""
+    """Flatten all parameters to a vector [D], one matrix after the other, by rows."""
     return torch.cat([matrix.flatten() for matrix in params])
 
 
 def split_like(params: Params, vector: Tensor) -> Params:
-    """A vector [D] as matrices like the parameters'."""
-    pieces = vector.split([matrix.numel() for matrix in params])
-    return [
-        piece.reshape(matrix.shape) for piece, matrix in zip(pieces, params, strict=True)
-    ]
+    """Split a vector [D] into matrices like the parameters'."""
+    parts = vector.split([matrix.numel() for matrix in params])
+    return [part.reshape(matrix.shape) for part, matrix in zip(parts, params, strict=True)]

@@ -1,30 +1,30 @@
-"""Branches and loops whose conditions the device decides: here Python reads them, the twin compiles them."""
+"""Branches and loops that the device decides: Python reads them, the twin compiles them."""
 
 from collections.abc import Callable
-from typing import Any
 
+from optbench.implementations.protocol import Tree
 from optbench.implementations.torch.backend import read
 from torch import Tensor
 
 
 def when(
-    condition: bool | Tensor, new: Callable[[], Any], otherwise: Callable[[], Any]
-) -> Any:
-    """`new()` where the condition holds, else `otherwise()`, without computing the other."""
+    condition: bool | Tensor, new: Callable[[], Tree], otherwise: Callable[[], Tree]
+) -> Tree:
+    """Compute `new()` where the condition holds, else `otherwise()`, and not the other."""
     return new() if read(condition) else otherwise()
 
 
 def while_loop(
-    condition: Callable[[Any], bool | Tensor], body: Callable[[Any], Any], state: Any
-) -> Any:
+    condition: Callable[[Tree], bool | Tensor], body: Callable[[Tree], Tree], state: Tree
+) -> Tree:
     """Repeat `state = body(state)` while the condition holds."""
     while read(condition(state)):
         state = body(state)
     return state
 
 
-def fori_loop(count: int | Tensor, body: Callable[[int, Any], Any], state: Any) -> Any:
-    """`state = body(i, state)` for i in 0 … count − 1."""
+def fori_loop(count: int | Tensor, body: Callable[[int, Tree], Tree], state: Tree) -> Tree:
+    """Repeat `state = body(i, state)` for i in 0 … count − 1."""
     for i in range(read(count)):
         state = body(i, state)
     return state

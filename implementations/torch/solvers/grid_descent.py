@@ -1,4 +1,7 @@
-"""Our descent on the paper's grid: from the last choice downhill, which looks at few of its step sizes."""
+"""Our descent on the paper's grid of step sizes, from the last choice downhill.
+
+It looks at few of them.
+"""
 
 import math
 from collections.abc import Callable
@@ -26,7 +29,9 @@ class Walk(NamedTuple):
 def descend(
     loss: Callable[[int], Tensor], start: float, choice: int
 ) -> tuple[int, float, int]:
-    """The same where the grid has one minimum: from the last choice to smaller steps, or else to larger ones, downhill.
+    """Search downhill from the last choice, to smaller steps or else to larger ones.
+
+    On a grid with one minimum it chooses as `exhaustive` does.
 
     The whole grid is looked at where the walk's end is no better than the start, or by no
     more than rounding.
@@ -55,5 +60,5 @@ def descend(
 
 
 def is_better(ahead: float, walk: Walk) -> bool:
-    """Whether the loss ahead is smaller; of equal ones, that of the smaller step is."""
+    """Say whether the loss ahead is better: of equal ones, that of the smaller step is."""
     return ahead < walk.lowest or (ahead == walk.lowest < math.inf and walk.direction < 0)

@@ -1,4 +1,7 @@
-"""The paper's grid of step sizes, and the search that looks at all of it (arXiv 2405.15603, appendix A.1)."""
+"""The paper's grid of step sizes, and the search that looks at all of it.
+
+Source: arXiv 2405.15603, appendix A.1.
+"""
 
 import math
 from collections.abc import Callable
@@ -14,7 +17,7 @@ LAST = len(GRID) - 1
 def exhaustive(
     loss: Callable[[int], Tensor], start: float, choice: int
 ) -> tuple[int, float, int]:
-    """The index of the smallest loss on the grid, that loss, and the number of evaluations."""
+    """Find the index of the smallest loss on the grid, the loss, and the evaluations."""
     # one question to the device for all
     candidates = [
         finite(value)
@@ -25,5 +28,5 @@ def exhaustive(
 
 
 def finite(loss: float) -> float:
-    """The loss, infinite where it is not a number."""
+    """Replace a loss that is not a number by infinity."""
     return math.inf if math.isnan(loss) else loss

@@ -1,4 +1,4 @@
-"""The pairs (s, y) that L-BFGS remembers, and the quasi-Newton direction they give (Nocedal 1980)."""
+"""The pairs (s, y) of L-BFGS, and their quasi-Newton direction (Nocedal 1980)."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,10 @@ CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
 
 
 class History(NamedTuple):
-    """The last pairs in a ring of one slot more than are used: a rejected pair may overwrite the spare one."""
+    """The last pairs, in a ring of one slot more than are used.
+
+    A rejected pair may overwrite the spare one.
+    """
 
     steps: Tensor  # s [slots, D], the change of the parameters
     changes: Tensor  # y [slots, D], the change of the gradient
@@ -21,13 +24,16 @@ class History(NamedTuple):
 
 
 def empty(history_size: int, vector: Tensor) -> History:
-    """No pairs yet, for vectors like the one given; γ = 1."""
+    """Begin without pairs, for vectors like `vector`; γ = 1."""
     rows = vector.new_zeros(history_size + 1, len(vector))
     return History(rows, rows, vector.new_zeros(history_size + 1), 0, vector.new_ones(()))
 
 
 def owned(history: History) -> History:
-    """A copy whose buffers `remember` may write into: once a step, since they are many times the parameters' size."""
+    """Copy the buffers, which `remember` may then write into.
+
+    Once per step: they are many times as large as the parameters.
+    """
     return history._replace(
         **{
             name: getattr(history, name).clone()
@@ -50,7 +56,7 @@ def remember(history: History, step: Tensor, change: Tensor) -> History:
 
 
 def quasi_newton(history: History, gradient: Tensor) -> Tensor:
-    """−H g by the two-loop recursion over the kept pairs."""
+    """Compute −H g by the two-loop recursion over the kept pairs."""
     slots = len(history.steps)
     count = min(history.stored, slots - 1)
 

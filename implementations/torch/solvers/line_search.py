@@ -1,4 +1,4 @@
-"""Step sizes: a constant, or what a search on the grid of powers of two finds."""
+"""Step sizes: a constant, or the choice of a search on the grid of powers of two."""
 
 import math
 from typing import NamedTuple
@@ -20,9 +20,8 @@ from torch import Tensor
 class Search(NamedTuple):
     """What a line search remembers and counts."""
 
-    choice: (
-        int | Tensor
-    )  # the index on the grid that was best: the next search starts there
+    # the index on the grid that was best: the next search starts there
+    choice: int | Tensor
     evaluations: int | Tensor  # of the loss, in all steps
     stalls: int | Tensor  # steps in which the parameters did not move
 
@@ -32,7 +31,7 @@ class Search(NamedTuple):
 
 
 def never() -> Search:
-    """Before the first search."""
+    """Begin before the first search, at the largest step size."""
     return Search(LAST, 0, 0)
 
 
@@ -45,11 +44,11 @@ def follow(
     losses: Losses,
     last: Search,
 ) -> tuple[Params, Search]:
-    """θ + α d with α = `learning_rate`, or from the grid where there is none.
+    """Move to θ + α d with α = `learning_rate`, or from the grid where there is none.
 
     The smallest loss wins, the smallest α on ties; not a number counts as infinite. Nothing
-    moves where the loss at θ, given by `losses`, is strictly better than every candidate or
-    where no candidate's is finite.
+    moves where the loss at θ, which is in `losses`, is strictly better than every candidate
+    or where no candidate's is finite.
     """
     if options.learning_rate is not None:
         return advance(params, directions, options.learning_rate), last

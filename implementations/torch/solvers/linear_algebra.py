@@ -1,15 +1,21 @@
-"""Factorisations that answer with NaN where they fail, since a compiled step cannot raise; numbers made float64."""
+"""Factorisations that answer with NaN where they fail, and conversion to float64.
 
-from typing import Any, NamedTuple
+A compiled step cannot raise.
+"""
+
+from typing import NamedTuple
 
 import torch
+from optbench.implementations.protocol import Tree
 from optbench.implementations.torch.solvers.control import when
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 
-def double(tree: Any) -> Any:
-    """Arrays in lists, tuples and named tuples in float64, which curvature needs whatever the parameters' type is.
+def double(tree: Tree) -> Tree:
+    """Convert a tree's arrays to float64.
+
+    Curvature needs it, whatever the parameters' type is.
 
     A product of float32 numbers with itself has errors of 6e-8 of its norm: where the
     damping is smaller, the matrix is not positive definite, and what is solved with it is
@@ -19,7 +25,10 @@ def double(tree: Any) -> Any:
 
 
 def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; NaN where it is not finite or has none."""
+    """Compute eigenvalues, ascending, and eigenvectors of a symmetric matrix.
+
+    They are NaN where it is not finite or the solver does not converge.
+    """
     finite = matrix.isfinite().all()
     try:
         values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0))
@@ -29,13 +38,16 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cholesky(matrix: Tensor) -> Tensor:
-    """The lower Cholesky factor; NaN where the matrix is not positive definite."""
+    """Compute the lower Cholesky factor; NaN where a matrix is not positive definite."""
     factor, info = torch.linalg.cholesky_ex(matrix)
     return torch.where(info == 0, factor, torch.nan)
 
 
 def pseudo_inverse_solve(matrix: Tensor, vector: Tensor) -> Tensor:
-    """The minimum-norm solution of a symmetric system; eigenvalues |w| ≤ eps·n·max|w| count as zero."""
+    """Compute the minimum-norm solution of a symmetric system.
+
+    Eigenvalues |w| ≤ eps·n·max|w| count as zero.
+    """
     values, vectors = eigh(matrix)
     magnitude = values.abs()
     kept = magnitude > torch.finfo(values.dtype).eps * len(values) * magnitude.max()
@@ -44,7 +56,10 @@ def pseudo_inverse_solve(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def damped_solve(matrix: Tensor, damping: float, vector: Tensor) -> Tensor:
-    """(G + λI)⁺ v of a positive semidefinite matrix G: by Cholesky where no eigenvalue can count as zero."""
+    """Compute (G + λI)⁺ v of a positive semidefinite matrix G.
+
+    By Cholesky, where no eigenvalue can count as zero.
+    """
     matrix = matrix.clone()
     matrix.diagonal().add_(damping)
     factor, info = torch.linalg.cholesky_ex(matrix)
@@ -61,7 +76,7 @@ def damped_solve(matrix: Tensor, damping: float, vector: Tensor) -> Tensor:
 
 
 def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
+    """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
     factor = cholesky(reference)
     half = torch.linalg.solve_triangular(factor, matrix, upper=False)
     values, vectors = eigh(torch.linalg.solve_triangular(factor, half.T, upper=False))
@@ -69,14 +84,17 @@ def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]
 
 
 class KroneckerSum(NamedTuple):
-    """The inverse of X ↦ B X A + B_b X A_b, diagonalised (Martens and Grosse 2015, appendix B)."""
+    """The inverse of X ↦ B X A + B_b X A_b, diagonalised.
+
+    Source: Martens and Grosse (2015), appendix B.
+    """
 
     left: Tensor  # K_B [out, out]
     right: Tensor  # K_A [in + 1, in + 1]
     eigenvalues: Tensor  # 1 + s_B s_Aᵀ [out, in + 1]
 
     def solve(self, matrix: Tensor) -> Tensor:
-        """X [out, in + 1] with B X A + B_b X A_b = matrix."""
+        """Solve B X A + B_b X A_b = matrix for X [out, in + 1]."""
         return (
             self.left
             @ ((self.left.T @ matrix @ self.right) / self.eigenvalues)
@@ -92,6 +110,6 @@ def kronecker_sum(A: Tensor, B: Tensor, A_b: Tensor, B_b: Tensor) -> KroneckerSu
 
 
 def first_failure(arrays: list[Tensor]) -> Tensor:
-    """The index of the first array that is not finite, -1 for none."""
+    """Find the index of the first array that is not finite, -1 for none."""
     failed = torch.stack([~array.isfinite().all() for array in arrays])
     return torch.where(failed.any(), failed.int().argmax(), -1)

@@ -1,4 +1,6 @@
-"""A line search for the strong Wolfe conditions: bracket, then zoom (Nocedal and Wright, algorithms 3.5 and 3.6).
+"""A line search for the strong Wolfe conditions: bracket, then zoom.
+
+Source: Nocedal and Wright, algorithms 3.5 and 3.6.
 
 The constants, the interpolation and the order of decisions are those of torch.optim.LBFGS.
 """
@@ -51,7 +53,9 @@ def strong_wolfe(
     longest: Tensor,
     budget: int | Tensor,
 ) -> tuple[Point, int | Tensor]:
-    """A point with the strong Wolfe conditions, or the best found, and the number of evaluations.
+    """Look for a point with the strong Wolfe conditions, or else the best one.
+
+    Returns it and the number of evaluations.
 
     `start` is the point at t = 0, `size` the first t tried, `longest` the direction's
     largest entry: an interval that moves no parameter by SHORTEST is given up. After
@@ -71,8 +75,8 @@ def strong_wolfe(
         width = (zooming.second.size - zooming.first.size).abs() * longest
         return ~zooming.done & ~(width < SHORTEST) & (zooming.iterations < budget)
 
-    found = while_loop(goes_on, lambda zooming: zoom(evaluate, start, zooming), interval)
-    return choose(found.first_is_low, found.first, found.second), found.iterations + 1
+    end = while_loop(goes_on, lambda zooming: zoom(evaluate, start, zooming), interval)
+    return choose(end.first_is_low, end.first, end.second), end.iterations + 1
 
 
 def bracket(
@@ -105,7 +109,7 @@ def bracket(
 def judge(
     start: Point, previous: Point, current: Point, iterations: int | Tensor
 ) -> Tensor:
-    """What the newest point says: go on, the interval is found, or this is the point."""
+    """Judge the newest point: go on, an interval is bracketed, or this is the point."""
     rises = is_high(start, current) | ((iterations > 1) & (current.loss >= previous.loss))
     bracketed = torch.where(current.slope >= 0, BRACKETED, SEARCHING)
     return torch.where(
@@ -114,7 +118,7 @@ def judge(
 
 
 def zoom(evaluate: Callable[[Tensor], Point], start: Point, last: Zooming) -> Zooming:
-    """Try a point inside the interval and shorten it to the side that holds the conditions."""
+    """Try a point inside the interval, and keep the side that holds the conditions."""
     size, stuck = trial(last)
     new = evaluate(size)
     low, high = (
@@ -134,7 +138,10 @@ def zoom(evaluate: Callable[[Tensor], Point], start: Point, last: Zooming) -> Zo
 
 
 def trial(zooming: Zooming) -> tuple[Tensor, Tensor]:
-    """The next t, and whether it is close to an end; the second time in a row it is moved inside by a tenth."""
+    """Choose the next t, and say whether it is close to an end.
+
+    The second time in a row it is moved inside by a tenth.
+    """
     lower = torch.minimum(zooming.first.size, zooming.second.size)
     upper = torch.maximum(zooming.first.size, zooming.second.size)
     size, margin = cubic(zooming.first, zooming.second, lower, upper), 0.1 * (upper - lower)
@@ -147,7 +154,10 @@ def trial(zooming: Zooming) -> tuple[Tensor, Tensor]:
 
 
 def cubic(one: Point, other: Point, lower: Tensor, upper: Tensor) -> Tensor:
-    """The minimum of the cubic through two points with their slopes, within bounds; their middle where it has none."""
+    """Minimize the cubic through two points with their slopes, within bounds.
+
+    It is the bounds' middle where the cubic has no minimum.
+    """
     ordered = one.size <= other.size
     left, right = choose(ordered, one, other), choose(ordered, other, one)
     d1 = left.slope + right.slope - 3 * (left.loss - right.loss) / (left.size - right.size)
@@ -161,15 +171,15 @@ def cubic(one: Point, other: Point, lower: Tensor, upper: Tensor) -> Tensor:
 
 
 def is_high(start: Point, point: Point) -> Tensor:
-    """The loss has not fallen enough (Armijo)."""
+    """Say whether the loss has not fallen enough (Armijo)."""
     return point.loss > start.loss + SUFFICIENT * point.size * start.slope
 
 
 def is_flat(start: Point, point: Point) -> Tensor:
-    """The slope has flattened enough."""
+    """Say whether the slope has flattened enough."""
     return point.slope.abs() <= -FLAT * start.slope
 
 
 def choose(condition: Tensor, one: Point, other: Point) -> Point:
-    """`one` where the condition holds, else `other`."""
+    """Choose `one` where the condition holds, else `other`."""
     return Point(*(torch.where(condition, a, b) for a, b in zip(one, other, strict=True)))
