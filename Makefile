@@ -72,10 +72,10 @@ lint: imports ## check formatting, style, imports, types and the citation
 imports: tree ## check that a room imports what lies below it, and the twins nothing of each other
 	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
-# a fresh build folder: setuptools puts into a wheel what an older build left there
+# all fresh: setuptools puts into a wheel what an older build left or listed
 .PHONY: wheel wheel-test
 wheel: $(INSTALLED) ## build the wheel into dist
-	@rm -rf build/lib build/bdist.* dist
+	@rm -rf build/lib build/bdist.* dist pinn_optbench.egg-info
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 wheel-test: wheel ## install the wheel into environments without the repository, and use it there

@@ -1,5 +1,6 @@
 """results/README.md is written by a command, from what is there."""
 
+import pytest
 from made_up_results import folder_of
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ def test_a_folder_without_results_says_so(tmp_path):
     assert "Nothing is published yet." in text
 
 
+@pytest.mark.medium
 def test_a_campaign_has_its_picture_its_table_its_links_and_the_commands_that_made_it(
     tmp_path,
 ):
@@ -58,6 +60,7 @@ def test_a_campaign_without_a_report_is_under_way(tmp_path):
     assert f"optbench run c --results {tmp_path}" in text
 
 
+@pytest.mark.medium
 def test_a_readme_shows_the_headline_between_its_marks(tmp_path):
     folder = folder_of(tmp_path / "results")
     list(report.make(folder))

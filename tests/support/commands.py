@@ -37,7 +37,8 @@ ROOT = Path(__file__).parents[2]
 ASV = """
 import asv_runner, sys
 from asv_runner._aux import update_sys_path
-sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
+ours = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
+sys.meta_path[:] = ours
 update_sys_path(sys.argv[1])
 """
 

@@ -268,7 +268,7 @@ def changed_damping(damping, ratio):
 
 
 def armijo_size(loss, slope):
-    """The first α of 0.8^0 … 0.8^19 with loss(α) ≤ loss(0) + 0.01 α slope, and its power.
+    """The first α of 0.8^0 … 0.8^19 with loss(α) ≤ loss(0) + 0.01 α slope; its power.
 
     Where there is none: 0 and None.
     """
