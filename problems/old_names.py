@@ -16,7 +16,16 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 PACKAGES = ("problems", "implementations")
-RENAMED = {"pieces": "chunks"}  # modules that got another name, too
+# modules that got another name, too
+RENAMED = {
+    "checks": "shape_checks",
+    "control": "control_flow",
+    "history": "lbfgs_history",
+    "memory": "process_memory",
+    "named": "lookup",
+    "pieces": "chunks",
+    "schedule": "learning_rate",
+}
 OF_ITS_OWN = ("__name__", "__package__", "__loader__", "__spec__")  # what an alias keeps
 
 

@@ -12,7 +12,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax
 import jax.numpy as jnp
 import numpy as np
-from optbench.implementations.memory import (
+from optbench.implementations.process_memory import (
     available_bytes,
     keep_freed_memory,
     peak_resident_bytes,

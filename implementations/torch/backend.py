@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from optbench.implementations.memory import (
+from optbench.implementations.process_memory import (
     available_bytes,
     keep_freed_memory,
     peak_resident_bytes,

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from optbench import implementations, problems
-from optbench.campaign import presets, sources
+from optbench.campaign import presets, source_files
 from optbench.campaign.campaign import Campaign, Case, OptimizerTable, StageTable, Table
 from optbench.campaign.errors import CampaignError, Where, explain, keys
-from optbench.implementations import named
+from optbench.implementations import lookup
 from optbench.implementations.protocol import Objective
 from optbench.problems import networks
 from optbench.problems.names import UnknownName
@@ -43,7 +43,7 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
     installed = implementations.installed() or implementations.FRAMEWORKS
     expansion = Expansion(campaign, name, source, implementations.load(installed[-1]))
     once = list({request.identity: request for request in expansion.requests()}.values())
-    sources.distinct(once, source)
+    source_files.distinct(once, source)
     return once
 
 
@@ -209,7 +209,7 @@ class Expansion:
         """Spell out an optimizer and its hyperparameters; `naming` is where its name is."""
         classes = self.framework.OPTIMIZERS
         if is_own(name):
-            classes = {name: self._checked(where, name, named.from_file)}
+            classes = {name: self._checked(where, name, lookup.from_file)}
         if name not in classes:
             message = str(UnknownName("optimizer", name, classes))
             raise CampaignError(self.source, naming, message)
@@ -228,7 +228,7 @@ class Expansion:
     def _files(self, where: Where, problem: str, optimizers: list[str]) -> dict[str, str]:
         """Find the user's own files that the run needs."""
         try:
-            return sources.digests(problem, *optimizers)
+            return source_files.digests(problem, *optimizers)
         except ValueError as error:
             raise CampaignError(
                 self.source, where, str(error), value=" ".join(map(bare, optimizers))
@@ -267,7 +267,7 @@ class Expansion:
         """
         frameworks = self._frameworks(where, _first(table.frameworks, case))
         for name in filter(is_own, optimizers):
-            own = named.from_file(name).framework
+            own = lookup.from_file(name).framework
             for framework in frameworks:
                 if framework != own:
                     message = (

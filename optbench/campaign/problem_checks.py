@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from optbench import implementations, problems
-from optbench.campaign.derivatives import jet_of
+from optbench.campaign.numerical_jets import jet_of
 from optbench.extras import Missing
 from optbench.problems import networks, own, seeds
 from optbench.problems.problem import Jet, Problem, Term

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from optbench import problems
-from optbench.campaign import campaign, expansion, sources
+from optbench.campaign import campaign, expansion, source_files
 from optbench.campaign.errors import CampaignError
 from optbench.problems.names import InvalidName
 from optbench.records import checksums, store
@@ -42,7 +42,7 @@ class Results:
         """The campaign's runs or what is wrong with it; only this imports a framework."""
         try:
             plan = campaign.read(
-                self.folder / CAMPAIGN, partial(sources.kept, folder=self.folder)
+                self.folder / CAMPAIGN, partial(source_files.kept, folder=self.folder)
             )
             name = self.folder.resolve().parent.name
             return tuple(expansion.requests(plan, name, CAMPAIGN)), None
@@ -118,9 +118,9 @@ def _whole(folder: Path, file: Path) -> Record:
 
     Raises InvalidRecord, also where it has other parameters than they have.
     """
-    record = sources.relocated(store.read(file), folder)
+    record = source_files.relocated(store.read(file), folder)
     # asked first: no file runs that the record does not name
-    if changed := sources.changed(record.request):
+    if changed := source_files.changed(record.request):
         raise store.InvalidRecord(f"{file}: {changed}")
     try:
         expected = record.request.parameter_count

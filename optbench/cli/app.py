@@ -6,7 +6,7 @@ import typer
 
 from optbench.campaign.errors import CampaignError
 from optbench.cli import asv, inspect, results, run
-from optbench.cli.ending import Interrupted, end, interrupt
+from optbench.cli.exit_codes import Interrupted, end, interrupt
 from optbench.extras import Missing, explained
 from optbench.problems.names import InvalidName
 from optbench.records.store import InvalidRecord

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from optbench.cli.ending import end
+from optbench.cli.exit_codes import end
 from optbench.problems.names import UnknownName
 
 

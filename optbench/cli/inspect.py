@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from optbench.cli.ending import end
+from optbench.cli.exit_codes import end
 from optbench.problems.names import UnknownName
 
 
@@ -216,13 +216,13 @@ def profile(
     Phases with their flops and rates, the line search, waits, compilation and memory.
     """
     from optbench import implementations
-    from optbench.campaign import expansion, single
+    from optbench.campaign import expansion, single_run
     from optbench.measure import profile
     from optbench.measure.timed import Work
 
     frameworks = tuple(framework or implementations.installed())
     # a campaign of one run checks every name and value
-    plan = single.campaign(
+    plan = single_run.campaign(
         problem=problem,
         network=network,
         optimizer=optimizer,
@@ -232,7 +232,7 @@ def profile(
         boundary=boundary,
         steps=1,
     )
-    (request,) = expansion.requests(plan, "profile", single.SOURCE)
+    (request,) = expansion.requests(plan, "profile", single_run.SOURCE)
     for name in frameworks:
         work = Work(
             framework=name,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from optbench.cli.ending import end
+from optbench.cli.exit_codes import end
 from optbench.problems.names import UnknownName
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def run(
     from rich.console import Console
 
     from optbench.campaign import campaign as campaigns
-    from optbench.campaign import expansion, single
+    from optbench.campaign import expansion, single_run
     from optbench.records import store
     from optbench.schedule import runner
 
@@ -106,8 +106,8 @@ def run(
         file = campaigns.find(campaign)
         name, source, plan = file.stem, file.name, campaigns.read(file)
     elif problem and optimizer and framework:
-        file, name, source = None, "single", single.SOURCE
-        plan = single.campaign(
+        file, name, source = None, "single", single_run.SOURCE
+        plan = single_run.campaign(
             problem=problem,
             network=network,
             optimizer=optimizer,
@@ -188,7 +188,7 @@ def tune(
     from optbench.campaign import campaign as campaigns
     from optbench.campaign import expansion
     from optbench.records import store
-    from optbench.schedule import workers as executors
+    from optbench.schedule import local_workers as executors
     from optbench.training.limits import Limits
     from optbench.tuning import search
     from optbench.tuning.space import SHIPPED
@@ -297,26 +297,26 @@ def _crew(
     console: "Console",
 ) -> "AbstractContextManager[Crew]":
     """Say who does the runs: children of this process, or a cluster's workers."""
+    from optbench.schedule import local_workers as executors
     from optbench.schedule import progress
-    from optbench.schedule import workers as executors
     from optbench.training.limits import Limits
 
     limits, say = Limits.of(plan, folder), partial(progress.line, console)
     if scheduler is None and workers is None:
         return executors.workers(limits)
-    from optbench.schedule import cluster
+    from optbench.schedule import dask_cluster
 
     if workers is None and scheduler is not None:
-        return cluster.connect(scheduler, limits, say)
+        return dask_cluster.connect(scheduler, limits, say)
     if workers is not None and scheduler is None:
-        return cluster.local(workers, limits, say)
+        return dask_cluster.local(workers, limits, say)
     raise CampaignError("command line", (), "give either --scheduler or --workers")
 
 
 def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> None:
     """Print a campaign's table; write it, the figure and the checksums, and say where."""
     # pandas and matplotlib: after the runs, not in their way
-    from optbench.campaign import sources
+    from optbench.campaign import source_files
     from optbench.records import checksums
     from optbench.records.frames import from_records
     from optbench.report import summary
@@ -327,7 +327,7 @@ def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> N
     line(console, "")
     print(summary.texts(frames)["table.txt"], file=console.file)
     made = write_summary(frames, folder)
-    copies = sources.keep([record.request for record in records], folder)
+    copies = source_files.keep([record.request for record in records], folder)
     written = [folder / "runs", *made, *copies, checksums.write(folder)]
     for path in written:
         line(console, f"written: {path}")

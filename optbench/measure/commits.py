@@ -112,9 +112,9 @@ def optimizer(framework: "Framework", name: str, hyperparameters: Any) -> Any:
     """Make an optimizer by its name, with the methods that the commit's class may lack."""
     kind = framework.OPTIMIZERS.get(name)
     if kind is None:  # in a file of the user's own, which not every commit reads
-        from optbench.implementations import named
+        from optbench.implementations import lookup
 
-        kind = named.optimizer(framework, name)
+        kind = lookup.optimizer(framework, name)
     if not all(hasattr(kind, method) for method in ("counters", "working")):
         kind = type(kind.__name__, (kind, Additions), {})
     return kind(**hyperparameters)

@@ -19,7 +19,7 @@ from pydantic import (
 
 from optbench import problems
 from optbench.problems import networks, own
-from optbench.records.conditions import Conditions
+from optbench.records.machine_state import Conditions
 from optbench.records.provenance import Provenance
 
 SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
@@ -232,7 +232,7 @@ class Record(_Strict):
     wall_seconds: Number
     peak_memory: int | None = None  # bytes
     history: tuple[Row, ...] = ()
-    # u at the end on the grid of optbench/training/surface.py, where there is one
+    # u at the end on the grid of optbench/training/solution_grid.py, where there is one
     surface: tuple[Number, ...] | None = None
     resumed: NonNegativeInt = 0  # times that the run went on from a checkpoint
     provenance: Provenance

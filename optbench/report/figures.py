@@ -18,9 +18,9 @@ from optbench.records.frames import Frames
 from optbench.records.palette import COLOURS, dashes, panels, save, write
 from optbench.records.record import Record
 from optbench.report import curves, heatmap, statistics
+from optbench.report.captions import Table
 from optbench.report.curves import FORMATS, lines
-from optbench.report.formats import Table
-from optbench.training import surface
+from optbench.training import solution_grid
 
 PROFILED = 1e-3  # the target whose profile is drawn, or the smallest reached above it
 SMALLEST = 1e-8  # a smaller error of a learned solution is drawn as this
@@ -169,13 +169,13 @@ def _solutions_of(case: str, by_label: dict[str, Record], folder: Path) -> list[
     problem = problems.get(chosen[0][1].request.problem)
     (left, bottom), (right, top) = problem.bounds
     look: Any = {"origin": "lower", "extent": (left, right, bottom, top), "aspect": "auto"}
-    exact = surface.as_image(problem, problem.solution(surface.grid(problem)))
+    exact = solution_grid.as_image(problem, problem.solution(solution_grid.grid(problem)))
     scale: Any = {"vmin": np.nanmin(exact), "vmax": np.nanmax(exact), "cmap": "viridis"}
     figure, grid = plt.subplots(
         len(chosen), 3, figsize=(8.4, 2.4 * len(chosen)), squeeze=False, layout="compressed"
     )
     for row, (label, record) in zip(grid, chosen, strict=True):
-        learned = surface.as_image(problem, np.array(record.surface))
+        learned = solution_grid.as_image(problem, np.array(record.surface))
         row[0].imshow(exact, **look, **scale)
         row[0].set_title("exact", fontsize=9)
         figure.colorbar(

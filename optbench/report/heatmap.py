@@ -18,7 +18,7 @@ from matplotlib.colors import LogNorm, to_hex, to_rgb
 from matplotlib.patches import Rectangle
 
 from optbench.records.palette import write
-from optbench.report.formats import Table
+from optbench.report.captions import Table
 
 NAME = "heatmap"
 FORMATS = ("pdf", "svg")

@@ -17,7 +17,7 @@ from optbench.records import palette
 from optbench.records.frames import Frames
 from optbench.records.record import Record, Request
 from optbench.report import heatmap
-from optbench.report.formats import BOLD, Source, Table
+from optbench.report.captions import BOLD, Source, Table
 from optbench.report.statistics import BEFORE
 
 TEMPLATE = Path(str(files("optbench.report"))) / "template"

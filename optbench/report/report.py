@@ -8,7 +8,7 @@ from optbench.campaign import results_folder
 from optbench.records import checksums, store
 from optbench.records.frames import Frames, from_records
 from optbench.records.record import Record
-from optbench.report import curves, figures, formats, page, summary, tables
+from optbench.report import captions, curves, figures, page, summary, tables
 
 TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
 FORMER = "error_over_seconds"  # the name of CURVES in folders of earlier versions
@@ -58,17 +58,17 @@ def write_summary(frames: Frames, folder: Path) -> list[Path]:
 def texts(
     frames: Frames,
     records: Sequence[Record],
-    made: Sequence[formats.Table],
+    made: Sequence[captions.Table],
     results: results_folder.Results,
 ) -> dict[str, str]:
     """Give the tables' files and the page, by their names in the folder of the results.
 
     The frames are the records', and so are the tables that `tables.make` made.
     """
-    source = formats.source(records, results.folder, len(results.requests) - len(records))
+    source = captions.source(records, results.folder, len(results.requests) - len(records))
     files = {
         f"{TABLES}/{name}": text
         for table in made
-        for name, text in formats.texts(table, source).items()
+        for name, text in captions.texts(table, source).items()
     }
     return files | {PAGE: page.render(frames, records, made, source)}

@@ -9,8 +9,8 @@ import pandas as pd
 
 from optbench.records.frames import Frames
 from optbench.records.record import Record
-from optbench.report import paper, statistics
-from optbench.report.formats import Table
+from optbench.report import against_paper, statistics
+from optbench.report.captions import Table
 from optbench.report.statistics import BEFORE, CASE, SOLVER, TARGETS
 
 NAMES = {"label": "optimizer"}
@@ -21,7 +21,7 @@ COUNTED = "(k/n): only k of n runs finished."
 
 def make(frames: Frames, records: Sequence[Record]) -> list[Table]:
     """Make all tables of a campaign; `frames` are the records'."""
-    reached, compared = statistics.reached(frames), paper.compare(frames)
+    reached, compared = statistics.reached(frames), against_paper.compare(frames)
     runs = _measured(frames)
     ranked = _ranked(runs)
     wide = headline(runs, ranked)
@@ -209,7 +209,7 @@ def beside_the_paper(data: pd.DataFrame) -> Table:
         heading="Against the paper",
         title=title,
         data=data,
-        shown=paper.shown(data),
+        shown=against_paper.shown(data),
     )
 
 

@@ -14,9 +14,9 @@ from optbench.campaign.results_folder import CAMPAIGN
 from optbench.records import store
 from optbench.records.record import Record, Request
 from optbench.records.store import Store
+from optbench.schedule.local_workers import lost
 from optbench.schedule.locks import RunLocks
 from optbench.schedule.progress import Display, line
-from optbench.schedule.workers import lost
 
 WAIT = 1.0  # seconds between two looks at runs that another process has in hand
 

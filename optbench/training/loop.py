@@ -8,7 +8,7 @@ import numpy as np
 
 from optbench.records import store
 from optbench.records.record import COUNTERS, Request, Row
-from optbench.training import checkpoint, surface
+from optbench.training import checkpoint, solution_grid
 from optbench.training.checkpoint import Checkpoint
 from optbench.training.clock import Clock
 from optbench.training.limits import Limits
@@ -185,7 +185,7 @@ class Training:
 
         None where the problem has no grid, or the device no memory for it.
         """
-        x = surface.grid(self.run.problem)
+        x = solution_grid.grid(self.run.problem)
         if x is None:
             return None
         # an error is no matter: the run has its results already

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from optbench import implementations, problems
 from optbench.records import provenance
-from optbench.records.conditions import observe
+from optbench.records.machine_state import observe
 from optbench.records.record import Record, Request, Status
 from optbench.training.clock import Clock
 from optbench.training.limits import Limits

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from optbench import problems
-from optbench.campaign import sources
+from optbench.campaign import source_files
 from optbench.campaign.expansion import NO_TF32
-from optbench.implementations import named
+from optbench.implementations import lookup
 from optbench.implementations.protocol import Backend, Framework, Optimizer
 from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile
@@ -63,7 +63,7 @@ def prepare(
     the least number of steps; InvalidFile where a file of the user's own is not what it was
     when the run was asked for; Refused where it asks for TF32 without a GPU.
     """
-    if changed := sources.changed(request):
+    if changed := source_files.changed(request):
         raise InvalidFile(changed)
     problem, backend = problems.get(request.problem), framework.backend
     if request.tf32 and backend.device_name() == "cpu":
@@ -85,7 +85,7 @@ def prepare(
     parts = []
     for number, part in enumerate(request.parts):
         with stage(request, number):
-            optimizer = named.optimizer(framework, part.optimizer)(**part.hyperparameters)
+            optimizer = lookup.optimizer(framework, part.optimizer)(**part.hyperparameters)
             foresee(optimizer, objective, params, first, backend, limits.memory)
             init = functools.partial(optimizer.init, objective)
             # a step may overwrite the old state

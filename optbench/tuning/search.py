@@ -20,9 +20,9 @@ from optbench.campaign.errors import CampaignError
 from optbench.records import checksums, store
 from optbench.records.record import Record, Request
 from optbench.records.store import Store
+from optbench.schedule.local_workers import Workers
 from optbench.schedule.locks import is_dead, opening, owner
 from optbench.schedule.progress import Display, line
-from optbench.schedule.workers import Workers
 from optbench.tuning.output import Result, Trial, describe, final_error, write
 from optbench.tuning.study import Protocol, Study, studies
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from optbench import implementations, problems
-from optbench.campaign import presets, sources
-from optbench.implementations import named
+from optbench.campaign import presets, source_files
+from optbench.implementations import lookup
 from optbench.problems.names import InvalidName
 from optbench.records.provenance import machine_class
 from optbench.records.record import Record, Row
-from optbench.schedule import workers
+from optbench.schedule import local_workers
 from optbench.training.limits import Limits
 
 COMPARED = (
@@ -52,7 +52,7 @@ def repeat(
         if changed := _changed(record):
             yield Comparison(file, math.nan, changed)
             continue
-        with workers.workers(Limits(threads=record.request.threads)) as crew:
+        with local_workers.workers(Limits(threads=record.request.threads)) as crew:
             again = crew.run(record.request, lambda share, row: None)
         yield compare(file, record, again, tolerance)
 
@@ -91,7 +91,7 @@ def _difference(row: Row, other: Row) -> float:
 def _changed(record: Record) -> str | None:
     """Say why this clone cannot repeat a run."""
     request = record.request
-    if changed := sources.changed(request):
+    if changed := source_files.changed(request):
         return f"cannot be repeated: {changed}"
     framework, now = (
         implementations.load(request.framework),
@@ -99,7 +99,7 @@ def _changed(record: Record) -> str | None:
     )
     try:
         now |= {
-            part.optimizer: named.optimizer(framework, part.optimizer).version
+            part.optimizer: lookup.optimizer(framework, part.optimizer).version
             for part in request.parts
         }
     except InvalidName as error:

@@ -4,7 +4,7 @@ import pytest
 from campaign_files import GOOD, read
 from optbench.problems.names import UnknownName
 
-from optbench.campaign import campaign, expansion, single
+from optbench.campaign import campaign, expansion, single_run
 from optbench.campaign.errors import CampaignError
 from optbench.campaign.presets import PRESETS
 
@@ -205,10 +205,10 @@ def test_quick_has_every_optimizer_in_both_frameworks_with_hyperparameters_of_it
 
 def one(*settings, **fields):
     case = {"problem": "heat_sine_1d", "network": "tanh_8", "seconds": None, "steps": 5}
-    plan = single.campaign(
+    plan = single_run.campaign(
         optimizer="kfac", framework="jax", seed=3, settings=settings, **case | fields
     )
-    return expansion.requests(plan, "single", single.SOURCE)[0]
+    return expansion.requests(plan, "single", single_run.SOURCE)[0]
 
 
 def test_one_run_from_the_command_line():

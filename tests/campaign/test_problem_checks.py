@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from optbench import problems
 from optbench.campaign import problem_checks as contract
-from optbench.campaign.derivatives import jet_of
+from optbench.campaign.numerical_jets import jet_of
 from optbench.cli.app import app
 
 LOWER, UPPER = np.zeros(2), np.ones(2)

@@ -14,7 +14,7 @@ from small import needs_both
 
 from optbench.campaign import problem_checks
 from optbench.cli.app import main
-from optbench.schedule import workers as executors
+from optbench.schedule import local_workers as executors
 from optbench.training.run import perform
 
 pytestmark = pytest.mark.medium

@@ -105,7 +105,7 @@ def test_each_condition_ends_a_step_as_torch_s(framework, condition):
 @frameworks
 def test_a_pair_without_curvature_is_not_kept(framework):
     case = small(framework, problems.get("poisson_sine_2d"))
-    part, put = case.part("solvers.history"), case.framework.backend.from_numpy
+    part, put = case.part("solvers.lbfgs_history"), case.framework.backend.from_numpy
     gradient, pairs = put(np.array([1.0, -2.0, 3.0])), part.empty(2, put(np.zeros(3)))
     for step in np.eye(3):  # one more than are kept
         pairs = part.remember(pairs, put(step), put(2 * step + 0.1))

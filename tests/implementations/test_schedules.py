@@ -21,7 +21,7 @@ SHAPES = ["constant", "cosine", "exponential"]
 def rates(framework, shape, warm_up=0.0, steps=STEPS):
     """The learning rate of every step, three beyond the end, as optimizers take it."""
     loaded = implementations.load(framework)
-    schedule = import_module(f"{loaded.backend.__package__}.solvers.schedule")
+    schedule = import_module(f"{loaded.backend.__package__}.solvers.learning_rate")
     made = loaded.OPTIMIZERS["sgd"](
         learning_rate=0.3,
         schedule=shape,

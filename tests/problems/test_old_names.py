@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from optbench.implementations import named
+from optbench.implementations import lookup
 from optbench.problems import own
 from optbench.problems.equations import poisson
 from optbench.problems.own import InvalidFile
@@ -66,7 +66,7 @@ def test_an_old_pde_is_answered_and_told_the_new_names_once(tmp_path, capsys):
 def test_an_old_optimizer_is_answered(tmp_path, capsys):
     file = written(tmp_path, "old.py", OLD_OPTIMIZER)
     framework = implementations.load(FRAMEWORK)
-    cls = named.optimizer(framework, f"{file}:mine")
+    cls = lookup.optimizer(framework, f"{file}:mine")
     assert issubclass(cls, framework.OPTIMIZERS["sgd"])
     module = own.read(file).module
     assert module.line_search.follow.__module__.startswith("optbench.implementations")
@@ -92,7 +92,7 @@ def test_modules_that_moved_within_their_package_are_found(tmp_path):
 
 def test_a_new_file_is_told_nothing(tmp_path, capsys):
     problems.get(f"{written(tmp_path, 'new.py', PDE)}:helmholtz_2d")
-    named.from_file(
+    lookup.from_file(
         f"{written(tmp_path, 'o.py', OPTIMIZER.replace('FRAMEWORK', FRAMEWORK))}:mine"
     )
     assert capsys.readouterr().err == ""

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import Fake, request
-from optbench.implementations import named
+from optbench.implementations import lookup
 from optbench.problems import own
 from optbench.problems.own import InvalidFile
 from own_files import OPTIMIZER, PDE, REFERENCE
 
 from optbench import implementations, problems
-from optbench.campaign import campaign, expansion, results_folder, single, sources
+from optbench.campaign import campaign, expansion, results_folder, single_run, source_files
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import main
 from optbench.records import checksums, store
 from optbench.records.frames import from_records
 from optbench.report import summary as tables
-from optbench.schedule import workers
+from optbench.schedule import local_workers
 from optbench.training.limits import Limits
 from optbench.training.run import perform
 from optbench.verify import rerun
@@ -56,7 +56,7 @@ def asked(file):
 
 def alone(problem="poisson_sine_2d", optimizer="sgd", framework=FRAMEWORK, steps=3):
     """The request of one run from the command line."""
-    plan = single.campaign(
+    plan = single_run.campaign(
         optimizer=optimizer,
         framework=framework,
         settings=[],
@@ -66,7 +66,7 @@ def alone(problem="poisson_sine_2d", optimizer="sgd", framework=FRAMEWORK, steps
         network="tanh_4",
         steps=steps,
     )
-    (run,) = expansion.requests(plan, "single", single.SOURCE)
+    (run,) = expansion.requests(plan, "single", single_run.SOURCE)
     return run
 
 
@@ -221,7 +221,7 @@ def test_an_optimizer_of_one_framework_is_refused_in_the_other(folder):
         InvalidFile,
         match=f"my_optimizer.py:mine is written in {FRAMEWORK}: there is none in {other}",
     ):
-        named.optimizer(implementations.Framework(other, {}, object, pytest), name)
+        lookup.optimizer(implementations.Framework(other, {}, object, pytest), name)
 
 
 def test_an_optimizers_table_says_its_framework(folder):
@@ -298,7 +298,7 @@ def test_a_file_runs_as_what_it_copies(tmp_path):
         text + 'copy = replace(problems.get("poisson_sine_2d"), name="copy")'
     )
     (tmp_path / "o.py").write_text(OPTIMIZER.replace("FRAMEWORK", FRAMEWORK))
-    with workers.workers(Limits()) as crew:
+    with local_workers.workers(Limits()) as crew:
         run = alone(f"{tmp_path}/p.py:copy", f"{tmp_path}/o.py:mine")
         record = crew.run(run, lambda share, row: None)
     assert record.status == "finished", record.error
@@ -334,7 +334,7 @@ def results(folder):
     records = [Fake().perform(run) for run in asked(folder / "one.toml")]
     for record in records:
         store.write(store.path(place, record.request), record)
-    assert sources.keep([record.request for record in records], place) == [
+    assert source_files.keep([record.request for record in records], place) == [
         place / "sources" / "my_pde.py"
     ]
     (place / "campaign.toml").write_text(ONE)
@@ -362,7 +362,7 @@ def test_results_are_whole_without_the_users_folder(results, folder):
     assert complaints(results) == {}
     (results_of_runs,) = results_folder.find(results)
     (record,) = results_of_runs.records.values()
-    assert sources.changed(record.request) is None
+    assert source_files.changed(record.request) is None
     assert problems.get(record.request.problem).name == "helmholtz_2d"
     assert (
         "Files of the user's own (SHA-256): "
@@ -431,13 +431,13 @@ def test_a_problem_with_data_is_kept_with_it(folder):
     (folder / "one.toml").write_text(ONE.replace("helmholtz_2d", "gridded_2d"))
     (run,) = asked(folder / "one.toml")
     assert set(run.files) == {"my_pde.py", "data/known.npz"}
-    sources.keep([run], folder / "results")
-    record = sources.relocated(Fake().perform(run), folder / "results")
+    source_files.keep([run], folder / "results")
+    record = source_files.relocated(Fake().perform(run), folder / "results")
     assert record.floor == 1e-3
     assert problems.get(record.request.problem).floor == 1e-3
     assert record.identity == record.request.identity
     (folder / "results" / "sources" / "data" / "known.npz").write_bytes(b"")
-    assert "known.npz has the SHA-256" in sources.changed(record.request)
+    assert "known.npz has the SHA-256" in source_files.changed(record.request)
 
 
 def test_data_that_lie_elsewhere_are_refused(folder):

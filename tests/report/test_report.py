@@ -21,9 +21,9 @@ from optbench.campaign.errors import CampaignError
 from optbench.cli.app import app
 from optbench.records import store
 from optbench.records.frames import from_records
-from optbench.report import formats, page, report, tables
+from optbench.report import captions, page, report, tables
 from optbench.schedule import runner
-from optbench.schedule.workers import Workers
+from optbench.schedule.local_workers import Workers
 from optbench.training.limits import Limits
 
 FIGURES = [
@@ -84,7 +84,7 @@ def test_a_report_is_made_from_the_records_alone_and_is_the_same_each_time(
 
 def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
-    source = formats.source(records, folder)
+    source = captions.source(records, folder)
     assert re.fullmatch(
         r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit [0-9a-f]{10}\+?, raw "
         r"data .+\.",
@@ -106,7 +106,7 @@ def test_many_commits_are_the_first_the_last_and_where_all_are_listed(folder):
         records[number] = record.model_copy(
             update={"provenance": provenance, "started": started}
         )
-    source = formats.source(records, folder)
+    source = captions.source(records, folder)
     assert "3 commits (2222222222+…0000000000, all in tables/commits.csv)" in source.text
     table = tables.commits(records)
     assert table.data["commit"].tolist() == ["2" * 40, "1" * 40, "0" * 40]
@@ -118,11 +118,11 @@ def test_the_digest_is_of_the_raw_records(folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
     records = [record for _, record in store.records(folder)]
     assert (
-        formats.source(records, tmp_path).digest == formats.source(records, folder).digest
+        captions.source(records, tmp_path).digest == captions.source(records, folder).digest
     )
     next((tmp_path / "runs").iterdir()).write_text("{}")
     assert (
-        formats.source(records, tmp_path).digest != formats.source(records, folder).digest
+        captions.source(records, tmp_path).digest != captions.source(records, folder).digest
     )
 
 
@@ -197,7 +197,7 @@ WIDE = {
 def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
     tables = [file.read_text() for file in sorted((folder / "tables").glob("*.tex"))]
     tables += [
-        formats.latex(pd.DataFrame([row] * 60), "A caption.", name)
+        captions.latex(pd.DataFrame([row] * 60), "A caption.", name)
         for name, row in WIDE.items()
     ]
     body = "".join(rf"{table}\clearpage" for table in tables)
@@ -555,5 +555,5 @@ def test_the_citation_can_be_copied(shown, folder):
     shown.wait_for_selector("#copied:has-text('copied')")  # the clipboard answers later
     told = shown.input_value("#cite textarea")
     records = [record for _, record in store.records(folder)]
-    assert formats.source(records, folder).text in told
+    assert captions.source(records, folder).text in told
     assert "@misc{pinn_optbench_c_" in told

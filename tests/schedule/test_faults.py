@@ -20,8 +20,8 @@ from waiting import within
 import optbench
 from optbench.records import store
 from optbench.records.record import Points
-from optbench.schedule import child
-from optbench.schedule.workers import workers
+from optbench.schedule import child_process
+from optbench.schedule.local_workers import workers
 from optbench.training.limits import Limits
 
 FRAMEWORK = FRAMEWORKS[0]
@@ -217,7 +217,7 @@ HARMS = {
 )
 def test_a_child_that_comes_to_harm_costs_its_run_alone(harm, monkeypatch):
     code, status, words = HARMS[harm]
-    monkeypatch.setattr(child, "GRACE", 1.0)
+    monkeypatch.setattr(child_process, "GRACE", 1.0)
     limits = Limits(
         seconds=15.0 if harm == "endless" else np.inf,
         memory=2e9 if harm == "greedy" else np.inf,

@@ -12,7 +12,7 @@ from rich.console import Console
 from optbench.campaign import results_folder
 from optbench.records import store
 from optbench.schedule import runner
-from optbench.schedule.workers import Workers
+from optbench.schedule.local_workers import Workers
 from optbench.training.limits import Limits
 from optbench.verify import verify as check
 

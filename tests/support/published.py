@@ -2,8 +2,8 @@
 
 from optbench.campaign import results_folder
 from optbench.records import checksums, store
-from optbench.records.conditions import Conditions
 from optbench.records.frames import from_records
+from optbench.records.machine_state import Conditions
 from optbench.report import summary as tables
 from optbench.verify import verify as check
 

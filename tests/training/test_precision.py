@@ -8,7 +8,7 @@ from fakes import Fake, request
 from small import frameworks, relative, small, vector
 
 from optbench import implementations, problems
-from optbench.campaign import campaign, expansion, single
+from optbench.campaign import campaign, expansion, single_run
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import main
 from optbench.records import provenance
@@ -169,7 +169,7 @@ def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_
 
 
 def test_a_precision_from_the_command_line():
-    plan = single.campaign(
+    plan = single_run.campaign(
         problem="heat_sine_1d",
         network="tanh_4",
         optimizer="adam",

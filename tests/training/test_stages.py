@@ -13,7 +13,7 @@ from small import frameworks
 from stopping import StopAfter, bits
 
 from optbench import implementations, problems
-from optbench.campaign import campaign, expansion, presets, single, sources
+from optbench.campaign import campaign, expansion, presets, single_run, source_files
 from optbench.campaign.campaign import parse
 from optbench.campaign.errors import CampaignError
 from optbench.records import store
@@ -163,7 +163,7 @@ def test_a_mistake_is_one_line_that_names_the_stage(text, message, tmp_path):
 
 
 def test_a_preset_from_the_command_line():
-    plan = single.campaign(
+    plan = single_run.campaign(
         optimizer="adam_lbfgs",
         framework="jax",
         settings=[],
@@ -171,7 +171,7 @@ def test_a_preset_from_the_command_line():
         network="tanh_4",
         steps=9,
     )
-    (run,) = expansion.requests(plan, "single", single.SOURCE)
+    (run,) = expansion.requests(plan, "single", single_run.SOURCE)
     assert [stage.optimizer for stage in run.stages] == ["adam", "lbfgs_wolfe"]
 
 
@@ -465,19 +465,19 @@ def test_a_stage_may_be_an_optimizer_of_the_users_own(tmp_path):
     (run,) = expansion.requests(campaign.read(tmp_path / "own.toml"), "own", "own.toml")
     assert (run.optimizer, list(run.files)) == ("sgd+mine.py:mine", ["mine.py"])
     assert str(tmp_path) not in run.model_dump_json()
-    assert sources.changed(run) is None
-    assert sources.keep([run], tmp_path / "kept") == [
+    assert source_files.changed(run) is None
+    assert source_files.keep([run], tmp_path / "kept") == [
         tmp_path / "kept" / "sources" / "mine.py"
     ]
-    record = sources.relocated(
+    record = source_files.relocated(
         Fake().perform(stages(0.3)).model_copy(update={"request": run}), tmp_path / "kept"
     )
     assert record.request.stages[1].optimizer == str(
         tmp_path / "kept" / "sources" / "mine.py:mine"
     )
     (tmp_path / "mine.py").write_text("")
-    assert sources.changed(record.request) is None
-    assert "mine.py has the SHA-256 " in sources.changed(run)
+    assert source_files.changed(record.request) is None
+    assert "mine.py has the SHA-256 " in source_files.changed(run)
     (tmp_path / "own.toml").write_text(text.replace('["torch"]', '["jax"]'))
     plan = campaign.read(tmp_path / "own.toml")
     with pytest.raises(

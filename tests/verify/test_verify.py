@@ -16,10 +16,10 @@ from optbench.campaign import campaign, expansion, results_folder
 from optbench.cli.app import app
 from optbench.measure import flops
 from optbench.records import checksums, store
-from optbench.records.conditions import SIZE
+from optbench.records.machine_state import SIZE
 from optbench.report import report
 from optbench.report import summary as tables
-from optbench.schedule import workers
+from optbench.schedule import local_workers
 from optbench.training.limits import Limits
 from optbench.verify import rerun
 from optbench.verify import verify as check
@@ -602,7 +602,7 @@ def real(tmp_path):
     (request,) = expansion.requests(
         campaign.read(folder / "campaign.toml"), "real", "campaign.toml"
     )
-    with workers.workers(Limits()) as crew:
+    with local_workers.workers(Limits()) as crew:
         record = crew.run(request, lambda share, row: None)
     put(folder, record)
     seal(folder, [record])

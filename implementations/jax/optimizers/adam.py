@@ -15,7 +15,7 @@ from optbench.implementations.hyperparameters import (
     optimizer,
 )
 from optbench.implementations.jax.passes.parameters import Params
-from optbench.implementations.jax.solvers.schedule import (
+from optbench.implementations.jax.solvers.learning_rate import (
     Progress,
     after,
     learning_rate,

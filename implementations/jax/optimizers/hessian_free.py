@@ -28,7 +28,7 @@ from optbench.implementations.jax.passes.parameters import (
     split_like,
 )
 from optbench.implementations.jax.solvers import conjugate_gradients as cg
-from optbench.implementations.jax.solvers.control import while_loop
+from optbench.implementations.jax.solvers.control_flow import while_loop
 from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
 

@@ -23,7 +23,7 @@ from optbench.implementations.jax.backend import to_numpy
 from optbench.implementations.jax.passes.linearization import gradient, kronecker_factors
 from optbench.implementations.jax.passes.objective import half_mean_square
 from optbench.implementations.jax.passes.parameters import Params, add, select, typed_like
-from optbench.implementations.jax.solvers.control import when
+from optbench.implementations.jax.solvers.control_flow import when
 from optbench.implementations.jax.solvers.line_search import Search, follow, never
 from optbench.implementations.jax.solvers.linear_algebra import (
     KroneckerSum,

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
 from optbench.implementations.jax.passes.parameters import Params, flatten, split_like
-from optbench.implementations.jax.solvers import history
-from optbench.implementations.jax.solvers.control import when, while_loop
-from optbench.implementations.jax.solvers.history import History
+from optbench.implementations.jax.solvers import lbfgs_history
+from optbench.implementations.jax.solvers.control_flow import when, while_loop
+from optbench.implementations.jax.solvers.lbfgs_history import History
 from optbench.implementations.jax.solvers.strong_wolfe import Point
 from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
@@ -57,7 +57,7 @@ class LBFGS(Optimizer):
         """Begin without pairs and without a direction."""
         vector = flatten(params)
         direction, gradient = (jnp.zeros_like(vector) for _ in range(2))
-        pairs = history.empty(self.history_size, vector)
+        pairs = lbfgs_history.empty(self.history_size, vector)
         return State(
             pairs, direction, jnp.zeros((), vector.dtype), gradient, jnp.zeros((), int)
         )
@@ -106,10 +106,10 @@ class LBFGS(Optimizer):
         self, evaluate: Callable[[Array], tuple[Losses, Array]], inner: Inner
     ) -> Inner:
         last, gradient = inner.state, inner.gradient
-        pairs = history.remember(
+        pairs = lbfgs_history.remember(
             last.history, last.size * last.direction, gradient - last.gradient
         )
-        direction = history.quasi_newton(pairs, gradient)
+        direction = lbfgs_history.quasi_newton(pairs, gradient)
         slope = gradient.dot(direction)
         first = jnp.minimum(1 / jnp.abs(gradient).sum(), 1.0)
         size = self.learning_rate * jnp.where(last.iterations == 0, first, 1)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from optbench.implementations.checks import check_shapes
 from optbench.implementations.jax.passes.chunks import (
     Chunks,
     apply,
@@ -26,6 +25,7 @@ from optbench.implementations.jax.passes.network import (
 )
 from optbench.implementations.jax.passes.parameters import Params, add
 from optbench.implementations.protocol import Linearization, Losses, Tree
+from optbench.implementations.shape_checks import check_shapes
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
-from optbench.implementations.jax.solvers.control import while_loop
+from optbench.implementations.jax.solvers.control_flow import while_loop
 
 SPACING = 1.3  # between iterations whose iterates are kept (Martens 2010, section 4.6)
 # of the model's fall, the share below which the last iterations' part of it ends the search

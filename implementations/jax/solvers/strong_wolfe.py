@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
-from optbench.implementations.jax.solvers.control import while_loop
+from optbench.implementations.jax.solvers.control_flow import while_loop
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions
 SHORTEST = 1e-9  # the smallest change of a parameter worth a trial

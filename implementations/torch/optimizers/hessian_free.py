@@ -29,7 +29,7 @@ from optbench.implementations.torch.passes.parameters import (
     split_like,
 )
 from optbench.implementations.torch.solvers import conjugate_gradients as cg
-from optbench.implementations.torch.solvers.control import while_loop
+from optbench.implementations.torch.solvers.control_flow import while_loop
 from optbench.problems.problem import Batch
 from torch import Tensor
 

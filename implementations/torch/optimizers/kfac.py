@@ -29,7 +29,7 @@ from optbench.implementations.torch.backend import read, to_numpy
 from optbench.implementations.torch.passes.linearization import gradient, kronecker_factors
 from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import Params, add, select, typed_like
-from optbench.implementations.torch.solvers.control import when
+from optbench.implementations.torch.solvers.control_flow import when
 from optbench.implementations.torch.solvers.line_search import Search, follow, never
 from optbench.implementations.torch.solvers.linear_algebra import (
     KroneckerSum,

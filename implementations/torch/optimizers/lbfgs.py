@@ -10,9 +10,9 @@ import torch
 from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
 from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.passes.parameters import Params, flatten, split_like
-from optbench.implementations.torch.solvers import history
-from optbench.implementations.torch.solvers.control import when, while_loop
-from optbench.implementations.torch.solvers.history import History
+from optbench.implementations.torch.solvers import lbfgs_history
+from optbench.implementations.torch.solvers.control_flow import when, while_loop
+from optbench.implementations.torch.solvers.lbfgs_history import History
 from optbench.implementations.torch.solvers.strong_wolfe import Point
 from optbench.problems.problem import Batch
 from torch import Tensor
@@ -57,7 +57,11 @@ class LBFGS(Optimizer):
         """Begin without pairs and without a direction."""
         zeros = torch.zeros_like(flatten(params))
         return State(
-            history.empty(self.history_size, zeros), zeros, zeros.new_zeros(()), zeros, 0
+            lbfgs_history.empty(self.history_size, zeros),
+            zeros,
+            zeros.new_zeros(()),
+            zeros,
+            0,
         )
 
     def step(
@@ -71,7 +75,7 @@ class LBFGS(Optimizer):
 
         vector = flatten(params)
         losses, gradient = evaluate(vector)
-        state = state._replace(history=history.owned(state.history))
+        state = state._replace(history=lbfgs_history.owned(state.history))
         start = Inner(vector, losses.total, gradient, state, 0, 1, ~self._solved(gradient))
         end = while_loop(
             lambda inner: inner.goes_on, lambda inner: self._iterate(evaluate, inner), start
@@ -97,10 +101,10 @@ class LBFGS(Optimizer):
         self, evaluate: Callable[[Tensor], tuple[Losses, Tensor]], inner: Inner
     ) -> Inner:
         last, gradient = inner.state, inner.gradient
-        pairs = history.remember(
+        pairs = lbfgs_history.remember(
             last.history, last.size * last.direction, gradient - last.gradient
         )
-        direction = history.quasi_newton(pairs, gradient)
+        direction = lbfgs_history.quasi_newton(pairs, gradient)
         slope = gradient.dot(direction)
         first = torch.clamp(1 / gradient.abs().sum(), max=1.0)
         size = self.learning_rate * torch.where(

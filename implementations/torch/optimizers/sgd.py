@@ -15,7 +15,7 @@ from optbench.implementations.hyperparameters import (
 )
 from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.passes.parameters import Params
-from optbench.implementations.torch.solvers.schedule import (
+from optbench.implementations.torch.solvers.learning_rate import (
     Progress,
     after,
     learning_rate,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from optbench.implementations.checks import check_shapes
 from optbench.implementations.protocol import Linearization, Losses, Tree
+from optbench.implementations.shape_checks import check_shapes
 from optbench.implementations.torch.passes.chunks import (
     Chunks,
     apply,

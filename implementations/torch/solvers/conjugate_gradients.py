@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from optbench.implementations.torch.solvers.control import while_loop
+from optbench.implementations.torch.solvers.control_flow import while_loop
 from torch import Tensor
 
 SPACING = 1.3  # between iterations whose iterates are kept (Martens 2010, section 4.6)

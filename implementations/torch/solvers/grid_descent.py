@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from optbench.implementations.torch.backend import read
-from optbench.implementations.torch.solvers.control import when, while_loop
+from optbench.implementations.torch.solvers.control_flow import when, while_loop
 from optbench.implementations.torch.solvers.grid_search import LAST, exhaustive, finite
 from torch import Tensor
 

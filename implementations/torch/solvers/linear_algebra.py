@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from optbench.implementations.protocol import Tree
-from optbench.implementations.torch.solvers.control import when
+from optbench.implementations.torch.solvers.control_flow import when
 from torch import Tensor
 from torch.utils import _pytree as pytree
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from optbench.implementations.torch.solvers.control import while_loop
+from optbench.implementations.torch.solvers.control_flow import while_loop
 from torch import Tensor
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions

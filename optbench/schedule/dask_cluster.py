@@ -38,8 +38,8 @@ from optbench.campaign.errors import CampaignError
 from optbench.problems import own
 from optbench.records.cores import usable
 from optbench.records.record import Record, Request
-from optbench.schedule import workers as executors
-from optbench.schedule.child import Progress
+from optbench.schedule import local_workers as executors
+from optbench.schedule.child_process import Progress
 from optbench.schedule.progress import Display
 from optbench.training.limits import Limits
 

@@ -20,14 +20,14 @@ from optbench.campaign import campaign, expansion
 from optbench.campaign.errors import CampaignError
 from optbench.records import store
 from optbench.records.cores import usable
-from optbench.schedule.workers import lost
+from optbench.schedule.local_workers import lost
 from optbench.training.limits import Limits
 
 pytest.importorskip("distributed")
 from dask.utils import key_split
 from distributed import Client
 
-from optbench.schedule import cluster
+from optbench.schedule import dask_cluster
 
 pytestmark = pytest.mark.medium
 FRAMEWORK = implementations.installed()[-1]  # JAX is the quicker to import
@@ -121,7 +121,7 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
         two_workers(tmp_path, "--no-nanny") as (address, processes),
         Client(address, set_as_default=False) as client,
     ):
-        within(60, lambda: cluster.room(client) == 2)
+        within(60, lambda: dask_cluster.room(client) == 2)
         command = [
             sys.executable,
             "-m",
@@ -140,7 +140,7 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
         assert not list(tmp_path.rglob("runs/poisson*.json"))
         said, complaints = run.communicate(timeout=300)
         assert run.returncode == 0, complaints
-        assert cluster.room(client) == 1
+        assert dask_cluster.room(client) == 1
     assert f"[{RUNS}/{RUNS}]" in said
     assert results(tmp_path / "results" / "local" / "tiny" / "cluster") == serial
     assert len(serial) == RUNS
@@ -155,13 +155,13 @@ def by_seed(asked):
     if asked.seed == 0:
         os._exit(1)
     if asked.seed == 1:
-        return cluster.perform(asked, Limits())
+        return dask_cluster.perform(asked, Limits())
     return lost(asked, "diverged", f"on {sorted(usable())}")
 
 
 def records(client, run, seeds):
     """Every record by its seed."""
-    crew, records = cluster.Cluster(client, run), []
+    crew, records = dask_cluster.Cluster(client, run), []
     left = [request(framework=FRAMEWORK, seed=seed) for seed in seeds]
     while left or crew.in_hand:
         if left and crew.has_room():
@@ -210,7 +210,7 @@ def cores_of_a_worker(folder, asked):
 def test_local_workers_have_cores_of_their_own_and_keep_them(tmp_path):
     said, both = [], tmp_path / "both"
     both.mkdir()
-    with cluster.local(2, Limits(checkpoints=tmp_path), said.append) as crew:
+    with dask_cluster.local(2, Limits(checkpoints=tmp_path), said.append) as crew:
         found = records(crew.client, partial(cores_of_a_worker, both), (2, 3))
     assert sorted(record.error for record in found.values()) == [
         f"on [{core}]" for core in usable()[:2]
@@ -230,11 +230,11 @@ def test_a_campaign_on_a_local_cluster(tmp_path):
 
 
 def test_where_nobody_answers_is_one_line(monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(dask_cluster, "PATIENCE", 0.5)
     for address in ("tcp://127.0.0.1:1", "nowhere", "foo://x"):
         with (
             pytest.raises(CampaignError) as caught,
-            cluster.connect(address, Limits(), print),
+            dask_cluster.connect(address, Limits(), print),
         ):
             pass
         assert f'--scheduler = "{address}": ' in str(caught.value)
@@ -244,7 +244,7 @@ def test_where_nobody_answers_is_one_line(monkeypatch):
 def test_a_scheduler_that_is_lost_ends_the_runs_in_hand_and_begins_none(tmp_path):
     with (
         dask_scheduler(tmp_path) as (scheduler, address),
-        cluster.connect(address, Limits(), lambda text: None) as crew,
+        dask_cluster.connect(address, Limits(), lambda text: None) as crew,
     ):
         assert not crew.has_room()  # without a worker
         crew.begin(request(framework=FRAMEWORK), display=None)
@@ -258,6 +258,6 @@ def test_a_scheduler_that_is_lost_ends_the_runs_in_hand_and_begins_none(tmp_path
 
 def test_the_dashboard_groups_runs_by_problem_and_optimizer():
     assert (
-        key_split(cluster.key(request(optimizer="kfac_star")))
+        key_split(dask_cluster.key(request(optimizer="kfac_star")))
         == "poisson_sine_2d, kfac_star, torch"
     )

@@ -6,22 +6,22 @@ from optbench.problems import networks
 from small import frameworks
 
 from optbench import implementations, problems
-from optbench.training import surface
+from optbench.training import solution_grid
 from optbench.training.run import perform
 
 SINE = problems.get("poisson_sine_2d")
 
 
 def test_a_grid_is_the_problems_box():
-    x = surface.grid(SINE).reshape(surface.SIDE, surface.SIDE, 2)
+    x = solution_grid.grid(SINE).reshape(solution_grid.SIDE, solution_grid.SIDE, 2)
     assert x[0, 0].tolist() == SINE.bounds[0].tolist()
     assert x[-1, -1].tolist() == SINE.bounds[1].tolist()
     assert x[-1, 0].tolist() == [SINE.bounds[1][0], SINE.bounds[0][1]]
-    assert surface.grid(problems.get("poisson_cosine_5d")) is None
+    assert solution_grid.grid(problems.get("poisson_cosine_5d")) is None
 
 
 def test_an_image_has_the_first_input_to_the_right():
-    image = surface.as_image(SINE, surface.grid(SINE)[:, 0])
+    image = solution_grid.as_image(SINE, solution_grid.grid(SINE)[:, 0])
     assert (np.diff(image, axis=1) > 0).all()
     assert (np.diff(image, axis=0) == 0).all()
 
@@ -41,7 +41,7 @@ def test_a_record_has_what_the_network_gives_there(framework):
     )
     params = networks.initial_parameters("tanh_4", 2, 1, asked.seed)
     u = backend.to_numpy(
-        objective.predict(*map(backend.from_numpy_tree, (params, surface.grid(SINE))))
+        objective.predict(*map(backend.from_numpy_tree, (params, solution_grid.grid(SINE))))
     )
     np.testing.assert_allclose(record.surface, u[:, 0], rtol=1e-4, atol=1e-9)
 
@@ -53,7 +53,7 @@ def test_a_run_that_failed_has_none_and_no_run_fails_for_it(monkeypatch):
         .surface
         is None
     )
-    monkeypatch.setattr(surface, "grid", lambda problem: np.zeros((3, 7)))
+    monkeypatch.setattr(solution_grid, "grid", lambda problem: np.zeros((3, 7)))
     fake = Fake()
     predict = fake._predict
     monkeypatch.setattr(

@@ -14,7 +14,7 @@ from optbench import problems
 from optbench.records import provenance
 from optbench.records.cores import THREAD_VARIABLES, thread_environment
 from optbench.records.record import Record, Request, Status
-from optbench.schedule.child import Child, Progress
+from optbench.schedule.child_process import Child, Progress
 from optbench.schedule.progress import Display
 from optbench.training.limits import Limits
 

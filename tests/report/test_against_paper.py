@@ -9,9 +9,9 @@ from paper_runs import MISTAKEN, recorded_runs
 from optbench import problems
 from optbench.campaign import campaign, expansion
 from optbench.records.frames import from_records
-from optbench.report import paper
+from optbench.report import against_paper
 
-RESULTS = pd.read_csv(paper.RECORDED)
+RESULTS = pd.read_csv(against_paper.RECORDED)
 NETWORK = "tanh_64"
 
 
@@ -43,7 +43,7 @@ def frames_of(**fields):
 
 def test_ours_are_joined_on_problem_network_and_optimizer():
     frames = frames_of(steps=20)
-    data = paper.compare(frames)
+    data = against_paper.compare(frames)
     assert set(data["paper_experiment"]) == {"exp09_reproduce_poisson2d"}
     (row,) = data.to_dict("records")
     (theirs,) = RESULTS.query(
@@ -60,13 +60,14 @@ def test_ours_are_joined_on_problem_network_and_optimizer():
 def test_a_target_is_an_absolute_error_and_one_that_nobody_reaches_has_no_number():
     frames = frames_of(steps=7)
     history = frames.history[frames.history["identity"] == frames.runs["identity"][0]]
-    (row,) = paper.compare(frames).to_dict("records")
+    (row,) = against_paper.compare(frames).to_dict("records")
     reached = history[history["rms"] <= 1e-2]
     assert row["reached_1e-2"] == (3 if len(reached) else 0)
     assert row["reached_1e-4"] == 0
     assert pd.isna(row["seconds_to_1e-4"])
     assert (
-        paper.shown(paper.compare(frames))["s to 1e-04"][0] == "206 | – (0/3)"
+        against_paper.shown(against_paper.compare(frames))["s to 1e-04"][0]
+        == "206 | – (0/3)"
     )  # theirs was reached
 
 
@@ -78,16 +79,16 @@ def test_when_a_target_was_reached_is_the_median_over_runs():
     history = frames.history.assign(
         rms=10.0**-step, seconds=1.0 * step + seed, relative_l2=1.0
     )
-    (row,) = paper.compare(frames._replace(history=history)).to_dict("records")
+    (row,) = against_paper.compare(frames._replace(history=history)).to_dict("records")
     assert (row["reached_1e-2"], row["seconds_to_1e-2"]) == (3, 3)
     assert (row["reached_1e-4"], row["seconds_to_1e-4"]) == (3, 5)
 
 
 def test_another_network_has_no_row_and_no_table():
     frames = from_records([Fake().perform(request())])  # tanh_4
-    assert paper.compare(frames).empty
-    assert len(paper.compare(frames)) == 0
-    assert len(paper.compare(frames_of(steps=3))) > 0
+    assert against_paper.compare(frames).empty
+    assert len(against_paper.compare(frames)) == 0
+    assert len(against_paper.compare(frames_of(steps=3))) > 0
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("gpu", 20), ("gpu_short", 4), ("cpu", 30)])
@@ -119,5 +120,7 @@ def _requests(name):
 def test_the_table_names_the_fault_of_a_recorded_run():
     frames = frames_of(steps=3)
     same = {"network": "tanh_64_64_48_48", "optimizer": "lbfgs"}
-    shown = paper.shown(paper.compare(frames._replace(runs=frames.runs.assign(**same))))
+    shown = against_paper.shown(
+        against_paper.compare(frames._replace(runs=frames.runs.assign(**same)))
+    )
     assert shown["the paper's run"].tolist() == ["history ends before the time budget"]

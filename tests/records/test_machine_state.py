@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pydantic
 import pytest
 
-from optbench.records import conditions, provenance
-from optbench.records.conditions import SIZE, Conditions, observe
+from optbench.records import machine_state, provenance
+from optbench.records.machine_state import SIZE, Conditions, observe
 
 
 class NVMLError(Exception):
@@ -81,13 +81,13 @@ def test_the_library_that_is_installed_has_every_name_that_is_asked_for():
 
     absent = [name for name in vars(nvml()) if not hasattr(pynvml, name)]
     assert absent == []
-    assert conditions._named(pynvml, 0b100) == ("SwPowerCap",)
+    assert machine_state._named(pynvml, 0b100) == ("SwPowerCap",)
 
 
 def test_the_calibration_kernel_is_timed_by_its_best(monkeypatch):
     instants = iter([0.0, 3.0, 10.0, 11.0, 20.0, 22.0])
-    monkeypatch.setattr(conditions.time, "perf_counter", lambda: next(instants))
-    assert conditions._calibrate() == 1.0
+    monkeypatch.setattr(machine_state.time, "perf_counter", lambda: next(instants))
+    assert machine_state._calibrate() == 1.0
     assert observed(calibration_seconds=0.5).calibration_flops == 4 * SIZE**3
 
 
@@ -99,19 +99,19 @@ def test_a_machine_that_tells_nothing_is_no_error(error, monkeypatch):
 
         return raise_it
 
-    monkeypatch.setattr(conditions.psutil, "cpu_freq", silent(error))
-    monkeypatch.setattr(conditions.psutil, "getloadavg", silent(OSError))
+    monkeypatch.setattr(machine_state.psutil, "cpu_freq", silent(error))
+    monkeypatch.setattr(machine_state.psutil, "getloadavg", silent(OSError))
     found = observe()
     assert (found.cpu_clocks, found.load_average) == ((), None)
 
 
 def test_only_the_process_s_own_cores_are_told_of(monkeypatch):
     monkeypatch.setattr(
-        conditions.psutil,
+        machine_state.psutil,
         "cpu_freq",
         lambda percpu: [SimpleNamespace(current=n) for n in range(4)],
     )
-    monkeypatch.setattr(conditions.cores, "usable", lambda: [1, 3])
+    monkeypatch.setattr(machine_state.cores, "usable", lambda: [1, 3])
     assert observe().cpu_clocks == (1.0, 3.0)
 
 
