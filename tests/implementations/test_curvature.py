@@ -24,8 +24,7 @@ def golden(request):
     )
 
 
-in_both = pytest.mark.parametrize("golden", implementations.installed(), indirect=True)
-slow_in_jax = pytest.mark.parametrize(
+in_both = pytest.mark.parametrize(
     "golden",
     [
         pytest.param(name, marks=pytest.mark.medium if name == "jax" else [])
@@ -39,7 +38,7 @@ def numbers(key):
     return [np.array(matrix) for matrix in key]
 
 
-@slow_in_jax
+@in_both
 def test_golden_residuals_losses_gradient(golden):
     interior, boundary = golden.numpy(
         golden.objective.residuals(golden.params, golden.batch)
@@ -52,7 +51,7 @@ def test_golden_residuals_losses_gradient(golden):
     assert relative(gradient, numbers(GOLDEN["gradient"])) <= 1e-10
 
 
-@slow_in_jax
+@in_both
 @pytest.mark.parametrize("approximation", ["expand", "reduce"])
 @pytest.mark.parametrize("curvature", ["type-2", "empirical", "forward-only"])
 def test_golden_factors(golden, approximation, curvature):
@@ -75,7 +74,7 @@ def test_golden_factors(golden, approximation, curvature):
         )
 
 
-@slow_in_jax
+@in_both
 def test_golden_gramian_and_engd(golden):
     terms = golden.objective.linearize(golden.params, golden.batch)
     part = golden.part("passes.linearization")
