@@ -8,12 +8,12 @@ import sys
 from functools import partial
 from typing import Any
 
-from optbench.problems import networks
 from rich.progress import track
 from tabulate import tabulate
 
 from optbench import implementations, problems
 from optbench.measure import commits
+from optbench.problems import networks
 
 NETWORK, INTERIOR, BOUNDARY = "tanh_32", 200, 60
 SETTINGS: list[tuple[str, dict[str, Any]]] = [

@@ -1,10 +1,9 @@
 """asv: how a step's cost grows with the network."""
 
-from optbench.problems import networks
-
 from benchmarks import common
 from optbench import problems
 from optbench.measure.timed import network
+from optbench.problems import networks
 
 PROBLEM = "poisson_sine_2d"
 

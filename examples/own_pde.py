@@ -6,10 +6,10 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
-from optbench.problems.domains import box, faces
-from optbench.problems.problem import DIRICHLET, Operator, Problem, Term
 
 from optbench import load
+from optbench.problems.domains import box, faces
+from optbench.problems.problem import DIRICHLET, Operator, Problem, Term
 
 LOWER, UPPER = np.zeros(2), np.ones(2)
 

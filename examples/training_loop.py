@@ -1,9 +1,9 @@
 """One training loop in each framework: same problem, same numbers, same losses."""
 
 import matplotlib.pyplot as plt
-from optbench.problems import networks, seeds
 
 from optbench import implementations, problems
+from optbench.problems import networks, seeds
 
 STEPS, NETWORK, SEED = 60, "tanh_64", 0
 problem = problems.get("poisson_sine_2d")

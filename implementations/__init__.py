@@ -8,10 +8,9 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
+from optbench.extras import Missing
 from optbench.implementations.protocol import Framework
 from optbench.problems.names import UnknownName
-
-from optbench.extras import Missing
 
 FRAMEWORKS = ("torch", "jax")  # the twins
 MODES = {"torch-compiled": "torch"}  # further ways to run one of them

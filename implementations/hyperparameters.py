@@ -5,9 +5,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from optbench.implementations.protocol import Optimizer
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from optbench.implementations.protocol import Optimizer
 
 T = TypeVar("T")
 Positive = Annotated[float, Field(gt=0)]

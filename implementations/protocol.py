@@ -11,6 +11,7 @@ from dataclasses import Field, dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+
 from optbench.problems.problem import Batch, Problem
 
 Array = Any  # of either framework

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+
 from optbench.problems.names import InvalidName
 from optbench.problems.seeds import stream
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+
 from optbench.problems.own import Source
 from optbench.problems.reference import Reference
 

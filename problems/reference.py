@@ -7,6 +7,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+
 from optbench.problems.own import InvalidFile, Source, digest
 
 NODES = 8  # an axis has at least so many: half of them must still do for a cubic

@@ -6,6 +6,7 @@ from typing import SupportsIndex
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
+
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Problem
 

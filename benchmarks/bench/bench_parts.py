@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optbench.implementations import FRAMEWORKS
 
+from optbench.implementations import FRAMEWORKS
 from optbench.measure.timed import Timed
 
 ANY = "any"  # the optimizer of what every optimizer does

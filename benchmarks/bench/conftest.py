@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 import pytest
-from optbench.implementations import NAMES, FrameworkMissing
 
 from optbench.campaign import campaign
+from optbench.implementations import NAMES, FrameworkMissing
 from optbench.measure.timed import Timed, Work
 from optbench.records import cores, provenance
 

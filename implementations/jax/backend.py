@@ -12,6 +12,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from optbench.implementations.process_memory import (
     available_bytes,
     keep_freed_memory,

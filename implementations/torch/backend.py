@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
+
 from optbench.implementations.process_memory import (
     available_bytes,
     keep_freed_memory,
@@ -12,7 +14,6 @@ from optbench.implementations.process_memory import (
     reset_peak,
 )
 from optbench.implementations.protocol import Array, Objective, Optimizer, Params, Tree
-from torch.utils import _pytree as pytree
 
 keep_freed_memory()
 reads = 0  # of the device by `read`, in this process

@@ -146,12 +146,12 @@ def bands(frames: Frames, axis: str) -> pd.DataFrame:
         values = [
             _at(places, curves.get(run.identity), run.status) for run in solver.itertuples()
         ]
-        found = pd.DataFrame(
+        quartiles = pd.DataFrame(
             map(statistics.quartiles, np.transpose(values)),
             columns=["q25", "relative_l2", "q75"],
         )
         parts.append(
-            found.assign(
+            quartiles.assign(
                 **{axis: places}, panel=panel, optimizer=label, framework=framework
             )
         )

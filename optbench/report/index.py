@@ -81,10 +81,10 @@ def _headline(folder: Path, there: str) -> str:
 
 def _campaigns(place: Path) -> Iterator[str]:
     try:
-        found = results_folder.find(place)
+        folders = results_folder.find(place)
     except FileNotFoundError:
         return
-    for results in found:
+    for results in folders:
         if OURS not in results.folder.relative_to(place).parts:
             yield _kind(results)(results, place)
 

@@ -7,6 +7,7 @@ Source: arXiv 2405.15603.
 from functools import partial
 
 import numpy as np
+
 from optbench.problems.domains import box, initial_time
 from optbench.problems.family import family
 from optbench.problems.problem import DIRICHLET, Array, Jet, Operator, Problem, Term

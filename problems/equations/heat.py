@@ -9,6 +9,7 @@ Solutions of arXiv 2405.15603.
 from functools import partial
 
 import numpy as np
+
 from optbench.problems.domains import box, parabolic_boundary
 from optbench.problems.family import family
 from optbench.problems.networks import SMALL_MEDIUM_LARGE

@@ -7,6 +7,7 @@ them.
 from functools import partial
 
 import numpy as np
+
 from optbench.problems.domains import box, faces
 from optbench.problems.family import family
 from optbench.problems.names import InvalidName

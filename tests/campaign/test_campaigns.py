@@ -2,11 +2,11 @@
 
 import pytest
 from campaign_files import GOOD, read
-from optbench.problems.names import UnknownName
 
 from optbench.campaign import campaign, expansion, single_run
 from optbench.campaign.errors import CampaignError
 from optbench.campaign.presets import PRESETS
+from optbench.problems.names import UnknownName
 
 
 def test_every_default_is_spelled_out(tmp_path):

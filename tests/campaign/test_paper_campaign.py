@@ -1,11 +1,11 @@
 """`paper.toml` asks for what the paper's recorded best runs did."""
 
 import pytest
-from optbench.problems import networks
 from paper_runs import MISTAKEN, OPTIMIZERS, RECORDED, recorded_runs
 
 from optbench import problems
 from optbench.campaign import campaign, expansion
+from optbench.problems import networks
 
 PROBLEMS = {
     "poisson2d_sin_product": "poisson_sine_2d",

@@ -7,9 +7,6 @@ from functools import partial
 import numpy as np
 import pytest
 from made_up import on_grid
-from optbench.problems.domains import box, faces
-from optbench.problems.own import get
-from optbench.problems.problem import DIRICHLET, Operator, Term
 from own_files import PDE
 from typer.testing import CliRunner
 
@@ -17,6 +14,9 @@ from optbench import problems
 from optbench.campaign import problem_checks as contract
 from optbench.campaign.numerical_jets import jet_of
 from optbench.cli.app import app
+from optbench.problems.domains import box, faces
+from optbench.problems.own import get
+from optbench.problems.problem import DIRICHLET, Operator, Term
 
 LOWER, UPPER = np.zeros(2), np.ones(2)
 

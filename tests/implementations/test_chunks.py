@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from made_up import coupled_2d
-from optbench.implementations import chunks
 from small import frameworks, relative, small
 
+from optbench.implementations import chunks
 from optbench.measure.parity import CONDITIONED
 
 

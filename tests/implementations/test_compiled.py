@@ -4,11 +4,11 @@ import shutil
 from functools import partial
 
 import pytest
-from optbench.implementations import FrameworkMissing
 from small import relative, small
 
 from optbench import implementations, problems
 from optbench.campaign import campaign, expansion
+from optbench.implementations import FrameworkMissing
 
 # a diffusion that is not the identity, and a boundary term of values alone
 HEAT = problems.get("heat_sine_1d")

@@ -7,8 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from made_up import coupled_2d
-from optbench.implementations.failures import FactorisationFailed, spectrum
-from optbench.problems import UnknownName
 from pydantic import ValidationError
 from small import (
     OPTIMIZERS,
@@ -22,6 +20,8 @@ from small import (
 )
 
 from optbench import implementations, problems
+from optbench.implementations.failures import FactorisationFailed, spectrum
+from optbench.problems import UnknownName
 
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 SINE = problems.get("poisson_sine_2d")

@@ -91,7 +91,13 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
             .tolist()[slice(None) if value.ndim else 0]
         )
 
-    readers = ("control", "history", "line_search", "grid_search", "grid_descent")
+    readers = (
+        "control_flow",
+        "lbfgs_history",
+        "line_search",
+        "grid_search",
+        "grid_descent",
+    )
     solvers = [f"solvers.{name}" for name in readers]
     for file in (*solvers, "optimizers.hessian_free", "optimizers.kfac"):
         monkeypatch.setattr(case.part(file), "read", read)

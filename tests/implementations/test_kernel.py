@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from autodiff import exact_jacobians
 from made_up import coupled_2d
-from optbench.implementations import memory_estimates
 from small import frameworks, relative, small, vector
 
 from optbench import problems
+from optbench.implementations import memory_estimates
 
 PROBLEMS = [problems.get("heat_sum_2d"), coupled_2d]
 every_problem = pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from optbench.problems import seeds
 from small import frameworks, relative, small
 
 from optbench import problems
+from optbench.problems import seeds
 
 torch = pytest.importorskip("torch")
 

@@ -5,10 +5,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pytest
 from made_up import coupled_2d
+from small import frameworks, small
+
 from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Positive, optimizer
 from optbench.implementations.protocol import Optimizer
-from small import frameworks, small
 
 
 class State(NamedTuple):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optbench.problems import networks, seeds
-from optbench.problems.problem import Jet
 
 from optbench import implementations, problems
 from optbench.measure import parity
+from optbench.problems import networks, seeds
+from optbench.problems.problem import Jet
 
 FILE = Path(__file__).parents[1] / "data" / "versions.json"
 FRAMEWORK = implementations.installed()[0]

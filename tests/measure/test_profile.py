@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from commands import cli
 from fakes import Fake
-from optbench.problems.names import UnknownName
 from small import needs_both, small
 
 from optbench import implementations, problems
 from optbench.measure import cost_figures, flops, profile, scale
 from optbench.measure.timed import WARM_UP, Timed, Work, medians, network
+from optbench.problems.names import UnknownName
 from optbench.records.frames import Frames
 
 SINE = problems.get("poisson_sine_2d")

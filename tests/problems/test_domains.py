@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from made_up import coupled_2d
-from optbench.problems import domains
 from scipy.stats import kstest
 
 from optbench import problems
+from optbench.problems import domains
 
 NAMES = [
     *problems.names(),

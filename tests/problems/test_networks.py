@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optbench.problems import networks
 from scipy.stats import kstest
+
+from optbench.problems import networks
 
 exact = settings(derandomize=True, database=None, deadline=None)
 

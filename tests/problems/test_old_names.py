@@ -3,14 +3,14 @@
 import sys
 
 import pytest
+from own_files import OPTIMIZER, PDE
+
+from optbench import implementations, problems
 from optbench.implementations import lookup
 from optbench.problems import own
 from optbench.problems.equations import poisson
 from optbench.problems.own import InvalidFile
 from optbench.problems.problem import Problem
-from own_files import OPTIMIZER, PDE
-
-from optbench import implementations, problems
 
 FRAMEWORK = implementations.installed()[-1]
 OLD_PDE = PDE.replace("optbench.problems", "problems")
@@ -20,6 +20,7 @@ from implementations.hyperparameters import optimizer
 from implementations.{FRAMEWORK}.sgd import SGD
 import implementations.{FRAMEWORK}.line_search as line_search
 from implementations.{FRAMEWORK}.pieces import split
+from implementations.{FRAMEWORK}.schedule import start
 from implementations import load
 
 @optimizer
@@ -77,6 +78,9 @@ def test_an_old_optimizer_is_answered(tmp_path, capsys):
         f"implementations.{FRAMEWORK}.line_search is now {new}.solvers.line_search" in said
     )
     assert f"implementations.{FRAMEWORK}.pieces is now {new}.passes.chunks" in said
+    assert (
+        f"implementations.{FRAMEWORK}.schedule is now {new}.solvers.learning_rate" in said
+    )
     assert said.count("\n") == 1
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import Fake, request
-from optbench.implementations import lookup
-from optbench.problems import own
-from optbench.problems.own import InvalidFile
 from own_files import OPTIMIZER, PDE, REFERENCE
 
 from optbench import implementations, problems
 from optbench.campaign import campaign, expansion, results_folder, single_run, source_files
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import main
+from optbench.implementations import lookup
+from optbench.problems import own
+from optbench.problems.own import InvalidFile
 from optbench.records import checksums, store
 from optbench.records.frames import from_records
 from optbench.report import summary as tables

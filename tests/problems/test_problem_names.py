@@ -9,10 +9,10 @@ import pytest
 from cases import PUBLISHED
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optbench.problems.names import UnknownName
-from optbench.problems.problem import Operator
 
 from optbench import problems
+from optbench.problems.names import UnknownName
+from optbench.problems.problem import Operator
 
 
 def test_published_names_are_in_the_tables_order():

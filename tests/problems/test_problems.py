@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from cases import OTHERS, PUBLISHED, every_problem
-from optbench.problems.problem import Jet
 from scipy.stats import multivariate_normal, norm
 
 from optbench import problems
 from optbench.campaign import problem_checks
+from optbench.problems.problem import Jet
 
 COMPILED = ("coupled_2d",)  # the twins' own tests go through the others in both frameworks
 

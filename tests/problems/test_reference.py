@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from fakes import Fake, request
 from made_up import on_grid
-from optbench.problems.own import InvalidFile, digest
-from optbench.problems.reference import Reference
 from scipy.interpolate import RegularGridInterpolator
 
+from optbench.problems.own import InvalidFile, digest
+from optbench.problems.reference import Reference
 from optbench.records.frames import from_records
 from optbench.report import curves as plots
 from optbench.report import summary

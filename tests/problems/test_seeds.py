@@ -5,10 +5,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 from made_up import coupled_2d
-from optbench.problems import networks, seeds
-from optbench.problems.names import UnknownName
 
 from optbench import problems
+from optbench.problems import networks, seeds
+from optbench.problems.names import UnknownName
 
 PROBLEM = problems.get("poisson_sine_2d")
 

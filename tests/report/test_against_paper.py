@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 from fakes import Fake, request
-from optbench.problems import networks
 from paper_runs import MISTAKEN, recorded_runs
 
 from optbench import problems
 from optbench.campaign import campaign, expansion
+from optbench.problems import networks
 from optbench.records.frames import from_records
 from optbench.report import against_paper
 

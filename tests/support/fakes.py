@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from optbench.implementations.protocol import Optimizer
 
+from optbench.implementations.protocol import Optimizer
 from optbench.records.record import Labels, Points, Request
 from optbench.training.clock import Clock
 from optbench.training.limits import Limits

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
 from optbench.problems.domains import box, faces
 from optbench.problems.own import Source
 from optbench.problems.problem import DIRICHLET, Jet, Operator, Problem, Term

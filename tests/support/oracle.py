@@ -9,6 +9,7 @@ jet rows (value, derivatives, curvature), D parameters.
 from typing import NamedTuple
 
 import numpy as np
+
 from optbench.problems.problem import Jet
 
 H = 1e-30  # complex step: H² underflows beside 1, so derivatives are exact to rounding

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from cases import QUICK
-from optbench.implementations import Framework
 
 from optbench import implementations, problems
+from optbench.implementations import Framework
 
 needs = {
     name: pytest.mark.skipif(

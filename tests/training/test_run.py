@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from fakes import COMPILE, EVALUATE, STEP, Fake, request
-from optbench.implementations.failures import FactorisationFailed
 
 from optbench import problems
+from optbench.implementations.failures import FactorisationFailed
 from optbench.training import run
 from optbench.training.loop import next_row
 from optbench.training.status import classify

@@ -2,10 +2,10 @@
 
 import numpy as np
 from fakes import Fake, request
-from optbench.problems import networks
 from small import frameworks
 
 from optbench import implementations, problems
+from optbench.problems import networks
 from optbench.training import solution_grid
 from optbench.training.run import perform
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 from fakes import Fake
-from optbench.problems import networks
 from published import MEASURED, complaints, on_cpu, put, seal
 from typer.testing import CliRunner
 
@@ -15,6 +14,7 @@ from optbench import implementations
 from optbench.campaign import campaign, expansion, results_folder
 from optbench.cli.app import app
 from optbench.measure import flops
+from optbench.problems import networks
 from optbench.records import checksums, store
 from optbench.records.machine_state import SIZE
 from optbench.report import report

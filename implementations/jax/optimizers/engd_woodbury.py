@@ -9,6 +9,7 @@ points alone.
 from typing import ClassVar, Literal, NamedTuple
 
 from jax import Array
+
 from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import Positive, optimizer

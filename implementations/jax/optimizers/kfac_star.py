@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from optbench.implementations.jax.optimizers.kfac import (
     Preconditioner,

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
 from optbench.implementations.jax.passes.parameters import Params, flatten, split_like
 from optbench.implementations.jax.solvers import lbfgs_history

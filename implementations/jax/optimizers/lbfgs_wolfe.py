@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.hyperparameters import Positive, optimizer
 from optbench.implementations.jax.optimizers.lbfgs import LBFGS, Inner
 from optbench.implementations.jax.solvers.strong_wolfe import Point, strong_wolfe

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.hyperparameters import (
     Count,
     Fraction,

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import Fraction, Positive, optimizer

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
 from optbench.implementations.chunks import chunk_size
 from optbench.implementations.jax.backend import device
 from optbench.implementations.protocol import Tree

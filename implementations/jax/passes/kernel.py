@@ -13,6 +13,7 @@ from functools import reduce
 import jax
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.passes.chunks import mean, split
 from optbench.implementations.jax.passes.linearization import (
     full_inputs,

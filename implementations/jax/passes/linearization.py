@@ -5,6 +5,7 @@ from operator import add
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.passes.chunks import mean, most_numbers, split
 from optbench.implementations.jax.passes.network import linear
 from optbench.implementations.jax.passes.objective import weigh

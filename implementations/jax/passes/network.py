@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.passes.parameters import Params
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
 from optbench.implementations.jax.passes.chunks import (
     Chunks,
     apply,

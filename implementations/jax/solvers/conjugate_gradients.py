@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.solvers.control_flow import while_loop
 
 SPACING = 1.3  # between iterations whose iterates are kept (Martens 2010, section 4.6)

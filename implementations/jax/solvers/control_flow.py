@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 from jax import Array
+
 from optbench.implementations.protocol import Tree
 
 

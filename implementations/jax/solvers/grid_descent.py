@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.solvers.control_flow import when, while_loop
 from optbench.implementations.jax.solvers.grid_search import GRID, LAST, exhaustive
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.solvers.control_flow import fori_loop
 
 CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.passes.parameters import Params
 from optbench.implementations.protocol import Schedule, Tree
 

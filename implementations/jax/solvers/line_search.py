@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.passes.parameters import Params, advance, select
 from optbench.implementations.jax.solvers.grid_descent import descend
 from optbench.implementations.jax.solvers.grid_search import GRID, LAST, exhaustive, finite

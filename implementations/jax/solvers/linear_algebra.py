@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.linalg import cho_solve, solve_triangular
+
 from optbench.implementations.jax.solvers.control_flow import when
 from optbench.implementations.protocol import Tree
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
 from optbench.implementations.jax.solvers.control_flow import while_loop
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import (
@@ -40,7 +42,6 @@ from optbench.implementations.torch.solvers.linear_algebra import (
     first_failure,
 )
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 class Structure(NamedTuple):

@@ -8,6 +8,8 @@ points alone.
 
 from typing import ClassVar, Literal, NamedTuple
 
+from torch import Tensor
+
 from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import Positive, optimizer
@@ -17,7 +19,6 @@ from optbench.implementations.torch.passes.parameters import Params, select
 from optbench.implementations.torch.solvers.line_search import Search, follow, never
 from optbench.implementations.torch.solvers.linear_algebra import first_failure
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 class State(NamedTuple):

@@ -9,6 +9,8 @@ from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
@@ -31,7 +33,6 @@ from optbench.implementations.torch.passes.parameters import (
 from optbench.implementations.torch.solvers import conjugate_gradients as cg
 from optbench.implementations.torch.solvers.control_flow import while_loop
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
 POOR, GOOD = (1 / 4, 3 / 4)

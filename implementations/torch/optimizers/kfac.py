@@ -10,6 +10,8 @@ from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import (
     Count,
@@ -38,7 +40,6 @@ from optbench.implementations.torch.solvers.linear_algebra import (
     kronecker_sum,
 )
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 class Factors(NamedTuple):

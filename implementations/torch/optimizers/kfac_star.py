@@ -7,6 +7,8 @@ from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
 from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.implementations.torch.optimizers.kfac import (
@@ -22,7 +24,6 @@ from optbench.implementations.torch.passes.linearization import products
 from optbench.implementations.torch.passes.parameters import Params, advance, select
 from optbench.implementations.torch.solvers.linear_algebra import first_failure
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 FIRST_STEP = 1e-6  # α of the first update, which has no predecessor
 # eigenvalues of the scaled 2 × 2 system below this share of the largest count as zero

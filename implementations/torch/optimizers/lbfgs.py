@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.hyperparameters import Count, NonNegative, Positive, optimizer
 from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.passes.parameters import Params, flatten, split_like
@@ -15,7 +17,6 @@ from optbench.implementations.torch.solvers.control_flow import when, while_loop
 from optbench.implementations.torch.solvers.lbfgs_history import History
 from optbench.implementations.torch.solvers.strong_wolfe import Point
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 class State(NamedTuple):

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import ClassVar
 
+from torch import Tensor
+
 from optbench.implementations.hyperparameters import Positive, optimizer
 from optbench.implementations.torch.optimizers.lbfgs import LBFGS, Inner
 from optbench.implementations.torch.solvers.strong_wolfe import Point, strong_wolfe
-from torch import Tensor
 
 
 @optimizer

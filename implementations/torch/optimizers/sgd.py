@@ -6,6 +6,8 @@ The convention is torch.optim's.
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.hyperparameters import (
     Count,
     Fraction,
@@ -23,7 +25,6 @@ from optbench.implementations.torch.solvers.learning_rate import (
     tell,
 )
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 class State(NamedTuple):

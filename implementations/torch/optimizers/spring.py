@@ -10,6 +10,8 @@ With μ = 0 it is `engd_woodbury`.
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations import memory_estimates
 from optbench.implementations.failures import FactorisationFailed
 from optbench.implementations.hyperparameters import Fraction, Positive, optimizer
@@ -20,7 +22,6 @@ from optbench.implementations.torch.passes.parameters import Params, flatten, se
 from optbench.implementations.torch.solvers.line_search import Search, follow, never
 from optbench.implementations.torch.solvers.linear_algebra import first_failure
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 class State(NamedTuple):

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch.utils import _pytree as pytree
+
 from optbench.implementations.chunks import chunk_size
 from optbench.implementations.protocol import Tree
-from torch.utils import _pytree as pytree
 
 
 class Chunk(NamedTuple):

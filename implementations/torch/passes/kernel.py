@@ -12,6 +12,8 @@ from functools import reduce
 from itertools import product
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.memory_estimates import LARGEST, by_channels
 from optbench.implementations.protocol import Linearization, Losses, Objective
 from optbench.implementations.torch.passes.chunks import mean, split
@@ -29,7 +31,6 @@ from optbench.implementations.torch.solvers.linear_algebra import (
     first_failure,
 )
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 def solve(

@@ -4,12 +4,13 @@ from functools import reduce
 from operator import add
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.protocol import Linearization
 from optbench.implementations.torch.passes.chunks import mean, most_numbers, split
 from optbench.implementations.torch.passes.network import linear
 from optbench.implementations.torch.passes.objective import weigh
 from optbench.implementations.torch.passes.parameters import Params
-from torch import Tensor
 
 
 def jacobian_blocks(term: Linearization) -> list[Tensor]:

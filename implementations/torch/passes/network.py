@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from optbench.implementations.torch.passes.parameters import Params
 from torch import Tensor
+
+from optbench.implementations.torch.passes.parameters import Params
 
 
 class Derivatives(NamedTuple):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from optbench.implementations.protocol import Linearization, Losses, Tree
 from optbench.implementations.shape_checks import check_shapes
 from optbench.implementations.torch.passes.chunks import (
@@ -28,7 +30,6 @@ from optbench.implementations.torch.passes.network import (
 from optbench.implementations.torch.passes.parameters import Params, add
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
-from torch import Tensor
 
 MOST_PROGRAMS = (
     256  # a process may hold, of each pass: one per term, network and number of points

@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from optbench.implementations.torch.solvers.control_flow import while_loop
 from torch import Tensor
+
+from optbench.implementations.torch.solvers.control_flow import while_loop
 
 SPACING = 1.3  # between iterations whose iterates are kept (Martens 2010, section 4.6)
 # of the model's fall, the share below which the last iterations' part of it ends the search

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from torch import Tensor
+
 from optbench.implementations.protocol import Tree
 from optbench.implementations.torch.backend import read
-from torch import Tensor
 
 
 def when(

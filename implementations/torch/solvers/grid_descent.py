@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from torch import Tensor
+
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.solvers.control_flow import when, while_loop
 from optbench.implementations.torch.solvers.grid_search import LAST, exhaustive, finite
-from torch import Tensor
 
 ROUNDING = 1e-12  # a fall of the loss by a smaller share of it is noise
 

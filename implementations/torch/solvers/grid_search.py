@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable
 
 import torch
-from optbench.implementations.torch.backend import read
 from torch import Tensor
+
+from optbench.implementations.torch.backend import read
 
 GRID = [2.0**power for power in range(-30, 1)]
 LAST = len(GRID) - 1

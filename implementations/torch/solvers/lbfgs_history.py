@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.solvers.control_flow import fori_loop
-from torch import Tensor
 
 CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
 

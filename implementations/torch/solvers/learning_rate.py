@@ -10,10 +10,11 @@ w where p < w, then η times a shape of (p − w) / (1 − w), which falls from 
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+
 from optbench.implementations.protocol import Schedule, Tree
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.passes.parameters import Params
-from torch import Tensor
 
 SHAPES = {
     "constant": lambda p, end: torch.ones_like(p),

@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+from torch import Tensor
+
 from optbench.implementations.protocol import Losses, Objective, StepSize
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.passes.parameters import Params, advance
@@ -14,7 +16,6 @@ from optbench.implementations.torch.solvers.grid_search import (
     finite,
 )
 from optbench.problems.problem import Batch
-from torch import Tensor
 
 
 class Search(NamedTuple):

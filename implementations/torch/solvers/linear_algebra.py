@@ -6,10 +6,11 @@ A compiled step cannot raise.
 from typing import NamedTuple
 
 import torch
-from optbench.implementations.protocol import Tree
-from optbench.implementations.torch.solvers.control_flow import when
 from torch import Tensor
 from torch.utils import _pytree as pytree
+
+from optbench.implementations.protocol import Tree
+from optbench.implementations.torch.solvers.control_flow import when
 
 
 def double(tree: Tree) -> Tree:

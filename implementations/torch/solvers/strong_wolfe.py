@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from optbench.implementations.torch.solvers.control_flow import while_loop
 from torch import Tensor
+
+from optbench.implementations.torch.solvers.control_flow import while_loop
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions
 SHORTEST = 1e-9  # the smallest change of a parameter worth a trial
