@@ -20,6 +20,7 @@ FOUND = [
 FOLDERS = sorted(
     file.parent for file in RESULTS.glob("*/*/report.html") if file.parts[-3] != index.OURS
 )
+MANY = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,13 @@ def test_nothing_is_wrong_with_what_is_published(results):
 
 
 @pytest.mark.parametrize(
-    "folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}"
+    "folder",
+    [
+        # the figures of a thousand runs take a minute
+        pytest.param(folder, marks=MANY if folder.parent.name == "cpu" else ())
+        for folder in FOLDERS
+    ],
+    ids=lambda folder: f"{folder.parent.name}-{folder.name}",
 )
 @pytest.mark.medium
 def test_a_published_report_is_made_again_from_its_raw_records(folder, tmp_path):
