@@ -30,7 +30,7 @@ run: $(INSTALLED) ## run every optimizer in both frameworks on two small problem
 	$(BIN)/optbench run quick
 
 .PHONY: test-fast test test-all
-test-fast: $(INSTALLED) ## test what is quick, in less than two minutes: what plain pytest does
+test-fast: $(INSTALLED) ## test what is quick, in about 90 seconds: what plain pytest does
 	$(PINNED) $(BIN)/pytest -n 2 -q
 
 test: $(INSTALLED) ## test all but the slow ones; `make browser latex` before it, or their tests are skipped

@@ -1,6 +1,6 @@
 """What the machine was like: clock frequencies, load, temperature.
 
-Beside them stands the time of a calibration kernel that is always the same.
+Beside them stands the time of a calibration product that is always the same.
 """
 
 import time
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from optbench.records import cores
 
-# the calibration kernel is a float64 product of two SIZE × SIZE matrices: 2 · SIZE³ flops
+# the calibration is a float64 product of two SIZE × SIZE matrices: 2 · SIZE³ flops
 SIZE = 512
 REPEATS = 3  # of which the best counts
 
@@ -41,16 +41,16 @@ class Conditions(_Strict):
     # processes that run or wait, over 1, 5 and 15 minutes
     load_average: tuple[float, float, float] | None
     gpus: tuple[GPU, ...] | None  # None without an NVIDIA driver, or the extra "gpu"
-    calibration_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # of the kernel
+    calibration_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     @property
     def calibration_flops(self) -> float:
-        """Flops per second of the calibration kernel, with the process's NumPy threads."""
+        """Flops per second of the calibration product, with the process's NumPy threads."""
         return 2 * SIZE**3 / self.calibration_seconds
 
 
 def observe() -> Conditions:
-    """Observe the conditions now; takes about 20 ms, most of it the calibration kernel."""
+    """Observe the conditions now; takes about 20 ms, most of it the calibration."""
     return Conditions(
         cpu_clocks=_cpu_clocks(),
         load_average=_load_average(),
