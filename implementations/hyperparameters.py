@@ -28,14 +28,18 @@ def optimizer(cls: type[T]) -> type[T]:
     A wrong field raises pydantic.ValidationError, a ValueError that names the field, its
     value and what is allowed.
     """
-    # a class that does not name the base has its defaults
+    complete(cls)
+    made: Any = dataclass(frozen=True, kw_only=True, config=CONFIGURATION)(cls)
+    return made
+
+
+def complete(cls: type) -> None:
+    """Give a class that does not name the base what `Optimizer` has by default."""
     if not issubclass(cls, Optimizer):
         Optimizer.register(cls)
         for name in ("check", "progress", "working", "counters"):
             if not hasattr(cls, name):
                 setattr(cls, name, getattr(Optimizer, name))
-    made: Any = dataclass(frozen=True, kw_only=True, config=CONFIGURATION)(cls)
-    return made
 
 
 def optimizers(package: ModuleType) -> dict[str, type[Optimizer]]:

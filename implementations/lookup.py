@@ -3,9 +3,11 @@
 The latter's name is `<path>.py:<name>`.
 """
 
+from dataclasses import is_dataclass
 from types import ModuleType
 
 from optbench.implementations import FRAMEWORKS, MODES, Framework
+from optbench.implementations.hyperparameters import complete
 from optbench.implementations.protocol import Optimizer
 from optbench.problems import own
 from optbench.problems.names import UnknownName
@@ -48,10 +50,11 @@ def from_file(name: str) -> type[Optimizer]:
     if cls.framework not in FRAMEWORKS:
         unknown = UnknownName("framework", str(cls.framework), FRAMEWORKS)
         raise InvalidFile(f"{own.bare(name)}: {unknown}")
-    if not issubclass(cls, Optimizer):
+    if not is_dataclass(cls):
         raise InvalidFile(
             f"{own.bare(name)} is no optimizer: {cls.__name__} is not under @optimizer"
         )
+    complete(cls)  # a plain dataclass will do
     return cls
 
 

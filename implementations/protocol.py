@@ -108,9 +108,9 @@ class Objective(Protocol):
 class Optimizer(ABC):
     """A method with its hyperparameters, which are the fields of a frozen dataclass.
 
-    A subclass has a `name`, a `version`, `init` and `step`; the other methods have defaults
-    for optimizers that need nothing of the kind. `@optimizer` gives them to a class that
-    does not name this base, too.
+    A subclass has a `name`, a `version`, `init` and `step`, and in a user's file a
+    `framework`; the other methods have defaults for optimizers that need nothing of the
+    kind. `@optimizer` gives them to a class that does not name this base, too.
     """
 
     name: ClassVar[str]

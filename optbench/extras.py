@@ -19,7 +19,7 @@ EXTRAS = {
     "seaborn": "report",
     "sqlalchemy": "tune",
     "tabulate": "report",
-    "tomli_w": "tune",
+    "tomli_w": "report",  # and of tune
     "torch": "torch",
 }
 

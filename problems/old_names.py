@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
+from multiprocessing import parent_process
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
@@ -44,7 +45,8 @@ def answered(file: Path) -> Iterator[None]:
         sys.meta_path.remove(finder)
         for old in finder.answers:
             sys.modules.pop(old, None)
-        if finder.answers:
+        # once, and not by every process that does a run
+        if finder.answers and parent_process() is None:
             print(f"optbench: {file}: {finder.summary()}", file=sys.stderr)
 
 

@@ -15,6 +15,10 @@ def interrupt(number: int, frame: object) -> NoReturn:
 
 
 def end(message: str, code: int) -> NoReturn:
-    """End a command: 1 where something is wrong, 2 where the user made a mistake."""
+    """End a command with one line on stderr.
+
+    The code is 1 where something is wrong, 2 for a user's mistake or where nothing can be
+    said, 128 and the signal's number after an interruption.
+    """
     typer.echo(f"optbench: {message}", err=True)
     raise SystemExit(code)

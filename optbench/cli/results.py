@@ -119,6 +119,8 @@ def verify(
     issues = [issue for finding in findings for issue in finding.issues]
     for issue in issues:
         typer.echo(issue)
+    if skipped := [finding.rule for finding in findings if finding.skipped]:
+        typer.echo(f"optbench: not all is checked: {', '.join(skipped)}", err=True)
     if issues:
         end(f"{len(issues)} issue{'s' if len(issues) > 1 else ''} in {path}", 1)
 

@@ -188,7 +188,7 @@ def tune(
     from optbench.campaign import campaign as campaigns
     from optbench.campaign import expansion
     from optbench.records import store
-    from optbench.schedule import local_workers as executors
+    from optbench.schedule import local_workers
     from optbench.training.limits import Limits
     from optbench.tuning import search
     from optbench.tuning.space import SHIPPED
@@ -210,7 +210,7 @@ def tune(
         frameworks=tuple(framework or ()),
         budget=budget,
     )
-    crew = executors.workers(Limits.of(plan, folder))
+    crew = local_workers.workers(Limits.of(plan, folder))
     search.run(
         plan,
         file=file,
@@ -269,6 +269,7 @@ def scale(
     from optbench.records import store
     from optbench.schedule import runner
 
+    require("report")
     _known_rerun(rerun)
     limits = {"limit": limit, "threads": threads} | ({"memory": memory} if memory else {})
     frameworks = framework or implementations.installed()
@@ -297,13 +298,12 @@ def _crew(
     console: "Console",
 ) -> "AbstractContextManager[Crew]":
     """Say who does the runs: children of this process, or a cluster's workers."""
-    from optbench.schedule import local_workers as executors
-    from optbench.schedule import progress
+    from optbench.schedule import local_workers, progress
     from optbench.training.limits import Limits
 
     limits, say = Limits.of(plan, folder), partial(progress.line, console)
     if scheduler is None and workers is None:
-        return executors.workers(limits)
+        return local_workers.workers(limits)
     from optbench.schedule import dask_cluster
 
     if workers is None and scheduler is not None:

@@ -149,7 +149,7 @@ def result(file: Path) -> Result:
         raise InvalidRecord(
             f"{file}: no asv result: {type(error).__name__} {error}"
         ) from error
-    return Result(commit, date, environment, columns)
+    return Result(commit=commit, date=date, environment=environment, benchmarks=columns)
 
 
 def _column(values: dict[str, Any]) -> Column:
@@ -160,7 +160,12 @@ def _column(values: dict[str, Any]) -> Column:
         values.get(name) or [None] * len(cells)
         for name in ("result", "stats_q_25", "stats_q_75", "samples")
     )
-    by_cell = {cell: Value(*of) for cell, *of in zip(cells, *columns, strict=True)}
+    by_cell = {
+        cell: Value(
+            median=_float(median), q25=_float(q25), q75=_float(q75), samples=samples
+        )
+        for cell, median, q25, q75, samples in zip(cells, *columns, strict=True)
+    }
     return Column(values.get("version"), parameters, by_cell)
 
 
@@ -193,16 +198,16 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
                 "version": column.version,
                 "unit": description.get("unit"),
                 "status": value.status,
-                "median": _number(value.median),
-                "q25": _number(value.q25),
-                "q75": _number(value.q75),
+                "median": math.nan if value.median is None else value.median,
+                "q25": math.nan if value.q25 is None else value.q25,
+                "q75": math.nan if value.q75 is None else value.q75,
                 "samples": value.samples,
                 **dict(zip(names, map(_parameter, cell), strict=True)),
             }
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _parameter(text: str) -> Any:

@@ -52,16 +52,17 @@ class Timed:
         self.work = work
         self.framework = implementations.load(work.framework)
         self.problem = problems.get(work.problem)
-        points = (
-            work.interior or self.problem.interior_points,
-            work.boundary or self.problem.boundary_points,
-        )
         start = networks.initial_parameters(
             work.network, self.problem.dim, self.problem.outputs, work.seed
         )
         backend = self.framework.backend
         self.batch = backend.from_numpy_tree(
-            commits.batch(self.problem, work.seed, *points)
+            commits.batch(
+                self.problem,
+                work.seed,
+                interior=work.interior or self.problem.interior_points,
+                boundary=work.boundary or self.problem.boundary_points,
+            )
         )
         self.objective = commits.objective(self.framework, self.problem, work.network)
         self.params = backend.from_numpy_tree(start)
@@ -203,7 +204,7 @@ def _flops(timed: Timed) -> float:
 def _compilations(timed: Timed) -> int:
     """Count the programs compiled for the step so far.
 
-    None where it runs eagerly; more than one where its state changes its types.
+    0 where it runs eagerly; more than one where its state changes its types.
     """
     return getattr(timed.step, "_cache_size", int)()
 

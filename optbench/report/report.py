@@ -11,7 +11,7 @@ from optbench.records.record import Record
 from optbench.report import captions, curves, figures, page, summary, tables
 
 TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
-FORMER = "error_over_seconds"  # the name of CURVES in folders of earlier versions
+FORMER = "error_over_seconds"  # the name of the curves in folders of earlier versions
 
 
 def make(place: Path) -> Iterator[Path]:

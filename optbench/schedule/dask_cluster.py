@@ -38,7 +38,7 @@ from optbench.campaign.errors import CampaignError
 from optbench.problems import own
 from optbench.records.cores import usable
 from optbench.records.record import Record, Request
-from optbench.schedule import local_workers as executors
+from optbench.schedule import local_workers
 from optbench.schedule.child_process import Progress
 from optbench.schedule.progress import Display
 from optbench.training.limits import Limits
@@ -89,7 +89,7 @@ class Cluster:
         if future.status == "finished":
             return [future.result()]
         if future.status == "error":
-            return [executors.lost(request, "failed", _reason(future.exception()))]
+            return [local_workers.lost(request, "failed", _reason(future.exception()))]
         raise _lost(self._address)
 
     @contextmanager
@@ -191,7 +191,7 @@ def perform(request: Request, limits: Limits) -> Record:
     scratch = Path(get_worker().local_directory).parent / "optbench" / request.identity[:16]
     limits = replace(limits, processes="per-run", checkpoints=limits.checkpoints or scratch)
     try:
-        with executors.workers(limits) as crew:
+        with local_workers.workers(limits) as crew:
             record = crew.run(request, _while_wanted())
     except _Abandoned as error:
         raise Reschedule from error

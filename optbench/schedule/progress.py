@@ -17,7 +17,10 @@ from optbench.records.record import Record, Request, Row
 
 
 class Display:
-    """A bar for the campaign and one for the run in hand; a line for every run done."""
+    """A bar for the campaign and one for the run in hand; a line for every run done.
+
+    Of runs on a cluster nobody tells how far they are: they have no bar.
+    """
 
     def __init__(self, name: str, runs: int, console: Console) -> None:
         self._console, self._runs, self._done = console, runs, 0

@@ -80,7 +80,9 @@ def run(
         CampaignError: the campaign or the spaces are wrong, or the database cannot be
             opened.
     """
-    wanted = studies(campaign, file.stem, file.name, spaces, protocol)
+    wanted = studies(
+        campaign, name=file.stem, source=file.name, file=spaces, protocol=protocol
+    )
     frameworks = dict.fromkeys(study.framework for study in wanted)
     line(console, f"tuned in {' and '.join(frameworks)}; --framework says in which")
     folder.mkdir(parents=True, exist_ok=True)

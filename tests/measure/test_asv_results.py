@@ -179,6 +179,7 @@ def test_mistakes_are_named(tmp_path):
         (whole[:-20], "torn or no JSON"),
         (whole.replace('"version": 2', '"version": 1'), "asv's format 1"),
         (whole.replace('"commit_hash"', '"hash"'), "no asv result: KeyError"),
+        (whole.replace("[1.0]", '["soon"]', 1), "no asv result: ValueError"),
     ):
         file.write_text(text)
         with pytest.raises(InvalidRecord, match=words):

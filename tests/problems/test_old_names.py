@@ -7,7 +7,7 @@ from own_files import OPTIMIZER, PDE
 
 from optbench import implementations, problems
 from optbench.implementations import lookup
-from optbench.problems import own
+from optbench.problems import old_names, own
 from optbench.problems.equations import poisson
 from optbench.problems.own import InvalidFile
 from optbench.problems.problem import Problem
@@ -99,6 +99,14 @@ def test_a_new_file_is_told_nothing(tmp_path, capsys):
     lookup.from_file(
         f"{written(tmp_path, 'o.py', OPTIMIZER.replace('FRAMEWORK', FRAMEWORK))}:mine"
     )
+    assert capsys.readouterr().err == ""
+
+
+def test_the_new_names_are_said_by_the_command_and_not_by_each_of_its_runs(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(old_names, "parent_process", lambda: "a process")
+    own.read(written(tmp_path, "old.py", OLD_PDE))
     assert capsys.readouterr().err == ""
 
 

@@ -195,6 +195,13 @@ WRONG_OPTIMIZERS = {
         "f.py:a",
         "f.py:a is no optimizer: A is not under @optimizer",
     ),
+    "the base without the decorator": (
+        "from optbench.implementations.protocol import Optimizer\n"
+        f"class A(Optimizer):\n    name, framework, version = 'a', '{FRAMEWORK}', 1\n"
+        "    init = step = print\n",
+        "f.py:a",
+        "f.py:a is no optimizer: A is not under @optimizer",
+    ),
     "a missing import": ("import nothing_such", "f.py:mine", "line 1: ModuleNotFoundError"),
 }
 
@@ -206,6 +213,18 @@ def test_a_mistake_in_an_optimizer_is_one_line(what, tmp_path):
     with pytest.raises(CampaignError, match=message) as error:
         alone(optimizer=f"{tmp_path}/{name}")
     assert "\n" not in str(error.value)
+
+
+def test_a_plain_dataclass_is_an_optimizer_and_has_the_defaults(tmp_path):
+    (tmp_path / "f.py").write_text(
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass A:\n"
+        "    init = step = print\n    rate: float = 0.5\n"
+        f"A.name, A.framework, A.version = 'a', '{FRAMEWORK}', 1\n"
+    )
+    run = alone(optimizer=f"{tmp_path}/f.py:a")
+    assert run.hyperparameters == {"rate": 0.5}
+    made = lookup.from_file(f"{tmp_path}/f.py:a")()
+    assert (made.progress("state", 0.5), made.counters("state")) == ("state", {})
 
 
 def test_an_optimizer_of_one_framework_is_refused_in_the_other(folder):
