@@ -35,7 +35,7 @@ def asv_check(
 ) -> None:
     """Say what a run of asv left, and what is missing or torn.
 
-    It tells of a machine that changed its speed meanwhile, too. Exit code 1 where something
+    It also says whether the machine's speed changed meanwhile. Exit code 1 where something
     is wrong: asv itself exits 0.
     """
     from optbench.measure import asv_run

@@ -107,11 +107,10 @@ def check(
         ),
     ],
 ) -> None:
-    """Check that a problem is what every run takes it for.
+    """Check that a problem is consistent: its solution, data and points.
 
-    Its solution, its data and its points are checked, and that both frameworks give the
-    same. There is a line for each check, then what is wrong, in words; exit code 1 where
-    something is.
+    Both frameworks must agree on it. There is a line for each check, then what is wrong, in
+    words; exit code 1 where something is.
     """
     from optbench.campaign import problem_checks
 
@@ -132,7 +131,10 @@ def check(
 
 def parity(
     problem: Annotated[
-        list[str] | None, typer.Option(help="A problem, once for each; else all published.")
+        list[str] | None,
+        typer.Option(
+            help="A problem, once for each; else all listed by `optbench list problems`."
+        ),
     ] = None,
     optimizer: Annotated[
         list[str] | None, typer.Option(help="An optimizer, once for each; else all.")

@@ -77,11 +77,14 @@ def run(
     ),
     rerun: Annotated[
         str | None,
-        typer.Option(help="Do runs again that ended so: failed, diverged or all."),
+        typer.Option(
+            help="Repeat runs with this status: failed (includes timed-out and "
+            "out-of-memory), diverged, or all."
+        ),
     ] = None,
     only: Annotated[
         str | None,
-        typer.Option(help="Of a campaign the run with this identity alone, or its start."),
+        typer.Option(help="Do only the runs whose identity begins with this."),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Send runs to the Dask cluster of this address…")
@@ -157,7 +160,7 @@ def tune(
         typer.Option(min=1, help="Trials of each optimizer and framework on each case."),
     ] = 20,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Runs per trial; none of their seeds is a report's.")
+        int, typer.Option(min=1, help="Runs per trial, on seeds that no report uses.")
     ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samplers.")] = 0,
     framework: Annotated[
@@ -181,7 +184,7 @@ def tune(
 ) -> None:
     """Look for each optimizer's hyperparameters, and write a campaign with them.
 
-    Every optimizer gets as many trials, and as many seconds or steps for each.
+    Every optimizer gets the same number of trials and the same budget per run.
     """
     from rich.console import Console
 
@@ -250,7 +253,10 @@ def scale(
     ] = 1,
     rerun: Annotated[
         str | None,
-        typer.Option(help="Do runs again that ended so: failed, diverged or all."),
+        typer.Option(
+            help="Repeat runs with this status: failed (includes timed-out and "
+            "out-of-memory), diverged, or all."
+        ),
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
         "results/local"
