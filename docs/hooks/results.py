@@ -8,10 +8,8 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[2]
 RESULTS, ASV = ROOT / "results", ROOT / ".asv" / "html"
 SHOWN = {".html", ".svg", ".png", ".pdf", ".csv", ".tex", ".toml", ".json"}
-LEFT_OUT = {
-    "runs",
-    "local",
-}  # raw records, which are in the repository; what is not published
+# raw records, which are in the repository; what a reader's own commands left
+LEFT_OUT = {"runs", "local"}
 NUMBER = re.compile(
     r"<td(?=[^>]*>(?:<strong>)?(?=[^<]*\de[-+]\d)[^<]{1,40}(?:</strong>)?</td>)"
 )
@@ -26,7 +24,9 @@ def on_files(files, config):
     """Add what is published, and a page for each folder of it."""
     for path in sorted(RESULTS.rglob("*")):
         name = path.relative_to(ROOT)
-        if path.suffix in SHOWN and not LEFT_OUT & set(name.parts):
+        if LEFT_OUT & set(name.parts):
+            continue
+        if path.suffix in SHOWN:
             add(files, config, name.as_posix(), path)
         if path.name == "SHA256SUMS":
             page = (name.parent / "index.md").as_posix()
