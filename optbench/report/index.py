@@ -24,7 +24,7 @@ Written by `optbench index {place}`. `<campaign>/<machine>/` holds what is publi
 records in `runs/`, and what `optbench report` makes of them: `tables/` (CSV, Markdown,
 LaTeX), `figures/` (PDF, SVG) and `report.html`: a heat map, the curves behind each of its
 cells, tables to sort and filter, and every run with the command that repeats it.
-`optbench verify` checks all of it. To cite a table, take the text below it. `local/` is
+`optbench verify` checks all of it. To cite a table, quote the caption below it. `local/` is
 where runs on your own machine are written: git ignores it, and it is never published.
 """
 MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)

@@ -168,14 +168,20 @@ def hardest(headline: Table) -> Table:
     shown = pd.DataFrame({"optimizer": top}).assign(
         **{case: [cells.get((label, case), "not run") for label in top] for case in kept}
     )
-    which, who = "All cases", "all optimizers in the order of the mean rank"
+    which, who = "All cases", "All optimizers, in the order of their mean rank"
     if kept != cases:
-        which = f"The {len(kept)} cases with the largest best error"
+        which = (
+            f"The {len(kept)} hardest cases: those on which the best optimizer's error is "
+            "largest"
+        )
     if len(top) < len(labels):
-        who = f"{len(top)} optimizers, those best on one of these and the next by mean rank"
+        who = (
+            f"{len(top)} optimizers: those that are best on one of these cases, then the "
+            "next by mean rank"
+        )
     title = (
-        f"{which}; {who}; each in its better framework. Median relative L2 error over "
-        f"seeds; unfinished runs rank last. {COUNTED} {BOLD}"
+        f"{which}. {who}, each in the framework in which it did better. Median relative L2 "
+        f"error over seeds; unfinished runs rank last. {COUNTED} {BOLD}"
     )
     return Table(
         name="hardest", heading="The hardest cases", title=title, data=data, shown=shown

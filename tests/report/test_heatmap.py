@@ -139,7 +139,7 @@ def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
     assert list(short.shown["optimizer"]) == ["o0", "o1", "o2", "o3", "o4", "o5", "o8"]
     assert short.shown.iloc[-1]["case 5"] == "**1.0e-04**"
     assert set(short.data["framework"]) == {"jax"}
-    assert "The 4 cases with the largest best error" in short.title
+    assert "The 4 hardest cases: those on which the best" in short.title
 
 
 def test_a_small_campaign_is_in_the_short_table_as_a_whole(made):
