@@ -33,13 +33,14 @@ def optimizer(cls: type[T]) -> type[T]:
     return made
 
 
-def complete(cls: type) -> None:
+def complete(cls: Any) -> type[Optimizer]:
     """Give a class that does not name the base what `Optimizer` has by default."""
     if not issubclass(cls, Optimizer):
         Optimizer.register(cls)
         for name in ("check", "progress", "working", "counters"):
             if not hasattr(cls, name):
                 setattr(cls, name, getattr(Optimizer, name))
+    return cls
 
 
 def optimizers(package: ModuleType) -> dict[str, type[Optimizer]]:

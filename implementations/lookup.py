@@ -50,12 +50,12 @@ def from_file(name: str) -> type[Optimizer]:
     if cls.framework not in FRAMEWORKS:
         unknown = UnknownName("framework", str(cls.framework), FRAMEWORKS)
         raise InvalidFile(f"{own.bare(name)}: {unknown}")
-    if not is_dataclass(cls):
+    completed = complete(cls)  # a plain dataclass will do
+    if not is_dataclass(completed):
         raise InvalidFile(
             f"{own.bare(name)} is no optimizer: {cls.__name__} is not under @optimizer"
         )
-    complete(cls)  # a plain dataclass will do
-    return cls
+    return completed
 
 
 def _defined(module: ModuleType) -> list[type]:
