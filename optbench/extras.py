@@ -4,24 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-# the modules that no installation must have, and the extra of pyproject.toml that has each
+# the extras of pyproject.toml, and the modules that each brings and some command needs
 EXTRAS = {
-    "asv": "dev",
-    "bokeh": "cluster",
-    "dask": "cluster",
-    "distributed": "cluster",
-    "jax": "jax",
-    "jinja2": "report",
-    "matplotlib": "report",
-    "optuna": "tune",
-    "pandas": "report",
-    "scipy": "report",
-    "seaborn": "report",
-    "sqlalchemy": "tune",
-    "tabulate": "report",
-    "tomli_w": "report",  # and of tune
-    "torch": "torch",
+    "torch": ("torch",),
+    "jax": ("jax",),
+    "report": ("pandas", "seaborn", "matplotlib", "scipy", "tabulate", "jinja2", "tomli_w"),
+    "tune": ("optuna", "sqlalchemy", "tomli_w"),
+    "cluster": ("distributed", "dask", "bokeh"),
+    "dev": ("asv",),
 }
+
+
+def extra_of(package: str) -> str | None:
+    """Name the first extra that brings a package; None for one that none brings."""
+    return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
 
 
 class Missing(ModuleNotFoundError):
@@ -29,7 +25,7 @@ class Missing(ModuleNotFoundError):
 
     def __init__(self, package: str) -> None:
         super().__init__(
-            f"{package} is not installed: pip install 'pinn-optbench[{EXTRAS[package]}]'"
+            f"{package} is not installed: pip install 'pinn-optbench[{extra_of(package)}]'"
             " brings it",
             name=package,
         )
@@ -40,8 +36,8 @@ def require(extra: str) -> None:
 
     A command asks for what it imports after its runs, before it begins them.
     """
-    for package, its_extra in EXTRAS.items():
-        if its_extra == extra and find_spec(package) is None:
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
             raise Missing(package)
 
 
@@ -52,6 +48,6 @@ def explained() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS or isinstance(error, Missing):
+        if extra_of(package) is None or isinstance(error, Missing):
             raise
         raise Missing(package) from error

@@ -120,7 +120,7 @@ def verify(
     for issue in issues:
         typer.echo(issue)
     if skipped := [finding.rule for finding in findings if finding.skipped]:
-        typer.echo(f"optbench: not all is checked: {', '.join(skipped)}", err=True)
+        typer.echo(f"not all is checked: {', '.join(skipped)}")
     if issues:
         end(f"{len(issues)} issue{'s' if len(issues) > 1 else ''} in {path}", 1)
 

@@ -145,7 +145,9 @@ def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
 def test_a_small_campaign_is_in_the_short_table_as_a_whole(made):
     short = made["hardest"]
     assert list(short.shown["optimizer"]) == ["quick", "slow", "broken"]
-    assert short.title.startswith("All cases; all optimizers")
+    assert short.title.startswith(
+        "All cases. All optimizers, in the order of their mean rank"
+    )
     assert (short.shown.iloc[2, 1:] == "– (0/3)").all()
 
 

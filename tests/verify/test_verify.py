@@ -712,7 +712,9 @@ REPORTING = ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2", "scipy")
 def test_what_needs_a_missing_package_is_said_and_is_no_issue(folder, absent, unchecked):
     said = python(ABSENT, absent=absent, folder=str(folder))
     assert said.returncode == 0, said.stderr
-    lines = dict(line.split(maxsplit=1) for line in said.stdout.splitlines())
+    *verdicts, last = said.stdout.splitlines()
+    assert last == f"not all is checked: {', '.join(unchecked)}"
+    lines = dict(line.split(maxsplit=1) for line in verdicts)
     assert list(lines) == list(RULES)
     for rule, verdict in lines.items():
         assert verdict.startswith(unchecked.get(rule, "ok")), (rule, verdict)
