@@ -64,7 +64,6 @@ def test_the_lock_has_every_dependency():
         (["verify", ROOT / "results" / "gpu_short"], r"checksums +ok"),
     ],
 )
-@pytest.mark.medium
 def test_without_any_extra_these_commands_work(arguments, expected, tmp_path):
     said = without(tmp_path, ALL, *arguments)
     assert (said.returncode, said.stderr) == (0, "")
@@ -107,7 +106,6 @@ def test_verify_says_what_it_cannot_check(tmp_path):
         ("scipy", ["regressions", "HEAD"]),
     ],
 )
-@pytest.mark.medium
 def test_what_is_missing_is_one_line_and_exit_code_2(missing, arguments, tmp_path):
     """It is said before anything is run: nothing is left behind."""
     said = without(tmp_path, [missing], *arguments)

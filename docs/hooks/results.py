@@ -75,7 +75,7 @@ def folder(path):
             "**[Open the report](report.html)**: every curve, tables that can be sorted "
             "and filtered, and every run with the command that repeats it.\n"
         )
-    tables, figures = found(path, "md", "headline"), found(path, "svg", "heatmap")
+    tables, figures = of_kind(path, "md", "headline"), of_kind(path, "svg", "heatmap")
     if figures and figures[0].stem == "heatmap":
         parts.append(figure(path, figures.pop(0), level=2))
     if tables:
@@ -97,7 +97,7 @@ def folder(path):
     return "\n".join(parts)
 
 
-def found(path, suffix, first):
+def of_kind(path, suffix, first):
     """Find a folder's files of one kind, each name once."""
     each = {
         file.stem: file for file in [*path.glob(f"*.{suffix}"), *path.glob(f"*/*.{suffix}")]

@@ -97,6 +97,8 @@ def load(path: Path) -> pd.DataFrame:
             "<machine>/machine.json and files beside it are looked for"
         )
     frame = pd.DataFrame([row for file in files for row in _rows(file.absolute())])
+    # what is None becomes NaN
+    frame = frame.astype(dict.fromkeys(("median", "q25", "q75"), float))
     parameters = frame[[name for name in frame.columns if name not in COLUMNS]]
     frame = pd.concat(
         [frame.reindex(columns=COLUMNS), parameters.convert_dtypes()], axis=1
@@ -198,9 +200,9 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
                 "version": column.version,
                 "unit": description.get("unit"),
                 "status": value.status,
-                "median": math.nan if value.median is None else value.median,
-                "q25": math.nan if value.q25 is None else value.q25,
-                "q75": math.nan if value.q75 is None else value.q75,
+                "median": value.median,
+                "q25": value.q25,
+                "q75": value.q75,
                 "samples": value.samples,
                 **dict(zip(names, map(_parameter, cell), strict=True)),
             }

@@ -39,7 +39,7 @@ class RunLocks:
         """Lock a run that has no record, and give it; None where others hold the rest."""
         for identity, request in list(self.left.items()):
             lock = _lock(self._store.folder, identity)
-            if not _is_free(lock):
+            if not _acquired(lock):
                 continue
             del self.left[identity]
             # asked with the lock in hand: only now can nobody do it meanwhile
@@ -67,7 +67,7 @@ def owner(folder: Path) -> Iterator[str]:
 def is_dead(folder: Path, name: str) -> bool:
     """Say whether an owner was killed; of one of another folder nothing is known here."""
     lock = _lock(folder, _owner(name))
-    if not Path(lock.lock_file).exists() or not _is_free(lock):
+    if not Path(lock.lock_file).exists() or not _acquired(lock):
         return False
     lock.release()
     return True
@@ -92,8 +92,8 @@ def _lock(folder: Path, name: str) -> FileLock:
     return FileLock(file)
 
 
-def _is_free(lock: FileLock) -> bool:
-    """Take a lock and say so; False where another holds it."""
+def _acquired(lock: FileLock) -> bool:
+    """Try to take a lock; False where another holds it."""
     try:
         lock.acquire(timeout=0)
     except Timeout:
