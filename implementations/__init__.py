@@ -3,6 +3,7 @@
 `load("torch")` and `load("jax")` give them.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -24,6 +25,21 @@ class FrameworkMissing(Missing):
         super().__init__(MODES.get(framework, framework))
 
 
+class FrameworkBroken(FrameworkMissing):
+    """A framework that is installed and does not import; the message says why."""
+
+    def __init__(self, framework: str, error: Exception) -> None:
+        super().__init__(framework)
+        name = MODES.get(framework, framework)
+        self.args = (f"{name} does not import: {in_a_line(error)}",)
+
+
+def in_a_line(error: Exception) -> str:
+    """Put an exception into one line; one of ours says what it is by itself."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, Missing) else f"{type(error).__name__}: {text}"
+
+
 def installed() -> tuple[str, ...]:
     """List the frameworks that can be loaded here; imports none of them."""
     return tuple(framework for framework in FRAMEWORKS if is_installed(framework))
@@ -34,6 +50,19 @@ def is_installed(name: str) -> bool:
     return find_spec(MODES.get(name, name)) is not None
 
 
+def load_any() -> Framework:
+    """Load a framework that works here: the twins have the same names and versions.
+
+    JAX before PyTorch, for it is the quicker to import. Raises FrameworkMissing where none
+    works.
+    """
+    *others, last = reversed(FRAMEWORKS)
+    for name in others:
+        with suppress(FrameworkMissing):
+            return load(name)
+    return load(last)
+
+
 def load(name: str) -> Framework:
     """Load the implementation in "torch" or "jax".
 
@@ -41,13 +70,17 @@ def load(name: str) -> Framework:
 
     Raises:
         UnknownName: there is no such framework.
-        FrameworkMissing: it is not installed.
+        FrameworkMissing: it is not installed, or it does not import.
     """
     if name not in NAMES:
         raise UnknownName("framework", name, NAMES)
     if not is_installed(name):
         raise FrameworkMissing(name)
-    framework: Framework = import_module(f"{__name__}.{MODES.get(name, name)}").FRAMEWORK
+    try:
+        module = import_module(f"{__name__}.{MODES.get(name, name)}")
+    except Exception as error:  # a broken installation raises whatever it likes
+        raise FrameworkBroken(name, error) from error
+    framework: Framework = module.FRAMEWORK
     if name not in MODES:
         return framework
     objective = partial(framework.Objective, compiled=True)

@@ -17,7 +17,6 @@ from optbench.problems import networks
 from optbench.problems.names import UnknownName
 from optbench.problems.own import bare, is_own
 from optbench.problems.problem import Problem
-from optbench.records.provenance import gpus
 from optbench.records.record import Labels, Mode, Points, Precision, Request, Stage
 
 MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
@@ -38,24 +37,22 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
             is allowed.
         FrameworkMissing: there is no framework at all.
     """
-    # one framework checks for both: the twins have the same fields and versions, and JAX is
-    # the quicker to import
-    installed = implementations.installed() or implementations.FRAMEWORKS
-    expansion = Expansion(campaign, name, source, implementations.load(installed[-1]))
+    # one framework checks for both: the twins have the same fields and versions
+    expansion = Expansion(campaign, name, source, implementations.load_any())
     once = list({request.identity: request for request in expansion.requests()}.values())
     source_files.distinct(once, source)
     return once
 
 
-def check_precision(campaign: Campaign, source: str) -> None:
-    """Raise CampaignError where a campaign asks this machine for TF32, and it has no GPU.
+def check_precision(campaign: Campaign, source: str, device: str) -> None:
+    """Raise CampaignError where a campaign asks for TF32 on a device that is no GPU.
 
     TF32 is for products of float32 matrices on NVIDIA's GPUs: factors have 10 bits.
     """
     levels: list[tuple[Where, Campaign | Case]] = [((), campaign)]
     levels += [(("case", number), case) for number, case in enumerate(campaign.case)]
     for where, level in levels:
-        if level.precision == "tf32" and not gpus():
+        if level.precision == "tf32" and device == "cpu":
             raise CampaignError(source, (*where, "precision"), NO_TF32, value="tf32")
 
 

@@ -79,9 +79,10 @@ def find(place: Path) -> list[Results]:
 def load(folder: Path) -> Results:
     """Read the results of one folder."""
     records, torn = {}, []
+    listed = checksums.listed(folder)
     for file in sorted((folder / "runs").glob("*.json")):
         try:
-            records[file] = _whole(folder, file)
+            records[file] = _whole(folder, file, listed)
         except store.InvalidRecord as error:
             torn.append(str(error))
     return Results(folder=folder, records=records, torn=tuple(torn))
@@ -95,7 +96,13 @@ def question(request: Request) -> str:
     none = {"optimizer_version": 0}
     stages = tuple(stage.model_copy(update=none) for stage in request.stages)
     return request.model_copy(
-        update={**none, "problem_version": 0, "files": {}, "stages": stages}
+        update={
+            **none,
+            "problem_version": 0,
+            "files": {},
+            "stages": stages,
+            "device": None,
+        }
     ).identity
 
 
@@ -113,12 +120,12 @@ def in_order(results: Results) -> list[Record]:
     return ordered
 
 
-def _whole(folder: Path, file: Path) -> Record:
+def _whole(folder: Path, file: Path, listed: dict[str, str]) -> Record:
     """Read a record whose problem and network are known.
 
     Raises InvalidRecord, also where it has other parameters than they have.
     """
-    record = source_files.relocated(store.read(file), folder)
+    record = source_files.relocated(store.read(file, listed), folder)
     # asked first: no file runs that the record does not name
     if changed := source_files.changed(record.request):
         raise store.InvalidRecord(f"{file}: {changed}")

@@ -7,7 +7,7 @@ from optbench import problems
 from optbench.campaign.errors import CampaignError
 from optbench.problems import own
 from optbench.problems.own import InvalidFile, Source
-from optbench.records import store
+from optbench.records.files import replace
 from optbench.records.record import Record, Request
 
 FOLDER = "sources"  # in a folder of results
@@ -75,7 +75,7 @@ def keep(requests: Sequence[Request], folder: Path) -> list[Path]:
         copy = folder / FOLDER / key
         if file != copy:
             copy.parent.mkdir(parents=True, exist_ok=True)
-            store.replace(copy, file.read_bytes())
+            replace(copy, file.read_bytes())
         copies.append(copy)
     return copies
 

@@ -53,15 +53,16 @@ def _optimizers() -> Iterator[str]:
     from optbench.campaign.presets import PRESETS, described
     from optbench.tuning.space import SHIPPED
 
-    installed = implementations.installed()
-    if installed:
-        for name, optimizer in implementations.load(installed[-1]).OPTIMIZERS.items():
+    try:
+        optimizers = implementations.load_any().OPTIMIZERS
+    except implementations.FrameworkMissing:
+        for name in tomllib.loads(SHIPPED.read_text(encoding="utf-8")):
+            yield f"{name}: its hyperparameters are listed where torch or jax is installed"
+    else:
+        for name, optimizer in optimizers.items():
             defaults = dataclasses.asdict(optimizer())
             values = ", ".join(f"{field}={value!r}" for field, value in defaults.items())
             yield f"{name}: {values}"
-    else:
-        for name in tomllib.loads(SHIPPED.read_text(encoding="utf-8")):
-            yield f"{name}: its hyperparameters are listed where torch or jax is installed"
     for name, stages in PRESETS.items():
         yield f"{name}: {described(stages)}"
 

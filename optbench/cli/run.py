@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from optbench.campaign.campaign import Campaign
     from optbench.records.record import Record
     from optbench.schedule.runner import Crew
+    from optbench.training.limits import Limits
 
 TWO_WAYS = "give either a campaign, or --problem, --optimizer and --framework for one run"
 
@@ -99,8 +99,11 @@ def run(
 
     from optbench.campaign import campaign as campaigns
     from optbench.campaign import expansion, single_run
-    from optbench.records import store
+    from optbench.schedule import place as places
     from optbench.schedule import runner
+    from optbench.schedule.place import Place
+    from optbench.schedule.progress import line
+    from optbench.training.limits import Limits
 
     require("report")  # its table and figure come after the runs
     _known_rerun(rerun)
@@ -132,13 +135,20 @@ def run(
         if not requests:
             message = "no run's identity begins so"
             raise CampaignError(source, ("--only",), message, value=only)
+    requests = places.possible(requests, partial(line, console))
     # the machines of a cluster may differ from this one
     if scheduler is None:
-        expansion.check_precision(plan, source)
-        folder = store.folder(results, name)
+        names = [request.framework for request in requests]
+        place = Place.of(results, name, names, source)
+        expansion.check_precision(plan, source, place.device)
+        requests, folder, device = (
+            place.of_this_device(requests),
+            place.folder,
+            place.device,
+        )
     else:
-        folder = results / name / "cluster"
-    crew = _crew(plan, folder, scheduler, workers, console)
+        folder, device = results / name / "cluster", None
+    crew = _crew(Limits.of(plan, folder, device), scheduler, workers, console)
     records = runner.run(
         requests,
         crew,
@@ -190,17 +200,19 @@ def tune(
 
     from optbench.campaign import campaign as campaigns
     from optbench.campaign import expansion
-    from optbench.records import store
     from optbench.schedule import local_workers
+    from optbench.schedule.place import Place
     from optbench.training.limits import Limits
-    from optbench.tuning import search
+    from optbench.tuning import search, study
     from optbench.tuning.space import SHIPPED
     from optbench.tuning.study import Protocol
 
     require("tune")
     file = campaigns.find(campaign)
-    plan, folder = campaigns.read(file), store.folder(results / file.stem, "tuning")
-    expansion.check_precision(plan, file.name)
+    plan = campaigns.read(file)
+    names = study.frameworks(plan, framework or [])
+    place = Place.of(results / file.stem, "tuning", names, file.name)
+    expansion.check_precision(plan, file.name, place.device)
     budget = {
         key: value
         for key, value in (("seconds", seconds), ("steps", steps))
@@ -213,14 +225,14 @@ def tune(
         frameworks=tuple(framework or ()),
         budget=budget,
     )
-    crew = local_workers.workers(Limits.of(plan, folder))
+    crew = local_workers.workers(Limits.of(plan, place.folder, place.device))
     search.run(
         plan,
         file=file,
         spaces=spaces or SHIPPED,
         protocol=protocol,
         url=storage,
-        folder=folder,
+        place=place,
         crew=crew,
         console=Console(),
     )
@@ -272,8 +284,11 @@ def scale(
     from optbench.campaign import expansion
     from optbench.measure import scale as scales
     from optbench.measure.timed import WIDTHS
-    from optbench.records import store
+    from optbench.schedule import place as places
     from optbench.schedule import runner
+    from optbench.schedule.place import Place
+    from optbench.schedule.progress import line
+    from optbench.training.limits import Limits
 
     require("report")
     _known_rerun(rerun)
@@ -287,27 +302,29 @@ def scale(
         steps=steps,
         **limits,
     )
-    folder, console = store.folder(results, "scale"), Console()
+    console = Console()
+    requests = places.possible(
+        expansion.requests(plan, "scale", "scale"), partial(line, console)
+    )
+    place = Place.of(results, "scale", [request.framework for request in requests], "scale")
+    requests, folder = place.of_this_device(requests), place.folder
     scales.keep(plan, folder)
-    crew = _crew(plan, folder, None, None, console)
-    requests = expansion.requests(plan, "scale", "scale")
+    crew = _crew(Limits.of(plan, folder, place.device), None, None, console)
     records = runner.run(requests, crew, folder, console, rerun=rerun)
     _publish(records, folder, console)
     scales.report(folder, console)
 
 
 def _crew(
-    plan: "Campaign",
-    folder: Path,
+    limits: "Limits",
     scheduler: str | None,
     workers: int | None,
     console: "Console",
 ) -> "AbstractContextManager[Crew]":
     """Say who does the runs: children of this process, or a cluster's workers."""
     from optbench.schedule import local_workers, progress
-    from optbench.training.limits import Limits
 
-    limits, say = Limits.of(plan, folder), partial(progress.line, console)
+    say = partial(progress.line, console)
     if scheduler is None and workers is None:
         return local_workers.workers(limits)
     from optbench.schedule import dask_cluster

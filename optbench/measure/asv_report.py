@@ -10,7 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from optbench.measure import bootstrap, cost_figures, scale
-from optbench.records import store
+from optbench.records import files
 
 # asv's benchmarks: module and quantity
 STEP, WIDTH, PARAMETERS = (
@@ -60,7 +60,7 @@ def _steps(cells: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Ite
         return
     table = pd.DataFrame(step_cost(cells))
     say(f"{heading(cells)}\n\n{render(table, 'simple')}\n")
-    store.replace(
+    files.replace(
         folder / "step_cost.md",
         f"### {heading(cells)}\n\n{render(table, 'pipe')}\n\n{CAUTION}\n",
     )
@@ -93,7 +93,7 @@ def _ladder(
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
-    store.replace(path, table.to_csv(index=False))
+    files.replace(path, table.to_csv(index=False))
     return path
 
 

@@ -18,7 +18,7 @@ from optbench.measure import cost_figures
 from optbench.measure.bootstrap import LEVEL
 from optbench.measure.timed import WARM_UP, network
 from optbench.problems.names import UnknownName
-from optbench.records import checksums, store
+from optbench.records import checksums, files, store
 from optbench.records.frames import Frames, from_records
 from optbench.schedule.progress import line
 
@@ -77,7 +77,7 @@ def keep(plan: Campaign, folder: Path) -> None:
     """Write the campaign beside its records, for `optbench verify`."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = plan.model_dump(by_alias=True, exclude_none=True)
-    store.replace(folder / CAMPAIGN, tomli_w.dumps(tables))
+    files.replace(folder / CAMPAIGN, tomli_w.dumps(tables))
 
 
 def report(folder: Path, console: Console) -> None:
@@ -94,7 +94,7 @@ def report(folder: Path, console: Console) -> None:
         ("exponents.csv", fitted),
         ("crossovers.csv", crossed),
     ):
-        store.replace(folder / name, table.to_csv(index=False))
+        files.replace(folder / name, table.to_csv(index=False))
         line(console, f"written: {folder / name}")
     for path in cost_figures.cost_over_parameters(
         measured, fitted, folder, memory, crossed

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from optbench.records.store import replace
+from optbench.records.files import ASIDE, PARTIAL, replace
 
 NAME = "SHA256SUMS"
 # what a run in hand or a torn record leaves; hidden files are working files too
-WORKING = (".partial", ".aside")
+WORKING = (PARTIAL, ASIDE)
 LINE = re.compile(r"(?P<checksum>[0-9a-f]{64})  (?P<name>.+)")
 
 
@@ -31,9 +31,7 @@ def published(folder: Path) -> list[Path]:
 def write(folder: Path) -> Path:
     """Write the checksums of everything published in a folder, and give their file."""
     names = [file.relative_to(folder).as_posix() for file in published(folder)]
-    replace(
-        folder / NAME, "".join(f"{_checksum(folder / name)}  {name}\n" for name in names)
-    )
+    replace(folder / NAME, "".join(f"{of(folder / name)}  {name}\n" for name in names))
     return folder / NAME
 
 
@@ -46,22 +44,20 @@ def issues(folder: Path) -> Iterator[str]:
         yield f"{folder / NAME} is missing"
         return
     lines = (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
-    listed: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
-        if match := LINE.fullmatch(line):
-            listed[match["name"]] = match["checksum"]
-        else:
+        if not LINE.fullmatch(line):
             yield f"{folder / NAME}: line {number} is no checksum and file name"
-    for name, checksum in listed.items():
+    known = listed(folder)
+    for name, checksum in known.items():
         file = folder / name
         if not file.is_file():
             yield f"{file} is missing"
-        elif _checksum(file) != checksum:
+        elif of(file) != checksum:
             yield f"{file} is not what its checksum says"
     yield from (
         f"{file} has no checksum"
         for file in published(folder)
-        if file.relative_to(folder).as_posix() not in listed
+        if file.relative_to(folder).as_posix() not in known
     )
 
 
@@ -70,6 +66,23 @@ def _is_published(name: Path) -> bool:
     return not hidden and name.suffix not in WORKING and name.as_posix() != NAME
 
 
-def _checksum(file: Path) -> str:
+def of(file: Path) -> str:
+    """Compute the SHA-256 of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_of(checksum: str, content: bytes) -> bool:
+    """Say whether a checksum is of this content, whichever line ends git has given it."""
+    texts = (content, content.replace(b"\r\n", b"\n"))
+    return checksum in (hashlib.sha256(text).hexdigest() for text in texts)
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """Read the checksums of a folder by their files' names; none where there is no list."""
+    file = folder / NAME
+    if not file.is_file():
+        return {}
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    matches = filter(None, map(LINE.fullmatch, lines))
+    return {match["name"]: match["checksum"] for match in matches}

@@ -12,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from optbench.records import store
+from optbench.records import files
 
 mpl.use("agg")  # files alone: no display is needed
 
@@ -112,6 +112,6 @@ def write(figure: Figure, folder: Path, name: str, formats: Sequence[str]) -> li
                 bbox_inches="tight",
                 metadata=UNDATED.get(suffix),
             )
-        store.replace(path, content.getvalue())
+        files.replace(path, content.getvalue())
     plt.close(figure)
     return paths

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from optbench.records.cores import usable
 
 PACKAGES = ("numpy", "torch", "jax", "jaxlib")
+GPU_LINE = re.compile(r"\S.*, \d+(\.\d+)+")  # "NVIDIA H100 80GB HBM3, 580.159.04"
 
 
 class Provenance(BaseModel):
@@ -38,10 +40,17 @@ class Provenance(BaseModel):
     gpus: tuple[str, ...]  # name, driver
     device: str | None  # what the framework computed on
     precision: dict[str, bool | str | None]
+    # whether another process of ours used the same cores: seconds are then no measure
+    shared_cores: bool = False
 
 
-def collect(device: str | None = None) -> Provenance:
-    """Collect the provenance of this process, on a device as the framework names it."""
+def collect(
+    device: str | None = None, machine: str | None = None, shared_cores: bool = False
+) -> Provenance:
+    """Collect the provenance of this process, on a device as the framework names it.
+
+    `machine` is the class under which its results are kept, if not this one's own name.
+    """
     commit, dirty = _commit()
     return Provenance(
         commit=commit,
@@ -50,7 +59,7 @@ def collect(device: str | None = None) -> Provenance:
         system=f"{platform.system()} {platform.machine()}",
         packages={package: _version(package) for package in PACKAGES},
         blas=_thread_pools(),
-        machine=machine_class(),
+        machine=machine or machine_class(device or "cpu"),
         cpu=cpu_model(),
         cores=os.cpu_count() or 1,
         threads=len(usable()),
@@ -58,18 +67,41 @@ def collect(device: str | None = None) -> Provenance:
         gpus=gpus(),
         device=device,
         precision=_precision(),
+        shared_cores=shared_cores,
     )
 
 
 @functools.cache
-def machine_class() -> str:
-    """Name the hardware in words fit for a folder: accelerator or CPU, cores, memory."""
+def machine_class(device: str = "cpu") -> str:
+    """Name the hardware in words fit for a folder: accelerator or CPU, cores, memory.
+
+    `device` is what a framework computes on, as it names it: a GPU that no framework uses
+    is no part of the name.
+    """
     memory = round(psutil.virtual_memory().total / 2**30)
-    models = [gpu.split(",")[0] for gpu in gpus()[:1]] + [
-        re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu_model())
-    ]
+    models = [device] if device != "cpu" else []
+    models += [re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu_model())]
     words = f"{' '.join(models)} {os.cpu_count()} cores {memory} GiB"
     return re.sub(r"[^a-z0-9.]+", "-", words.lower()).strip("-")
+
+
+def same_class(one: str, other: str) -> bool:
+    """Say whether two classes are one; memory at a border is rounded both ways."""
+    parts = [re.fullmatch(r"(.*-)(\d+)-gib", name) for name in (one, other)]
+    if one == other or None in parts:
+        return one == other
+    (words, memory), (others, another) = (part.groups() for part in parts if part)
+    return words == others and abs(int(memory) - int(another)) <= 1
+
+
+def class_beside(names: Iterable[str], device: str = "cpu") -> str:
+    """Give this machine's class, by the name that one of `names` already gives it."""
+    mine = machine_class(device)
+    return (
+        mine
+        if mine in (names := sorted(names))
+        else next((name for name in names if same_class(name, mine)), mine)
+    )
 
 
 @functools.cache
@@ -92,7 +124,8 @@ def gpus() -> tuple[str, ...]:
     lines = _output(
         "nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"
     )
-    return tuple(lines.splitlines()) if lines else ()
+    # without a GPU some versions say so in words, and end well
+    return tuple(filter(GPU_LINE.fullmatch, (lines or "").splitlines()))
 
 
 def commit_hash(name: str) -> str:

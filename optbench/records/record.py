@@ -102,6 +102,8 @@ class Request(_Strict):
     framework: str
     threads: PositiveInt  # cores that the run may use
     mode: Mode
+    # "cpu": on the CPU of a machine that has an accelerator; None: on what the machine has
+    device: Literal["cpu"] | None = None
     dtype: Literal["float64", "float32"]
     tf32: bool = False  # whether products of float32 matrices may be TF32, on a GPU
     steps: PositiveInt | None = None
@@ -126,7 +128,11 @@ class Request(_Strict):
     def identity(self) -> str:
         """The SHA-256 of what was asked, without the labels, in canonical JSON."""
         # what came later is left out where it says nothing: older runs keep their identity
-        silent = {name for name in ("files", "stages", "tf32") if not getattr(self, name)}
+        silent = {
+            name
+            for name in ("files", "stages", "tf32", "device")
+            if not getattr(self, name)
+        }
         content = self.model_dump(mode="json", exclude={"labels", *silent})
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -218,6 +224,9 @@ class Record(_Strict):
     """One run's result, complete in itself."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    # SHA-256 of all the rest, by `store.seal`, written when the run ended; None: it is from
+    # before there were seals
+    seal: str | None = None
     identity: str
     request: Request
     status: Status

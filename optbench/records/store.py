@@ -4,16 +4,18 @@ It is written aside and renamed, so that no reader sees half of one:
 `<root>/<campaign>/<machine class>/runs/<problem>-…-<identity>.json`
 """
 
-import os
+import hashlib
+import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from optbench.problems import own
-from optbench.records.provenance import machine_class
+from optbench.records import checksums, files
+from optbench.records.provenance import class_beside
 from optbench.records.record import SCHEMA_VERSION, Record, Request
 
 AGAIN = {  # what `--rerun` does again, by its value: statuses
@@ -27,33 +29,39 @@ class InvalidRecord(ValueError):
     """A record file that is torn, empty or edited; the message is a line that names it."""
 
 
+LONGEST = 120  # characters of the readable part of a file's name
+
+
 class Store:
     """A campaign's records of one class of machine.
 
-    `again` are the statuses of runs that are done again: records with one of them do not
-    count where they are older than this object. `say` is told of every file that is set
-    aside.
+    `again` are the statuses of runs that are done again: a record with one of them that is
+    there when this object is made does not count, until another takes its place. `say` is
+    told of every file that is set aside.
     """
 
     def __init__(
         self, folder: Path, say: Callable[[str], None] = print, again: tuple[str, ...] = ()
     ) -> None:
         self.folder, self._say, self._again = folder, say, again
-        self._start = time.time_ns()
+        self._listed = checksums.listed(folder)
+        # by content: clocks of two machines differ, and so do times of files
+        self._old = {
+            file: checksums.of(file) for file in (folder / "runs").glob("*.json") if again
+        }
 
     def find(self, request: Request) -> Record | None:
         """Find the record of a run, with today's labels; a torn one is set aside."""
         file = path(self.folder, request)
         try:
-            written, record = file.stat().st_mtime_ns, read(file)
+            record = read(file, self._listed)
         except FileNotFoundError:
             return None
         except InvalidRecord as error:
-            self._say(
-                f"{error}; set aside as {_set_aside(file).name}, its run is done again"
-            )
+            aside = files.set_aside(file).name
+            self._say(f"{error}; set aside as {aside}, its run is done again")
             return None
-        if record.status in self._again and written < self._start:
+        if record.status in self._again and self._old.get(file) == checksums.of(file):
             return None
         return record.model_copy(update={"request": request})
 
@@ -63,9 +71,14 @@ class Store:
         checkpoint(checkpoints(self.folder), record.identity).unlink(missing_ok=True)
 
 
-def folder(root: Path, campaign: str) -> Path:
-    """Give the place of a campaign's results of this class of machine."""
-    return root / campaign / machine_class()
+def folder(root: Path, campaign: str, device: str = "cpu") -> Path:
+    """Give the place of a campaign's results of this class of machine.
+
+    `device` is what the frameworks compute on, as they name it.
+    """
+    place = root / campaign
+    there = [each.name for each in place.iterdir()] if place.is_dir() else []
+    return place / class_beside(there, device)
 
 
 def checkpoints(folder: Path) -> Path:
@@ -81,35 +94,30 @@ def checkpoint(checkpoints: Path, identity: str) -> Path:
 def path(folder: Path, request: Request) -> Path:
     """Name the file of a run: readable words and the beginning of its identity."""
     names = map(own.slug, (request.problem, request.network, request.optimizer))
-    words = (*names, request.framework, f"seed{request.seed}")
-    return folder / "runs" / f"{'-'.join(words)}-{request.identity[:16]}.json"
+    words = "-".join((*names, request.framework))[:LONGEST]
+    return folder / "runs" / f"{words}-seed{request.seed}-{request.identity[:16]}.json"
 
 
 def write(file: Path, record: Record) -> None:
-    """Put a record in its place, whole or not at all."""
+    """Seal a record and put it in its place, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    replace(file, record.model_dump_json(indent=1) + "\n")
+    content = json.loads(record.model_dump_json())
+    sealed = record.model_copy(update={"seal": seal(content)})
+    files.replace(file, sealed.model_dump_json(indent=1) + "\n")
 
 
-def replace(file: Path, content: str | bytes) -> None:
-    """Replace a file's content, whole or not at all.
-
-    It is written aside, flushed to the disk, and renamed.
-    """
-    aside = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(file)
-    finally:
-        aside.unlink(missing_ok=True)
-    _flush(file.parent)
+def seal(content: dict[str, Any]) -> str:
+    """Compute the SHA-256 of a record's JSON without its seal, in canonical JSON."""
+    rest = {name: value for name, value in content.items() if name != "seal"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(file: Path) -> Record:
+def read(file: Path, listed: Mapping[str, str] | None = None) -> Record:
     """Read the record of a file.
+
+    `listed` are the checksums of its folder: one from before records had seals is held
+    against them.
 
     Raises:
         InvalidRecord: it is torn, empty, edited, or of a schema that this version does not
@@ -117,7 +125,7 @@ def read(file: Path) -> Record:
     """
     content = file.read_bytes()
     try:
-        return Record.model_validate_json(content)
+        record = Record.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -128,6 +136,16 @@ def read(file: Path) -> Record:
                 "the commit in its provenance reads it"
             )
         raise InvalidRecord(f"{file} is not a whole record: {reason}") from error
+    if record.seal is not None and record.seal != seal(json.loads(content)):
+        raise InvalidRecord(
+            f"{file} is not what its seal says: it was changed after its run had ended"
+        )
+    was = (listed or {}).get(f"runs/{file.name}")
+    if record.seal is None and was and not checksums.is_of(was, content):
+        raise InvalidRecord(
+            f"{file} is not what {checksums.NAME} says, and it has no seal of its own"
+        )
+    return record
 
 
 def records(place: Path) -> Iterator[tuple[Path, Record]]:
@@ -143,19 +161,3 @@ def records(place: Path) -> Iterator[tuple[Path, Record]]:
         raise FileNotFoundError(f"no records in {place}: runs/*.json is what is looked for")
     for file in files:
         yield file, read(file)
-
-
-def _set_aside(file: Path) -> Path:
-    """Move a file that is no record out of the way, keeping it."""
-    aside = file.with_name(f"{file.name}.{time.time_ns()}.aside")
-    file.replace(aside)
-    return aside
-
-
-def _flush(folder: Path) -> None:
-    """Make a rename outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ import pandas as pd
 from optbench.campaign import results_folder
 from optbench.campaign.results_folder import TRIALS, Results
 from optbench.measure import asv_results
-from optbench.records import store
+from optbench.records import files
 from optbench.report import heatmap, report
 from optbench.tuning.output import CHOSEN
 
@@ -41,7 +41,7 @@ def write(place: Path) -> Path:
     ]
     if len(parts) == 1:
         parts.append("Nothing is published yet.\n")
-    store.replace(place / "README.md", "\n".join(parts))
+    files.replace(place / "README.md", "\n".join(parts))
     return place / "README.md"
 
 
@@ -55,7 +55,7 @@ def fill(readme: Path) -> Path:
     shown = MARKED.sub(
         lambda found: f"{found[1]}{_shown(readme.parent, found[2])}{found[3]}", text
     )
-    store.replace(readme, shown)
+    files.replace(readme, shown)
     return readme
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from optbench.campaign import results_folder
-from optbench.records import checksums, store
+from optbench.records import checksums, files
 from optbench.records.frames import Frames, from_records
 from optbench.records.record import Record
 from optbench.report import captions, curves, figures, page, summary, tables
@@ -38,7 +38,7 @@ def _of(results: results_folder.Results) -> Iterator[Path]:
     yield from write_summary(frames, folder)
     made = tables.make(frames, records)
     for name, text in texts(frames, records, made, results).items():
-        store.replace(folder / name, text)
+        files.replace(folder / name, text)
         yield folder / name
     yield from figures.make(frames, records, made, folder / FIGURES)
     yield checksums.write(folder)
@@ -50,7 +50,7 @@ def write_summary(frames: Frames, folder: Path) -> list[Path]:
         former.unlink()
     written = []
     for name, text in summary.texts(frames).items():
-        store.replace(folder / name, text)
+        files.replace(folder / name, text)
         written.append(folder / name)
     return [*written, *curves.draw(frames, folder)]
 

@@ -54,9 +54,10 @@ class Workers:
             lives_on = self._limits.processes == "per-framework"
         except BrokenProcessPool:
             status, error = child.death()
-            record = lost(request, status, error)
+            record = lost(request, status, error, self._limits.machine)
         except Exception as error:  # an error outside of what a run's record tells
-            record = lost(request, "failed", f"{type(error).__name__}: {error}")
+            words = f"{type(error).__name__}: {error}"
+            record = lost(request, "failed", words, self._limits.machine)
         finally:
             if not lives_on:
                 self._children.pop(request.framework).close()
@@ -88,8 +89,10 @@ def workers(limits: Limits) -> Iterator[Workers]:
                 os.environ[name] = value
 
 
-def lost(request: Request, status: Status, error: str) -> Record:
-    """Make the record of a run that left none."""
+def lost(
+    request: Request, status: Status, error: str, machine: str | None = None
+) -> Record:
+    """Make the record of a run that left none; `machine` is the class it is kept under."""
     return Record(
         identity=request.identity,
         request=request,
@@ -100,5 +103,5 @@ def lost(request: Request, status: Status, error: str) -> Record:
         floor=problems.get(request.problem).floor,
         clock={},
         wall_seconds=math.nan,
-        provenance=provenance.collect(),
+        provenance=provenance.collect(machine=machine),
     )

@@ -9,9 +9,8 @@ from typing import Protocol
 
 from rich.console import Console
 
-from optbench import implementations
 from optbench.campaign.results_folder import CAMPAIGN
-from optbench.records import store
+from optbench.records import files, store
 from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.local_workers import lost
@@ -59,11 +58,7 @@ def run(
 
     `file` is the campaign's, copied there; `rerun` names the runs that are done again. What
     times out before `least_steps` steps is not repeated over seeds.
-
-    Raises:
-        FrameworkMissing: none of its frameworks is installed.
     """
-    requests = _possible(requests, console)
     again = store.AGAIN[rerun] if rerun else ()
     results = Store(folder, lambda text: line(console, text), again)
     done = {
@@ -73,7 +68,7 @@ def run(
     line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
     if file:  # before the first run: what is done can be reported and verified
         folder.mkdir(parents=True, exist_ok=True)
-        store.replace(folder / CAMPAIGN, file.read_bytes())
+        files.replace(folder / CAMPAIGN, file.read_bytes())
     hopeless = Hopeless(least_steps, done.values())
     with (
         RunLocks(results, left) as locks,
@@ -121,30 +116,11 @@ class Hopeless:
         if shown is None:
             return None
         error = f"not done, as seed {shown.request.seed}: {shown.error}"
-        return lost(request, "timed-out", error)
+        return lost(request, "timed-out", error, shown.provenance.machine)
 
 
 def _without_seed(request: Request) -> str:
     return request.model_copy(update={"seed": 0}).identity
-
-
-def _possible(requests: Sequence[Request], console: Console) -> list[Request]:
-    """Keep the requests whose framework is installed; say which one is not."""
-    missing = [
-        name
-        for name in dict.fromkeys(request.framework for request in requests)
-        if not implementations.is_installed(name)
-    ]
-    possible = [request for request in requests if request.framework not in missing]
-    if not possible:
-        raise implementations.FrameworkMissing(missing[0])
-    for name in missing:
-        runs = sum(request.framework == name for request in requests)
-        line(
-            console,
-            f"{implementations.FrameworkMissing(name)}; its {runs} runs are left out",
-        )
-    return possible
 
 
 def _state(campaign: str, done: Sequence[Record], left: int) -> str:

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from optbench.records import store
+from optbench.records import files
 from optbench.records.record import Row
 
 ROWS = TypeAdapter(tuple[Row, ...])
@@ -50,7 +50,7 @@ def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
         **arrays,
     )
     file.parent.mkdir(parents=True, exist_ok=True)
-    store.replace(file, content.getvalue())
+    files.replace(file, content.getvalue())
 
 
 def read(file: Path, identity: str) -> Checkpoint | None:

@@ -66,7 +66,9 @@ def perform(
         history=tuple(training.history) if training else (),
         surface=surface,
         resumed=training.resumed if training else 0,
-        provenance=provenance.collect(backend.device_name() if backend else None),
+        provenance=provenance.collect(
+            backend.device_name() if backend else None, limits.machine
+        ),
         before=before,
         after=after,
     )

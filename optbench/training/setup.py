@@ -61,11 +61,17 @@ def prepare(
     Raises MemoryError where what a step holds for certain is more than the device has free,
     or than the limit; TimedOut where a warm step shows that its seconds have no room for
     the least number of steps; InvalidFile where a file of the user's own is not what it was
-    when the run was asked for; Refused where it asks for TF32 without a GPU.
+    when the run was asked for; Refused where it asks for TF32 without a GPU, or where the
+    framework does not compute on the device that the limits name.
     """
     if changed := source_files.changed(request):
         raise InvalidFile(changed)
     problem, backend = problems.get(request.problem), framework.backend
+    if limits.device not in (None, device := backend.device_name()):
+        raise Refused(
+            f"{request.framework} computes on {device} here, and the run is kept among "
+            f"those of {limits.device}"
+        )
     if request.tf32 and backend.device_name() == "cpu":
         raise Refused(f"precision tf32 {NO_TF32}")
     backend.allow_tf32(request.tf32)

@@ -11,8 +11,8 @@ from typing import Any
 
 from optbench.campaign.campaign import Campaign
 from optbench.campaign.results_folder import TRIALS
+from optbench.records.files import replace
 from optbench.records.record import Record
-from optbench.records.store import replace
 from optbench.tuning.study import Protocol, Study, Tables, as_tables, with_values, without
 
 CHOSEN = "tuned.toml"

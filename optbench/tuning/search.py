@@ -22,6 +22,7 @@ from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.local_workers import Workers
 from optbench.schedule.locks import is_dead, opening, owner
+from optbench.schedule.place import Place
 from optbench.schedule.progress import Display, line
 from optbench.tuning.output import Result, Trial, describe, final_error, write
 from optbench.tuning.study import Protocol, Study, studies
@@ -68,11 +69,11 @@ def run(
     spaces: Path,
     protocol: Protocol,
     url: str | None,
-    folder: Path,
+    place: Place,
     crew: AbstractContextManager[Workers],
     console: Console,
 ) -> None:
-    """Tune a campaign, the content of `file`, and write what comes of it into `folder`.
+    """Tune a campaign, the content of `file`, and write what comes of it into a place.
 
     `url` is a database of Optuna's.
 
@@ -80,8 +81,14 @@ def run(
         CampaignError: the campaign or the spaces are wrong, or the database cannot be
             opened.
     """
+    folder = place.folder
     wanted = studies(
-        campaign, name=file.stem, source=file.name, file=spaces, protocol=protocol
+        campaign,
+        name=file.stem,
+        source=file.name,
+        file=spaces,
+        protocol=protocol,
+        place=place,
     )
     frameworks = dict.fromkeys(study.framework for study in wanted)
     line(console, f"tuned in {' and '.join(frameworks)}; --framework says in which")

@@ -6,7 +6,7 @@ All have as many trials and the same budget.
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,10 @@ from optbench import implementations
 from optbench.campaign import expansion
 from optbench.campaign.campaign import Campaign, parse
 from optbench.campaign.errors import CampaignError
+from optbench.implementations import devices
 from optbench.problems import own
-from optbench.records.provenance import machine_class
 from optbench.records.record import Request
+from optbench.schedule.place import NoFramework, Place
 from optbench.tuning import space as spaces
 from optbench.tuning.space import Space
 
@@ -68,6 +69,7 @@ class Study:
     name_of_runs: str  # what their records call the campaign
     source: str
     seed: int  # of the sampler
+    place: Place  # where its runs are done
 
     def requests(self, hyperparameters: dict[str, Any]) -> list[Request]:
         """Give a trial's runs, one per seed.
@@ -81,7 +83,8 @@ class Study:
             self.source,
         )
         runs = expansion.requests(plan, self.name_of_runs, self.source)
-        return [run.model_copy(update={"evaluation": "selection"}) for run in runs]
+        runs = [run.model_copy(update={"evaluation": "selection"}) for run in runs]
+        return self.place.of_this_device(runs)
 
     @cached_property
     def first(self) -> Request:
@@ -104,14 +107,19 @@ class Study:
         """Readable words, and a digest of all that the trials depend on."""
         run = self.first
         space = {key: entry.model_dump() for key, entry in self.space.items()}
-        content = [run.identity, self.tables["seeds"], self.seed, space, machine_class()]
+        content = [run.identity, self.tables["seeds"], self.seed, space, self.place.machine]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         words = (own.slug(run.problem), run.network, own.slug(run.optimizer), run.framework)
         return f"{'-'.join(words)}-{digest[:16]}"
 
 
 def studies(
-    campaign: Campaign, name: str, source: str, file: Path, protocol: Protocol
+    campaign: Campaign,
+    name: str,
+    source: str,
+    file: Path,
+    protocol: Protocol,
+    place: Place,
 ) -> list[Study]:
     """List the studies of a campaign, each once; `file` has the search spaces.
 
@@ -130,7 +138,7 @@ def studies(
         raise CampaignError(
             source, ("seeds",), f"must not hold {min(taken)}, which is a seed of tuning's"
         )
-    optimizers = implementations.load(implementations.installed()[-1]).OPTIMIZERS
+    optimizers = implementations.load_any().OPTIMIZERS
     searched = spaces.read(file, optimizers)
     if missing := {part.optimizer for run in runs for part in run.parts} - set(searched):
         raise CampaignError(
@@ -149,9 +157,25 @@ def studies(
             name_of_runs=f"{name}-tuning",
             source=source,
             seed=protocol.seed,
+            place=place,
         )
         once.setdefault(study.name, study)  # the first of equal ones
     return list(once.values())
+
+
+def frameworks(campaign: Campaign, chosen: Sequence[str]) -> list[str]:
+    """Name the frameworks that a campaign is tuned in: the chosen, or each case's first.
+
+    One that there is not is left to `studies`, which says where it stands.
+    """
+    asked = [case.frameworks or campaign.frameworks for case in campaign.case]
+    known = [
+        [name for name in names if name in implementations.NAMES]
+        for names in ([chosen] if chosen else asked)
+    ]
+    if chosen:
+        return known[0]
+    return [name for names in known if names for name in _first(names)]
 
 
 def as_tables(campaign: Campaign) -> Tables:
@@ -252,10 +276,9 @@ def _parts(
 
 
 def _first(frameworks: list[str]) -> list[str]:
-    """Give the first framework that is installed."""
-    here = [
-        framework for framework in frameworks if implementations.is_installed(framework)
-    ]
+    """Give the first framework that works here."""
+    answers = devices.ask_all(frameworks)
+    here = [framework for framework in frameworks if not answers[framework].error]
     if not here:
-        raise implementations.FrameworkMissing(frameworks[0])
+        raise NoFramework(frameworks[0], answers[frameworks[0]].error)
     return here[:1]

@@ -7,7 +7,7 @@ import pytest
 from fakes import Fake, request
 
 import optbench
-from optbench.records import store
+from optbench.records import files, store
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_disk_that_is_full_leaves_the_old_record(record, tmp_path, monkeypatch
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         store.write(file, record.model_copy(update={"steps": 1}))
     assert store.read(file) == record

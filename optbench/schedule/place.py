@@ -1,0 +1,76 @@
+"""Where a campaign's runs are done and kept: which frameworks work, and on what device."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optbench.campaign.errors import CampaignError
+from optbench.implementations import FrameworkMissing, devices
+from optbench.records import store
+from optbench.records.provenance import gpus
+from optbench.records.record import Request
+
+
+class NoFramework(FrameworkMissing):
+    """None of the frameworks that are asked for works here; the message says why."""
+
+    def __init__(self, framework: str, why: str | None) -> None:
+        super().__init__(framework)
+        self.args = (why,)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of results of this machine, and the device that its numbers come from."""
+
+    folder: Path
+    device: str  # as the frameworks name it
+
+    @classmethod
+    def of(
+        cls, root: Path, campaign: str, frameworks: Iterable[str], source: str
+    ) -> "Place":
+        """Find the place of a campaign that runs in these frameworks.
+
+        Raises:
+            CampaignError: they compute on different devices, which no table may mix.
+        """
+        answers = devices.ask_all(frameworks)
+        on = {name: answer.device for name, answer in answers.items() if answer.device}
+        if len(set(on.values())) > 1:
+            each = ", ".join(f"{name} on {device}" for name, device in on.items())
+            message = (
+                f"compute on different devices here, {each}: leave one out, or hide the "
+                "accelerator with CUDA_VISIBLE_DEVICES="
+            )
+            raise CampaignError(source, ("frameworks",), message)
+        device = next(iter(on.values()), "cpu")
+        return cls(store.folder(root, campaign, device), device)
+
+    @property
+    def machine(self) -> str:
+        """The class of machine that the folder is named after."""
+        return self.folder.name
+
+    def of_this_device(self, requests: Sequence[Request]) -> list[Request]:
+        """Say in requests that they are for the CPU of a machine that has a GPU."""
+        if self.device != "cpu" or not gpus():
+            return list(requests)
+        return [request.model_copy(update={"device": "cpu"}) for request in requests]
+
+
+def possible(requests: Sequence[Request], say: Callable[[str], None]) -> list[Request]:
+    """Keep the requests whose framework works here; say of which it does not, and why.
+
+    Raises:
+        NoFramework: none does.
+    """
+    answers = devices.ask_all(request.framework for request in requests)
+    broken = {name: answer.error for name, answer in answers.items() if answer.error}
+    left = [request for request in requests if request.framework not in broken]
+    if not left:
+        raise NoFramework(*next(iter(broken.items())))
+    for name, error in broken.items():
+        runs = sum(request.framework == name for request in requests)
+        say(f"{error}; its {runs} runs are left out")
+    return left
