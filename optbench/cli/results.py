@@ -98,9 +98,7 @@ def verify(
     ] = 1e-6,
     figures: Annotated[
         bool,
-        typer.Option(
-            help="Draw every figure again and compare: two minutes for 1,000 runs."
-        ),
+        typer.Option(help="Draw figures again and compare: minutes for 1,000 runs."),
     ] = True,
 ) -> None:
     """Check published results as a stranger would; exit code 1 where something is wrong.

@@ -32,7 +32,7 @@ def step(request: Request) -> float:
 
 
 def row(request: Request) -> float:
-    """Give the flops of a row of the history: the losses, and u at the evaluation points."""
+    """Give the flops of a row of the history: the losses, and u where errors are taken."""
     problem = problems.get(request.problem)
     points = EVALUATED * problem.interior_points
     return _losses(request) + _forward(_layers(request), points, 1)

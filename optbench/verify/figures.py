@@ -13,21 +13,20 @@ from pathlib import Path
 from optbench.campaign.results_folder import Results, in_order
 from optbench.verify.finding import Remark
 
+FIGURES, PAGE = "figures", "report.html"  # as `optbench report` names them
 DRAWN_BY = re.compile(rb"Matplotlib v(?:ersion)? ?([0-9][0-9A-Za-z.+-]*[0-9A-Za-z])")
 
 
 def check(results: Results) -> Iterator[str]:
     """Check that a folder's figures are those that the records give, and no others."""
-    if results.is_tuning or results.unreadable:
-        return  # there is none, or nobody can say of what
     there = {
         file
         for suffix in ("png", "svg", "pdf")
-        for place in (results.folder, results.folder / "figures")
+        for place in (results.folder, results.folder / FIGURES)
         for file in place.glob(f"*.{suffix}")
     }
-    if not there and not _has_report(results):
-        return
+    if results.is_tuning or not (there or _has_report(results)) or results.unreadable:
+        return  # there is none, or nobody can say of what
     with tempfile.TemporaryDirectory() as scratch:
         drawn = {
             results.folder / file.relative_to(scratch): file.read_bytes()
@@ -76,16 +75,14 @@ def _version(content: bytes) -> str:
 
 
 def _has_report(results: Results) -> bool:
-    from optbench.report import report
-
-    return (results.folder / report.PAGE).exists()
+    return (results.folder / PAGE).exists()
 
 
 def _draw(results: Results, folder: Path) -> list[Path]:
     """Draw what `optbench run`, `report` and `scale` draw, where they did."""
     from optbench.measure import scale
     from optbench.records.frames import from_records
-    from optbench.report import curves, figures, report, tables
+    from optbench.report import curves, figures, tables
 
     records = in_order(results)
     if not records:
@@ -93,9 +90,9 @@ def _draw(results: Results, folder: Path) -> list[Path]:
     frames = from_records(records)
     drawn = curves.draw(frames, folder)
     if _has_report(results):
-        (folder / report.FIGURES).mkdir()
+        (folder / FIGURES).mkdir()
         made = tables.make(frames, records)
-        drawn += figures.make(frames, records, made, folder / report.FIGURES)
+        drawn += figures.make(frames, records, made, folder / FIGURES)
     if (results.folder / scale.TABLES[0]).is_file():
         drawn += scale.draw(list(results.records.values()), folder)
     return drawn

@@ -6,7 +6,7 @@ What git can tell is asked of the clone that this module lies in.
 import functools
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,7 +34,8 @@ def check_place(results: Results) -> Iterator[str]:
     if folder.name != CLUSTER:
         others = sorted(name for name in machines if not same_class(name, one))
         if others:
-            yield f"{folder}: runs of {1 + len(others)} machines: {', '.join([one, *others])}"
+            names = ", ".join([one, *others])
+            yield f"{folder}: runs of {1 + len(others)} machines: {names}"
         elif machines and not same_class(folder.absolute().name, one):
             yield Remark(f"the folder is called {folder.name}, its records say {one}")
         yield from _several("devices", results, lambda record: record.provenance.device)
@@ -46,7 +47,9 @@ def check_place(results: Results) -> Iterator[str]:
         )
 
 
-def _several(what: str, results: Results, of) -> Iterator[str]:  # noqa: ANN001
+def _several(
+    what: str, results: Results, of: Callable[[Record], str | None]
+) -> Iterator[str]:
     """Say where a folder has more than one of something; None is none."""
     found = Counter(value for each in results.records.values() if (value := of(each)))
     if len(found) > 1:

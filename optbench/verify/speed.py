@@ -88,7 +88,7 @@ def row_seconds(record: Record) -> dict[int, float]:
     return {
         after.step: (after.seconds - before.seconds) / (after.step - before.step)
         for before, after in pairwise(record.history)
-        if after.step > before.step
+        if after.step > before.step and after.seconds > before.seconds
     }
 
 
