@@ -57,7 +57,7 @@ def collect(
         dirty=dirty,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        packages={package: _version(package) for package in PACKAGES},
+        packages=versions(),
         blas=_thread_pools(),
         machine=machine or machine_class(device or "cpu"),
         cpu=cpu_model(),
@@ -69,6 +69,11 @@ def collect(
         precision=_precision(),
         shared_cores=shared_cores,
     )
+
+
+def versions() -> dict[str, str | None]:
+    """Give the versions of the packages that compute; None for one that is missing."""
+    return {package: _version(package) for package in PACKAGES}
 
 
 @functools.cache
