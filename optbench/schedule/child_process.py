@@ -133,7 +133,8 @@ def kernel_kills() -> int:
     """
     with suppress(OSError):
         counters = dict(
-            line.split() for line in Path("/proc/vmstat").read_text().splitlines()
+            line.split()
+            for line in Path("/proc/vmstat").read_text(encoding="utf-8").splitlines()
         )
         return int(counters.get("oom_kill", 0))
     return 0

@@ -36,7 +36,7 @@ def _softened(stream: TextIO, errors: str = "backslashreplace") -> TextIO:
         return stream  # softened already, or a stand-in that no file is below
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Lenient(raw)),
+        io.BufferedWriter(_Lenient(stream)),
         encoding=stream.encoding,
         errors=errors,
         # `python -u` writes through, and has no buffer
@@ -56,8 +56,9 @@ class _Lenient(io.RawIOBase):
     `lost` is the first error but that of a reader who went away, which is no error.
     """
 
-    def __init__(self, below: io.RawIOBase) -> None:
-        self._below = below
+    def __init__(self, stream: TextIO) -> None:
+        # the stream is kept: with it, what is below would be closed
+        self._stream, self._below = stream, _raw(stream)
         self.lost: OSError | None = None
 
     def write(self, content: Any) -> int:
