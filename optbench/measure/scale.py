@@ -94,7 +94,7 @@ def report(folder: Path, console: Console) -> None:
         ("exponents.csv", fitted),
         ("crossovers.csv", crossed),
     ):
-        files.replace(folder / name, table.to_csv(index=False))
+        files.replace(folder / name, table.to_csv(index=False, lineterminator="\n"))
         line(console, f"written: {folder / name}")
     for path in cost_figures.cost_over_parameters(
         measured, fitted, folder, memory, crossed
