@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from optbench.campaign.results_folder import Results, in_order, question
 from optbench.records import checksums, store
-from optbench.records.record import Record, Row
+from optbench.records.record import Labels, Record, Request, Row
 from optbench.verify import (
     figures,
     origin_rules,
@@ -54,29 +54,39 @@ def check_campaign(results: Results) -> Iterator[str]:
     if results.is_tuning:
         yield from tuning_rules.check_trials(results)
         return
+    if results.is_single:  # asked for one by one
+        return
     if results.unreadable:
         yield results.unreadable
         return
-    asked = {question(request): request for request in results.requests}
+    asked: dict[str, list[Request]] = defaultdict(list)
+    for request in results.requests:
+        asked[question(request)].append(request)
     done = {question(record.request) for record in results.records.values()}
-    for run, request in asked.items():
+    for run, (request, *_) in asked.items():
         if run not in done:
             yield (
                 f"{results.folder}: a run that the campaign asks for is missing: "
                 f"{request.title}"
             )
     for file, record in results.records.items():
-        request = asked.get(question(record.request))
-        if request is None:
+        requests = asked.get(question(record.request))
+        if requests is None:
             yield f"{file}: the campaign does not ask for this run"
-            continue
-        said, now = (each.labels.model_dump() for each in (record.request, request))
-        if other := [name for name in said if said[name] != now[name]]:
-            name = other[0]
-            yield (
-                f"{file}: the campaign says {name} = {now[name]!r}, the record "
-                f"{said[name]!r}"
-            )
+        elif said := _mislabelled(record.request.labels, requests):
+            yield f"{file}: {said}"
+
+
+def _mislabelled(labels: Labels, requests: Sequence[Request]) -> str | None:
+    """Say what a campaign calls a run that its record calls otherwise.
+
+    It may have several names for a run.
+    """
+    if labels in [request.labels for request in requests]:
+        return None
+    said, now = labels.model_dump(), requests[0].labels.model_dump()
+    name = next(name for name in said if said[name] != now[name])
+    return f"the campaign says {name} = {now[name]!r}, the record {said[name]!r}"
 
 
 def check_repeats(results: Results) -> Iterator[str]:
@@ -87,7 +97,9 @@ def check_repeats(results: Results) -> Iterator[str]:
     runs, starts = defaultdict(list), defaultdict(dict)
     for file, record in results.records.items():
         request = record.request
-        runs[question(request)].append(file.name)
+        # one by one, a run may be asked of several versions
+        run = request.identity if results.is_single else question(request)
+        runs[run].append(file.name)
         if record.history and math.isfinite(record.history[0].rms):
             start = (
                 request.problem,
@@ -217,7 +229,9 @@ def _equal(cell: str, other: str) -> bool:
 
 
 def check_versions(results: Results) -> Iterator[str]:
-    """Check that a folder has one version of each optimizer and problem."""
+    """Check that a campaign has one version of each optimizer and problem."""
+    if results.is_single:
+        return
     versions = defaultdict(lambda: defaultdict(list))
     for file, record in results.records.items():
         request = record.request
