@@ -209,7 +209,7 @@ def _of_scale(results: Results) -> Iterator[str]:
     """Check what `optbench scale` wrote; its fits are compared as numbers."""
     from optbench.measure import scale
 
-    if results.is_campaign:
+    if not (results.folder / scale.TABLES[0]).is_file():
         return
     for name, table in scale.tables(list(results.records.values())).items():
         file = results.folder / name
