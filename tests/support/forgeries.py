@@ -276,8 +276,9 @@ def many(name, act, levels=ALL, place="campaign"):
 
 FORGERIES = [
     *many("last error / 1000", rows(times(1e-3, *ERRORS), LAST)),
-
-             *many("last error / 1000, in five dimensions", rows(times(1e-3, *ERRORS), LAST, **DEEP)),
+    *many(
+        "last error / 1000, in five dimensions", rows(times(1e-3, *ERRORS), LAST, **DEEP)
+    ),
     *many("all errors / 1000", rows(times(1e-3, *ERRORS))),
     *many("all errors but the first / 2", rows(times(0.5, *ERRORS), slice(1, None))),
     *many("last relative error alone", rows(times(1e-3, "relative_l2"), LAST)),
@@ -294,8 +295,11 @@ FORGERIES = [
     *many("seconds / 7 for all seeds", record(faster(7), True, label="adam"), ("sealed",)),
     *many("seconds of the history alone", rows(times(1 / 7, "seconds")), ("sealed",)),
     *many("seconds of a few rows", record(some_seconds), ("sealed",)),
-    *many("wall-clock time / 2", record(
-          lambda c: c.update(wall_seconds=c["wall_seconds"] / 2)), ("sealed",)),
+    *many(
+        "wall-clock time / 2",
+        record(lambda c: c.update(wall_seconds=c["wall_seconds"] / 2)),
+        ("sealed",),
+    ),
     *many("a row less", without(12), ("listed", "sealed")),
     *many("the first row less", without(0), ("sealed",)),
     *many("the last row less", without(-1), ("sealed",)),
@@ -307,33 +311,49 @@ FORGERIES = [
     *many("diverged, called finished", record(finished, label="wild", status="diverged")),
     *many("finished, called diverged", record(gave_up), ("listed", "sealed")),
     *many("started in the future", record(put(started=FAR)), ("listed", "sealed")),
-    *many("started long ago", record(put(started="1999-01-01T00:00:00+00:00")),
-          ("sealed",)),
+    *many(
+        "started long ago", record(put(started="1999-01-01T00:00:00+00:00")), ("sealed",)
+    ),
     *many("an accuracy that allows more", record(put(floor=0.1)), ("sealed",)),
     *many("fewer parameters", record(put(parameters=3)), ("sealed",)),
-    *many("fewer evaluations counted", record(lambda c: c["counters"].update(evaluations=1),
-          **SEARCHED), ("sealed",)),
+    *many(
+        "fewer evaluations counted",
+        record(lambda c: c["counters"].update(evaluations=1), **SEARCHED),
+        ("sealed",),
+    ),
     *many("another commit", provenance(commit=COMMIT), ("listed", "sealed")),
-    *many("another machine", provenance(machine="other-64-cores-512-gib"),
-          ("listed", "sealed")),
+    *many(
+        "another machine",
+        provenance(machine="other-64-cores-512-gib"),
+        ("listed", "sealed"),
+    ),
     *many("another device", provenance(device="NVIDIA H100"), ("sealed",)),
     *many("no uncommitted changes", provenance(dirty=None), ("listed",)),
     *many("other packages", provenance(packages={"numpy": "1"}), ("listed", "sealed")),
     *many("other threads", provenance(threads=0), ("listed", "sealed")),
     *many("another seed", request(seed=5), ("listed", "sealed")),
-    *many("another learning rate", record(lambda c: c["request"]["hyperparameters"].update(
-          learning_rate=0.5)), ("listed", "sealed")),
+    *many(
+        "another learning rate",
+        record(lambda c: c["request"]["hyperparameters"].update(learning_rate=0.5)),
+        ("listed", "sealed"),
+    ),
     *many("another version", request(optimizer_version=7), ("sealed",)),
-
-             *many("another label", record(lambda c: c["request"]["labels"].update(optimizer="best")),
-          ("listed", "sealed")),
-    *many("another origin", text("campaign.toml", '"tuned"', '"paper"'),
-          ("listed", "sealed")),
+    *many(
+        "another label",
+        record(lambda c: c["request"]["labels"].update(optimizer="best")),
+        ("listed", "sealed"),
+    ),
+    *many(
+        "another origin", text("campaign.toml", '"tuned"', '"paper"'), ("listed", "sealed")
+    ),
     *many("an unfavourable record less", remove(label="wild", seed=1)),
     *many("a seed less", remove(seed=2), ("listed",)),
     *many("a record more", add, ("listed", "sealed")),
-    *many("a record of another campaign", record(
-          lambda c: c["request"]["labels"].update(campaign="paper")), ("sealed",)),
+    *many(
+        "a record of another campaign",
+        record(lambda c: c["request"]["labels"].update(campaign="paper")),
+        ("sealed",),
+    ),
     *many("a table", digit("table.md"), ("plain", "listed")),
     *many("a table to cite", digit("tables/errors.tex"), ("listed",)),
     *many("numbers of a table", digit("tables/headline.csv"), ("listed",)),
@@ -346,35 +366,63 @@ FORGERIES = [
     *many("a figure to cite", digit("figures/heatmap.pdf"), ("listed",)),
     *many("a figure less", gone("figures/heatmap.svg"), ("listed",)),
     *many("a figure more", new_file("figures/best.svg"), ("listed",)),
-
-             *many("a figure of another version", text("curves.svg", "Matplotlib v", "Matplotlib v9"),
-          ("listed",)),
-    *many("a checksum", sums(lambda lines: lines.insert(0, 64 * "0" + lines.pop(0)[64:])),
-          ("plain",)),
+    *many(
+        "a figure of another version",
+        text("curves.svg", "Matplotlib v", "Matplotlib v9"),
+        ("listed",),
+    ),
+    *many(
+        "a checksum",
+        sums(lambda lines: lines.insert(0, 64 * "0" + lines.pop(0)[64:])),
+        ("plain",),
+    ),
     *many("a checksum less", sums(lambda lines: lines.pop(3)), ("plain",)),
     *many("no checksums", gone("SHA256SUMS"), ("plain",)),
     *many("no seal", record(put(seal=None)), ("listed",)),
-    *many("no seal, with the looks of old", record(old_looks, True, framework="torch"),
-          ("listed",)),
+    *many(
+        "no seal, with the looks of old",
+        record(old_looks, True, framework="torch"),
+        ("listed",),
+    ),
     *many("a seal made up", record(put(seal=64 * "0")), ("listed",)),
     *many("a solution that is exact", record(exact), ("listed", "sealed")),
-    *many("elsewhere, last error / 1000", both(
-          rows(times(1e-3, *ERRORS), LAST, **DEEP), ELSEWHERE), ("sealed",)),
-    *many("elsewhere, all errors but the first / 20", both(
-          rows(times(0.05, *ERRORS), slice(1, None), **DEEP), ELSEWHERE), ("sealed",)),
+    *many(
+        "elsewhere, last error / 1000",
+        both(rows(times(1e-3, *ERRORS), LAST, **DEEP), ELSEWHERE),
+        ("sealed",),
+    ),
+    *many(
+        "elsewhere, all errors but the first / 20",
+        both(rows(times(0.05, *ERRORS), slice(1, None), **DEEP), ELSEWHERE),
+        ("sealed",),
+    ),
     *many("a trial's value", digit("trials.csv"), ("listed",), "tuning"),
-    *many("what was chosen", text("tuned.toml", "learning_rate = 0", "learning_rate = 1"),
-          ("listed",), "tuning"),
+    *many(
+        "what was chosen",
+        text("tuned.toml", "learning_rate = 0", "learning_rate = 1"),
+        ("listed",),
+        "tuning",
+    ),
     *many("a trial's record less", gone("runs/*.json"), ("listed",), "tuning"),
-
-             *many("a record of the GPU, faster", record(faster(7), optimizer="kfac", framework="jax"),
-          ("sealed",), "gpu"),
-    *many("a record of the GPU, better", rows(times(1e-3, *ERRORS), LAST, optimizer="kfac"),
-          ("sealed",), "gpu"),
-    *many("a record of the GPU, on a CPU", record(
-          lambda c: c["provenance"].update(device="cpu"), optimizer="kfac"), ("sealed",),
-          "gpu"),
-]  # fmt: skip
+    *many(
+        "a record of the GPU, faster",
+        record(faster(7), optimizer="kfac", framework="jax"),
+        ("sealed",),
+        "gpu",
+    ),
+    *many(
+        "a record of the GPU, better",
+        rows(times(1e-3, *ERRORS), LAST, optimizer="kfac"),
+        ("sealed",),
+        "gpu",
+    ),
+    *many(
+        "a record of the GPU, on a CPU",
+        record(lambda c: c["provenance"].update(device="cpu"), optimizer="kfac"),
+        ("sealed",),
+        "gpu",
+    ),
+]
 
 # what nobody can find who has the records alone, and why
 CANNOT = {
