@@ -108,17 +108,16 @@ def _framework() -> implementations.Framework:
         return implementations.load_any()
 
 
+def norm_of(request: Request) -> float:
+    """Give ‖u*‖, the root mean square at a run's evaluation points."""
+    return _norm(request.problem, request.evaluation)
+
+
 @functools.cache
-def solution_norm(problem: str, evaluation: str) -> float:
-    """Give ‖u*‖, the root mean square over the evaluation points."""
+def _norm(problem: str, evaluation: str) -> float:
     return root_mean_square(seeds.evaluation_points(problems.get(problem), evaluation)[1])
 
 
 def root_mean_square(u: np.ndarray) -> float:
     """Give the root of the mean of |u|² [n, m] over the points."""
     return float(np.sqrt(np.mean(np.sum(u**2, axis=1))))
-
-
-def norm_of(request: Request) -> float:
-    """Give ‖u*‖ at a run's evaluation points."""
-    return solution_norm(request.problem, request.evaluation)

@@ -63,7 +63,7 @@ def files(folder, **wanted):
 
 FIRST: dict[str, Any] = {"seed": 0, "label": "adam", "problem": "poisson_sine_2d"}
 DEEP: dict[str, Any] = {"seed": 0, "label": "adam", "problem": "poisson_cosine_5d"}
-SEARCHED: dict[str, Any] = {"seed": 0, "label": "lbfgs_wolfe", "problem": "poisson_sine_2d"}
+SEARCHED: dict[str, Any] = {"seed": 0, "label": "kfac", "problem": "poisson_sine_2d"}
 
 
 def rewrite(file, change):

@@ -28,7 +28,7 @@ steps = 60
 points = { interior = 90, boundary = 30 }
 [optimizers]
 adam = { from = "tuned", learning_rate = 0.01 }
-lbfgs_wolfe = {}
+kfac = {}
 wild = { name = "sgd", learning_rate = 1e5 }
 [[case]]
 problem = "poisson_sine_2d"

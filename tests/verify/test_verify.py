@@ -18,12 +18,13 @@ from optbench.measure import flops
 from optbench.problems import networks
 from optbench.records import checksums, store
 from optbench.records.machine_state import SIZE
-from optbench.report import report
+from optbench.report import index, report
 from optbench.report import summary as tables
 from optbench.schedule import local_workers
 from optbench.training.limits import Limits
-from optbench.verify import rerun
+from optbench.verify import figures, rerun
 from optbench.verify import verify as check
+from optbench.verify.finding import Remark
 from optbench.verify.folder_rules import RULES
 
 CAMPAIGN = """
@@ -355,17 +356,58 @@ def test_an_edited_table_is_found(suffix, folder):
     ["tables/errors.md", "tables/hardest.csv", "tables/commits.tex", "report.html"],
 )
 @pytest.mark.medium
-def test_an_edited_product_of_the_report_is_found(name, folder):
+def test_an_edited_product_of_the_report_is_found(name, folder, monkeypatch):
+    monkeypatch.setattr(report.figures, "make", lambda *_: [])  # they take seconds
     list(report.make(folder))
-    assert complaints(folder) == {}
     product = folder / name
     product.write_text(product.read_text().replace(" ", "  ", 1))
     checksums.write(folder)
-    (issue,) = complaints(folder)["tables"]
+    (issue,) = complaints(folder, ["figures"])["tables"]
     assert issue.startswith(f"{product}: line ")
     product.unlink()
     checksums.write(folder)
-    assert complaints(folder) == {"tables": [f"{product} is missing"]}
+    assert complaints(folder, ["figures"]) == {"tables": [f"{product} is missing"]}
+
+
+@pytest.mark.medium
+def test_a_figure_is_drawn_again_and_compared(folder):
+    list(report.make(folder))
+    assert complaints(folder) == {}
+    (results,) = results_folder.find(folder)
+    curves, heat = folder / "curves.svg", folder / "figures" / "heatmap.svg"
+    drawn = {file: file.read_bytes() for file in (curves, heat)}
+    curves.write_bytes(drawn[curves].replace(b"path", b"PATH", 1))
+    assert list(figures.check(results)) == [f"{curves} is not what the records give"]
+    curves.write_bytes(drawn[curves])
+    heat.unlink()
+    assert list(figures.check(results)) == [f"{heat} is missing"]
+
+
+def test_figures_of_another_matplotlib_are_counted_and_not_compared(tmp_path):
+    files = [tmp_path / name for name in ("one.svg", "two.pdf")]
+    drawn = dict.fromkeys(files, b"Matplotlib v3.11.2, mine")
+    for file in files:
+        file.write_bytes(b"Matplotlib v3.10.0, theirs")
+    (said,) = figures._compared(drawn)
+    assert isinstance(said, Remark)
+    assert said.startswith(f"2 figures in {tmp_path} not compared: drawn by Matplotlib")
+    files[0].write_bytes(drawn[files[0]])  # `report` draws all at once: this is a forgery
+    (said,) = figures._compared(drawn)
+    assert not isinstance(said, Remark)
+    assert said == f"{files[1]} was drawn by Matplotlib 3.10.0, and others were not"
+
+
+def test_the_index_of_the_results_is_checked(folder):
+    place = folder.parents[1]
+    index.write(place)
+    found = results_folder.find(place)
+    *_, last = check.findings(found, place, ["figures"])
+    assert (last.rule, last.issues) == ("index", [])
+    readme = place / index.README
+    readme.write_text(readme.read_text().replace("4 runs", "9 runs"))
+    *_, last = check.findings(found, place, ["figures"])
+    assert len(last.issues) == 1
+    assert last.issues[0].startswith(f"{readme}: line ")
 
 
 def test_checksums_that_are_torn_or_gone_are_found(folder):
