@@ -1,5 +1,7 @@
 """A folder of results as it is published, with records of a CPU, and what `verify` says."""
 
+import shutil
+
 from fakes import Fake
 
 from optbench.campaign import results_folder
@@ -51,6 +53,20 @@ def list_checksums(folder):
     }
     lines = [f"{checksum}  {name}\n" for name, checksum in listed.items()]
     (folder / checksums.NAME).write_text("".join(lines))
+
+
+def copied_from(folder):
+    """Stand in for drawing figures: copy those of a folder."""
+
+    def draw(_, scratch):
+        for suffix in ("svg", "png", "pdf"):
+            for file in folder.glob(f"**/*.{suffix}"):
+                copy = scratch / file.relative_to(folder)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copy(file, copy)
+        return [file for file in scratch.rglob("*") if file.is_file()]
+
+    return draw
 
 
 def complaints(folder, leave_out=()):
