@@ -222,8 +222,10 @@ def profile(
     from optbench.campaign import expansion, single_run
     from optbench.measure import profile
     from optbench.measure.timed import Work
+    from optbench.schedule.place import working
 
-    frameworks = tuple(framework or implementations.installed())
+    named = framework or implementations.installed() or implementations.FRAMEWORKS
+    frameworks = working(named, lambda name, error: typer.echo(error, err=True))
     # a campaign of one run checks every name and value
     plan = single_run.campaign(
         problem=problem,

@@ -202,6 +202,7 @@ def tune(
     from optbench.campaign import expansion
     from optbench.schedule import local_workers
     from optbench.schedule.place import Place
+    from optbench.schedule.progress import line
     from optbench.training.limits import Limits
     from optbench.tuning import search, study
     from optbench.tuning.space import SHIPPED
@@ -225,7 +226,10 @@ def tune(
         frameworks=tuple(framework or ()),
         budget=budget,
     )
-    crew = local_workers.workers(Limits.of(plan, place.folder, place.device))
+    console = Console()
+    crew = local_workers.workers(
+        Limits.of(plan, place.folder, place.device), partial(line, console)
+    )
     search.run(
         plan,
         file=file,
@@ -234,7 +238,7 @@ def tune(
         url=storage,
         place=place,
         crew=crew,
-        console=Console(),
+        console=console,
     )
 
 
@@ -326,7 +330,7 @@ def _crew(
 
     say = partial(progress.line, console)
     if scheduler is None and workers is None:
-        return local_workers.workers(limits)
+        return local_workers.workers(limits, say)
     from optbench.schedule import dask_cluster
 
     if workers is None and scheduler is not None:
