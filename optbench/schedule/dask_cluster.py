@@ -8,6 +8,7 @@ names its machine, and no row of a table mixes two. With `local`, every worker i
 machine and its folder is used.
 """
 
+import asyncio
 import logging
 import multiprocessing
 import os
@@ -30,7 +31,7 @@ from distributed import (
     get_worker,
 )
 from distributed.comm.addressing import get_address_host_port
-from distributed.core import Status
+from distributed.core import Status, rpc
 from distributed.scheduler import KilledWorker
 
 from optbench.campaign.errors import CampaignError
@@ -112,14 +113,26 @@ def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterato
         CampaignError: nobody answers there, or not in our language.
     """
     try:
-        get_address_host_port(address)  # a Client that fails at this leaves a thread behind
+        # a Client that fails leaves a thread behind, and waits for one that says nothing
+        get_address_host_port(address)
+        asyncio.run(asyncio.wait_for(_identity(address), PATIENCE))
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise _not_there(address, error) from error
+    except TimeoutError as error:
+        reason = f"no scheduler answers there within {PATIENCE:g} s"
+        raise _not_there(address, reason) from error
+    except Exception as error:  # what speaks another language is misread in any way
+        reason = str(error) or type(error).__name__
+        raise _not_there(address, f"no scheduler is there: {reason}") from error
     # a lost scheduler is told of in one line
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         yield _crew(client, replace(limits, checkpoints=None), say)
+
+
+async def _identity(address: str) -> None:
+    """Ask who is at an address, as a Client will; what speaks otherwise fails."""
+    async with rpc(address) as scheduler:
+        await scheduler.identity()
 
 
 @contextmanager
