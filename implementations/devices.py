@@ -42,6 +42,11 @@ class Answer(NamedTuple):
 _answers: dict[str, Answer] = {}
 
 
+def ask(framework: str) -> Answer:
+    """Ask a framework what it computes on."""
+    return ask_all([framework])[framework]
+
+
 def ask_all(frameworks: Iterable[str]) -> dict[str, Answer]:
     """Ask frameworks what they compute on: all at once, and each once."""
     names = list(dict.fromkeys(frameworks))
@@ -63,7 +68,8 @@ def _asked(framework: str, stack: ExitStack) -> subprocess.Popen[str] | None:
             [sys.executable, "-P", "-c", QUESTION, framework],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             # what this process can import, and nothing that merely lies where it works
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )

@@ -8,6 +8,7 @@ from optbench.cli.exit_codes import Interrupted, end, heed_signals
 from optbench.extras import Missing, explained
 from optbench.problems.names import InvalidName
 from optbench.records.store import InvalidRecord
+from optbench.schedule import console
 
 app = typer.Typer(
     name="optbench",
@@ -40,8 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command.
 
     A user's mistake is one line and exit code 2, an interruption one line and exit code
-    129, 130 or 143.
+    129, 130 or 143. What the console does costs no result.
     """
+    console.soften()
     heed_signals()
     try:
         with explained():
@@ -55,3 +57,6 @@ def main(arguments: list[str] | None = None) -> None:
             "interrupted: what is finished is kept, and the same command does the rest",
             128 + interruption.args[0],
         )
+    finally:
+        if error := console.lost():
+            end(f"not all could be printed: {error}", 2)

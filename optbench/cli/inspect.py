@@ -1,6 +1,7 @@
 """Commands that look at what is run: lists, checks of problems, parity, profiles."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -225,7 +226,8 @@ def profile(
     from optbench.schedule.place import working
 
     named = framework or implementations.installed() or implementations.FRAMEWORKS
-    frameworks = working(named, lambda name, error: typer.echo(error, err=True))
+    say = partial(typer.echo, err=True)
+    frameworks = working(named, lambda name, error: say(error))
     # a campaign of one run checks every name and value
     plan = single_run.campaign(
         problem=problem,
@@ -248,4 +250,4 @@ def profile(
             interior=request.points.interior,
             boundary=request.points.boundary,
         )
-        typer.echo(profile.render(profile.alone(work, threads, seconds)) + "\n")
+        typer.echo(profile.render(profile.alone(work, threads, seconds, say)) + "\n")

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -36,8 +37,9 @@ from optbench.measure.verdicts import (
     unmeasured,
     unsteady,
 )
-from optbench.records import cores
+from optbench.records import cores, files
 from optbench.records.provenance import commit_hash
+from optbench.schedule.progress import line
 
 CLONE = Path(__file__).parents[2]
 OF_THE_COMMIT = ("implementations", "problems")
@@ -104,7 +106,12 @@ def run(
         *product([True], pairs, ("base", "head")),
         *product([False] * rounds, pairs, TREES),
     ]
-    with trees(base, head) as folders:
+    with (
+        trees(base, head) as folders,
+        cores.claimed(1, partial(line, console)) as claim,
+        # an older commit's process takes the last core that it may use
+        cores.pinned_to(claim.cores),
+    ):
         for counts, (job, times), tree in track(
             turns, "processes", console=console, transient=True
         ):
@@ -133,7 +140,8 @@ def measure(tree: Path, job: Job) -> Measurements:
         cwd=tree,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if process.returncode:  # one that was killed says nothing
@@ -187,6 +195,6 @@ def write(
         for times in frameworks
     }
     samples, verdict = place / "samples.json", place / "verdicts.csv"
-    samples.write_text(json.dumps(processes), encoding="utf-8")
-    table(verdicts).to_csv(verdict, index=False)
+    files.replace(samples, json.dumps(processes))
+    files.replace(verdict, table(verdicts).to_csv(index=False, lineterminator="\n"))
     return [f"written: {samples}", f"written: {verdict}"]

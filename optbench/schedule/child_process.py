@@ -17,6 +17,7 @@ import psutil
 
 from optbench.records.cores import pin_to
 from optbench.records.record import Record, Request, Row, Status
+from optbench.schedule import console
 from optbench.training.limits import Limits
 
 REPORT_INTERVAL = 0.2  # seconds
@@ -148,7 +149,8 @@ def kernel_kills() -> int:
     """
     with suppress(OSError):
         counters = dict(
-            line.split() for line in Path("/proc/vmstat").read_text().splitlines()
+            line.split()
+            for line in Path("/proc/vmstat").read_text(encoding="utf-8").splitlines()
         )
         return int(counters.get("oom_kill", 0))
     return 0
@@ -166,6 +168,7 @@ def _start(reports: Any, cores: tuple[int, ...]) -> None:
     global _reports
     _reports = reports
     _idle.set()
+    console.soften()  # a user's file may print
     ignore_terminal()
     signal.signal(signal.SIGTERM, lambda number, frame: _stop.set())
     threading.Thread(target=_end_with_parent, daemon=True).start()

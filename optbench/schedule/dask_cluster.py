@@ -120,9 +120,11 @@ def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterato
     except TimeoutError as error:
         reason = f"no scheduler answers there within {PATIENCE:g} s"
         raise _not_there(address, reason) from error
+    except (OSError, ValueError) as error:
+        raise _not_there(address, error) from error
     except Exception as error:  # what speaks another language is misread in any way
-        reason = str(error) or type(error).__name__
-        raise _not_there(address, f"no scheduler is there: {reason}") from error
+        reason = f"what answers there is no scheduler of Dask ({type(error).__name__})"
+        raise _not_there(address, reason) from error
     # a lost scheduler is told of in one line
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:

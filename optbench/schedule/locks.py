@@ -55,6 +55,16 @@ class RunLocks:
         """Give back the lock of a run whose record is written."""
         self._free(record.identity, self._held.pop(record.identity))
 
+    def lacking(self) -> str | None:
+        """Say what the file system of the results lacks; None where it has locks."""
+        folder = _file(self._store.folder, "").parent
+        if file_locks.has_locks(folder):
+            return None
+        return (
+            f"{folder}: its file system has no locks (flock); files mark what is in hand, "
+            "and one that a killed process of another machine leaves is to be removed"
+        )
+
     def holders(self) -> list[str]:
         """Name the processes that hold what is left, as far as it can be known."""
         files = (_file(self._store.folder, identity) for identity in self.left)

@@ -77,6 +77,8 @@ def run(
         Display("runs", len(left), console) as display,
         crew as workers,
     ):
+        if lack := locks.lacking():
+            line(console, lack)
 
         def keep(record: Record) -> None:
             results.write(record)

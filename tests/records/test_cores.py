@@ -23,7 +23,7 @@ def test_claims_are_disjoint_as_long_as_there_are_cores():
     with cores.claimed(1, silent) as one, cores.claimed(2, silent) as two:
         with cores.claimed(1, silent) as three:
             assert [one.cores, two.cores, three.cores] == [(7,), (5, 3), (2,)]
-            assert not (one.others() or two.others() or three.others())
+            assert not any(claim.others() for claim in (one, two, three))
         with cores.claimed(1, silent) as again:
             assert again.cores == (2,)
 
