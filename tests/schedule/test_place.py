@@ -2,6 +2,7 @@
 
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import Fake, request
@@ -17,7 +18,8 @@ from optbench.schedule.place import NoFramework, Place
 from optbench.training import status
 
 H100 = "NVIDIA H100 80GB HBM3"
-FOLDERS = "results/gpu_short", "results/scale", "results/cpu"
+RESULTS = Path(__file__).parents[2] / "results"
+FOLDERS = "gpu_short", "scale", "cpu"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import errno
 import io
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from fakes import Fake, request
@@ -45,7 +46,7 @@ def test_waiting_says_for_whom_once_and_again_when_it_changes(tmp_path, monkeypa
                 others.write(record)
                 held.release(record)
 
-        monkeypatch.setattr(runner.time, "sleep", look)
+        monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=look))
         waiting = [line for line in said(tmp_path, asked) if line.startswith("waiting")]
     assert len(looks) == 5
     mine = locks.file_locks.os.getpid()
