@@ -20,6 +20,7 @@ from optbench.measure.timed import WARM_UP, network
 from optbench.problems.names import UnknownName
 from optbench.records import checksums, files, store
 from optbench.records.frames import Frames, from_records
+from optbench.records.record import Record
 from optbench.schedule.progress import line
 
 LARGE = 10_000  # parameters from which on a power law is fitted
@@ -28,6 +29,7 @@ COLUMNS = [
     *("optimizer", "framework", "width", "parameters", "status"),
     *("step_seconds", "evaluations", "compile_seconds", "peak_memory"),
 ]
+TABLES = ("scale.csv", "exponents.csv", "crossovers.csv")
 PAIRS = (
     ("engd", "kfac"),
     ("engd_per_layer", "kfac"),
@@ -83,24 +85,31 @@ def keep(plan: Campaign, folder: Path) -> None:
 def report(folder: Path, console: Console) -> None:
     """Print exponents and crossovers; write them, the measurements and their figure."""
     records = [record for _, record in store.records(folder)]
-    measured = measurements(from_records(records))
-    memory = max(record.provenance.memory for record in records)
-    fitted, crossed = pd.DataFrame(fits(measured)), pd.DataFrame(crossovers(measured))
+    made = tables(records)
+    _, fitted, crossed = made.values()
     print(render(fitted), file=console.file)
     for crossover in crossed.to_dict("records"):
         print(in_words(crossover), file=console.file)
-    for name, table in (
-        ("scale.csv", measured),
-        ("exponents.csv", fitted),
-        ("crossovers.csv", crossed),
-    ):
+    for name, table in made.items():
         files.replace(folder / name, table.to_csv(index=False, lineterminator="\n"))
         line(console, f"written: {folder / name}")
-    for path in cost_figures.cost_over_parameters(
-        measured, fitted, folder, memory, crossed
-    ):
+    for path in draw(records, folder):
         line(console, f"written: {path}")
     checksums.write(folder)
+
+
+def tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
+    """Make the measurements, exponents and crossovers, by the names of their files."""
+    measured = measurements(from_records(records))
+    made = (measured, pd.DataFrame(fits(measured)), pd.DataFrame(crossovers(measured)))
+    return dict(zip(TABLES, made, strict=True))
+
+
+def draw(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Draw cost over parameters; give the paths."""
+    measured, fitted, crossed = tables(records).values()
+    memory = max(record.provenance.memory for record in records)
+    return cost_figures.cost_over_parameters(measured, fitted, folder, memory, crossed)
 
 
 def render(fitted: pd.DataFrame) -> str:
@@ -123,18 +132,18 @@ def measurements(results: Frames) -> pd.DataFrame:
     Both are medians of the steps after WARM_UP, as `Timed` has it, since a line search that
     has not yet its scale is other work; NaN where there was no such step.
     """
-    history: Any = results.history.sort_values(["identity", "step"])
-    steps = history.groupby("identity")[["step", "seconds", "evaluations"]].diff()[
+    history: Any = results.history.sort_values(["run", "step"])
+    steps = history.groupby("run")[["step", "seconds", "evaluations"]].diff()[
         history["step"] > WARM_UP
     ]
     costs = (
         steps[["seconds", "evaluations"]]
         .div(steps["step"], axis=0)
-        .groupby(history["identity"])
+        .groupby(history["run"])
         .median()
     ).rename(columns={"seconds": "step_seconds"})
     runs: Any = results.runs.drop(columns="evaluations").merge(
-        costs, left_on="identity", right_index=True, how="left"
+        costs, left_on="run", right_index=True, how="left"
     )
     runs["step_seconds"] = runs["step_seconds"].where(runs["status"].isin(MEASURED))
     widths = runs["network"].str.split("_").str[1].astype(int)
