@@ -1,6 +1,5 @@
 """What a step costs, by asv's results: `optbench asv`, one folder of tables per machine."""
 
-import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from optbench.measure import bootstrap, cost_figures, scale
-from optbench.measure.asv_results import COLUMNS, chosen
+from optbench.measure.asv_results import COLUMNS, chosen, in_short
 from optbench.records import files
 
 
@@ -29,7 +28,6 @@ PARAMETERS = Benchmark("width", "track_parameters", ["width"])
 WORK = Benchmark("work", "track_flops", CELL)
 REFERENCE = "jax"  # the framework whose step the others are divided by
 RESAMPLES = 2000  # of the bootstrap
-NAMED = re.compile(r"py3\.\d+|(?:jax|torch)[\d.]*\d")  # of an environment
 CAUTION = (
     "In brackets: the 95 % interval of a bootstrap over samples. The samples of one "
     "process are alike, and asv times each cell in one process here: the interval is too "
@@ -230,30 +228,12 @@ def interval(
 
 
 def heading(cells: pd.DataFrame, environments: Collection[str] = ()) -> str:
-    """Say where and when cells of one commit were measured, in which of the environments."""
+    """Say where and when cells of one commit were measured, told from the environments."""
     first = cells.iloc[0]
     return (
         f"{first['benchmark']} on {first['machine']}, "
         f"commit {first['commit'][:8]} of {first['date']:%Y-%m-%d} "
         f"({in_short(first['environment'], environments)})"
-    )
-
-
-def in_short(environment: str, others: Collection[str] = ()) -> str:
-    """Name an environment, as far as others are told from it.
-
-    asv's names have every package in them: shown are Python, the frameworks, and what not
-    all of the others have.
-    """
-    shared = set.intersection(*(set(name.split("-")) for name in others or [environment]))
-    words = environment.split("-")
-    return (
-        ", ".join(
-            word
-            for word in words
-            if word not in shared or (word != words[0] and NAMED.fullmatch(word))
-        )
-        or environment
     )
 
 

@@ -9,7 +9,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,6 +20,7 @@ import pandas as pd
 from optbench.records.store import InvalidRecord
 
 FORMAT = 2  # of asv's result files
+NAMED = re.compile(r"py3\.\d+|(?:jax|torch)[\d.]*\d")  # of an environment
 COLUMNS = (
     "machine",
     "memory",  # bytes of the machine's, NaN where asv does not know
@@ -212,14 +213,36 @@ def readable(
             yield file, content
 
 
-def chosen(environments: Mapping[str, tuple[int, int, int]]) -> str:
+def chosen(environments: Mapping[str, tuple[int, int, int]]) -> str | None:
     """Choose one of several environments by what each has: asked, failed, commits.
 
     It is the one in which the most cells were asked for, so that a part does not stand for
     the whole; of several such the one with the most failures, which another one's values
     do not mend; then the one with the most commits; then the first by name.
     """
-    return min(environments, key=lambda name: (*(-n for n in environments[name]), name))
+
+    def rank(name: str) -> tuple[int | str, ...]:
+        return (*(-count for count in environments[name]), name)
+
+    return min(environments, key=rank, default=None)
+
+
+def in_short(environment: str, others: Collection[str] = ()) -> str:
+    """Name an environment, as far as others are told from it.
+
+    asv's names have every package in them: shown are Python, the frameworks, and what not
+    all of the others have.
+    """
+    shared = set.intersection(*(set(name.split("-")) for name in others or [environment]))
+    words = environment.split("-")
+    return (
+        ", ".join(
+            word
+            for word in words
+            if word not in shared or (word != words[0] and NAMED.fullmatch(word))
+        )
+        or environment
+    )
 
 
 def benchmarks(folder: Path) -> dict[str, Description]:
@@ -230,7 +253,9 @@ def benchmarks(folder: Path) -> dict[str, Description]:
         return {  # the file has a version too
             name: Description(
                 names=[str(each) for each in description.get("param_names") or ()],
-                parameters=[list(map(str, each)) for each in description.get("params") or ()],
+                parameters=[
+                    list(map(str, each)) for each in description.get("params") or ()
+                ],
                 version=description.get("version"),
                 unit=description.get("unit"),
             )
@@ -256,7 +281,7 @@ def machine(folder: Path) -> Machine:
         or len(name.encode()) > LONGEST
     ):
         raise InvalidRecord(
-            f"{file}: machine {str(name)[:LONGEST]!r} cannot be the name of a folder, which "
+            f"{file}: machine {str(name)[:LONGEST]!r} cannot name a folder, which "
             f'has no / \\ : * ? " < > | and at most {LONGEST} bytes'
         )
     return Machine(name, memory(content.get("ram")))
