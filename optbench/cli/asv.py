@@ -161,6 +161,13 @@ def regressions(
     for name in frameworks:
         if name not in implementations.NAMES:
             end(str(UnknownName("framework", name, implementations.NAMES)), 2)
+    problems.get(problem)
+    problem = own.located(problem, Path())  # its processes are in other folders
+    networks.parse(network)
+    try:
+        place = compare.place(output, base, head)
+    except compare.NotMeasured as error:
+        end(str(error), 2)
     for answer in devices.ask_all(frameworks).values():
         if answer.error:
             end(answer.error, 2)
@@ -168,9 +175,6 @@ def regressions(
     for name in optimizer or []:
         if name not in known:
             end(str(UnknownName("optimizer", name, known)), 2)
-    problems.get(problem)
-    problem = own.located(problem, Path())  # its processes are in other folders
-    networks.parse(network)
     settings = compare.settings()
     jobs = [
         Job(
@@ -184,10 +188,10 @@ def regressions(
         )
         for name in frameworks
     ]
+    if line := compare.uncommitted():
+        typer.echo(line)
+    place.mkdir(parents=True, exist_ok=True)  # what cannot be kept is not measured
     try:
-        place = compare.place(output, base, head)
-        if line := compare.uncommitted():
-            typer.echo(line)
         every = compare.run(base, head, jobs, rounds, Console(stderr=True))
     except compare.NotMeasured as error:
         end(str(error), 2)

@@ -166,24 +166,34 @@ def newest(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
 def unshown(frame: pd.DataFrame, benchmark: Benchmark) -> Iterator[str]:
     """Say which cells of a benchmark are in no table, and why."""
     every = of(frame, benchmark)
-    asked, right = every[every["status"] != "skipped"], comparable(frame, benchmark)
-    shown = newest(frame, benchmark)
-    for name, rows in asked.drop(right.index, errors="ignore").groupby("benchmark"):
-        versions = ", ".join(sorted({str(version) for version in rows["version"]}))
+    every = every[every["status"] != "skipped"]
+    right = comparable(frame, benchmark)
+    wrong = every.drop(right.index, errors="ignore")
+    for (name, version), rows in wrong[~wrong["current"]].groupby(
+        ["benchmark", "version"], dropna=False
+    ):
         yield (
-            f"{name}: {_count(rows)} not compared: of another version ({versions}), "
-            f"or of other parameters than {', '.join(benchmark.parameters)}, or not as "
-            "benchmarks.json describes"
+            f"{name}: {_count(rows)} not compared: benchmarks.json describes another "
+            f"version than {version}, or other parameters"
         )
-    others = environments(frame, benchmark)
-    for name, rows in right[right["status"] != "skipped"].groupby("environment"):
+    for name, rows in wrong[wrong["current"]].groupby("benchmark"):
+        yield (
+            f"{name}: {_count(rows)} not compared: compared is one benchmark with the "
+            f"parameters {', '.join(benchmark.parameters)}"
+        )
+    shown, others = newest(frame, benchmark), environments(frame, benchmark)
+    for name, rows in every.loc[right.index.intersection(every.index)].groupby(
+        "environment"
+    ):
         if not shown.empty and name != shown["environment"].iloc[0]:
             where = in_short(str(name), others)
             yield f"{rows['benchmark'].iloc[0]} in {where}: {_count(rows)} not shown"
 
 
 def _count(rows: pd.DataFrame) -> str:
-    return f"{len(rows)} cells at {rows['commit'].nunique()} commits"
+    """Count cells and commits in words."""
+    counts = {"cell": len(rows), "commit": rows["commit"].nunique()}
+    return " at ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items())
 
 
 def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -111,7 +111,7 @@ def commit(folder: Path, machine: str, name: str) -> str:
         fitting = [known for known in found if known.startswith(name)]
         if len(fitting) == 1:
             return fitting[0]
-        some = ", ".join(known[:8] for known in fitting or found) or "no commit"
+        some = _some(fitting or list(found))
         raise Unclear(
             f"{error}; give --commit the first digits of its hash: "
             f"{machine} has results of {some}"
@@ -172,13 +172,19 @@ def check(
         )
         _compare(outcome, columns.get(CALIBRATION), moved)
     else:
-        known = ", ".join(dict.fromkeys(result.commit[:8] for result in found))
+        known = _some(list(dict.fromkeys(result.commit for result in found)))
         where = f" in an environment called {environment}" if environment else ""
         outcome.issues.append(
             f"{machine} has no results of commit {commit[:8]}{where}; "
-            f"it has those of {known or 'none'}"
+            f"it has those of {known}"
         )
     return outcome
+
+
+def _some(commits: Sequence[str]) -> str:
+    """Name the first of some commits."""
+    more = f" and {len(commits) - SHOWN} more" if len(commits) > SHOWN else ""
+    return (", ".join(commit[:8] for commit in commits[:SHOWN]) or "none") + more
 
 
 def _state(benchmarks: Mapping[str, Description], result: Result, cell: Cell) -> str:
@@ -318,11 +324,10 @@ def unshown(site: Path, folder: Path) -> Iterator[str]:
     refused: list[asv_results.Refusal] = []
     found = asv_results.readable(files, refused.append)
     commits = list(dict.fromkeys(result.commit for _, result in found))
-    if lost := [commit[:8] for commit in commits if commit not in shown]:
-        named = ", ".join(lost[:SHOWN]) + (", …" if len(lost) > SHOWN else "")
+    if lost := [commit for commit in commits if commit not in shown]:
         line = (
             f"{len(lost)} of {len(commits)} commits are not in this history and not shown: "
-            f"{named}"
+            f"{_some(lost)}"
         )
         with suppress(git.Refused):
             if git.is_shallow(Path()):

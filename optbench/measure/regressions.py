@@ -97,14 +97,15 @@ def uncommitted() -> str | None:
 
 
 def place(output: Path, base: str, head: str) -> Path:
-    """Make the folder that two commits' samples and verdicts are kept in."""
+    """Name the folder that two commits' samples and verdicts are kept in.
+
+    Raises NotMeasured where a commit is unknown.
+    """
     try:
         hashes = [git.commit(CLONE, commit)[:8] for commit in (base, head)]
     except git.Refused as error:
         raise NotMeasured(str(error)) from error
-    folder = output / "..".join(hashes)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return output / "..".join(hashes)
 
 
 def run(
