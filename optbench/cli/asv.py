@@ -1,7 +1,7 @@
 """Commands for what a step costs: asv's results, and two commits compared."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -110,11 +110,11 @@ def asv(
     left_out: list[str] = []
     frame = asv_results.load(path, left_out.append)
     names = frame["environment"]
-    frame = frame[names.str.contains(environment, regex=False)]
-    if frame.empty:
+    rows: Any = frame[names.str.contains(environment, regex=False)]
+    if rows.empty:
         known = ", ".join(sorted(set(names)))
         end(f"no environment's name has {environment!r} in it: there are {known}", 2)
-    asv_report.report(frame, out, typer.echo)
+    asv_report.report(rows, out, typer.echo)
     for line in left_out:
         typer.echo(f"left out: {line}")
     if left_out:

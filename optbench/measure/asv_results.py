@@ -167,8 +167,9 @@ def load(path: Path, leave_out: Callable[[str], None] | None = None) -> pd.DataF
         raise refused[0]
     if not rows:
         raise FileNotFoundError(f"no asv results in {path}: its files hold no values")
-    for line in dict.fromkeys(map(str, refused)):
-        leave_out(line)
+    if leave_out:
+        for line in dict.fromkeys(map(str, refused)):
+            leave_out(line)
     frame = pd.DataFrame(rows)
     # what is None becomes NaN
     frame = frame.astype(dict.fromkeys(("median", "q25", "q75"), float))
@@ -324,7 +325,7 @@ def result(file: Path) -> Result:
         commit, environment = (_text(content[key]) for key in ("commit_hash", "env_name"))
         if not math.isfinite(content["date"]):
             raise ValueError(f"date {content['date']}")
-        date = pd.Timestamp(content["date"], unit="ms", tz="UTC")
+        date: Any = pd.Timestamp(content["date"], unit="ms", tz="UTC")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRecord(
             f"{file}: no asv result: {type(error).__name__} {error}"

@@ -157,7 +157,8 @@ def check(
             for name, cells in states.items()
         }
     )
-    for cell, state in states.get(judged, dict.fromkeys(selected, "not run")).items():
+    cells = states[judged] if judged else dict.fromkeys(selected, "not run")
+    for cell, state in cells.items():
         if state == "measured":
             outcome.ran += 1
         elif state == "skipped":
