@@ -110,7 +110,7 @@ def _title(rows: pd.DataFrame, benchmark: Benchmark) -> str:
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
-    files.replace(path, table.to_csv(index=False))
+    files.replace(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
 

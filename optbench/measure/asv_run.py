@@ -19,6 +19,7 @@ from optbench import implementations
 from optbench.implementations import devices
 from optbench.measure import asv_results, git
 from optbench.measure.asv_results import Column, Description, Parameters, Result
+from optbench.records.files import replace
 from optbench.records.provenance import class_beside, gpus
 from optbench.records.store import InvalidRecord
 
@@ -300,10 +301,7 @@ def carry(site: Path) -> list[str]:
     (site / "vendor").mkdir(exist_ok=True)
     for file in VENDOR.iterdir():
         shutil.copy(file, site / "vendor")
-    page.write_text(
-        ELSEWHERE.sub(lambda tag: f'{tag[1]}="vendor/{local(tag[2])}">', text),
-        encoding="utf-8",
-    )
+    replace(page, ELSEWHERE.sub(lambda tag: f'{tag[1]}="vendor/{local(tag[2])}">', text))
     return names
 
 

@@ -154,7 +154,8 @@ def measure(tree: Path, job: Job) -> Measurements:
         cwd=tree,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if process.returncode:  # one that was killed says nothing
@@ -203,5 +204,5 @@ def write(
     }
     samples, verdict = place / "samples.json", place / "verdicts.csv"
     files.replace(samples, json.dumps(processes))
-    files.replace(verdict, table(verdicts).to_csv(index=False))
+    files.replace(verdict, table(verdicts).to_csv(index=False, lineterminator="\n"))
     return [f"written: {samples}", f"written: {verdict}"]

@@ -418,7 +418,7 @@ def test_where_nothing_can_be_read_the_first_reason_is_the_error(two_machines):
     for file in folder.rglob("1*.json"):
         file.write_text("{")
     lines = []
-    with pytest.raises(InvalidRecord, match=r"worse.*torn or no JSON"):
+    with pytest.raises(InvalidRecord, match=r"good.*torn or no JSON"):
         asv_results.load(folder, lines.append)
     assert lines == []
 
