@@ -385,6 +385,7 @@ def spoilt(words, replacement):
         ("", spoilt('"version": 2', '"version": 1'), "`asv update`"),
         ("", spoilt('"results"', '"result"'), "no asv result: KeyError"),
         ("", lambda file: file.write_bytes(b"\xff\xfe"), "torn or no JSON"),
+        ("", spoilt("a.time_a", "\\ud800"), "surrogates not allowed"),
         ("", lambda file: file.write_text("[]"), "no asv file"),
         ("", spoilt("[1.0]", "1.0"), "no asv result: TypeError"),
         ("", spoilt('"date": 86400000', '"date": NaN'), "date nan"),
