@@ -133,7 +133,10 @@ def comparable(frame: pd.DataFrame, benchmark: Benchmark) -> Any:
     rows = rows[rows["current"] & pd.DataFrame(has, rows.index).all(axis=1)]
     if not set(benchmark.parameters) <= set(names) or rows.empty:
         return rows.iloc[:0]
-    return rows[rows["benchmark"] == rows["benchmark"].iloc[-1]]
+    rows = rows[rows["benchmark"] == rows["benchmark"].iloc[-1]]
+    return rows.assign(
+        **{name: rows[name].astype(str) for name in {*benchmark.parameters} & {*CELL}}
+    )
 
 
 def environments(frame: pd.DataFrame, benchmark: Benchmark) -> list[str]:
@@ -304,11 +307,12 @@ def history(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     begins.
     """
     rows, last = comparable(frame, benchmark), newest(frame, benchmark)
-    if last.empty:
-        return last
-    environment = last["environment"].iloc[0]
-    rows = rows[(rows["status"] == "measured") & (rows["environment"] == environment)]
-    rows = rows[rows["version"] == rows["version"].iloc[-1]]
+    rows = rows[rows["status"] == "measured"]
+    rows = rows[rows["environment"].isin(last["environment"])]
+    if rows.empty:
+        return rows
+    versions = rows["version"].fillna("")  # asv's oldest files have none
+    rows = rows[versions == versions.iloc[-1]]
     begins, of_all = (
         rows.groupby(cells)["date"].transform("min") for cells in (CELL, CELL[:2])
     )

@@ -329,6 +329,27 @@ def test_environments_that_differ_are_told_apart_in_short():
     assert asv_results.in_short("here") == "here"
 
 
+def test_what_failed_in_the_chosen_environment_has_no_history(tmp_path):
+    measured_in(tmp_path, ONE, [None, None, None, None])
+    measured_in(tmp_path, OTHER, [6, 6, 3, NAN])
+    frame = optbench.load_asv(tmp_path)
+    assert set(asv_report.newest(frame, asv_report.STEP)["status"]) == {"failed"}
+    assert asv_report.history(frame, asv_report.STEP).empty
+
+
+def test_results_without_versions_are_compared(tmp_path):
+    measured_in(tmp_path, ONE, [2, 2, 1, 1], [4, 4, 2, 2])
+    for file in tmp_path.rglob("*.json"):
+        file.write_text(file.read_text().replace('"version": "1"', '"version": null'))
+        if file.parent != tmp_path and file.name != "machine.json":
+            content = json.loads(file.read_text())
+            for values in content["results"].values():
+                values[content["result_columns"].index("version")] = None
+            file.write_text(json.dumps(content))
+    history = asv_report.history(optbench.load_asv(tmp_path), asv_report.STEP)
+    assert history["relative"].tolist() == [1] * 4 + [2] * 4
+
+
 def test_other_versions_and_orders_of_parameters_are_not_compared_and_that_is_said(
     tmp_path,
 ):
