@@ -33,6 +33,8 @@ ELSEWHERE = re.compile(
     r'(<script src|<link rel="stylesheet" href)="https?://[^"]*/([^"/]+)"[^>]*>'
 )
 
+HASH = re.compile(r"[0-9a-f]{7,64}")
+
 Cell = tuple[str, Parameters]  # a benchmark and its parameters
 
 
@@ -100,7 +102,8 @@ def register(folder: Path) -> str:
 def commit(folder: Path, machine: str, name: str) -> str:
     """Give the hash of a commit that git knows, or that there are results of.
 
-    Raises Unclear where neither is so, or where results of several begin with the name.
+    What is a hash is taken as it is. Raises Unclear for any other name, or where results of
+    several commits begin with it.
     """
     try:
         return git.commit(Path(), name)
@@ -112,6 +115,8 @@ def commit(folder: Path, machine: str, name: str) -> str:
         fitting = [known for known in found if known.startswith(name)]
         if len(fitting) == 1:
             return fitting[0]
+        if not fitting and HASH.fullmatch(name):
+            return name
         some = _some(fitting or list(found))
         raise Unclear(
             f"{error}; give --commit the first digits of its hash: "

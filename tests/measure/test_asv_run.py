@@ -170,6 +170,7 @@ def test_a_commit_that_git_does_not_know_is_found_among_the_results(tmp_path, mo
 
     monkeypatch.setattr(git, "commit", refuse)
     assert asv_run.commit(tmp_path, MACHINE, "abcd") == "abcdef1234"
+    assert asv_run.commit(tmp_path, MACHINE, "1234567") == "1234567"
     said = (
         "commit HEAD: planted; give --commit the first digits of its hash: "
         f"{MACHINE} has results of abcdef12"
