@@ -247,7 +247,7 @@ def test_a_diagonal_fails_in_the_words_of_its_matrix(diagonal):
 
 SINGULAR = np.ones((3, 3))
 FAILURES = {
-    "eigenvalues 1.0e+00 to 1.0e+00, condition 1.0e+00; they have inverses": [np.eye(3)],
+    "condition 1.0e.00; they have inverses": [np.eye(3)],
     "not finite$": [np.eye(3), np.nan * np.eye(3)],
     "no finite solution$": [None],
     r"\[3, 3\], smallest diagonal entry 1.0e\+00, eigenvalues .*, not positive definite "
@@ -257,7 +257,9 @@ FAILURES = {
         SINGULAR,
         np.eye(3),
     ],
-    r"^no inverse .*: layer 0: \[4097, 4097\], .* too large [^;]*$": [np.eye(4097)],
+    r"^no inverse .*: layer 0: \[4097, 4097\], .* too large [^;]*$": [
+        np.broadcast_to(1.0, (4097, 4097))
+    ],
 }
 
 
