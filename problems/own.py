@@ -173,9 +173,9 @@ def in_a_line(error: BaseException) -> str:
 
 
 def _printed(text: str) -> str:
-    """Say that a file prints: the first of its lines, and how many there are."""
+    """Say that a file prints: the first of its lines, and how many more there are."""
     lines = text.strip().splitlines()
-    more = f" (and {len(lines) - 1} more lines)" if len(lines) > 1 else ""
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
     return f"prints: {shortened(lines[0])}{more}" if lines else ""
 
 

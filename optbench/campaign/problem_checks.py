@@ -85,8 +85,7 @@ def check(
         begin(name)
         issues, remark = [], ""
         try:
-            for issue in issues_of(of, problem):
-                issues.append(issue)
+            issues.extend(issues_of(of, problem))  # keeps those before an error
         except Missing as missing:
             remark = str(missing)
         yield Result(name, issues, skipped=bool(remark and not issues), remark=remark)
@@ -333,8 +332,8 @@ def operators(problem: Problem) -> Iterator[str]:
 def frameworks(problem: Problem) -> Iterator[str]:
     """Check that every framework that is installed gives NumPy's residual.
 
-    All of them must give the same gradient of the loss. Raises FrameworkMissing, after the
-    others' issues, where one that is installed does not import: the problem is not to blame.
+    All of them must give the same gradient of the loss. Where one that is installed does
+    not import, the problem is not to blame: raises FrameworkBroken after all issues.
     """
     if not implementations.installed():
         raise implementations.FrameworkMissing(implementations.FRAMEWORKS[0])

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +24,8 @@ from optbench.problems import own
 from optbench.problems.own import InvalidFile
 
 PATIENCE = float(os.environ.get("OPTBENCH_PATIENCE", "30"))  # seconds without a word
-SLOW = {"frameworks": 4.0}  # checks that may take so many times longer: they compile
+# what may take so many times longer: it imports a framework, or compiles in both
+SLOW = {"optimizer": 2.0, "frameworks": 4.0}
 LARGEST = 10_000_000  # bytes of output
 GRACE = 10.0  # seconds from the last word to the end of the process
 WATCH = "from optbench.campaign.quarantined import watch; watch()"
@@ -47,13 +48,15 @@ def admit(names: Iterable[tuple[Where, str]], source: str, unchecked: bool = Fal
         if not own.is_own(name) or name in asked or not own.split(name)[0].is_file():
             continue
         asked.add(name)
-        is_problem = where[-1] == "problem"
+        kind = "problem" if where[-1] == "problem" else "optimizer"
         try:
-            for word in examine(name, checks if is_problem else [], is_problem):
-                if isinstance(word, Result) and word.issues:
-                    first, *more = word.issues
-                    others = f" (and {len(more)} more)" if more else ""
-                    raise InvalidFile(f"{word.name}: {first}{others}; {NEVERTHELESS}")
+            # closed at once: an error would keep it, and the process with it
+            with closing(examine(name, checks, kind, aloud=False)) as words:
+                for word in words:
+                    if isinstance(word, Result) and word.issues:
+                        first, *more = word.issues
+                        others = f" (and {len(more)} more)" if more else ""
+                        raise InvalidFile(f"{word.name}: {first}{others}; {NEVERTHELESS}")
         except InvalidFile as error:
             raise CampaignError(source, where, str(error), value=own.bare(name)) from error
 
@@ -82,12 +85,13 @@ def of_run(problem: str, optimizer: str | None = None) -> Iterator[tuple[Where, 
 
 
 def examine(
-    name: str, checks: Iterable[str], problems: bool = True
-) -> Iterator[str | Result]:
+    name: str, checks: Iterable[str], kind: str = "problem", *, aloud: bool = True
+) -> Generator[str | Result]:
     """Run a file in a process of its own, and ask its problems there.
 
     Gives the name of each problem, then the results of its checks. All problems of the file
-    are asked where the name has no member, and none where it is not about `problems`.
+    are asked where the name has no member, and none where it is of another `kind`. What the
+    file prints is said where that is to be `aloud`: a command that loads it, too, says it.
 
     Raises:
         InvalidFile: the file does not give the problem, or its process did not come to its
@@ -97,7 +101,7 @@ def examine(
     question = {
         "name": name,
         "checks": list(checks),
-        "problems": problems,
+        "kind": kind,
         "path": sys.path,
     }
     with TemporaryDirectory(prefix="optbench-") as folder:
@@ -117,7 +121,7 @@ def examine(
                 match word:
                     case {"refused": reason}:
                         raise InvalidFile(reason)
-                    case {"printed": words}:
+                    case {"printed": words} if aloud:
                         print(f"optbench: {words}", file=sys.stderr)
                     case {"problem": problem}:
                         yield problem

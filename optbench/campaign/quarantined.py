@@ -60,7 +60,7 @@ def _examine(voice: Voice, question: dict[str, Any]) -> None:
 
     path, _ = own.split(question["name"])
     before = Surroundings.now(path)
-    voice.say(doing="it is loaded", check="")
+    voice.say(doing="it is loaded", check=question["kind"])
     try:
         loaded = own.read(path)
     finally:  # what it has done counts before what it says
@@ -68,7 +68,7 @@ def _examine(voice: Voice, question: dict[str, Any]) -> None:
             voice.say(refused=f"{path}: {change} while it is loaded")
     if loaded.printed:
         voice.say(printed=f"{path} {loaded.printed}")
-    if not question["problems"]:
+    if question["kind"] != "problem":
         return
     for problem in problem_checks.named(question["name"]):
         voice.say(problem=problem.name)

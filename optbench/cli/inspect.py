@@ -227,16 +227,24 @@ def profile(
     seconds: Annotated[
         float, typer.Option(min=0, help="Measure for about so long, each framework.")
     ] = 10.0,
+    unchecked: Annotated[
+        bool,
+        typer.Option(
+            "--unchecked",
+            help="Run a problem of your own that `optbench check` finds wrong.",
+        ),
+    ] = False,
 ) -> None:
     """Say where a step's time goes.
 
     Phases with their flops and rates, the line search, waits, compilation and memory.
     """
     from optbench import implementations
-    from optbench.campaign import expansion, single_run
+    from optbench.campaign import expansion, quarantine, single_run
     from optbench.measure import profile
     from optbench.measure.timed import Work
 
+    quarantine.admit(quarantine.of_run(problem, optimizer), single_run.SOURCE, unchecked)
     frameworks = tuple(framework or implementations.installed())
     # a campaign of one run checks every name and value
     plan = single_run.campaign(

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from optbench.schedule.runner import Crew
     from optbench.training.limits import Limits
 
+Unchecked = Annotated[
+    bool,
+    typer.Option(
+        "--unchecked", help="Run a problem of your own that `optbench check` finds wrong."
+    ),
+]
 TWO_WAYS = "give either a campaign, or --problem, --optimizer and --framework for one run"
 
 
@@ -93,12 +99,13 @@ def run(
         int | None,
         typer.Option(min=1, help="…or to so many workers here, on cores of their own."),
     ] = None,
+    unchecked: Unchecked = False,
 ) -> None:
     """Do what is left of a campaign, or one run, and print its table."""
     from rich.console import Console
 
     from optbench.campaign import campaign as campaigns
-    from optbench.campaign import expansion, single_run
+    from optbench.campaign import expansion, quarantine, single_run
     from optbench.schedule import place as places
     from optbench.schedule import runner
     from optbench.schedule.place import Place
@@ -108,11 +115,22 @@ def run(
     require("report")  # its table and figure come after the runs
     _known_rerun(rerun)
     if campaign is not None:
-        _only(context, "campaign", "results", "rerun", "only", "scheduler", "workers")
+        _only(
+            context,
+            "campaign",
+            "results",
+            "rerun",
+            "only",
+            "scheduler",
+            "workers",
+            "unchecked",
+        )
         file = campaigns.find(campaign)
         name, source, plan = file.stem, file.name, campaigns.read(file)
+        quarantine.admit(quarantine.of_campaign(plan), source, unchecked)
     elif problem and optimizer and framework:
         file, name, source = None, "single", single_run.SOURCE
+        quarantine.admit(quarantine.of_run(problem, optimizer), source, unchecked)
         plan = single_run.campaign(
             problem=problem,
             network=network,
@@ -191,6 +209,7 @@ def tune(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
         "results/local"
     ),
+    unchecked: Unchecked = False,
 ) -> None:
     """Look for each optimizer's hyperparameters, and write a campaign with them.
 
@@ -199,7 +218,7 @@ def tune(
     from rich.console import Console
 
     from optbench.campaign import campaign as campaigns
-    from optbench.campaign import expansion
+    from optbench.campaign import expansion, quarantine
     from optbench.schedule import local_workers
     from optbench.schedule.place import Place
     from optbench.training.limits import Limits
@@ -210,6 +229,7 @@ def tune(
     require("tune")
     file = campaigns.find(campaign)
     plan = campaigns.read(file)
+    quarantine.admit(quarantine.of_campaign(plan), file.name, unchecked)
     names = study.frameworks(plan, framework or [])
     place = Place.of(results / file.stem, "tuning", names, file.name)
     expansion.check_precision(plan, file.name, place.device)
@@ -273,6 +293,7 @@ def scale(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
         "results/local"
     ),
+    unchecked: Unchecked = False,
 ) -> None:
     """Measure a step at growing widths, and fit how its cost grows with the parameters.
 
@@ -281,7 +302,7 @@ def scale(
     from rich.console import Console
 
     from optbench import implementations
-    from optbench.campaign import expansion
+    from optbench.campaign import expansion, quarantine
     from optbench.measure import scale as scales
     from optbench.measure.timed import WIDTHS
     from optbench.schedule import place as places
@@ -293,6 +314,7 @@ def scale(
     require("report")
     _known_rerun(rerun)
     limits = {"limit": limit, "threads": threads} | ({"memory": memory} if memory else {})
+    quarantine.admit(quarantine.of_run(problem), "scale", unchecked)
     frameworks = framework or implementations.installed()
     plan = scales.campaign(
         problem=problem,
