@@ -342,7 +342,7 @@ def frameworks(problem: Problem) -> Iterator[str]:
         try:
             loaded = implementations.load(name)
         except implementations.FrameworkBroken as error:
-            error.args = (f"{error}; the check of the twins was not made",)
+            error.msg = f"{error}; the check of the twins was not made"
             broken = error
             continue
         try:

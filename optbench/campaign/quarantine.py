@@ -42,7 +42,7 @@ def admit(names: Iterable[tuple[Where, str]], source: str, unchecked: bool = Fal
             file and what is wrong with it.
     """
     checks = [] if unchecked else [name for name in CHECKS if name not in SLOW]
-    asked = set()
+    asked_of, asked = {"problem": checks, "optimizer": []}, set()
     for where, name in names:
         # what is not there is said where it is looked up
         if not own.is_own(name) or name in asked or not own.split(name)[0].is_file():
@@ -51,7 +51,7 @@ def admit(names: Iterable[tuple[Where, str]], source: str, unchecked: bool = Fal
         kind = "problem" if where[-1] == "problem" else "optimizer"
         try:
             # closed at once: an error would keep it, and the process with it
-            with closing(examine(name, checks, kind, aloud=False)) as words:
+            with closing(examine(name, asked_of[kind], kind, aloud=False)) as words:
                 for word in words:
                     if isinstance(word, Result) and word.issues:
                         first, *more = word.issues

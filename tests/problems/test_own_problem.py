@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,28 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(
         f"{tmp_path}/absent.py: No such file or directory\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_file_prints_is_said_once_and_it_closes_nothing(tmp_path, capsys):
+    (tmp_path / "f.py").write_text(
+        PDE + "import sys, warnings\nprint('a  b')\nsys.stdout.close()\n"
+        "print('c', file=sys.stderr)\nsys.stderr.close()\nwarnings.simplefilter('error')\n"
+    )
+    before = list(warnings.filters)
+    for _ in range(2):
+        problems.get(f"{tmp_path}/f.py:helmholtz_2d")
+    assert capsys.readouterr() == (
+        "",
+        f"optbench: {tmp_path}/f.py prints: a b (and 1 more)\n",
+    )
+    assert warnings.filters == before
+
+
+def test_a_long_error_is_shortened(tmp_path):
+    (tmp_path / "f.py").write_text("raise ValueError('x' * 10_000_000)")
+    with pytest.raises(InvalidFile, match=r"f.py, line 1: ValueError: x+…$") as error:
+        problems.get(f"{tmp_path}/f.py:helmholtz_2d")
+    assert len(str(error.value)) < 500
 
 
 GOOD = OPTIMIZER.replace("FRAMEWORK", FRAMEWORK)
