@@ -17,11 +17,15 @@ ELSEWHERE = {
 
 
 class Frames(NamedTuple):
-    """Results."""
+    """Results, which are joined on `run`: one number per record.
+
+    An identity is what was asked: two machines' records of it are two runs, and a campaign
+    may show one record under two names.
+    """
 
     # one row per run; errors as measured, below a reference's accuracy (`floor`) too
     runs: pd.DataFrame
-    # one row per recorded step: identity, step, seconds, losses, errors
+    # one row per recorded step: run, identity, step, seconds, losses, errors
     history: pd.DataFrame
 
     def floored(self) -> "Frames":
@@ -31,13 +35,13 @@ class Frames(NamedTuple):
         frames.
         """
         runs, history = self.runs, self.history
-        floors: Any = runs.drop_duplicates("identity").set_index("identity")["floor"]
+        floors: Any = runs.set_index("run")["floor"]
         errors = {
             name: runs[name].clip(lower=runs["floor"])
             for name in ("relative_l2", "best_relative_l2")
             if name in runs
         }
-        floor = history["identity"].map(floors)
+        floor = history["run"].map(floors)
         raised = history["relative_l2"].clip(lower=floor)
         return Frames(runs.assign(**errors), history.assign(relative_l2=raised))
 
@@ -51,20 +55,21 @@ def from_records(records: Iterable[Record]) -> Frames:
     """Make the frames of records in hand."""
     records = list(records)
     rows = [
-        {"identity": record.identity, **row.model_dump()}
-        for record in records
+        {"run": number, "identity": record.identity, **row.model_dump()}
+        for number, record in enumerate(records)
         for row in record.history
     ]
     return Frames(
-        pd.DataFrame(map(_run, records)),
-        pd.DataFrame(rows, columns=["identity", *Row.model_fields]),
+        pd.DataFrame(_run(number, record) for number, record in enumerate(records)),
+        pd.DataFrame(rows, columns=["run", "identity", *Row.model_fields]),
     )
 
 
-def _run(record: Record) -> dict[str, object]:
+def _run(number: int, record: Record) -> dict[str, object]:
     request, last = record.request, record.history[-1] if record.history else None
     errors = [row.relative_l2 for row in record.history]
     return {
+        "run": number,
         "identity": record.identity,
         "campaign": request.labels.campaign,
         "campaign_version": request.labels.campaign_version,

@@ -47,10 +47,15 @@ DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.
 
 
 def panels(runs: Any) -> Any:
-    """Name the runs' panels: by the case, and D where the case's name does not say it."""
+    """Name the runs' panels: by the case, and D where the case's name does not say it.
+
+    Where there are several campaigns or machines, by those too.
+    """
     sizes = runs["parameters"].map("D = {:,}".format)
     sized = [size in case for case, size in zip(runs["case"], sizes, strict=True)]
-    return runs["case"].where(sized, runs["case"] + " (" + sizes + ")")
+    names = runs["case"].where(sized, runs["case"] + " (" + sizes + ")")
+    places = runs["campaign"] + " on " + runs["machine"]
+    return places + ": " + names if places.nunique() > 1 else names
 
 
 def styles(data: pd.DataFrame) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def texts(table: Table, source: Source) -> dict[str, str]:
     markdown = tabulate(
         rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True
     )
-    numbers = table.data.to_csv(index=False, float_format="%.8g")
+    numbers = table.data.to_csv(index=False, float_format="%.8g", lineterminator="\n")
     return {
         f"{table.name}.csv": f"# {caption}\n{numbers}",
         f"{table.name}.md": f"{markdown}\n\n{caption}\n",

@@ -165,8 +165,7 @@ def _entries(
     keys: Sequence[tuple[str, ...]], frames: Frames, records: Sequence[Record]
 ) -> list[dict[str, Any]]:
     """Give the runs behind each row of the table of errors."""
-    by_identity = {record.identity: record for record in records}
-    histories = dict(tuple(frames.floored().history.groupby("identity")))
+    histories = dict(tuple(frames.floored().history.groupby("run")))
     groups: Any = frames.runs.sort_values("seed").groupby(["case", "label", "framework"])
     rows = {key: group.to_dict("records") for key, group in groups}
     return [
@@ -175,7 +174,7 @@ def _entries(
             "optimizer": key[1],
             "framework": key[2],
             "runs": [
-                _run(by_identity[row["identity"]], row, histories.get(row["identity"]))
+                _run(records[row["run"]], row, histories.get(row["run"]))
                 for row in rows[key]
             ],
         }

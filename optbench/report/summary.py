@@ -121,7 +121,7 @@ def texts(frames: Frames) -> dict[str, str]:
 def render(table: pd.DataFrame, style: str) -> str:
     """Write a summary as text, CSV (every column, one line per row) or Markdown."""
     if style == "csv":
-        return table.to_csv(index=False)
+        return table.to_csv(index=False, lineterminator="\n")
     several = len(table[GROUP[:2]].drop_duplicates()) > 1
     return "\n".join(
         _case(rows, style, several) for _, rows in table.groupby(GROUP, sort=False)
