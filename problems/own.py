@@ -169,7 +169,8 @@ def read(path: Path) -> Own:
 
 def in_a_line(error: BaseException) -> str:
     """Put an exception into one line that is not long."""
-    return f"{type(error).__name__}: {shortened(str(error))}"
+    text = shortened(str(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _printed(text: str) -> str:
