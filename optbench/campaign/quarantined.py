@@ -97,6 +97,7 @@ class Surroundings(NamedTuple):
     folder: str
     content: bytes
     threads: frozenset[threading.Thread]
+    children: frozenset[int]
     handlers: dict[signal.Signals, Any]
     numpy: dict[str, Any]  # by a name such as numpy.sqrt
 
@@ -104,11 +105,13 @@ class Surroundings(NamedTuple):
     def now(cls, path: Path) -> "Surroundings":
         """Look at them."""
         import numpy as np
+        import psutil
 
         return cls(
             folder=os.getcwd(),
             content=path.read_bytes() if path.is_file() else b"",
             threads=frozenset(threading.enumerate()),
+            children=frozenset(child.pid for child in psutil.Process().children()),
             handlers={n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)},
             numpy={
                 f"{module.__name__}.{name}": value
@@ -120,8 +123,6 @@ class Surroundings(NamedTuple):
 
     def changes(self, path: Path) -> Iterator[str]:
         """Say what is not as it was, in words that continue the file's name."""
-        import psutil
-
         now = Surroundings.now(path)
         if now.folder != self.folder:
             yield f"changes the working directory to {now.folder}"
@@ -129,7 +130,7 @@ class Surroundings(NamedTuple):
             yield "changes itself"
         if now.threads - self.threads:
             yield "starts a thread that goes on"
-        if psutil.Process().children():
+        if now.children - self.children:
             yield "starts another process"
         for number, name in enumerate(("stdin", "stdout", "stderr")):
             try:

@@ -407,10 +407,11 @@ def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> N
 
     line(console, "")
     print(summary.texts(from_records(records))["table.txt"], file=console.file)
+    # before the folder is read, which looks for them there
+    copies = source_files.keep([record.request for record in records], folder)
     if records[0].request.labels.campaign == results_folder.SINGLE:  # with those before it
         records = list(results_folder.load(folder).records.values())
     made = write_summary(from_records(records), folder)
-    copies = source_files.keep([record.request for record in records], folder)
     written = [folder / "runs", *made, *copies, checksums.write(folder)]
     for path in written:
         line(console, f"written: {path}")

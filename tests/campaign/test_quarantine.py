@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from fakes import request
 from own_files import OPTIMIZER, PDE
 from waiting import within
 
 from optbench import implementations
 from optbench.campaign import campaign, expansion, quarantine
 from optbench.campaign.errors import CampaignError
-from optbench.campaign.quarantined import Surroundings
+from optbench.campaign.quarantined import Surroundings, Voice
 from optbench.cli.app import main
 from optbench.problems import own
 from optbench.problems.own import InvalidFile
+from optbench.schedule import child_process
+from optbench.training.limits import Limits
 
 BEGIN = """
 import multiprocessing, os, sys, time
@@ -133,6 +136,34 @@ def test_a_thread_and_a_closed_descriptor_are_said(tmp_path, monkeypatch):
     end.set()
     thread.join()
     assert said == ["starts a thread that goes on", "closes stdout"]
+
+
+def test_a_forked_copy_of_the_process_falls_silent(tmp_path, monkeypatch):
+    voice = Voice(tmp_path / "answers")
+    voice.say(doing="one")
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    monkeypatch.setattr(os, "_exit", ended)
+    with pytest.raises(Ended):
+        voice.say(doing="another")
+    assert (tmp_path / "answers").read_text() == '{"doing": "one"}\n'
+
+
+class Ended(Exception):
+    """A process is over."""
+
+
+def ended(code):
+    raise Ended
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_run_that_ends_itself_is_an_error_of_the_run_alone(monkeypatch, error):
+    def perform(*given, **named):
+        raise error
+
+    monkeypatch.setattr("optbench.training.run.perform", perform)
+    with pytest.raises(RuntimeError, match=f"ended itself by {type(error).__name__}"):
+        child_process._perform(request(), Limits())
 
 
 # -- what a run asks --
