@@ -5,7 +5,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from optbench.records.files import ASIDE, PARTIAL, replace
@@ -30,9 +30,15 @@ def published(folder: Path) -> list[Path]:
 
 def write(folder: Path) -> Path:
     """Write the checksums of everything published in a folder, and give their file."""
-    names = [file.relative_to(folder).as_posix() for file in published(folder)]
-    replace(folder / NAME, "".join(f"{of(folder / name)}  {name}\n" for name in names))
+    replace(
+        folder / NAME, text({file.relative_to(folder): file for file in published(folder)})
+    )
     return folder / NAME
+
+
+def text(files: Mapping[Path, Path]) -> str:
+    """Give what the list of files says; each stands under the name that it is published by."""
+    return "".join(f"{of(files[name])}  {name.as_posix()}\n" for name in sorted(files))
 
 
 def issues(folder: Path) -> Iterator[str]:

@@ -5,27 +5,50 @@ The caption says what the table shows and what it was made from.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from tabulate import tabulate
 
+from optbench.records import plain_text
 from optbench.records.record import Record
 
-LATEX = {
-    "–": "--",
-    "…": r"\ldots{}",
-    "≤": r"$\le$",
-    "×": r"$\times$",
-    "|": r"\textbar{}",
-}  # what pdflatex does not know, or prints as a dash
 # characters of a column: a longer text is broken into lines, in wider ones where it is a
 # sentence
 NARROW, LONG = 16, 60
 EXPONENT = re.compile(r"(?<=\de)-(?=\d)")  # a line must not end in one
-BOLD = re.compile(r"\*\*(.+?)\*\*")  # as Markdown has it
+
+
+@dataclass(frozen=True)
+class Bold:
+    """A cell of a table that begins in bold."""
+
+    text: str
+    rest: str = ""
+
+    def __str__(self) -> str:
+        """Give the text alone."""
+        return self.text + self.rest
+
+
+MARK = "†"
+STOPPED = (
+    f"{MARK}: in at least one run nothing moved, neither loss nor error, over the last "
+    "third of the steps or longer."
+)
+
+
+def mark(stopped: int) -> str:
+    """Mark a number where some of its runs stopped moving."""
+    return MARK if stopped else ""
+
+
+def moved(first: float, last: float, steps: float) -> str:
+    """Write the step after which nothing moved; of several runs, from which to which."""
+    return f"{first:,.0f}{'' if first == last else f' to {last:,.0f}'} of {steps:,.0f}"
 
 
 class Source(NamedTuple):
@@ -97,12 +120,16 @@ def texts(table: Table, source: Source) -> dict[str, str]:
     caption = f"{table.title} {source.text}"
     rows = _without_repeats(table.shown)
     markdown = tabulate(
-        rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True
+        _written(rows, plain_text.markdown, "**{}**"),
+        headers="keys",
+        tablefmt="pipe",
+        showindex=False,
+        disable_numparse=True,
     )
-    numbers = table.data.to_csv(index=False, float_format="%.8g")
+    numbers = plain_text.csv(table.data, "{:.8g}".format)
     return {
-        f"{table.name}.csv": f"# {caption}\n{numbers}",
-        f"{table.name}.md": f"{markdown}\n\n{caption}\n",
+        f"{table.name}.csv": f"{plain_text.comment(caption)}\n{numbers}",
+        f"{table.name}.md": f"{markdown}\n\n{plain_text.markdown(caption)}\n",
         f"{table.name}.tex": latex(rows, caption, table.name),
     }
 
@@ -112,25 +139,33 @@ def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
 
     It needs the packages booktabs and longtable.
     """
-    escaped = caption.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
     columns = (
         "".join(map(_column, rows.columns, rows.astype(str).to_numpy().T))
         if len(rows)
         else "l" * rows.shape[1]
     )
-    text = rows.to_latex(
+    text = _written(rows, plain_text.latex, r"\textbf{{{}}}").to_latex(
         index=False,
-        escape=True,
+        escape=False,
         longtable=True,
-        caption=escaped,
+        caption=plain_text.latex(caption),
         label=f"tab:{name}",
         column_format=columns,
     )
-    for character, command in LATEX.items():
-        text = text.replace(character, command)
-    text = EXPONENT.sub(r"\\mbox{-}", BOLD.sub(r"\\textbf{\1}", text))
+    text = EXPONENT.sub(r"\\mbox{-}", text)
     widths = r"\setlength{\tabcolsep}{3pt}\setlength{\LTcapwidth}{\textwidth}"
     return f"{{\\footnotesize{widths}\n{text}}}\n"
+
+
+def _written(rows: Any, write: Callable[[str], str], bold: str) -> pd.DataFrame:
+    """Write headings and cells as a format has them; `bold` is its template."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, Bold):
+            return bold.format(write(value.text)) + write(value.rest)
+        return write(str(value))
+
+    return rows.map(cell).rename(columns=write)
 
 
 def _column(name: str, cells: Iterable[str]) -> str:

@@ -16,8 +16,8 @@ from markupsafe import Markup
 from optbench.records import palette
 from optbench.records.frames import Frames
 from optbench.records.record import Record, Request
-from optbench.report import heatmap
-from optbench.report.captions import BOLD, Source, Table
+from optbench.report import captions, heatmap, statistics
+from optbench.report.captions import Source, Table
 from optbench.report.statistics import BEFORE
 
 TEMPLATE = Path(str(files("optbench.report"))) / "template"
@@ -248,6 +248,8 @@ def _map(grid: heatmap.Grid) -> dict[str, Any]:
         "rows": rows,
         "legend": [(words, colour, heatmap.ink(colour)) for words, colour in grid.ticks],
         "partial": any(cell.share for cell in grid.cells.values()),
+        "few": any(cell.runs < statistics.LEAST for cell in grid.cells.values()),
+        "stopped": captions.STOPPED * any(cell.stopped for cell in grid.cells.values()),
         "absent": any(None in cells for _, columns in rows for cells in columns),
     }
 
@@ -270,10 +272,7 @@ def _sort(value: float) -> float | str:
 def _plain(table: Table) -> dict[str, Any]:
     columns = list(table.shown)
     rows = [
-        [
-            _read(BOLD.sub(r"\1", str(cell)), column)
-            for column, cell in zip(columns, row, strict=True)
-        ]
+        [_read(str(cell), column) for column, cell in zip(columns, row, strict=True)]
         for row in table.shown.to_numpy().tolist()
     ]
     cases = set(table.data["case"]) if "case" in table.data else set()
