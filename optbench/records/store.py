@@ -67,7 +67,9 @@ class Store:
 
     def write(self, record: Record) -> None:
         """Put a record in its place, whole or not at all, and remove its checkpoint."""
-        write(path(self.folder, record.request), record)
+        file = path(self.folder, record.request)
+        write(file, record)
+        self._old.pop(file, None)  # done again, though it be equal to the last digit
         checkpoint(checkpoints(self.folder), record.identity).unlink(missing_ok=True)
 
 

@@ -12,7 +12,10 @@ from optbench.records import files, store
 
 @pytest.fixture
 def record():
-    return Fake().perform(request())
+    """A record as it is read back, with its seal."""
+    made = Fake().perform(request())
+    content = json.loads(made.model_dump_json())
+    return made.model_copy(update={"seal": store.seal(content)})
 
 
 def test_a_record_comes_back_as_it_was(record, tmp_path):

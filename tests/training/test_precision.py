@@ -11,6 +11,7 @@ from optbench import implementations, problems
 from optbench.campaign import campaign, expansion, single_run
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import main
+from optbench.implementations import devices
 from optbench.records import provenance
 from optbench.records.frames import from_records
 from optbench.report import summary
@@ -152,7 +153,7 @@ def test_tf32_rounds_the_factors_of_float32_products_on_a_gpu(framework):
 def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_run(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(expansion, "gpus", tuple)
+    monkeypatch.setattr(devices, "ask", lambda framework: devices.Answer("cpu", None))
     file = tmp_path / "mine.toml"
     file.write_text(GOOD.replace('"tanh_64"', '"tanh_64"\nprecision = "tf32"'))
     monkeypatch.chdir(tmp_path)
@@ -164,8 +165,7 @@ def test_a_campaign_that_asks_this_machine_for_tf32_is_refused_before_its_first_
             "needs an NVIDIA GPU, and there is none\n"
         )
         assert (ended.value.code, capsys.readouterr().err) == (2, said)
-    monkeypatch.setattr(expansion, "gpus", lambda: ("NVIDIA H100, 1",))
-    expansion.check_precision(campaign.read(file), "mine.toml")
+    expansion.check_precision(campaign.read(file), "mine.toml", "NVIDIA H100")
 
 
 def test_a_precision_from_the_command_line():

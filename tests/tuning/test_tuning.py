@@ -25,6 +25,7 @@ from optbench.campaign.errors import CampaignError
 from optbench.cli import app as command_line
 from optbench.records import provenance, store
 from optbench.records.record import Record, Row
+from optbench.schedule.place import Place
 from optbench.tuning import space as spaces
 from optbench.tuning.study import FIRST_SEED, Protocol, studies
 from optbench.verify import tuning_rules as trials
@@ -50,6 +51,9 @@ sgd = {{ from = "ours", learning_rate = 0.5 }}
 problem = "poisson_sine_2d"
 network = "tanh_4"
 """
+
+
+MACHINE = "m"
 
 
 class Interruption(BaseException):
@@ -100,7 +104,7 @@ def made_up(request):
 
 
 def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "tiny.toml").write_text(text)
     plan = campaign.read(folder / "tiny.toml")
     protocol = Protocol(**{"trials": 12} | protocol)
@@ -111,7 +115,7 @@ def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
             spaces=space,
             protocol=protocol,
             url=url,
-            folder=folder,
+            place=Place(folder, "cpu"),
             crew=nullcontext(crew),
             console=Console(file=nowhere),
         )
@@ -132,9 +136,15 @@ def ended(trials):
     ]
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of a machine's results, as `done` has one of the same machine."""
+    return tmp_path / MACHINE
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    folder, crew = tmp_path_factory.mktemp("done"), Crew()
+    folder, crew = tmp_path_factory.mktemp("done") / MACHINE, Crew()
     return folder, crew, tune(folder, crew, seeds=2)
 
 
@@ -206,10 +216,10 @@ def test_a_bad_space_is_one_line_that_names_it(text, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_an_optimizer_without_a_space_is_named(tmp_path):
+def test_an_optimizer_without_a_space_is_named(folder, tmp_path):
     (tmp_path / "mine.toml").write_text("[sgd]\n")
     with pytest.raises(CampaignError, match=r"mine\.toml: lbfgs: is missing"):
-        tune(tmp_path, Crew(), space=tmp_path / "mine.toml")
+        tune(folder, Crew(), space=tmp_path / "mine.toml")
 
 
 def test_every_optimizer_has_as_many_trials_and_the_same_budget(done):
@@ -245,9 +255,9 @@ def test_neither_points_nor_seeds_are_those_of_the_report(done):
     }
 
 
-def test_a_campaign_that_reports_on_seeds_of_tuning_is_refused(tmp_path):
+def test_a_campaign_that_reports_on_seeds_of_tuning_is_refused(folder):
     with pytest.raises(CampaignError, match=r"tiny\.toml: seeds: must not hold 1000001"):
-        tune(tmp_path, Crew(), text=TINY.replace("[0, 1]", "[1000001]"), seeds=2)
+        tune(folder, Crew(), text=TINY.replace("[0, 1]", "[1000001]"), seeds=2)
 
 
 def test_the_first_trial_is_the_defaults_and_what_no_space_has_stays(done):
@@ -279,13 +289,13 @@ def test_the_best_trial_that_ended_well_wins(done):
     }
 
 
-def test_stages_are_tuned_together_and_keep_their_shares(tmp_path):
+def test_stages_are_tuned_together_and_keep_their_shares(folder):
     table = (
         'two = [{ name = "sgd", learning_rate = 0.5, share = 0.5 }, '
         '{ name = "lbfgs", inner_iterations = 2 }]\n[[case]]'
     )
     crew = Crew()
-    trials = tune(tmp_path, crew, text=TINY.replace("[[case]]", table, 1), trials=6)
+    trials = tune(folder, crew, text=TINY.replace("[[case]]", table, 1), trials=6)
     found = [
         json.loads(trial["hyperparameters"]) for trial in trials if trial["label"] == "two"
     ]
@@ -298,7 +308,7 @@ def test_stages_are_tuned_together_and_keep_their_shares(tmp_path):
         inner_iterations=2
     )
     best = min(found, key=lambda one: abs(math.log10(one["1.learning_rate"]) + 3))
-    run = next(run for run in tuned(tmp_path) if run.labels.optimizer == "two")
+    run = next(run for run in tuned(folder) if run.labels.optimizer == "two")
     assert best.items() <= run.settings.items()
     assert (run.stages[0].share, run.labels.hyperparameters_from) == (0.5, "tuned")
 
@@ -309,28 +319,26 @@ def test_the_result_says_how_it_came_about(done):
     assert f"# poisson_sine_2d, tanh_4, sgd, {FRAMEWORK}, 3 steps a run: " in text
 
 
-def test_an_optimizer_that_always_diverges_is_left_out(tmp_path):
-    tune(
-        tmp_path, Crew(), trials=1
-    )  # the default learning rate of L-BFGS is made to diverge
-    assert {run.optimizer for run in tuned(tmp_path)} == {"sgd"}
-    assert "no trial ended well of 1" in (tmp_path / "tuned.toml").read_text()
+def test_an_optimizer_that_always_diverges_is_left_out(folder):
+    tune(folder, Crew(), trials=1)  # the default learning rate of L-BFGS is made to diverge
+    assert {run.optimizer for run in tuned(folder)} == {"sgd"}
+    assert "no trial ended well of 1" in (folder / "tuned.toml").read_text()
 
 
-def test_the_same_command_adds_nothing_and_more_trials_are_added(tmp_path):
-    few = tune(tmp_path, Crew(), trials=2)
-    assert tune(tmp_path, (again := Crew()), trials=2) == few
+def test_the_same_command_adds_nothing_and_more_trials_are_added(folder, tmp_path):
+    few = tune(folder, Crew(), trials=2)
+    assert tune(folder, (again := Crew()), trials=2) == few
     assert again.requests == []
-    assert ended(tune(tmp_path, Crew(), trials=3)) == ended(
-        tune(tmp_path / "at once", Crew(), trials=3)
+    assert ended(tune(folder, Crew(), trials=3)) == ended(
+        tune(tmp_path / "at once" / MACHINE, Crew(), trials=3)
     )
 
 
 @pytest.mark.parametrize("after", [0, 5, 33])
-def test_an_interrupted_study_ends_like_an_uninterrupted_one(after, done, tmp_path):
+def test_an_interrupted_study_ends_like_an_uninterrupted_one(after, done, folder):
     with pytest.raises(Interruption):
-        tune(tmp_path, Crew(stop_after=after), seeds=2)
-    assert ended(tune(tmp_path, Crew(), seeds=2)) == ended(done[2])
+        tune(folder, Crew(stop_after=after), seeds=2)
+    assert ended(tune(folder, Crew(), seeds=2)) == ended(done[2])
 
 
 def die(folder):
@@ -339,52 +347,61 @@ def die(folder):
 
 
 @pytest.mark.medium
-def test_a_killed_study_ends_like_an_uninterrupted_one(done, tmp_path):
-    script = f"import test_tuning; test_tuning.die({str(tmp_path)!r})"
+def test_a_killed_study_ends_like_an_uninterrupted_one(done, folder):
+    script = f"import test_tuning; test_tuning.die({str(folder)!r})"
     path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     killed = subprocess.run(
         [sys.executable, "-c", script], env=os.environ | path, timeout=120
     )
     assert killed.returncode == 9
-    trials = tune(tmp_path, Crew(), seeds=2)
+    trials = tune(folder, Crew(), seeds=2)
     assert len(trials) == len(done[2]) + 1  # the one in hand is kept too
     assert ended(trials) == ended(done[2])
 
 
-def test_nobody_waits_for_a_worker_that_is_gone_and_the_first_trials_count(tmp_path):
+def test_nobody_waits_for_a_worker_that_is_gone_and_the_first_trials_count(
+    folder, tmp_path
+):
     (tmp_path / "tiny.toml").write_text(TINY)
     url = f"sqlite:///{tmp_path}/shared.sqlite3"
     plan = campaign.read(tmp_path / "tiny.toml")
-    study = studies(plan, "tiny", "tiny.toml", spaces.SHIPPED, Protocol(trials=3))[0]
+    study = studies(
+        plan,
+        name="tiny",
+        source="tiny.toml",
+        file=spaces.SHIPPED,
+        protocol=Protocol(trials=3),
+        place=Place(folder, "cpu"),
+    )[0]
     with tuning._storage(url, tmp_path) as storage:
         optuna.create_study(
             storage=storage, study_name=study.name
         ).ask()  # in hand somewhere else
-    trials = tune(tmp_path, Crew(), url=url, trials=3)
+    trials = tune(folder, Crew(), url=url, trials=3)
     counted = [trial["label"] for trial in trials if trial["counted"] == "True"]
     assert counted == ["sgd"] * 3 + ["L-BFGS"] * 3
 
 
 @needs_both
-def test_with_several_frameworks_the_best_of_both_wins(tmp_path):
-    trials = tune(tmp_path, Crew(), trials=4, frameworks=("torch", "jax"))
+def test_with_several_frameworks_the_best_of_both_wins(folder):
+    trials = tune(folder, Crew(), trials=4, frameworks=("torch", "jax"))
     studied = Counter((trial["framework"], trial["label"]) for trial in trials)
     assert studied == {
         (framework, label): 4
         for framework in ("torch", "jax")
         for label in ("sgd", "L-BFGS")
     }
-    assert "the best over torch and jax" in (tmp_path / "tuned.toml").read_text()
-    for label, run in {run.labels.optimizer: run for run in tuned(tmp_path)}.items():
+    assert "the best over torch and jax" in (folder / "tuned.toml").read_text()
+    for label, run in {run.labels.optimizer: run for run in tuned(folder)}.items():
         best = min(
             float(trial["relative_l2"]) for trial in trials if trial["label"] == label
         )
         assert made_up(run).history[-1].relative_l2 == best
 
 
-def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_path):
+def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(folder):
     with pytest.raises(CampaignError) as caught:
-        tune(tmp_path, Crew(), url="nonsense://me:secret@nowhere/x")
+        tune(folder, Crew(), url="nonsense://me:secret@nowhere/x")
     assert str(caught.value).startswith("--storage: cannot be opened: ")
     assert "secret" not in str(caught.value)
 
