@@ -37,7 +37,7 @@ def write(folder: Path) -> Path:
 
 
 def text(files: Mapping[Path, Path]) -> str:
-    """Give what the list of files says; each stands under the name that it is published by."""
+    """Give the list of files; each stands under the name that it is published by."""
     return "".join(f"{of(files[name])}  {name.as_posix()}\n" for name in sorted(files))
 
 

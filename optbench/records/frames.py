@@ -52,13 +52,14 @@ def frames(path: Path) -> Frames:
 def from_records(records: Iterable[Record]) -> Frames:
     """Make the frames of records in hand."""
     records = list(records)
+    devices = {record.provenance.device for record in records} - {None}
     rows = [
         {"identity": record.identity, **row.model_dump()}
         for record in records
         for row in record.history
     ]
     return Frames(
-        pd.DataFrame(map(_run, records)),
+        pd.DataFrame([_run(record, several=len(devices) > 1) for record in records]),
         pd.DataFrame(rows, columns=["identity", *Row.model_fields]),
     )
 
@@ -79,7 +80,9 @@ def stopped(record: Record) -> Row | None:
     return next((row for row in before if row.step == first <= last.step * 2 / 3), None)
 
 
-def _run(record: Record) -> dict[str, object]:
+def _run(record: Record, several: bool) -> dict[str, object]:
+    """Give a run's row; where there are several devices, a case is of one of them."""
+    on = f", on {record.provenance.device or 'an unknown device'}" if several else ""
     request, last = record.request, record.history[-1] if record.history else None
     errors = [row.relative_l2 for row in record.history]
     end = stopped(record)
@@ -91,7 +94,7 @@ def _run(record: Record) -> dict[str, object]:
         "campaign": request.labels.campaign,
         "campaign_version": request.labels.campaign_version,
         "machine": record.provenance.machine,
-        "case": request.case,
+        "case": request.case + on,
         **request.model_dump(exclude=ELSEWHERE),
         "precision": request.precision,
         "optimizer_version": _version(request),

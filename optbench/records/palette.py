@@ -46,19 +46,23 @@ COLOURS["adam_lbfgs"] = "#000000"  # a preset of optbench/campaign/presets.py
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 SHAPES = "oXsPD^vp*h<>"  # one marker per optimizer, in the order of the colours
 DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
-NAMES = ("case", "label", "optimizer", "framework")  # columns that people named
-LONGEST = 80  # characters of a name in a figure
+# columns that people named, and how many characters of a name a figure has room for
+NAMES = {"case": 60, "label": 28, "optimizer": 28, "framework": 28}
 MOST = 60  # panels that a figure has
 DOTS, PIXELS = 150, 60_000  # per inch; that the side of a picture has at most
 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """Write the names in a frame as a figure shows them."""
-    columns = {name: runs[name].map(text) for name in NAMES if name in runs}
+    columns = {
+        name: runs[name].map(lambda each, longest=longest: text(each, longest))
+        for name, longest in NAMES.items()
+        if name in runs
+    }
     return runs.assign(**columns)
 
 
-def text(name: str, longest: int = LONGEST) -> str:
+def text(name: str, longest: int = NAMES["case"]) -> str:
     """Write a name in a figure: a $ begins no mathematics, _ hides nothing.
 
     A character that the font does not have is its number; a long name is cut.

@@ -57,18 +57,22 @@ class Source(NamedTuple):
     campaign: str
     version: str
     machine: str
+    devices: str  # that the frameworks computed on
     date: str  # of the last run that was started
     commits: tuple[str, ...]  # in the order of their first runs; + has uncommitted changes
     digest: str  # SHA-256 of the raw records
     missing: int = 0  # runs that the campaign asks for and that are not done yet
+    remarks: tuple[str, ...] = ()  # what a reader must know of the records
 
     @property
     def text(self) -> str:
         """All of it in one sentence."""
-        missing = f"; not complete: {self.missing} runs are missing" if self.missing else ""
+        missing = f"not complete: {self.missing} runs are missing"
+        remarks = [*self.remarks, *([missing] if self.missing else [])]
         return (
             f"PINN-OptBench, campaign {self.campaign} {self.version} on {self.machine}, "
-            f"{self.date}, {self.made_by}, raw data SHA-256 {self.digest[:16]}{missing}."
+            f"computed on {self.devices}, {self.date}, {self.made_by}, raw data SHA-256 "
+            f"{'; '.join([self.digest[:16], *remarks])}."
         )
 
     @property
@@ -90,10 +94,17 @@ class Table(NamedTuple):
     shown: pd.DataFrame
 
 
-def source(records: Sequence[Record], folder: Path, missing: int = 0) -> Source:
+def source(
+    records: Sequence[Record],
+    folder: Path,
+    missing: int = 0,
+    unasked: int = 0,
+    torn: int = 0,
+) -> Source:
     """Say what records are made from; their files are in a folder.
 
-    `missing` of the campaign's runs are not among them.
+    `missing` of the campaign's runs are not among them. Left out are `unasked` records that
+    the campaign does not ask for, and `torn` files that are no whole records.
     """
     commits = dict.fromkeys(
         (record.provenance.commit or "unknown")[:10]
@@ -104,15 +115,41 @@ def source(records: Sequence[Record], folder: Path, missing: int = 0) -> Source:
     for file in sorted((folder / "runs").glob("*.json")):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     labels, last = records[0].request.labels, max(record.started for record in records)
+    made = [record.provenance for record in records]
+    remarks = {
+        "runs that shared cores with others, so that their seconds are no measure": sum(
+            each.shared_cores for each in made
+        ),
+        "runs of an unknown commit": sum(each.commit is None for each in made),
+        "runs with uncommitted changes (+)": sum(bool(each.dirty) for each in made),
+        "records left out that the campaign does not ask for": unasked,
+        "files left out that are no whole records": torn,
+    }
     return Source(
         campaign=labels.campaign,
         version=labels.campaign_version,
         machine=records[0].provenance.machine,
+        devices=devices(records),
         date=last[:10],
         commits=tuple(commits),
         digest=digest.hexdigest(),
         missing=missing,
+        remarks=tuple(f"{words}: {number}" for words, number in remarks.items() if number),
     )
+
+
+def devices(records: Iterable[Record]) -> str:
+    """Name what the frameworks computed on; of several devices, which computed on which."""
+    frameworks: dict[str, set[str]] = {}
+    for record in records:
+        device = record.provenance.device or "an unknown device"
+        frameworks.setdefault(device, set()).add(record.request.framework)
+    if len(frameworks) == 1:
+        return next(iter(frameworks))
+    each = sorted(
+        (device, ", ".join(sorted(names))) for device, names in frameworks.items()
+    )
+    return " and ".join(f"{device} ({names})" for device, names in each)
 
 
 def texts(table: Table, source: Source) -> dict[str, str]:

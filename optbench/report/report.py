@@ -82,7 +82,13 @@ def texts(
 
     The frames are the records', and so are the tables that `tables.make` made.
     """
-    source = captions.source(records, results.folder, len(results.requests) - len(records))
+    source = captions.source(
+        records,
+        results.folder,
+        missing=len(results.requests) - len(records),
+        unasked=len(results.records) - len(records),
+        torn=len(results.torn),
+    )
     files = {
         f"{TABLES}/{name}": text
         for table in made
