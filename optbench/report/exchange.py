@@ -31,34 +31,34 @@ def exchanged(folder: Path, names: Iterable[str], last: str = "") -> Iterator[Pa
         for each in (new, old):
             each.mkdir(parents=True)
         yield new
-        there = {path.name for path in new.iterdir()} | set(names)
-        _exchange(sorted(there, key=lambda name: (name == last, name)), new, folder, old)
+        made = {path.name for path in new.iterdir()}
+        order = sorted(made | set(names), key=lambda name: (name == last, name))
+        try:
+            for name in order:
+                _exchange(name, new, folder, old)
+        except BaseException:
+            for name in order:
+                _put_back(name, name in made, new, folder, old)
+            raise
     finally:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def _exchange(names: Iterable[str], new: Path, folder: Path, old: Path) -> None:
-    done: list[str] = []
-    try:
-        for name in names:
-            done.append(name)
-            if (folder / name).is_dir():
-                (folder / name).rename(old / name)
-            elif (folder / name).exists():
-                # a copy: so there is a file of this name at every moment
-                shutil.copy2(folder / name, old / name)
-            if (new / name).exists():
-                (new / name).replace(folder / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
-    except BaseException:
-        for name in done:
-            _put_back(name, new, folder, old)
-        raise
+def _exchange(name: str, new: Path, folder: Path, old: Path) -> None:
+    if (folder / name).is_dir():
+        (folder / name).rename(old / name)
+    elif (folder / name).exists():
+        # a copy: so there is a file of this name at every moment
+        shutil.copy2(folder / name, old / name)
+    if (new / name).exists():
+        (new / name).replace(folder / name)
+    else:
+        (folder / name).unlink(missing_ok=True)
 
 
-def _put_back(name: str, new: Path, folder: Path, old: Path) -> None:
-    if not (new / name).exists() and (folder / name).exists():
+def _put_back(name: str, is_made: bool, new: Path, folder: Path, old: Path) -> None:
+    if is_made and not (new / name).exists():
         (folder / name).replace(new / name)
-    if (old / name).exists():
+    # what is there still was not exchanged, and its copy may be a part
+    if not (folder / name).exists() and (old / name).exists():
         (old / name).replace(folder / name)
