@@ -16,9 +16,10 @@ BASE ?= HEAD^
 HEAD ?= HEAD
 SELECTED = $(if $(BENCH),--bench "$(BENCH)" --bench calibration)
 
-# of `make bench`: cores, and the file that it keeps
+# of `make bench`: cores, and the file that it keeps; what is not whole stays beside it
 THREADS ?= 1
 JSON ?= results/local/bench.json
+PART = $(JSON).partial
 
 .PHONY: help
 help: ## say what each target does
@@ -41,10 +42,12 @@ test-all: $(INSTALLED) ## test all, the slow ones too
 
 .PHONY: bench
 bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/guides/asv.md
-	@mkdir -p $(dir $(JSON))
+	@mkdir -p $(dir $(JSON)) && rm -f $(PART)
 	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) MKL_NUM_THREADS=$(THREADS) $(BIN)/pytest -q \
-		benchmarks/bench/bench_*.py --threads=$(THREADS) --benchmark-json=$(JSON) \
-		--benchmark-group-by=param:problem,param:optimizer --benchmark-columns=median,iqr,min,rounds $(ARGS)
+		benchmarks/bench/bench_*.py --threads=$(THREADS) --benchmark-json=$(PART) \
+		--benchmark-group-by=param:problem,param:optimizer --benchmark-columns=median,iqr,min,rounds $(ARGS) \
+		&& mv $(PART) $(JSON) \
+		|| { echo "not whole: what was measured, if anything, is in $(PART); $(JSON) is as it was" >&2; exit 1; }
 
 .PHONY: browser latex
 browser: ## install Chromium (Debian, as root) for the tests of pages

@@ -23,7 +23,7 @@ print(f"\n{case['case'].iloc[0]}: median over seeds of the final relative L2 err
 print(best.map("{:.1e}".format).to_string())
 
 shown = case[case["label"].isin(["adam", "lbfgs_wolfe", "kfac_star", "engd"])]
-curves = history.merge(shown[["identity", "label", "framework"]], on="identity")
+curves = history.merge(shown[["run", "label", "framework"]], on="run")
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 sns.lineplot(
     curves,
@@ -31,7 +31,7 @@ sns.lineplot(
     y="relative_l2",
     hue="label",
     style="framework",
-    units="identity",
+    units="run",
     estimator=None,
     alpha=0.6,
     ax=axes,

@@ -58,7 +58,7 @@ def draw(folder):
     """Load the records of a folder, print their errors and draw them."""
     runs, history = load(folder)
     print(runs[["label", "steps", "train_seconds", "relative_l2"]].to_string(index=False))
-    history = history.merge(runs[["identity", "label"]], on="identity")
+    history = history.merge(runs[["run", "label"]], on="run")
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for label, run in history.groupby("label"):
         axes.semilogy(run["seconds"], run["relative_l2"], marker=".", label=label)

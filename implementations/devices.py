@@ -45,7 +45,12 @@ def ask(framework: str) -> Answer:
     command = [sys.executable, "-c", QUESTION, framework]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return Answer(None, f"{framework} is not imported after {PATIENCE} s")

@@ -2,22 +2,29 @@
 
 import ctypes
 import platform
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+try:
+    import resource
+except ModuleNotFoundError:  # on Windows
+    resource = None
+
 GLIBC = platform.libc_ver()[0] == "glibc"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
-def peak_resident_bytes() -> int:
+def peak_resident_bytes() -> int | None:
     """Measure the largest resident set of this process, in bytes.
 
-    It counts since `reset_peak` on Linux, elsewhere since the process began.
+    It counts since `reset_peak` on Linux, elsewhere since the process began; None where the
+    system does not tell.
     """
+    if resource is None:
+        return getattr(psutil.Process().memory_info(), "peak_wset", None)
     # getrusage counts kibibytes on Linux, bytes on macOS
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -37,7 +44,7 @@ def reset_peak() -> None:
         ctypes.CDLL(None).malloc_trim(0)  # what earlier runs freed is not this one's
     # macOS, some containers: there the peak is that of the whole process
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_bytes(b"5")
 
 
 def keep_freed_memory() -> None:

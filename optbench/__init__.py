@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 def load(path: str | Path) -> Frames:
     """Read the records of a file or a folder as two frames, `runs` and `history`.
 
-    `runs` has one row per run, `history` one row per recorded step; both have the column
-    `identity`. Raises FileNotFoundError where there are no records, InvalidRecord (a
-    ValueError) where one is torn or edited.
+    `runs` has one row per record, `history` one row per recorded step; both have the column
+    `run`, which joins them, and `identity`, the hash of what was asked, which the records
+    of several machines share. Raises FileNotFoundError where there are no records,
+    InvalidRecord (a ValueError) where one is torn or edited.
     """
     with explained():  # pandas takes a second, which a run's process need not spend
         from optbench.records.frames import frames

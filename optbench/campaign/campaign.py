@@ -24,15 +24,27 @@ from pydantic import (
 
 from optbench import implementations
 from optbench.campaign.errors import CampaignError, explain, keys
+from optbench.campaign.names import fault
 from optbench.campaign.presets import PRESETS
 from optbench.problems import own
 from optbench.problems.names import UnknownName
 from optbench.records.record import Origin, Points, Positive, Precision, Share
 
+RESERVED = ("single", "scale")  # what is no campaign's has a folder too
 # from a problem's or optimizer's name to itself, or to one with an absolute path
 Locate = Callable[[str], str]
-Seeds = Annotated[list[NonNegativeInt], Field(min_length=1)]
-Frameworks = Annotated[list[str], Field(min_length=1)]
+
+
+def _once(values: list[Any]) -> list[Any]:
+    """Refuse what is there twice: the second would be left out without a word."""
+    twice = [value for number, value in enumerate(values) if value in values[:number]]
+    if twice:
+        raise ValueError(f"holds {twice[0]} twice")
+    return values
+
+
+Seeds = Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_once)]
+Frameworks = Annotated[list[str], Field(min_length=1), AfterValidator(_once)]
 
 
 def _located(name: str, info: ValidationInfo) -> str:
@@ -165,17 +177,37 @@ def find(name: str) -> Path:
     return shipped()[name]
 
 
+def name_of(file: Path) -> str:
+    """Give a campaign's name, which its folder of results has; raises CampaignError."""
+    name = file.stem
+    message = fault(name)
+    if name in RESERVED:
+        message = f"{name} is the folder of other results: rename the file"
+    elif name in (".", ".."):
+        message = "is no name of a folder: rename the file"
+    if message:
+        raise CampaignError(file.name, (), message)
+    return name
+
+
 def read(file: Path, locate: Locate | None = None) -> Campaign:
     """Read the campaign of a TOML file; raises CampaignError.
 
     `locate` says where problems and optimizers of the user's own are, if not relative to
     the file's folder.
     """
+    locate = locate or partial(own.located, folder=file.parent)
+    return parse(tables(file), file.name, locate)
+
+
+def tables(file: Path) -> dict[str, Any]:
+    """Read a TOML file, with or without a mark of its byte order; raises CampaignError."""
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:  # malformed TOML, or no UTF-8
         raise CampaignError(file.name, (), f"no TOML file: {error}") from error
-    return parse(tables, file.name, locate or partial(own.located, folder=file.parent))
+    except RecursionError as error:
+        raise CampaignError(file.name, (), "its lists are nested too deep") from error
 
 
 def parse(tables: dict[str, Any], source: str, locate: Locate | None = None) -> Campaign:

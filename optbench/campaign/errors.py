@@ -20,6 +20,7 @@ ALLOWED = {
     "missing": "is missing",
     "too_short": "must have at least {min_length} entry",
 }
+LONGEST = 200  # characters of a value that are shown
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -29,9 +30,11 @@ class CampaignError(ValueError):
     def __init__(self, source: str, where: Where, allowed: str, **value: Any) -> None:
         shown = "".join(f" = {_toml(content)}" for content in value.values())
         super().__init__(
-            f"{source}: {_dotted(where)}{shown}: {allowed}"
-            if where
-            else f"{source}: {allowed}"
+            _in_a_line(
+                f"{source}: {dotted(where)}{shown}: {allowed}"
+                if where
+                else f"{source}: {allowed}"
+            )
         )
 
 
@@ -48,7 +51,8 @@ def explain(
         return CampaignError(
             source, where, unknown_key(str(where[-1]), known), value=first["input"]
         )
-    allowed = ALLOWED.get(first["type"], first["msg"].replace("Input should be", "must be"))
+    message = first["msg"].removeprefix("Value error, ")
+    allowed = ALLOWED.get(first["type"], message.replace("Input should be", "must be"))
     allowed = allowed.format(**first.get("ctx", {}))
     return (
         CampaignError(source, where, allowed)
@@ -73,13 +77,23 @@ def keys(model: type[BaseModel]) -> set[str]:
     return {field.alias or name for name, field in model.model_fields.items()}
 
 
-def _dotted(where: Where) -> str:
-    dotted = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in where
-    ).removeprefix(".")
+def dotted(where: Where) -> str:
+    """Write where a key is: "case[0].optimizers.kfac"."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in where]
     # a list of stages is usually written without this key
-    return dotted.replace(".stages[", "[")
+    return "".join(parts).removeprefix(".").replace(".stages[", "[")
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _in_a_line(text: str) -> str:
+    """Write out what would end the line, or change how it looks."""
+    return "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,6 +1,6 @@
 """From a campaign to the runs that it asks for, each spelled out in full and checked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import accumulate
 from typing import Any
@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from optbench import implementations, problems
 from optbench.campaign import presets, source_files
 from optbench.campaign.campaign import Campaign, Case, OptimizerTable, StageTable, Table
-from optbench.campaign.errors import CampaignError, Where, explain, keys
+from optbench.campaign.errors import CampaignError, Where, dotted, explain, keys
+from optbench.campaign.names import claimed, fault, seen
 from optbench.implementations import lookup
 from optbench.implementations.protocol import Objective
 from optbench.problems import networks
@@ -30,7 +31,9 @@ NO_TF32 = "needs an NVIDIA GPU, and there is none"
 
 
 def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
-    """Give every run that a campaign asks for, once; imports one framework.
+    """Give every run that a campaign asks for; imports one framework.
+
+    What it asks for under two names is there under both, with one identity.
 
     Raises:
         CampaignError: one line that names the file (`source`), the key, the value and what
@@ -39,9 +42,30 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
     """
     # one framework checks for both: the twins have the same fields and versions
     expansion = Expansion(campaign, name, source, implementations.load_any())
-    once = list({request.identity: request for request in expansion.requests()}.values())
-    source_files.distinct(once, source)
-    return once
+    runs = list(expansion.requests())
+    source_files.distinct(runs, source)
+    return runs
+
+
+def once(requests: Iterable[Request]) -> list[Request]:
+    """Leave out the runs that are there already, under another name."""
+    first: dict[str, Request] = {}
+    for request in requests:
+        first.setdefault(request.identity, request)
+    return list(first.values())
+
+
+def shared(requests: Iterable[Request]) -> Iterator[str]:
+    """Say which of a campaign's names are of the same runs."""
+    first: dict[str, str] = {}
+    same: dict[str, str] = {}
+    for request in requests:
+        name = f"{bare(request.labels.optimizer)} on {request.case}"
+        earlier = first.setdefault(request.identity, name)
+        if earlier != name:
+            same[name] = earlier
+    for name, earlier in same.items():
+        yield f"{name} is the same as {earlier}: done once, shown under both names"
 
 
 def check_precision(campaign: Campaign, source: str, device: str) -> None:
@@ -67,12 +91,29 @@ class Expansion:
 
     def requests(self) -> Iterator[Request]:
         """Give the runs, case by case."""
+        self._name(("version",), self.campaign.version)
         self._budget((), self.campaign)
         self._frameworks((), self.campaign.frameworks)
+        cases: dict[str, Where] = {}
+        labels: dict[str, tuple[Where, str]] = {}
         for number, case in enumerate(self.campaign.case):
-            yield from self._case(("case", number), case)
+            where = ("case", number)
+            runs = list(self._case(where, case, labels))
+            name = runs[0].case
+            if (other := cases.setdefault(seen(name), where)) != where:
+                message = (
+                    f"is called {name!r}, as {dotted(other)} is: "
+                    "give one of them a name of its own"
+                )
+                raise CampaignError(self.source, where, message)
+            yield from runs
 
-    def _case(self, where: Where, case: Case) -> Iterator[Request]:
+    def _case(
+        self, where: Where, case: Case, labels: dict[str, tuple[Where, str]]
+    ) -> Iterator[Request]:
+        """Give a case's runs; `labels` are those seen so far, and what they run."""
+        if case.name:
+            self._name((*where, "name"), case.name)
         problem = self._checked((*where, "problem"), case.problem, problems.get)
         self._checked(
             (*where, "network"), case.network, lambda name: self._objective(problem, name)
@@ -92,7 +133,9 @@ class Expansion:
         runs = []
         for label, table in tables.items():
             at = (*inside, label)
+            self._name(at, label)
             run = self._optimizer(at, label, problem, case, table)
+            self._label(at, label, bare(run["optimizer"]), labels)
             names = _optimizers(label, table)
             runs.append((run, self._written_for(at, names, table, frameworks)))
         for seed in _first(case.seeds, self.campaign.seeds):
@@ -105,6 +148,32 @@ class Expansion:
                         seed=seed,
                         **run,
                     )
+
+    def _name(self, where: Where, name: str) -> None:
+        """Check what a name holds."""
+        if message := fault(name):
+            raise CampaignError(self.source, where, message, value=name)
+
+    def _label(
+        self, where: Where, label: str, runs: str, labels: dict[str, tuple[Where, str]]
+    ) -> None:
+        """Check that a label is of what it runs, and of nothing else in the campaign."""
+        known = [*self.framework.OPTIMIZERS, *presets.PRESETS]
+        claim = bare(label) if is_own(label) else claimed(label, known)
+        if claim not in (None, runs):
+            message = f"runs {runs} under the name of {claim}: give it another label"
+            raise CampaignError(self.source, where, message)
+        # a table may be the campaign's, and so that of every case
+        other, others = labels.setdefault(seen(label), (where, runs))
+        if runs != others:
+            message = (
+                f"runs {runs}, and {dotted(other)} runs {others}: "
+                "give one of them another label"
+            )
+            raise CampaignError(self.source, where, message)
+        if label != other[-1]:
+            message = f"looks as {dotted(other)} does: give one of them another label"
+            raise CampaignError(self.source, where, message)
 
     def _optimizer(
         self, where: Where, label: str, problem: Problem, case: Case, table: OptimizerTable

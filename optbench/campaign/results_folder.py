@@ -3,6 +3,7 @@
 It has records, and a campaign that asks for runs.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from optbench.records.record import Record, Request
 CAMPAIGN = "campaign.toml"  # a copy of the campaign's file
 TRIALS = "trials.csv"  # which `optbench tune` writes
 OTHERS = (TRIALS, "scale.csv")  # the latter `optbench scale`
+SINGLE = "single"  # what runs from the command line call their campaign; it has no file
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Results:
             name = self.folder.resolve().parent.name
             return tuple(expansion.requests(plan, name, CAMPAIGN)), None
         except FileNotFoundError:
-            return (), f"{self.folder / CAMPAIGN} is missing"
+            missing = f"{self.folder / CAMPAIGN} is missing"
+            return (), None if self.is_single else missing
         except CampaignError as error:
             return (), f"{self.folder}: {error}"
 
@@ -57,9 +60,19 @@ class Results:
         return (self.folder / TRIALS).is_file()
 
     @property
+    def is_single(self) -> bool:
+        """Whether its runs were asked for one by one, so that no campaign lists them."""
+        names = {record.request.labels.campaign for record in self.records.values()}
+        return names == {SINGLE} and not (self.folder / CAMPAIGN).exists()
+
+    @property
     def is_campaign(self) -> bool:
-        """Whether it has a report; what tuning left and a ladder of widths have none."""
-        return not any((self.folder / name).is_file() for name in OTHERS)
+        """Whether it has a report.
+
+        What tuning left, a ladder of widths and runs from the command line have none.
+        """
+        others = any((self.folder / name).is_file() for name in OTHERS)
+        return not others and not self.is_single
 
 
 def find(place: Path) -> list[Results]:
@@ -109,8 +122,12 @@ def question(request: Request) -> str:
 def in_order(results: Results) -> list[Record]:
     """Give the records in the campaign's order, with the campaign's labels.
 
-    Raises FrameworkMissing where no framework is installed: one checks the campaign.
+    One that the campaign has two names for is there under both. Runs from the command line
+    are in the order of their files. Raises FrameworkMissing where no framework is
+    installed: one checks the campaign.
     """
+    if results.is_single:
+        return list(results.records.values())
     answers = {question(record.request): record for record in results.records.values()}
     ordered = []
     for request in results.requests:
@@ -118,6 +135,23 @@ def in_order(results: Results) -> list[Record]:
             labelled = record.request.model_copy(update={"labels": request.labels})
             ordered.append(record.model_copy(update={"request": labelled}))
     return ordered
+
+
+def under_every_name(
+    records: Iterable[Record], requests: Iterable[Request]
+) -> list[Record]:
+    """Give the records of requests: one for each name that a campaign has for a run."""
+    done = {record.identity: record for record in records}
+    return [
+        done[request.identity].model_copy(update={"request": request})
+        for request in requests
+        if request.identity in done
+    ]
+
+
+def others(folder: Path, own: Collection[Path]) -> list[Path]:
+    """List the files in runs/ that are none of these."""
+    return sorted(set((folder / "runs").glob("*.json")) - set(own))
 
 
 def _whole(folder: Path, file: Path, listed: dict[str, str]) -> Record:

@@ -10,6 +10,7 @@ from optbench.cli.exit_codes import Interrupted, end, interrupt
 from optbench.extras import Missing, explained
 from optbench.problems.names import InvalidName
 from optbench.records.store import InvalidRecord
+from optbench.schedule import console
 
 app = typer.Typer(
     name="optbench",
@@ -42,8 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command.
 
     A user's mistake is one line and exit code 2, an interruption one line and exit code 130
-    or 143.
+    or 143. What the console does costs no result.
     """
+    console.soften()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
@@ -58,3 +60,6 @@ def main(arguments: list[str] | None = None) -> None:
             "interrupted: what is finished is kept, and the same command does the rest",
             128 + interruption.args[0],
         )
+    finally:
+        if error := console.lost():
+            end(f"not all could be printed: {error}", 2)

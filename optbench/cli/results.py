@@ -130,4 +130,8 @@ def _frames(paths: list[Path]) -> "Frames":
     from optbench.records import store
     from optbench.records.frames import from_records
 
-    return from_records(record for path in paths for _, record in store.records(path))
+    # a file that is named twice is one
+    found = {
+        file.resolve(): record for path in paths for file, record in store.records(path)
+    }
+    return from_records(found.values())

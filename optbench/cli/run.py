@@ -11,7 +11,7 @@ from optbench.extras import require
 from optbench.problems.names import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
 
     from rich.console import Console
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from optbench.schedule.runner import Crew
     from optbench.training.limits import Limits
 
+SetAside = Annotated[
+    bool,
+    typer.Option(
+        "--set-aside",
+        help="Move what the folder holds of other campaigns, or of earlier versions of "
+        "this one, out of the way: it is kept, but neither published nor verified.",
+    ),
+]
 TWO_WAYS = "give either a campaign, or --problem, --optimizer and --framework for one run"
 
 
@@ -93,12 +101,14 @@ def run(
         int | None,
         typer.Option(min=1, help="…or to so many workers here, on cores of their own."),
     ] = None,
+    set_aside: SetAside = False,
 ) -> None:
     """Do what is left of a campaign, or one run, and print its table."""
     from rich.console import Console
 
     from optbench.campaign import campaign as campaigns
-    from optbench.campaign import expansion, single_run
+    from optbench.campaign import expansion, results_folder, single_run
+    from optbench.records import store
     from optbench.schedule import place as places
     from optbench.schedule import runner
     from optbench.schedule.place import Place
@@ -108,11 +118,16 @@ def run(
     require("report")  # its table and figure come after the runs
     _known_rerun(rerun)
     if campaign is not None:
-        _only(context, "campaign", "results", "rerun", "only", "scheduler", "workers")
+        options = ("results", "rerun", "only", "scheduler", "workers", "set_aside")
+        _only(context, "campaign", *options)
         file = campaigns.find(campaign)
-        name, source, plan = file.stem, file.name, campaigns.read(file)
+        name, source = campaigns.name_of(file), file.name
+        plan = campaigns.read(file)
     elif problem and optimizer and framework:
-        file, name, source = None, "single", single_run.SOURCE
+        if set_aside:
+            message = "is for a campaign's folder: one run does not say what else it holds"
+            raise CampaignError("command line", ("--set-aside",), message)
+        file, name, source = None, results_folder.SINGLE, single_run.SOURCE
         plan = single_run.campaign(
             problem=problem,
             network=network,
@@ -130,27 +145,31 @@ def run(
     else:
         raise CampaignError("command line", (), TWO_WAYS)
     requests, console = expansion.requests(plan, name, source), Console()
+    say = partial(line, console)
+    for same in expansion.shared(requests):
+        say(same)
+    whole = requests
     if only is not None:
         requests = [run for run in requests if run.identity.startswith(only)]
         if not requests:
             message = "no run's identity begins so"
             raise CampaignError(source, ("--only",), message, value=only)
-    requests = places.possible(requests, partial(line, console))
+    requests = places.possible(requests, say)
     # the machines of a cluster may differ from this one
     if scheduler is None:
         names = [request.framework for request in requests]
         place = Place.of(results, name, names, source)
         expansion.check_precision(plan, source, place.device)
-        requests, folder, device = (
-            place.of_this_device(requests),
-            place.folder,
-            place.device,
-        )
+        whole, requests = place.of_this_device(whole), place.of_this_device(requests)
+        folder, device = place.folder, place.device
     else:
         folder, device = results / name / "cluster", None
+    if file:
+        own = {store.path(folder, request) for request in whole}
+        _others(folder, own, source, set_aside, console)
     crew = _crew(Limits.of(plan, folder, device), scheduler, workers, console)
     records = runner.run(
-        requests,
+        expansion.once(requests),
         crew,
         folder,
         console,
@@ -158,7 +177,7 @@ def run(
         file=file,
         least_steps=plan.least_steps or 0,
     )
-    _publish(records, folder, console)
+    _publish(results_folder.under_every_name(records, requests), folder, console)
 
 
 def tune(
@@ -191,6 +210,7 @@ def tune(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
         "results/local"
     ),
+    set_aside: SetAside = False,
 ) -> None:
     """Look for each optimizer's hyperparameters, and write a campaign with them.
 
@@ -209,9 +229,9 @@ def tune(
 
     require("tune")
     file = campaigns.find(campaign)
-    plan = campaigns.read(file)
+    plan, console = campaigns.read(file), Console()
     names = study.frameworks(plan, framework or [])
-    place = Place.of(results / file.stem, "tuning", names, file.name)
+    place = Place.of(results / campaigns.name_of(file), "tuning", names, file.name)
     expansion.check_precision(plan, file.name, place.device)
     budget = {
         key: value
@@ -222,7 +242,7 @@ def tune(
         trials=trials,
         seeds=seeds,
         seed=seed,
-        frameworks=tuple(framework or ()),
+        frameworks=tuple(dict.fromkeys(framework or ())),
         budget=budget,
     )
     crew = local_workers.workers(Limits.of(plan, place.folder, place.device))
@@ -234,7 +254,8 @@ def tune(
         url=storage,
         place=place,
         crew=crew,
-        console=Console(),
+        console=console,
+        others=partial(_others, source=file.name, set_aside=set_aside, console=console),
     )
 
 
@@ -273,6 +294,7 @@ def scale(
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
         "results/local"
     ),
+    set_aside: SetAside = False,
 ) -> None:
     """Measure a step at growing widths, and fit how its cost grows with the parameters.
 
@@ -284,6 +306,7 @@ def scale(
     from optbench.campaign import expansion
     from optbench.measure import scale as scales
     from optbench.measure.timed import WIDTHS
+    from optbench.records import store
     from optbench.schedule import place as places
     from optbench.schedule import runner
     from optbench.schedule.place import Place
@@ -302,17 +325,40 @@ def scale(
         steps=steps,
         **limits,
     )
-    console = Console()
-    requests = places.possible(
-        expansion.requests(plan, "scale", "scale"), partial(line, console)
-    )
+    console, whole = Console(), expansion.requests(plan, "scale", "scale")
+    requests = places.possible(whole, partial(line, console))
     place = Place.of(results, "scale", [request.framework for request in requests], "scale")
     requests, folder = place.of_this_device(requests), place.folder
+    own = {store.path(folder, request) for request in place.of_this_device(whole)}
+    _others(folder, own, "this command", set_aside, console)
     scales.keep(plan, folder)
     crew = _crew(Limits.of(plan, folder, place.device), None, None, console)
     records = runner.run(requests, crew, folder, console, rerun=rerun)
     _publish(records, folder, console)
     scales.report(folder, console)
+
+
+def _others(
+    folder: Path, own: "Collection[Path]", source: str, set_aside: bool, console: "Console"
+) -> None:
+    """Say which records a folder holds that `source` does not ask for, or move them."""
+    from optbench.campaign import results_folder
+    from optbench.records import files
+    from optbench.schedule.progress import line
+
+    others = results_folder.others(folder, own)
+    if not others:
+        return
+    what = (
+        f"{folder} holds {len(others)} runs that {source} does not ask for, of another "
+        "campaign or of an earlier version"
+    )
+    if set_aside:
+        for other in others:
+            files.set_aside(other)
+        line(console, f"{what}: set aside in runs/")
+    else:
+        line(console, f"{what}: --set-aside moves them out of the way")
 
 
 def _crew(
@@ -339,17 +385,18 @@ def _crew(
 def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> None:
     """Print a campaign's table; write it, the figure and the checksums, and say where."""
     # pandas and matplotlib: after the runs, not in their way
-    from optbench.campaign import source_files
+    from optbench.campaign import results_folder, source_files
     from optbench.records import checksums
     from optbench.records.frames import from_records
     from optbench.report import summary
     from optbench.report.report import write_summary
     from optbench.schedule.progress import line
 
-    frames = from_records(records)
     line(console, "")
-    print(summary.texts(frames)["table.txt"], file=console.file)
-    made = write_summary(frames, folder)
+    print(summary.texts(from_records(records))["table.txt"], file=console.file)
+    if records[0].request.labels.campaign == results_folder.SINGLE:  # with those before it
+        records = list(results_folder.load(folder).records.values())
+    made = write_summary(from_records(records), folder)
     copies = source_files.keep([record.request for record in records], folder)
     written = [folder / "runs", *made, *copies, checksums.write(folder)]
     for path in written:

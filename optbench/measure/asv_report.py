@@ -93,7 +93,7 @@ def _ladder(
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
-    files.replace(path, table.to_csv(index=False))
+    files.replace(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from optbench.measure import asv_results
 from optbench.measure.asv_results import Column, Parameters
+from optbench.records.files import replace
 from optbench.records.provenance import machine_class
 from optbench.records.store import InvalidRecord
 
@@ -173,10 +174,7 @@ def carry(site: Path) -> list[str]:
     (site / "vendor").mkdir(exist_ok=True)
     for file in VENDOR.iterdir():
         shutil.copy(file, site / "vendor")
-    page.write_text(
-        ELSEWHERE.sub(lambda tag: f'{tag[1]}="vendor/{local(tag[2])}">', text),
-        encoding="utf-8",
-    )
+    replace(page, ELSEWHERE.sub(lambda tag: f'{tag[1]}="vendor/{local(tag[2])}">', text))
     return names
 
 

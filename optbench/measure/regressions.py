@@ -36,7 +36,7 @@ from optbench.measure.verdicts import (
     unmeasured,
     unsteady,
 )
-from optbench.records import cores
+from optbench.records import cores, files
 from optbench.records.provenance import commit_hash
 
 CLONE = Path(__file__).parents[2]
@@ -133,7 +133,8 @@ def measure(tree: Path, job: Job) -> Measurements:
         cwd=tree,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if process.returncode:  # one that was killed says nothing
@@ -187,6 +188,6 @@ def write(
         for times in frameworks
     }
     samples, verdict = place / "samples.json", place / "verdicts.csv"
-    samples.write_text(json.dumps(processes), encoding="utf-8")
-    table(verdicts).to_csv(verdict, index=False)
+    files.replace(samples, json.dumps(processes))
+    files.replace(verdict, table(verdicts).to_csv(index=False, lineterminator="\n"))
     return [f"written: {samples}", f"written: {verdict}"]

@@ -94,7 +94,7 @@ def report(folder: Path, console: Console) -> None:
         ("exponents.csv", fitted),
         ("crossovers.csv", crossed),
     ):
-        files.replace(folder / name, table.to_csv(index=False))
+        files.replace(folder / name, table.to_csv(index=False, lineterminator="\n"))
         line(console, f"written: {folder / name}")
     for path in cost_figures.cost_over_parameters(
         measured, fitted, folder, memory, crossed
@@ -123,18 +123,18 @@ def measurements(results: Frames) -> pd.DataFrame:
     Both are medians of the steps after WARM_UP, as `Timed` has it, since a line search that
     has not yet its scale is other work; NaN where there was no such step.
     """
-    history: Any = results.history.sort_values(["identity", "step"])
-    steps = history.groupby("identity")[["step", "seconds", "evaluations"]].diff()[
+    history: Any = results.history.sort_values(["run", "step"])
+    steps = history.groupby("run")[["step", "seconds", "evaluations"]].diff()[
         history["step"] > WARM_UP
     ]
     costs = (
         steps[["seconds", "evaluations"]]
         .div(steps["step"], axis=0)
-        .groupby(history["identity"])
+        .groupby(history["run"])
         .median()
     ).rename(columns={"seconds": "step_seconds"})
     runs: Any = results.runs.drop(columns="evaluations").merge(
-        costs, left_on="identity", right_index=True, how="left"
+        costs, left_on="run", right_index=True, how="left"
     )
     runs["step_seconds"] = runs["step_seconds"].where(runs["status"].isin(MEASURED))
     widths = runs["network"].str.split("_").str[1].astype(int)

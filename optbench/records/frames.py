@@ -19,11 +19,15 @@ ELSEWHERE = {
 
 
 class Frames(NamedTuple):
-    """Results."""
+    """Results, which are joined on `run`: one number per record.
+
+    An identity is what was asked: two machines' records of it are two runs, and a campaign
+    may show one record under two names.
+    """
 
     # one row per run; errors as measured, below a reference's accuracy (`floor`) too
     runs: pd.DataFrame
-    # one row per recorded step: identity, step, seconds, losses, errors
+    # one row per recorded step: run, identity, step, seconds, losses, errors
     history: pd.DataFrame
 
     def floored(self) -> "Frames":
@@ -33,13 +37,13 @@ class Frames(NamedTuple):
         frames.
         """
         runs, history = self.runs, self.history
-        floors: Any = runs.drop_duplicates("identity").set_index("identity")["floor"]
+        floors: Any = runs.set_index("run")["floor"]
         errors = {
             name: runs[name].clip(lower=runs["floor"])
             for name in ("relative_l2", "best_relative_l2")
             if name in runs
         }
-        floor = history["identity"].map(floors)
+        floor = history["run"].map(floors)
         raised = history["relative_l2"].clip(lower=floor)
         return Frames(runs.assign(**errors), history.assign(relative_l2=raised))
 
@@ -54,13 +58,16 @@ def from_records(records: Iterable[Record]) -> Frames:
     records = list(records)
     devices = {record.provenance.device for record in records} - {None}
     rows = [
-        {"identity": record.identity, **row.model_dump()}
-        for record in records
+        {"run": number, "identity": record.identity, **row.model_dump()}
+        for number, record in enumerate(records)
         for row in record.history
     ]
     return Frames(
-        pd.DataFrame([_run(record, several=len(devices) > 1) for record in records]),
-        pd.DataFrame(rows, columns=["identity", *Row.model_fields]),
+        pd.DataFrame(
+            _run(number, record, several=len(devices) > 1)
+            for number, record in enumerate(records)
+        ),
+        pd.DataFrame(rows, columns=["run", "identity", *Row.model_fields]),
     )
 
 
@@ -80,7 +87,7 @@ def stopped(record: Record) -> Row | None:
     return next((row for row in before if row.step == first <= last.step * 2 / 3), None)
 
 
-def _run(record: Record, several: bool) -> dict[str, object]:
+def _run(number: int, record: Record, several: bool) -> dict[str, object]:
     """Give a run's row; where there are several devices, a case is of one of them."""
     on = f", on {record.provenance.device or 'an unknown device'}" if several else ""
     request, last = record.request, record.history[-1] if record.history else None
@@ -90,6 +97,7 @@ def _run(record: Record, several: bool) -> dict[str, object]:
         (end.seconds, end.step) if end else (record.clock.get("train", 0.0), record.steps)
     )
     return {
+        "run": number,
         "identity": record.identity,
         "campaign": request.labels.campaign,
         "campaign_version": request.labels.campaign_version,

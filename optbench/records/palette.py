@@ -47,7 +47,7 @@ UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 SHAPES = "oXsPD^vp*h<>"  # one marker per optimizer, in the order of the colours
 DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
 # columns that people named, and how many characters of a name a figure has room for
-NAMES = {"case": 60, "label": 28, "optimizer": 28, "framework": 28}
+NAMES = {"campaign": 28, "case": 60, "label": 28, "optimizer": 28, "framework": 28}
 MOST = 60  # panels that a figure has
 DOTS, PIXELS = 150, 60_000  # per inch; that the side of a picture has at most
 
@@ -91,10 +91,15 @@ def first(data: Any) -> tuple[Any, str]:
 
 
 def panels(runs: Any) -> Any:
-    """Name the runs' panels: by the case, and D where the case's name does not say it."""
+    """Name the runs' panels: by the case, and D where the case's name does not say it.
+
+    Where there are several campaigns or machines, by those too.
+    """
     sizes = runs["parameters"].map("D = {:,}".format)
     sized = [size in case for case, size in zip(runs["case"], sizes, strict=True)]
-    return runs["case"].where(sized, runs["case"] + " (" + sizes + ")")
+    names = runs["case"].where(sized, runs["case"] + " (" + sizes + ")")
+    places = runs["campaign"] + " on " + runs["machine"]
+    return places + ": " + names if places.nunique() > 1 else names
 
 
 def styles(data: pd.DataFrame) -> dict[str, Any]:

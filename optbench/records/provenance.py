@@ -57,7 +57,7 @@ def collect(
         dirty=dirty,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        packages={package: _version(package) for package in PACKAGES},
+        packages=versions(),
         blas=_thread_pools(),
         machine=machine or machine_class(device or "cpu"),
         cpu=cpu_model(),
@@ -69,6 +69,11 @@ def collect(
         precision=_precision(),
         shared_cores=shared_cores,
     )
+
+
+def versions() -> dict[str, str | None]:
+    """Give the versions of the packages that compute; None for one that is missing."""
+    return {package: _version(package) for package in PACKAGES}
 
 
 @functools.cache
@@ -108,9 +113,8 @@ def class_beside(names: Iterable[str], device: str = "cpu") -> str:
 def cpu_model() -> str:
     """Give the CPU's model name."""
     if Path("/proc/cpuinfo").exists():
-        names = re.findall(
-            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE
-        )
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        names = re.findall(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
         if names:
             return names[0]
     import cpuinfo  # takes a second, so only where the kernel does not say
@@ -154,7 +158,12 @@ def _output(*command: str) -> str | None:
     """Run a command and give what it prints; None where it fails."""
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=30
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
+            timeout=30,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

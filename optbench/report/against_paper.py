@@ -51,7 +51,7 @@ def ours(frames: Frames) -> pd.DataFrame:
         [*CASE, *SAME, *SOLVER, "hyperparameters_from"], sort=False
     )
     first = {name: (name, "first") for name in BATCH}
-    counts = {"runs": ("identity", "size"), "finished": ("rms", "count")}
+    counts = {"runs": ("run", "size"), "finished": ("rms", "count")}
     rows = groups.agg(
         **counts, **first, **{name: (name, "median") for name in medians}
     ).reset_index()

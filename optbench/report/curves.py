@@ -36,12 +36,14 @@ def draw(frames: Frames, folder: Path) -> list[Path]:
     Without a step that took time there is nothing to draw and no path.
     """
     runs = named(frames.runs)
+    # drawn in the order of their identities, whatever the order of the records
+    units = runs["identity"] + runs["run"].map(" {}".format)
     described, note = first(
-        runs.assign(panel=panels(runs))[
-            ["identity", "panel", "optimizer", "framework", "floor"]
+        runs.assign(panel=panels(runs), unit=units)[
+            ["run", "unit", "panel", "optimizer", "framework", "floor"]
         ]
     )
-    data: Any = frames.floored().history.merge(described, on="identity")
+    data: Any = frames.floored().history.merge(described, on="run")
     data = data.query("seconds > 0")
     if data.empty:
         return []
@@ -50,7 +52,7 @@ def draw(frames: Frames, folder: Path) -> list[Path]:
         x="seconds",
         y="relative_l2",
         **styles(data),
-        units="identity",
+        units="unit",
         estimator=None,
         col="panel",
         col_wrap=min(3, len(set(described["panel"]))),
@@ -131,24 +133,24 @@ def bands(frames: Frames, axis: str) -> pd.DataFrame:
     history: Any = frames.floored().history
     history = (
         history[history[axis] > 0]
-        .merge(runs[["identity", "panel"]], on="identity")
+        .merge(runs[["run", "panel"]], on="run")
         .sort_values("step")
     )
     curves = {
         name: rows[[axis, "relative_l2"]].to_numpy().T
-        for name, rows in history.groupby("identity")
+        for name, rows in history.groupby("run")
     }
     extents: Any = history.groupby("panel")[axis].agg(["min", "max"])
     parts = []
     for (panel, label, framework), solver in runs.groupby(
         ["panel", "label", "framework"], sort=False
     ):
-        drawn = [curves[name] for name in solver["identity"] if name in curves]
+        drawn = [curves[name] for name in solver["run"] if name in curves]
         if not drawn:
             continue
         begin = max(x[0] for x, _ in drawn)
         ends = [
-            curves[run.identity][0][-1]
+            curves[run.run][0][-1]
             for run in solver.itertuples()
             if run.status == "finished"
         ]
@@ -157,7 +159,7 @@ def bands(frames: Frames, axis: str) -> pd.DataFrame:
         places = np.geomspace(first, last, GRID)
         places = np.unique([*places[(places >= begin) & (places < end)], end])
         values = [
-            _at(places, curves.get(run.identity), run.status) for run in solver.itertuples()
+            _at(places, curves.get(run.run), run.status) for run in solver.itertuples()
         ]
         quartiles = pd.DataFrame(
             map(statistics.quartiles, np.transpose(values)),

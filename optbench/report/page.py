@@ -177,8 +177,7 @@ def _entries(
     keys: Sequence[tuple[str, ...]], frames: Frames, records: Sequence[Record]
 ) -> list[dict[str, Any]]:
     """Give the runs behind each row of the table of errors."""
-    by_identity = {record.identity: record for record in records}
-    histories = dict(tuple(frames.floored().history.groupby("identity")))
+    histories = dict(tuple(frames.floored().history.groupby("run")))
     groups: Any = frames.runs.sort_values("seed").groupby(["case", "label", "framework"])
     rows = {key: group.to_dict("records") for key, group in groups}
     return [
@@ -187,7 +186,7 @@ def _entries(
                 zip(("case", "optimizer", "framework"), map(_visible, key), strict=True)
             ),
             "runs": [
-                _run(by_identity[row["identity"]], row, histories.get(row["identity"]))
+                _run(records[row["run"]], row, histories.get(row["run"]))
                 for row in rows[key]
             ],
         }

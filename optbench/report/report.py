@@ -86,7 +86,7 @@ def texts(
         records,
         results.folder,
         missing=len(results.requests) - len(records),
-        unasked=len(results.records) - len(records),
+        unasked=len(results.records) - len({record.identity for record in records}),
         torn=len(results.torn),
     )
     files = {

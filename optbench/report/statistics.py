@@ -40,14 +40,14 @@ def reached(
     """
     runs: Any = frames.runs
     before = runs[BEFORE].fillna(0).sum(axis=1)
-    runs = runs[["identity", *CASE, *SOLVER, "seed"]].assign(before=before)
+    runs = runs[["run", *CASE, *SOLVER, "seed"]].assign(before=before)
     history: Any = frames.floored().history.sort_values("step", kind="stable")
     parts = []
     for target in targets:
-        first = history[history[error] <= target].drop_duplicates("identity")[
-            ["identity", "step", "seconds"]
+        first = history[history[error] <= target].drop_duplicates("run")[
+            ["run", "step", "seconds"]
         ]
-        parts.append(runs.merge(first, on="identity", how="left").assign(target=target))
+        parts.append(runs.merge(first, on="run", how="left").assign(target=target))
     rows = pd.concat(parts, ignore_index=True).rename(columns={"step": "steps"})
     # where nobody reaches anything they are objects
     rows = rows.astype({"steps": float, "seconds": float})

@@ -17,6 +17,7 @@ import psutil
 
 from optbench.records.cores import pin
 from optbench.records.record import Record, Request, Row, Status
+from optbench.schedule import console
 from optbench.training.limits import Limits
 
 REPORT_INTERVAL = 0.2  # seconds
@@ -132,7 +133,8 @@ def kernel_kills() -> int:
     """
     with suppress(OSError):
         counters = dict(
-            line.split() for line in Path("/proc/vmstat").read_text().splitlines()
+            line.split()
+            for line in Path("/proc/vmstat").read_text(encoding="utf-8").splitlines()
         )
         return int(counters.get("oom_kill", 0))
     return 0
@@ -142,6 +144,7 @@ def _start(reports: Any, threads: int) -> None:
     """Prepare the child, before anything of a framework is imported."""
     global _reports
     _reports = reports
+    console.soften()  # a user's file may print
     # the parent decides; a terminal interrupts both
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: _stop.set())

@@ -1,27 +1,33 @@
 """A run's checkpoint in one `.npz`, never pickle.
 
-It holds the parameters, the optimizer's whole state, steps, clock and history.
+It holds the parameters, the optimizer's whole state, steps, clock and history, with a
+checksum of all of it.
 """
 
+import hashlib
 import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from optbench.records import files
-from optbench.records.record import Row
+from optbench.records import files, provenance
+from optbench.records.record import SECTIONS, Row
 
 ROWS = TypeAdapter(tuple[Row, ...])
+
+
+class Unusable(ValueError):
+    """A checkpoint that a run cannot go on from; the message says why."""
 
 
 class Checkpoint(NamedTuple):
     """A run as it stood after `steps` steps; seed and steps say which points it had."""
 
     leaves: list[np.ndarray]  # of (params, state), in the order of `leaves`
+    structure: list[str]  # of the same tree, as `structure` says it
     resumed: int  # times that the run went on from a checkpoint
     steps: int
     seconds: dict[str, float]  # by section of the clock
@@ -32,21 +38,20 @@ class Checkpoint(NamedTuple):
 
 def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
     """Put a checkpoint in its place, whole or not at all."""
-    progress = {
+    told = checkpoint._asdict() | {
         "identity": identity,
-        "resumed": checkpoint.resumed,
-        "steps": checkpoint.steps,
-        "seconds": checkpoint.seconds,
+        "packages": provenance.versions(),
         "history": ROWS.dump_python(checkpoint.history, mode="json"),
-        "stage": checkpoint.stage,
-        "counters": checkpoint.counters,
     }
+    del told["leaves"]
+    text = json.dumps(told).encode()
     content = io.BytesIO()
     arrays = {f"leaf{number}": leaf for number, leaf in enumerate(checkpoint.leaves)}
     np.savez(
         content,
         allow_pickle=False,
-        told=np.frombuffer(json.dumps(progress).encode(), np.uint8),
+        told=np.frombuffer(text, np.uint8),
+        checksum=np.frombuffer(_checksum(text, checkpoint.leaves), np.uint8),
         **arrays,
     )
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,23 +59,50 @@ def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
 
 
 def read(file: Path, identity: str) -> Checkpoint | None:
-    """Read a run's checkpoint; None where there is none that is whole and the run's own."""
+    """Read a run's checkpoint; None where there is none.
+
+    Raises:
+        Unusable: it is torn or changed, another run's, or of other versions.
+    """
     try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as content:
-            progress = json.loads(content["told"].tobytes())
-            arrays = [content[f"leaf{number}"] for number in range(len(content.files) - 1)]
-        checkpoint = Checkpoint(
-            leaves=arrays,
-            resumed=progress["resumed"],
-            steps=progress["steps"],
-            seconds=progress["seconds"],
-            history=ROWS.validate_python(tuple(progress["history"])),
-            stage=progress["stage"],
-            counters=progress["counters"],
-        )
-        return checkpoint if progress["identity"] == identity else None
-    except (OSError, BadZipFile, ValueError, KeyError, EOFError, ValidationError):
+        content = file.read_bytes()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror}") from error
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as parts:
+            text = parts["told"].tobytes()
+            checksum = parts["checksum"].tobytes() if "checksum" in parts else None
+            arrays = [parts[name] for name in parts.files if name.startswith("leaf")]
+    except Exception as error:  # of torn bytes zipfile and NumPy raise whatever they like
+        raise Unusable("is torn") from error
+    if checksum is None:
+        raise Unusable("has no checksum: an earlier version wrote it")
+    if checksum != _checksum(text, arrays):
+        raise Unusable("is not what its checksum says")
+    told = json.loads(text)
+    if told.pop("identity") != identity:
+        raise Unusable("is another run's")
+    here, there = provenance.versions(), told.pop("packages")
+    if others := [f"{name} {there[name]}" for name in there if there[name] != here[name]]:
+        raise Unusable(f"was written with {', '.join(others)}")
+    try:
+        history = ROWS.validate_python(tuple(told.pop("history")))
+        reached = Checkpoint(leaves=arrays, history=history, **told)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Unusable("has other fields: another version wrote it") from error
+    if not reached.seconds.keys() <= set(SECTIONS):
+        raise Unusable("has other sections of the clock: another version wrote it")
+    return reached
+
+
+def _checksum(text: bytes, leaves: list[np.ndarray]) -> bytes:
+    """Compute the SHA-256 of what a checkpoint tells and of its arrays' numbers."""
+    digest = hashlib.sha256(text)
+    for leaf in leaves:
+        digest.update(leaf.tobytes())
+    return digest.digest()
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -78,6 +110,28 @@ def leaves(tree: Any) -> list[Any]:
     if not isinstance(tree, list | tuple):
         return [tree]
     return [leaf for part in tree for leaf in leaves(part)]
+
+
+def structure(tree: Any, arrays: list[np.ndarray]) -> list[str]:
+    """Say where every leaf stands in a tree, and its type and shape.
+
+    Two of one shape are told apart by the fields of the named tuples that they are in.
+    """
+    return [
+        f"{place} {array.dtype} {list(array.shape)}"
+        for place, array in zip(_places(tree), arrays, strict=True)
+    ]
+
+
+def _places(tree: Any) -> list[str]:
+    if not isinstance(tree, list | tuple):
+        return [""]
+    names = getattr(tree, "_fields", range(len(tree)))
+    return [
+        f".{name}{place}"
+        for name, part in zip(names, tree, strict=True)
+        for place in _places(part)
+    ]
 
 
 def like(tree: Any, values: list[Any]) -> Any:

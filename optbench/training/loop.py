@@ -1,21 +1,24 @@
 """The one loop: step, watch, save, to the end of the budget, one stage after the other."""
 
+import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
-from optbench.records import store
+from optbench.records import files, store
 from optbench.records.record import COUNTERS, Request, Row
 from optbench.training import checkpoint, solution_grid
-from optbench.training.checkpoint import Checkpoint
+from optbench.training.checkpoint import Checkpoint, Unusable
 from optbench.training.clock import Clock
 from optbench.training.limits import Limits
 from optbench.training.prefetch import Prefetch
 from optbench.training.setup import Prepared, copied
 from optbench.training.status import Diverged, TimedOut, stage
 
+log = logging.getLogger(__name__)
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
 
 # called with the share of the budget that is spent, and the newest row of the history
@@ -211,9 +214,10 @@ class Training:
         """Write the run's checkpoint, where it has a place for one."""
         if self._checkpoint is None:
             return
-        leaves = checkpoint.leaves((self.params, self.state))
+        tree, arrays = self._tree()
         reached = Checkpoint(
-            leaves=[self.run.backend.to_numpy(leaf) for leaf in leaves],
+            leaves=arrays,
+            structure=checkpoint.structure(tree, arrays),
             resumed=self.resumed,
             steps=self.steps,
             seconds=dict(self.clock.seconds),
@@ -221,19 +225,43 @@ class Training:
             stage=self.stage,
             counters=self._counted,
         )
-        with suppress(OSError):  # a full disk must not end a run; its record will say so
+        try:
             checkpoint.write(self._checkpoint, self.request.identity, reached)
+        except (OSError, ValueError) as error:
+            # a full disk, or a state that is no tree of arrays, must not end a run
+            log.warning(f"optbench: {self.request.title}: no checkpoint: {error}")
+
+    def _tree(self) -> tuple[Any, list[np.ndarray]]:
+        """Give what a checkpoint keeps, as a tree and as its leaves' numbers."""
+        tree = self.params, self.state
+        leaves = checkpoint.leaves(tree)
+        return tree, [self.run.backend.to_numpy(leaf) for leaf in leaves]
 
     def _restore(self) -> None:
-        """Go on from the checkpoint, if there is one."""
+        """Go on from the checkpoint, if there is one; set aside one that does not fit."""
         if self._checkpoint is None:
             return
-        reached = checkpoint.read(self._checkpoint, self.request.identity)
-        if reached is None:
-            return
-        self._begin(reached.stage, reached.counters)  # for the shape of its state
+        try:
+            reached = checkpoint.read(self._checkpoint, self.request.identity)
+            if reached is not None:
+                self._go_on(reached)
+        except Unusable as error:
+            self._begin(0, {})
+            with suppress(OSError):
+                files.set_aside(self._checkpoint)
+            log.warning(
+                f"optbench: {self.request.title}: its checkpoint {error}; it is set "
+                "aside, and the run begins anew"
+            )
+
+    def _go_on(self, reached: Checkpoint) -> None:
+        """Take a checkpoint's place; raises Unusable where its state is another kind."""
+        self._begin(reached.stage, reached.counters)  # for the structure of its state
+        tree, fresh = self._tree()
+        if reached.structure != checkpoint.structure(tree, fresh):
+            raise Unusable("is of another structure than the optimizer's state")
         arrays = self.run.backend.from_numpy_tree(reached.leaves)
-        self.params, self.state = checkpoint.like((self.params, self.state), arrays)
+        self.params, self.state = checkpoint.like(tree, arrays)
         self.steps, self.resumed = reached.steps, reached.resumed + 1
         self.history = list(reached.history)
         self.clock.restore(reached.seconds)

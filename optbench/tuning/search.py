@@ -5,7 +5,7 @@ An interrupted study goes on.
 
 import hashlib
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from optbench.schedule.local_workers import Workers
 from optbench.schedule.locks import is_dead, opening, owner
 from optbench.schedule.place import Place
 from optbench.schedule.progress import Display, line
+from optbench.tuning import study as studies
 from optbench.tuning.output import Result, Trial, describe, final_error, write
-from optbench.tuning.study import Protocol, Study, studies
+from optbench.tuning.study import Protocol, Study
 
 Log = optuna.Study  # Optuna's record of a study
 
@@ -72,17 +73,19 @@ def run(
     place: Place,
     crew: AbstractContextManager[Workers],
     console: Console,
+    others: Callable[[Path, Collection[Path]], None] = lambda folder, own: None,
 ) -> None:
     """Tune a campaign, the content of `file`, and write what comes of it into a place.
 
-    `url` is a database of Optuna's.
+    `url` is a database of Optuna's; `others` is told of the folder and of those of its
+    records that are trials' of this campaign.
 
     Raises:
         CampaignError: the campaign or the spaces are wrong, or the database cannot be
             opened.
     """
     folder = place.folder
-    wanted = studies(
+    wanted = studies.studies(
         campaign,
         name=file.stem,
         source=file.name,
@@ -92,22 +95,33 @@ def run(
     )
     frameworks = dict.fromkeys(study.framework for study in wanted)
     line(console, f"tuned in {' and '.join(frameworks)}; --framework says in which")
+    for same in studies.shared(wanted):
+        line(console, same)
+    distinct = studies.once(wanted)
     folder.mkdir(parents=True, exist_ok=True)
     database = folder / "studies.sqlite3"
     trials = tune(
-        wanted,
+        distinct,
         trials=protocol.trials,
-        url=url or f"sqlite:///{database.resolve()}",
+        url=url or address(database),
         folder=folder,
         crew=crew,
         console=console,
     )
-    results = [Result(study, its) for study, its in zip(wanted, trials, strict=True)]
+    found = {one.name: its for one, its in zip(distinct, trials, strict=True)}
+    results = [Result(one, found[one.name]) for one in wanted]
+    names = {name for its in trials for trial in its for name in trial.records}
+    others(folder, {folder / "runs" / name for name in names})
     name = file.stem if file == shipped().get(file.stem) else file.name
     written = write(campaign, name, protocol, results, folder)
     databases = [] if url else [database]
     for path in (folder / "runs", *databases, *written, checksums.write(folder)):
         line(console, f"written: {path}")
+
+
+def address(database: Path) -> str:
+    """Give the address of a database in a file, whatever signs its path has."""
+    return f"sqlite:///{database.resolve().as_uri()}?uri=true"
 
 
 def tune(

@@ -3,7 +3,6 @@
 It is in `benchmarks/spaces.toml` or a file like it.
 """
 
-import tomllib
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from optbench.campaign import campaign
 from optbench.campaign.errors import CampaignError, Where, explain, keys, unknown_key
 from optbench.problems.names import UnknownName
 from optbench.records.record import Positive
@@ -89,12 +89,9 @@ def read(file: Path, optimizers: dict[str, Any]) -> dict[str, Space]:
     Raises:
         CampaignError: one line that names the file, the key, its value and what is allowed.
     """
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # malformed TOML, or no UTF-8
-        raise CampaignError(file.name, (), f"no TOML file: {error}") from error
     return {
-        name: _space(file.name, name, table, optimizers) for name, table in tables.items()
+        name: _space(file.name, name, table, optimizers)
+        for name, table in campaign.tables(file).items()
     }
 
 

@@ -6,7 +6,7 @@ All have as many trials and the same budget.
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,8 +99,7 @@ class Study:
     @property
     def title(self) -> str:
         """The study in a few words."""
-        run = self.first
-        return f"{own.bare(run.problem)}, {run.network}, {self.label}, {self.framework}"
+        return f"{self.first.case}, {own.bare(self.label)}, {self.framework}"
 
     @cached_property
     def name(self) -> str:
@@ -121,7 +120,9 @@ def studies(
     protocol: Protocol,
     place: Place,
 ) -> list[Study]:
-    """List the studies of a campaign, each once; `file` has the search spaces.
+    """List the studies of a campaign; `file` has the search spaces.
+
+    Two that differ by nothing but what is looked for have one name: it is done once.
 
     Raises:
         CampaignError: the campaign, the spaces or the budget are wrong, or the campaign
@@ -146,9 +147,8 @@ def studies(
             (min(missing),),
             "is missing: an optimizer needs a search space to be tuned",
         )
-    once: dict[str, Study] = {}
-    for case, label, framework, space, part in _parts(tables, protocol, searched):
-        study = Study(
+    return [
+        Study(
             case=case,
             label=label,
             framework=framework,
@@ -159,8 +159,27 @@ def studies(
             seed=protocol.seed,
             place=place,
         )
-        once.setdefault(study.name, study)  # the first of equal ones
-    return list(once.values())
+        for case, label, framework, space, part in _parts(tables, protocol, searched)
+    ]
+
+
+def once(studies: Iterable[Study]) -> list[Study]:
+    """Leave out the studies that are there already, under another title."""
+    first: dict[str, Study] = {}
+    for study in studies:
+        first.setdefault(study.name, study)
+    return list(first.values())
+
+
+def shared(studies: Sequence[Study]) -> Iterator[str]:
+    """Say which of a campaign's studies are one."""
+    first = {study.name: study for study in once(studies)}
+    for study in studies:
+        if (other := first[study.name]) is not study:
+            yield (
+                f"{study.title} is the same study as {other.title}: done once, its choice "
+                "is written for both"
+            )
 
 
 def frameworks(campaign: Campaign, chosen: Sequence[str]) -> list[str]:

@@ -42,6 +42,8 @@ def check_campaign(results: Results) -> Iterator[str]:
     if results.is_tuning:
         yield from tuning_rules.check_trials(results)
         return
+    if results.is_single:  # asked for one by one
+        return
     if results.unreadable:
         yield results.unreadable
         return
@@ -63,7 +65,9 @@ def check_repeats(results: Results) -> Iterator[str]:
     runs, starts = defaultdict(list), defaultdict(dict)
     for file, record in results.records.items():
         request = record.request
-        runs[question(request)].append(file.name)
+        # one by one, a run may be asked of several versions
+        run = request.identity if results.is_single else question(request)
+        runs[run].append(file.name)
         if record.history and math.isfinite(record.history[0].rms):
             start = (
                 request.problem,
@@ -116,7 +120,9 @@ def check_tables(results: Results) -> Iterator[str]:
 
 
 def check_versions(results: Results) -> Iterator[str]:
-    """Check that a folder has one version of each optimizer and problem."""
+    """Check that a campaign has one version of each optimizer and problem."""
+    if results.is_single:
+        return
     versions = defaultdict(lambda: defaultdict(list))
     for file, record in results.records.items():
         request = record.request

@@ -28,7 +28,7 @@ def check_trials(results: Results) -> Iterator[str]:
     rows, file = _rows(results), results.folder / TRIALS
     for row in rows:
         numbers[row["study"]].add(int(row["trial"]))
-        counted[row["study"]] += row["counted"] == "True"
+        counted[_shown(row)] += row["counted"] == "True"
         for run in _runs(results, row):
             named.add(run)
             if run not in results.records:
@@ -36,10 +36,11 @@ def check_trials(results: Results) -> Iterator[str]:
     for study, trials in numbers.items():
         if gone := sorted(set(range(max(trials))) - trials):
             yield f"{file}: {study}: trials {', '.join(map(str, gone))} are missing"
-        if counted[study] != max(counted.values()):
+    for (_, _, study), count in counted.items():
+        if count != max(counted.values()):
             yield (
-                f"{file}: {study}: {counted[study]} trials count, and "
-                f"{max(counted.values())} of others"
+                f"{file}: {study}: {count} trials count, and {max(counted.values())} "
+                "of others"
             )
     if all(row["records"] for row in rows):  # an interrupted trial may have left a run
         yield from (f"{run} is no trial's" for run in results.records if run not in named)
@@ -66,25 +67,35 @@ def check_values(results: Results) -> Iterator[str]:
         if row["counted"] == "True" and _value(row) < math.inf:
             key = row["case"], row["label"]
             best[key] = min(best.get(key, row), row, key=_value)
-    yield from _not_chosen(results.folder / CHOSEN, list(best.values()))
+    yield from _not_chosen(results.folder / CHOSEN, best)
 
 
-def _not_chosen(file: Path, best: list[Row]) -> Iterator[str]:
+def _not_chosen(file: Path, best: dict[tuple[str, str], Row]) -> Iterator[str]:
+    """Compare what was written with the best trials, by case and label.
+
+    The cases that have one are written in the campaign's order.
+    """
     cases = (
         tomllib.loads(file.read_text(encoding="utf-8"))["case"] if file.is_file() else []
     )
-    tables = {
-        (case["problem"], case["network"], label): t
-        for case in cases
-        for label, t in case["optimizers"].items()
-    }
-    for row in best:
-        table = tables.get((row["problem"], row["network"], row["label"]))
-        if table is None or with_values(table, json.loads(row["hyperparameters"])) != table:
-            yield (
-                f"{file}: {row['label']} on {row['problem']}, {row['network']} is not "
-                f"{_title(row)}, the best"
-            )
+    numbers = sorted({case for case, _ in best}, key=int)
+    if len(cases) != len(numbers):
+        yield f"{file}: {len(cases)} cases, but trials of {len(numbers)} ended well"
+        return
+    for number, case in zip(numbers, cases, strict=True):
+        tables = case["optimizers"]
+        rows = {label: row for (of, label), row in best.items() if of == number}
+        for label, row in rows.items():
+            table = tables.get(label)
+            same = (case["problem"], case["network"]) == (row["problem"], row["network"])
+            values = json.loads(row["hyperparameters"])
+            if table is None or not same or with_values(table, values) != table:
+                yield (
+                    f"{file}: {label} on {row['problem']}, {row['network']} is not "
+                    f"{_title(row)}, the best"
+                )
+        for label in tables.keys() - rows.keys():
+            yield f"{file}: no trial of {label} on case {number} ended well"
 
 
 def _rows(results: Results) -> list[Row]:
@@ -94,6 +105,11 @@ def _rows(results: Results) -> list[Row]:
 
 def _runs(results: Results, row: Row) -> list[Path]:
     return [results.folder / "runs" / name for name in row["records"].split()]
+
+
+def _shown(row: Row) -> tuple[str, str, str]:
+    """Give the case and the label that a study stands for, of which it may have several."""
+    return row["case"], row["label"], row["study"]
 
 
 def _value(row: Row) -> float:

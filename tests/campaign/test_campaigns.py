@@ -49,11 +49,6 @@ def test_the_innermost_table_decides(tmp_path):
     )
 
 
-def test_the_same_run_twice_is_one(tmp_path):
-    case = GOOD.partition("[[case]]")[2]
-    assert len(read(GOOD + "[[case]]" + case, tmp_path)) == 1
-
-
 def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_path):
     (run,) = read(GOOD, tmp_path)
     (named,) = read(GOOD.replace("network =", 'name = "first"\nnetwork ='), tmp_path)

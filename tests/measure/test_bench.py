@@ -216,3 +216,31 @@ def test_engd_s_solve_is_that_of_its_step():
 
 def numbers(case, tree):
     return [np.asarray(array) for array in case.framework.backend.to_numpy_tree(list(tree))]
+
+
+PYTEST = """#!/bin/sh
+for word in "$@"; do
+case "$word" in --benchmark-json=*) echo new > "${word#*=}";; esac
+done
+exit CODE
+"""
+
+
+@pytest.mark.parametrize(("code", "kept"), [(0, "new"), (1, "old"), (2, "old"), (5, "old")])
+def test_only_what_is_whole_replaces_the_file_that_was_there(code, kept, tmp_path):
+    """2 is pytest's exit code after an interruption; it writes what it has even then."""
+    file, tool = tmp_path / "bench.json", tmp_path / "pytest"
+    file.write_text("old\n")
+    tool.write_text(PYTEST.replace("CODE", str(code)))
+    tool.chmod(0o755)
+    said = subprocess.run(
+        ["make", "bench", f"BIN={tmp_path}", f"JSON={file}", "-o", ".venv/.installed"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (said.returncode == 0) == (code == 0)
+    assert file.read_text() == f"{kept}\n"
+    assert (tmp_path / "bench.json.partial").exists() == (code != 0)
+    assert ("is as it was" in said.stderr) == (code != 0)

@@ -27,7 +27,7 @@ def logs(random, cases=CASES, solvers=SOLVERS, seeds=SEEDS):
     ):
         runs.append(
             {
-                "identity": str(number),
+                "run": str(number),
                 "campaign": "c",
                 "machine": "m",
                 "case": case,
@@ -44,13 +44,13 @@ def logs(random, cases=CASES, solvers=SOLVERS, seeds=SEEDS):
             error = float(random.choice([np.nan, *10.0 ** random.uniform(-7, 0, 5)]))
             history.append(
                 {
-                    "identity": str(number),
+                    "run": str(number),
                     "step": step,
                     "seconds": 0.1 * step,
                     "relative_l2": error,
                 }
             )
-    columns = ["identity", "step", "seconds", "relative_l2"]
+    columns = ["run", "step", "seconds", "relative_l2"]
     return Frames(
         pd.DataFrame(runs),
         pd.DataFrame(history, columns=columns).astype({"step": int, "seconds": float}),
@@ -61,13 +61,10 @@ def slow_reached(frames, target):
     """(steps, seconds, total) of each run, by loops."""
     found = {}
     for run in frames.runs.to_dict("records"):
-        found[run["identity"]] = (math.nan,) * 3
+        found[run["run"]] = (math.nan,) * 3
         for row in frames.history.to_dict("records"):
-            if (
-                row["identity"] == run["identity"]
-                and max(row["relative_l2"], run["floor"]) <= target
-            ):
-                found[run["identity"]] = (
+            if row["run"] == run["run"] and max(row["relative_l2"], run["floor"]) <= target:
+                found[run["run"]] = (
                     row["step"],
                     row["seconds"],
                     row["seconds"] + 1.0 + run["compile_seconds"],
@@ -88,7 +85,7 @@ def test_reached_is_what_loops_find(frames):
         slow = slow_reached(frames, target)
         for row in group.to_dict("records"):
             found = [row[column] for column in ("steps", "seconds", "total_seconds")]
-            np.testing.assert_allclose(found, slow[row["identity"]], rtol=1e-12)
+            np.testing.assert_allclose(found, slow[row["run"]], rtol=1e-12)
 
 
 @settings(max_examples=10, deadline=None)
@@ -151,7 +148,7 @@ def as_times(values):
 
 def test_who_never_reached_a_target_stays_in_the_table():
     frames = logs(np.random.default_rng(1))
-    never = frames.history["identity"].isin(frames.runs.query("label == 'sgd'")["identity"])
+    never = frames.history["run"].isin(frames.runs.query("label == 'sgd'")["run"])
     rows = statistics.reached(Frames(frames.runs, frames.history[~never]))
     table = statistics.by_task(rows[rows["target"] == 0.1], "seconds")
     assert list(table.columns) == sorted(SOLVERS)
@@ -375,11 +372,18 @@ def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
         "floor": 0.0,
     }
     runs = [
-        same | {"identity": str(seed), "seed": seed, "status": status}
+        same
+        | {
+            "campaign": "c",
+            "machine": "m",
+            "run": str(seed),
+            "seed": seed,
+            "status": status,
+        }
         for seed, status in enumerate(("finished", "finished", "diverged"))
     ]
     rows = [
-        {"identity": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
+        {"run": str(seed), "step": step, "seconds": x, "relative_l2": 10.0**-seed / x}
         for seed in range(3)
         for step, x in enumerate(seconds)
         if seed < 2 or x <= 2
@@ -394,7 +398,7 @@ def test_a_band_counts_a_run_that_ended_early_as_worse_than_any_number():
 
 def test_who_never_reaches_a_target_is_in_the_figure_of_profiles():
     frames = logs(np.random.default_rng(1))
-    never = frames.history["identity"].isin(frames.runs.query("label == 'sgd'")["identity"])
+    never = frames.history["run"].isin(frames.runs.query("label == 'sgd'")["run"])
     found = figures.profile(statistics.reached(Frames(frames.runs, frames.history[~never])))
     assert found.loc[found["optimizer"] == "sgd", "share"].tolist() == [0, 0]
 

@@ -133,13 +133,15 @@ def test_a_panel_says_d_once():
         {
             "case": ["exp20", "heat, D = 257", "heat, D = 257"],
             "parameters": [116097, 257, 449],
+            "campaign": "c",
+            "machine": "m",
         }
     )
-    assert palette.panels(runs).tolist() == [
-        "exp20 (D = 116,097)",
-        "heat, D = 257",
-        "heat, D = 257 (D = 449)",
-    ]
+    names = ["exp20 (D = 116,097)", "heat, D = 257", "heat, D = 257 (D = 449)"]
+    assert palette.panels(runs).tolist() == names
+    two = palette.panels(runs.assign(machine=["m", "m", "n"])).tolist()
+    places = ["c on m: ", "c on m: ", "c on n: "]
+    assert two == [place + name for place, name in zip(places, names, strict=True)]
 
 
 def test_a_campaign_without_a_step_has_no_figure(tmp_path):
