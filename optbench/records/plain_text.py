@@ -20,6 +20,8 @@ FORMULA_AFTER = re.compile(r"([,;]\s*)(?=[=+\-@])")
 MARKDOWN = re.compile(
     r"(?P<escaped>[\\`*{}#|]|\](?=[(\[])|(?<![^\W_])_|_(?![^\W_]))|[&<~$]|:(?=//)"
 )
+# a word of LaTeX that may be broken, and after how many characters each
+LONG_WORD, EVERY = re.compile(r"\S{21,}"), 5
 MARKS = {
     "\N{COMBINING GRAVE ACCENT}": "`",
     "\N{COMBINING ACUTE ACCENT}": "'",
@@ -193,10 +195,17 @@ def markdown(text: str) -> str:
 def latex(text: str) -> str:
     """Write a text in LaTeX's ASCII; a character that it does not know as its number."""
     shown = visible(text)
+    breaks = {
+        place
+        for word in LONG_WORD.finditer(shown)
+        for place in range(word.start() + EVERY, word.end(), EVERY)
+    }
     return "".join(
+        (r"\allowbreak{}" if place in breaks else "")
+        + _command(character)
         # two hyphens would be a dash
-        _command(character) + ("{}" if character == after == "-" else "")
-        for character, after in zip(shown, f"{shown[1:]} ", strict=False)
+        + ("{}" if shown[place : place + 2] == "--" else "")
+        for place, character in enumerate(shown)
     )
 
 

@@ -29,7 +29,7 @@ steps = 30
 points = { interior = 9, boundary = 6 }
 [optimizers]
 'a|b' = { name = "sgd", learning_rate = 0.9 }
-"<b>bold</b>\nnewline  x" = { name = "sgd", learning_rate = 0.8 }
+"<b>bold</b> &amp; x" = { name = "sgd", learning_rate = 0.8 }
 '=HYPERLINK("http://x")' = { name = "sgd", learning_rate = 0.7 }
 '#2' = { name = "sgd", learning_rate = 0.6 }
 'a, #2' = { name = "sgd", learning_rate = 0.65 }
