@@ -1,7 +1,7 @@
 """What every figure shares: colours, markers, dashes, how a file is written."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import cycle
 from pathlib import Path
@@ -52,7 +52,7 @@ MOST = 60  # panels that a figure has
 DOTS, PIXELS = 150, 60_000  # per inch; that the side of a picture has at most
 
 
-def named(runs: pd.DataFrame) -> pd.DataFrame:
+def named(runs: Any) -> pd.DataFrame:
     """Write the names in a frame as a figure shows them."""
     columns = {
         name: runs[name].map(lambda each, longest=longest: text(each, longest))
@@ -77,7 +77,7 @@ def text(name: str, longest: int = NAMES["case"]) -> str:
 
 
 @cache
-def _glyphs() -> dict[int, int]:
+def _glyphs() -> Mapping[Any, Any]:
     """Give the characters that figures can show."""
     return font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
 

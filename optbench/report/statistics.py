@@ -171,7 +171,7 @@ def with_enough(ranking: pd.DataFrame, rows: Any) -> pd.DataFrame:
     A solver with fewer has no interval; beside it nobody has a probability.
     """
     seeds = rows.groupby([*CASE, *SOLVER])["seed"].nunique().groupby(SOLVER).min()
-    enough = ranking[SOLVER].apply(tuple, axis=1).map(seeds) >= LEAST
+    enough: Any = ranking[SOLVER].apply(tuple, axis=1).map(seeds) >= LEAST
     return ranking.assign(
         low=ranking["low"].where(enough),
         high=ranking["high"].where(enough),
