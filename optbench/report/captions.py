@@ -99,12 +99,11 @@ def source(
     folder: Path,
     missing: int = 0,
     unasked: int = 0,
-    torn: int = 0,
 ) -> Source:
     """Say what records are made from; their files are in a folder.
 
     `missing` of the campaign's runs are not among them. Left out are `unasked` records that
-    the campaign does not ask for, and `torn` files that are no whole records.
+    the campaign does not ask for.
     """
     commits = dict.fromkeys(
         (record.provenance.commit or "unknown")[:10]
@@ -113,7 +112,9 @@ def source(
     )
     digest = hashlib.sha256()
     for file in sorted((folder / "runs").glob("*.json")):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        # whichever line ends git has given it
+        content = file.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(file.name.encode() + b"\0" + content)
     labels, last = records[0].request.labels, max(record.started for record in records)
     made = [record.provenance for record in records]
     remarks = {
@@ -123,7 +124,6 @@ def source(
         "runs of an unknown commit": sum(each.commit is None for each in made),
         "runs with uncommitted changes (+)": sum(bool(each.dirty) for each in made),
         "records left out that the campaign does not ask for": unasked,
-        "files left out that are no whole records": torn,
     }
     return Source(
         campaign=labels.campaign,

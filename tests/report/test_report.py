@@ -225,7 +225,7 @@ def test_a_caption_says_what_is_left_out_and_what_is_no_measure(folder, tmp_path
             update={"commit": "1" * 40, "dirty": False} | change
         )
         records[number] = records[number].model_copy(update={"provenance": provenance})
-    text = captions.source(records, folder, missing=4, unasked=2, torn=1).text
+    text = captions.source(records, folder, missing=4, unasked=2).text
     for words in (
         "computed on NVIDIA H100 (jax, torch) and a fake (torch)"
         if {records[0].request.framework, records[1].request.framework} == {"jax", "torch"}
@@ -234,15 +234,13 @@ def test_a_caption_says_what_is_left_out_and_what_is_no_measure(folder, tmp_path
         "runs of an unknown commit: 1",
         "runs with uncommitted changes (+): 1",
         "records left out that the campaign does not ask for: 2",
-        "files left out that are no whole records: 1",
         "not complete: 4 runs are missing.",
     ):
         assert words in text
 
 
-def test_a_torn_file_and_a_record_that_nobody_asked_for_are_said(tmp_path, monkeypatch):
+def test_a_record_that_nobody_asked_for_is_said(tmp_path, monkeypatch):
     made = folder_of(tmp_path)
-    (made / "runs" / "torn.json").write_text("{")
     other = Fake().perform(request())
     store.write(store.path(made, other.request), other)
     monkeypatch.setattr(figures, "make", lambda *_: [])
@@ -250,7 +248,6 @@ def test_a_torn_file_and_a_record_that_nobody_asked_for_are_said(tmp_path, monke
     list(report.make(made))
     text = (made / "tables" / "headline.csv").read_text()
     assert "records left out that the campaign does not ask for: 1" in text
-    assert "files left out that are no whole records: 1" in text
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")])
