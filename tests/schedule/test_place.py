@@ -111,9 +111,7 @@ def published():
     return [
         file.parent
         for root in FOLDERS
-        for file in sorted(
-            (campaign.find("quick").parents[1] / root).rglob("campaign.toml")
-        )
+        for file in sorted((RESULTS / root).rglob("campaign.toml"))
     ]
 
 
