@@ -21,6 +21,7 @@ from optbench.campaign import campaign, expansion
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import app
 from optbench.records import plain_text, store
+from optbench.records.cores import Claim
 from optbench.records.frames import from_records
 from optbench.report import captions, curves, figures, page, report, tables
 from optbench.schedule import runner
@@ -467,7 +468,7 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         runner.run(
             requests,
-            nullcontext(Interrupted(Limits())),
+            nullcontext(Interrupted(Limits(), Claim(()))),
             folder,
             Console(file=io.StringIO()),
             file=file,
