@@ -239,6 +239,9 @@ def _storage(url: str, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
         ) from error
     try:
         yield storage
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise CampaignError("--storage", (), f"does not keep a trial: {reason}") from error
     finally:
         storage.remove_session()
         storage.engine.dispose()
