@@ -69,16 +69,18 @@ def repeat(
         if changed := _changed(record):
             yield Comparison(file, math.nan, changed)
             continue
-        again = _again(record.request)
+        again = _again(record.request, say)
         if _is_here(record, again):
             yield compare(file, record, again, tolerance)
         else:
             twin = _twin(record.request)
-            yield compare_elsewhere(file, record, again, _again(twin) if twin else None)
+            yield compare_elsewhere(
+                file, record, again, _again(twin, say) if twin else None
+            )
 
 
-def _again(request: Request) -> Record:
-    with local_workers.workers(Limits(threads=request.threads)) as crew:
+def _again(request: Request, say: Callable[[str], None]) -> Record:
+    with local_workers.workers(Limits(threads=request.threads), say) as crew:
         return crew.run(request, lambda share, row: None)
 
 
@@ -175,8 +177,11 @@ def _ended(record: Record, again: Record) -> str | None:
 def _times_slower(record: Record, again: Record) -> float | None:
     """Give how many times slower a repetition is in half of the rows, if that is too much.
 
-    The steps are the same, and so is their work.
+    The steps are the same, and so is their work. Where another process of ours was on the
+    same cores, seconds are no measure.
     """
+    if again.provenance.shared_cores:
+        return None
     seconds, others = speed.row_seconds(record), speed.row_seconds(again)
     ratios = [others[step] / seconds[step] for step in seconds if step in others]
     if len(ratios) >= LEAST_ROWS and (ratio := median(ratios)) > SLOWER:

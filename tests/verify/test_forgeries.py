@@ -77,7 +77,7 @@ def genuine(published, monkeypatch):
     (results,) = results_folder.find(published / "campaign")
     runs = {record.identity: record for record in results.records.values()}
 
-    def again(request):
+    def again(request, say):
         return runs.get(request.identity) or perform(request)
 
     monkeypatch.setattr(rerun, "_again", again)

@@ -630,6 +630,9 @@ def test_a_repetition_that_takes_longer_is_found(times, found, made):
         }
     )
     issue = rerun.compare("file", made[0], slower, 1e-6).issue
+    shared = slower.provenance.model_copy(update={"shared_cores": True})
+    shared = slower.model_copy(update={"provenance": shared})
+    assert rerun.compare("file", made[0], shared, 1e-6).issue is None
     assert (issue is not None) is found
     assert rerun.compare("file", slower, made[0], 1e-6).issue is None
 
@@ -686,7 +689,7 @@ def test_a_run_from_elsewhere_is_compared_by_steps(name, made):
 def test_a_record_does_not_decide_its_own_exemption(made, monkeypatch):
     """One that names another machine is compared with the machine that repeated it."""
     monkeypatch.setattr(rerun, "_changed", lambda record: None)
-    monkeypatch.setattr(rerun, "_again", lambda request: made[0])
+    monkeypatch.setattr(rerun, "_again", lambda request, say: made[0])
     monkeypatch.setattr(rerun, "_twin", lambda request: None)
     forged = scaled(made[0], dict.fromkeys(range(11), 1e-3))
     named = forged.provenance.model_copy(update={"machine": "other-64-cores-512-gib"})
