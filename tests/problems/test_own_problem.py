@@ -305,7 +305,7 @@ def test_a_run_without_files_of_the_users_own_has_the_identity_that_it_always_ha
 def test_two_files_of_one_name_are_refused(folder):
     (folder / "my_pde.py").write_text(PDE + "# another\n")
     case = ONE.partition("[[case]]")[2].replace("pdes/", "")
-    (folder / "one.toml").write_text(f"{ONE}[[case]]{case}")
+    (folder / "one.toml").write_text(f'{ONE}[[case]]\nname = "b"{case}')
     with pytest.raises(CampaignError, match=r"one.toml: two files are called my_pde.py"):
         asked(folder / "one.toml")
 
