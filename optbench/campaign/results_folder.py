@@ -3,6 +3,7 @@
 It has records, and a campaign that asks for runs.
 """
 
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,7 +13,7 @@ from optbench import problems
 from optbench.campaign import campaign, expansion, source_files
 from optbench.campaign.errors import CampaignError
 from optbench.problems.names import InvalidName
-from optbench.records import checksums, store
+from optbench.records import checksums, files, store
 from optbench.records.record import Record, Request
 
 CAMPAIGN = "campaign.toml"  # a copy of the campaign's file
@@ -46,13 +47,32 @@ class Results:
             plan = campaign.read(
                 self.folder / CAMPAIGN, partial(source_files.kept, folder=self.folder)
             )
-            name = self.folder.resolve().parent.name
-            return tuple(expansion.requests(plan, name, CAMPAIGN)), None
+            return tuple(expansion.requests(plan, self.campaign, CAMPAIGN)), None
         except FileNotFoundError:
             missing = f"{self.folder / CAMPAIGN} is missing"
             return (), None if self.is_single else missing
         except CampaignError as error:
             return (), f"{self.folder}: {error}"
+
+    @cached_property
+    def campaign(self) -> str:
+        """What the records call their campaign; the folder's own name if they differ.
+
+        A folder may be copied, renamed or linked.
+        """
+        called = {record.request.labels.campaign for record in self.records.values()}
+        return called.pop() if len(called) == 1 else self.name
+
+    @property
+    def name(self) -> str:
+        """The campaign's name as the folder has it, links not followed."""
+        return Path(os.path.abspath(self.folder)).parent.name
+
+    def whole(self) -> "Results":
+        """Give the results; raises InvalidRecord where a file is no whole record."""
+        if self.torn:
+            raise store.InvalidRecord(self.torn[0])
+        return self
 
     @property
     def is_tuning(self) -> bool:
@@ -76,12 +96,12 @@ class Results:
 
 
 def find(place: Path) -> list[Results]:
-    """Find the results in a folder and below it.
+    """Find the results in a folder and below it, links followed.
 
     Raises FileNotFoundError where there are none.
     """
     marks = ("runs", CAMPAIGN, checksums.NAME)
-    folders = sorted({file.parent for mark in marks for file in place.rglob(mark)})
+    folders = sorted({path.parent for path in files.below(place) if path.name in marks})
     if not folders:
         raise FileNotFoundError(
             f"no results in {place}: <campaign>/<machine>/runs is what is looked for"

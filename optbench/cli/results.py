@@ -96,6 +96,10 @@ def verify(
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference of a repeated number.")
     ] = 1e-6,
+    figures: Annotated[
+        bool,
+        typer.Option(help="Draw figures again and compare: minutes for 1,000 runs."),
+    ] = True,
 ) -> None:
     """Check published results as a stranger would; exit code 1 where something is wrong.
 
@@ -106,7 +110,7 @@ def verify(
 
     results = results_folder.find(path)
     findings = []
-    for finding in check.findings(results):
+    for finding in check.findings(results, path, () if figures else ("figures",)):
         typer.echo(finding)
         findings.append(finding)
     if rerun:

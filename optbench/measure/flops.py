@@ -14,6 +14,7 @@ from optbench.records.record import Record, Request
 
 # forward passes that a gradient costs at least: itself and a way back (which costs two)
 GRADIENT = 2
+EVALUATED = 10  # evaluation points for each interior one, as `seeds.evaluation_points` has
 
 
 def run(record: Record) -> float:
@@ -27,18 +28,34 @@ def step(request: Request) -> float:
     Every optimizer needs it in every step. Curvature, line searches and inner iterations
     are left out.
     """
+    return GRADIENT * _losses(request)
+
+
+def row(request: Request) -> float:
+    """Give the flops of a row of the history: the losses, and u where errors are taken."""
     problem = problems.get(request.problem)
-    layers = [
-        (out, columns - 1)
-        for out, columns in networks.shapes(request.network, problem.dim, problem.outputs)
-    ]
+    points = EVALUATED * problem.interior_points
+    return _losses(request) + _forward(_layers(request), points, 1)
+
+
+def _losses(request: Request) -> float:
+    problem = problems.get(request.problem)
     terms = (
         (problem.interior, request.points.interior),
         (problem.boundary, request.points.boundary),
     )
-    return GRADIENT * sum(
-        _forward(layers, points, term.operator.channels) for term, points in terms
+    return sum(
+        _forward(_layers(request), points, term.operator.channels) for term, points in terms
     )
+
+
+def _layers(request: Request) -> list[tuple[int, int]]:
+    """Give every layer's outputs and inputs."""
+    problem = problems.get(request.problem)
+    return [
+        (out, columns - 1)
+        for out, columns in networks.shapes(request.network, problem.dim, problem.outputs)
+    ]
 
 
 def _forward(layers: list[tuple[int, int]], points: int, channels: int) -> float:

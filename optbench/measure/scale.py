@@ -20,6 +20,7 @@ from optbench.measure.timed import WARM_UP, network
 from optbench.problems.names import UnknownName
 from optbench.records import checksums, files, store
 from optbench.records.frames import Frames, from_records
+from optbench.records.record import Record
 from optbench.schedule.progress import line
 
 LARGE = 10_000  # parameters from which on a power law is fitted
@@ -28,6 +29,7 @@ COLUMNS = [
     *("optimizer", "framework", "width", "parameters", "status"),
     *("step_seconds", "evaluations", "compile_seconds", "peak_memory"),
 ]
+TABLES = ("scale.csv", "exponents.csv", "crossovers.csv")
 PAIRS = (
     ("engd", "kfac"),
     ("engd_per_layer", "kfac"),
@@ -83,24 +85,31 @@ def keep(plan: Campaign, folder: Path) -> None:
 def report(folder: Path, console: Console) -> None:
     """Print exponents and crossovers; write them, the measurements and their figure."""
     records = [record for _, record in store.records(folder)]
-    measured = measurements(from_records(records))
-    memory = max(record.provenance.memory for record in records)
-    fitted, crossed = pd.DataFrame(fits(measured)), pd.DataFrame(crossovers(measured))
+    made = tables(records)
+    _, fitted, crossed = made.values()
     print(render(fitted), file=console.file)
     for crossover in crossed.to_dict("records"):
         print(in_words(crossover), file=console.file)
-    for name, table in (
-        ("scale.csv", measured),
-        ("exponents.csv", fitted),
-        ("crossovers.csv", crossed),
-    ):
+    for name, table in made.items():
         files.replace(folder / name, table.to_csv(index=False, lineterminator="\n"))
         line(console, f"written: {folder / name}")
-    for path in cost_figures.cost_over_parameters(
-        measured, fitted, folder, memory, crossed
-    ):
+    for path in draw(records, folder):
         line(console, f"written: {path}")
     checksums.write(folder)
+
+
+def tables(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
+    """Make the measurements, exponents and crossovers, by the names of their files."""
+    measured = measurements(from_records(records))
+    made = (measured, pd.DataFrame(fits(measured)), pd.DataFrame(crossovers(measured)))
+    return dict(zip(TABLES, made, strict=True))
+
+
+def draw(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Draw cost over parameters; give the paths."""
+    measured, fitted, crossed = tables(records).values()
+    memory = max(record.provenance.memory for record in records)
+    return cost_figures.cost_over_parameters(measured, fitted, folder, memory, crossed)
 
 
 def render(fitted: pd.DataFrame) -> str:

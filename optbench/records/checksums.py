@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from optbench.records.files import ASIDE, PARTIAL, replace
+from optbench.records.files import ASIDE, PARTIAL, below, replace
 
 NAME = "SHA256SUMS"
 # what a run in hand or a torn record leaves; hidden files are working files too
@@ -23,13 +23,21 @@ def published(folder: Path) -> list[Path]:
     """
     return sorted(
         file
-        for file in folder.rglob("*")
+        for file in below(folder)
         if file.is_file() and _is_published(file.relative_to(folder))
     )
 
 
 def write(folder: Path) -> Path:
-    """Write the checksums of everything published in a folder, and give their file."""
+    """Write the checksums of everything published in a folder, and give their file.
+
+    Raises InvalidRecord where a record is not what its run wrote: no list makes it so.
+    """
+    from optbench.records import store  # which reads checksums
+
+    known = listed(folder)
+    for file in sorted((folder / "runs").glob("*.json")):
+        store.read(file, known)
     names = [file.relative_to(folder).as_posix() for file in published(folder)]
     replace(folder / NAME, "".join(f"{of(folder / name)}  {name}\n" for name in names))
     return folder / NAME
@@ -38,7 +46,8 @@ def write(folder: Path) -> Path:
 def issues(folder: Path) -> Iterator[str]:
     """Say what is not as the checksums say, one line per file.
 
-    A file may be missing, changed or not listed.
+    A file may be missing, changed or not listed. Files whose line ends alone were changed
+    are one line together.
     """
     if not (folder / NAME).is_file():
         yield f"{folder / NAME} is missing"
@@ -47,13 +56,21 @@ def issues(folder: Path) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         if not LINE.fullmatch(line):
             yield f"{folder / NAME}: line {number} is no checksum and file name"
-    known = listed(folder)
+    known, line_ends = listed(folder), []
     for name, checksum in known.items():
         file = folder / name
         if not file.is_file():
             yield f"{file} is missing"
         elif of(file) != checksum:
-            yield f"{file} is not what its checksum says"
+            if is_of(checksum, file.read_bytes()):
+                line_ends.append(file)
+            else:
+                yield f"{file} is not what its checksum says"
+    if line_ends:
+        yield (
+            f"{folder}: other line ends than were published in {len(line_ends)} files "
+            "(git's core.autocrlf?)"
+        )
     yield from (
         f"{file} has no checksum"
         for file in published(folder)

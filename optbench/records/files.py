@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 # what a file in the making and one that was set aside end with; neither is published
@@ -44,6 +45,19 @@ def set_aside(file: Path) -> Path:
     aside = file.with_name(f"{file.name}.{time.time_ns()}{ASIDE}")
     file.replace(aside)
     return aside
+
+
+def below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Give all files and folders below a folder; links are followed, hidden ones left out.
+
+    A link to a folder that it lies in, one of `above`, ends there.
+    """
+    if not folder.is_dir() or (real := folder.resolve()) in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith("."):
+            yield path
+            yield from below(path, (*above, real))
 
 
 def _flush_folder(folder: Path) -> None:

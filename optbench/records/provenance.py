@@ -83,10 +83,15 @@ def machine_class(device: str = "cpu") -> str:
     `device` is what a framework computes on, as it names it: a GPU that no framework uses
     is no part of the name.
     """
-    memory = round(psutil.virtual_memory().total / 2**30)
+    memory = psutil.virtual_memory().total
+    return class_of(device, cpu_model(), os.cpu_count() or 1, memory)
+
+
+def class_of(device: str, cpu: str, cores: int, memory: int) -> str:
+    """Name the class of a machine with a device, a CPU, its cores and bytes of memory."""
     models = [device] if device != "cpu" else []
-    models += [re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu_model())]
-    words = f"{' '.join(models)} {os.cpu_count()} cores {memory} GiB"
+    models += [re.sub(r"\((R|TM)\)|CPU|Processor", " ", cpu)]
+    words = f"{' '.join(models)} {cores} cores {round(memory / 2**30)} GiB"
     return re.sub(r"[^a-z0-9.]+", "-", words.lower()).strip("-")
 
 

@@ -157,9 +157,21 @@ def records(place: Path) -> Iterator[tuple[Path, Record]]:
         FileNotFoundError: there is none.
         InvalidRecord: one is torn, empty or edited.
     """
-    inside = place.glob("*.json") if place.name == "runs" else place.rglob("runs/*.json")
-    files = [place] if place.is_file() else sorted(inside)
-    if not files:
+    found = [
+        file
+        for file in (place, *files.below(place))
+        if file.is_file() and (file == place or is_record(file))
+    ]
+    if not found:
         raise FileNotFoundError(f"no records in {place}: runs/*.json is what is looked for")
-    for file in files:
-        yield file, read(file)
+    known: dict[Path, dict[str, str]] = {}
+    for file in found:
+        folder = file.absolute().parent.parent
+        if folder not in known:
+            known[folder] = checksums.listed(folder)
+        yield file, read(file, known[folder])
+
+
+def is_record(file: Path) -> bool:
+    """Say whether a file has the place and the name of a record."""
+    return file.suffix == ".json" and file.absolute().parent.name == "runs"

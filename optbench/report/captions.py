@@ -79,7 +79,9 @@ def source(records: Sequence[Record], folder: Path, missing: int = 0) -> Source:
     )
     digest = hashlib.sha256()
     for file in sorted((folder / "runs").glob("*.json")):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        # whichever line ends git has given it
+        content = file.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(file.name.encode() + b"\0" + content)
     labels, last = records[0].request.labels, max(record.started for record in records)
     return Source(
         campaign=labels.campaign,

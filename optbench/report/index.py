@@ -28,21 +28,30 @@ cells, tables to sort and filter, and every run with the command that repeats it
 where runs on your own machine are written: git ignores it, and it is never published.
 """
 MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)
+README = "README.md"
 OURS, SCALE = "local", "scale"  # never published; what `optbench scale` writes
 
 
 def write(place: Path) -> Path:
-    """Write the index of a folder of results, and give its path."""
+    """Write the index of a folder of results, and give its path.
+
+    Raises InvalidRecord where a record in it is torn or edited.
+    """
+    files.replace(place / README, text(place, str(place)))
+    return place / README
+
+
+def text(place: Path, called: str) -> str:
+    """Give the index of a folder of results that its commands call by a name."""
     parts = [
-        HEAD.format(place=place),
-        *_campaigns(place),
-        *_costs(place),
-        *_benchmarks(place),
+        HEAD.format(place=called),
+        *_campaigns(place, called),
+        *_costs(place, called),
+        *_benchmarks(place, called),
     ]
     if len(parts) == 1:
         parts.append("Nothing is published yet.\n")
-    files.replace(place / "README.md", "\n".join(parts))
-    return place / "README.md"
+    return "\n".join(parts)
 
 
 def fill(readme: Path) -> Path:
@@ -51,12 +60,16 @@ def fill(readme: Path) -> Path:
     The folders that the marks name are relative to the README. Raises FileNotFoundError
     where a folder has no report.
     """
-    text = readme.read_text(encoding="utf-8")
-    shown = MARKED.sub(
-        lambda found: f"{found[1]}{_shown(readme.parent, found[2])}{found[3]}", text
-    )
-    files.replace(readme, shown)
+    files.replace(readme, filled(readme))
     return readme
+
+
+def filled(readme: Path) -> str:
+    """Give a README with heat maps and short tables between its marks."""
+    return MARKED.sub(
+        lambda found: f"{found[1]}{_shown(readme.parent, found[2])}{found[3]}",
+        readme.read_text(encoding="utf-8"),
+    )
 
 
 def _shown(base: Path, there: str) -> str:
@@ -79,23 +92,23 @@ def _headline(folder: Path, there: str) -> str:
     return f"![{words}]({picture})\n\n{table.read_text(encoding='utf-8')}"
 
 
-def _campaigns(place: Path) -> Iterator[str]:
+def _campaigns(place: Path, called: str) -> Iterator[str]:
     try:
         folders = results_folder.find(place)
     except FileNotFoundError:
         return
     for results in folders:
         if OURS not in results.folder.relative_to(place).parts:
-            yield _kind(results)(results, place)
+            yield _kind(results)(results.whole(), place, called)
 
 
-def _kind(results: Results) -> Callable[[Results, Path], str]:
+def _kind(results: Results) -> Callable[[Results, Path, str], str]:
     if results.is_tuning:
         return _tuning
     return _scale if results.folder.parent.name == SCALE else _campaign
 
 
-def _tuning(results: Results, place: Path) -> str:
+def _tuning(results: Results, place: Path, called: str) -> str:
     folder, name = results.folder, results.folder.parent.parent.name
     there = folder.relative_to(place).as_posix()
     return (
@@ -104,7 +117,7 @@ def _tuning(results: Results, place: Path) -> str:
     )
 
 
-def _campaign(results: Results, place: Path) -> str:
+def _campaign(results: Results, place: Path, called: str) -> str:
     folder, records = results.folder, results_folder.in_order(results)
     name, there = folder.parent.name, folder.relative_to(place).as_posix()
     counts = _counted(record.status for record in records)
@@ -117,12 +130,12 @@ def _campaign(results: Results, place: Path) -> str:
     return (
         f"## {name} on {folder.name}\n\n{headline}\n"
         f"{done} runs: {counts}. {_links(folder, place)}.\n\n"
-        f"Made by\n\n```\noptbench run {name} --results {place}\n"
-        f"optbench report {place / name}\n```\n"
+        f"Made by\n\n```\noptbench run {name} --results {called}\n"
+        f"optbench report {Path(called) / name}\n```\n"
     )
 
 
-def _scale(results: Results, place: Path) -> str:
+def _scale(results: Results, place: Path, called: str) -> str:
     folder = results.folder
     there = folder.relative_to(place).as_posix()
     heading = f"## How a step's cost grows with D on {folder.name}\n\n"
@@ -162,7 +175,7 @@ def _links(folder: Path, place: Path) -> str:
     )
 
 
-def _costs(place: Path) -> Iterator[str]:
+def _costs(place: Path, called: str) -> Iterator[str]:
     for folder in asv_results.machines(place / "asv"):
         files = asv_results.results(folder)
         table = folder / "step_cost.md"
@@ -171,7 +184,7 @@ def _costs(place: Path) -> Iterator[str]:
         yield (
             f"## What a step costs on {folder.name}\n\n{len(files)} commits measured by "
             "asv: `make asv`, [the guide](../docs/guides/asv.md); tables and figures by "
-            f"`optbench asv {place}/asv --out {place}/asv`.\n\n{text}\n"
+            f"`optbench asv {called}/asv --out {called}/asv`.\n\n{text}\n"
             + "\n".join(figures)
             + "\n"
         )
@@ -187,12 +200,12 @@ def _demoted(text: str) -> str:
     return re.sub(r"^#+ (.*)$", r"\1:", text, flags=re.MULTILINE)
 
 
-def _benchmarks(place: Path) -> Iterator[str]:
+def _benchmarks(place: Path, called: str) -> Iterator[str]:
     files = sorted((place / "bench").glob("*.json"))
     if files:
         links = ", ".join(f"[{file.stem}](bench/{file.name})" for file in files)
         yield (
             f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, "
-            f"`make bench JSON={place}/bench/<machine>.json`; "
+            f"`make bench JSON={called}/bench/<machine>.json`; "
             "[how](../benchmarks/README.md).\n"
         )

@@ -18,11 +18,11 @@ def make(place: Path) -> Iterator[Path]:
     """Write tables, figures and the page of every campaign below a place; their paths.
 
     The same records give the same bytes. Raises FileNotFoundError where there are no
-    results.
+    results, InvalidRecord where a record is torn or edited: nothing is written then.
     """
-    for results in results_folder.find(place):
-        if results.is_campaign:
-            yield from _of(results)
+    found = [each.whole() for each in results_folder.find(place) if each.is_campaign]
+    for results in found:
+        yield from _of(results)
 
 
 def _of(results: results_folder.Results) -> Iterator[Path]:

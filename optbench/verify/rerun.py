@@ -3,18 +3,20 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 
 from optbench import implementations, problems
-from optbench.campaign import presets, source_files
-from optbench.implementations import lookup
+from optbench.campaign import expansion, presets, source_files
+from optbench.implementations import devices, lookup
 from optbench.problems.names import InvalidName
-from optbench.records.provenance import machine_class
-from optbench.records.record import Record, Row
+from optbench.records.provenance import same_class
+from optbench.records.record import Record, Request, Row
 from optbench.schedule import local_workers
 from optbench.training.limits import Limits
+from optbench.verify import speed
 
 COMPARED = (
     "interior",
@@ -22,6 +24,15 @@ COMPARED = (
     "relative_l2",
     "rms",
 )  # a row's numbers that no clock enters
+# on another class of machine: by what a number may differ before the first step, and at
+# least after it; how many times what rounding does between the frameworks; and by what
+# factor an error where that is all
+LEAST = {"float64": 1e-9, "float32": 1e-3}
+MORE = 1e3
+FACTOR = 10.0
+# times slower than the record that a repetition on the same class of machine may be, in
+# half of at least so many rows
+SLOWER, LEAST_ROWS = 5.0, 5
 
 
 class Comparison(NamedTuple):
@@ -30,6 +41,9 @@ class Comparison(NamedTuple):
     file: Path
     difference: float  # the largest relative one of losses and errors at the same step
     issue: str | None
+    # on another class of machine: the step from which on rounding alone makes another run
+    # of it; infinite where the whole history was compared, None on the same class
+    compared_to: float | None = None
 
 
 def draw(records: Mapping[Path, Record], count: int, seed: int) -> dict[Path, Record]:
@@ -46,41 +60,137 @@ def repeat(
     tolerance: float,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Comparison]:
-    """Do runs again, each in a process of its own, and compare; raises FrameworkMissing."""
+    """Do runs again, each in a process of its own, and compare; raises FrameworkMissing.
+
+    One of another class of machine is done in the other framework too, where there is one.
+    """
     for number, (file, record) in enumerate(drawn.items(), 1):
         say(f"[{number}/{len(drawn)}] {record.request.title}")
         if changed := _changed(record):
             yield Comparison(file, math.nan, changed)
             continue
-        with local_workers.workers(Limits(threads=record.request.threads)) as crew:
-            again = crew.run(record.request, lambda share, row: None)
-        yield compare(file, record, again, tolerance)
+        again = _again(record.request)
+        if _is_here(record, again):
+            yield compare(file, record, again, tolerance)
+        else:
+            twin = _twin(record.request)
+            yield compare_elsewhere(file, record, again, _again(twin) if twin else None)
+
+
+def _again(request: Request) -> Record:
+    with local_workers.workers(Limits(threads=request.threads)) as crew:
+        return crew.run(request, lambda share, row: None)
+
+
+def _twin(request: Request) -> Request | None:
+    """Give the run in the other framework, where that works."""
+    own = implementations.MODES.get(request.framework, request.framework)
+    (other,) = set(implementations.FRAMEWORKS) - {own}
+    if devices.ask(other).error:
+        return None
+    return request.model_copy(update={"framework": other, "mode": expansion.MODES[other]})
+
+
+def _is_here(record: Record, again: Record) -> bool:
+    """Say whether a run was done on the class of machine that repeated it."""
+    return same_class(record.provenance.machine, again.provenance.machine)
 
 
 def compare(file: Path, record: Record, again: Record, tolerance: float) -> Comparison:
-    """Compare a run and its repetition; on a budget of seconds, at common steps.
+    """Compare a run and its repetition on the same class of machine.
 
-    On another class of machine rounding differs, and grows over the steps: no difference is
-    an issue there.
+    On a budget of seconds, at common steps.
     """
-    if again.status != record.status:
-        return Comparison(file, math.nan, f"repeated, it is {again.status}: {again.error}")
-    rows, others = ({row.step: row for row in each.history} for each in (record, again))
-    if record.request.steps is not None and rows.keys() != others.keys():
-        return Comparison(file, math.nan, "repeated, its history has other steps")
-    differences = {
-        step: _difference(rows[step], others[step])
-        for step in sorted(rows.keys() & others.keys())
-    }
-    apart = [
-        step for step, difference in differences.items() if not difference <= tolerance
-    ]
+    if ended := _ended(record, again):
+        return Comparison(file, math.nan, ended)
+    differences = _differences(record, again)
+    apart = [step for step, by in differences.items() if not by <= tolerance]
     issue = None
-    if apart and record.provenance.machine == machine_class():
+    if apart:
         issue = (
             f"repeated, it differs by {differences[apart[0]]:.2g} from step {apart[0]} on"
         )
+    elif slower := _times_slower(record, again):
+        issue = f"repeated, a step takes {slower:.2g} times its seconds"
     return Comparison(file, max(differences.values(), default=math.nan), issue)
+
+
+def compare_elsewhere(
+    file: Path, record: Record, again: Record, twin: Record | None
+) -> Comparison:
+    """Compare a run of another class of machine with its repetition, step by step.
+
+    Before the first step rounding is all that may differ. After it, rounding grows as it
+    does in this very run between the two frameworks, of which `twin` is the other one: a
+    difference may be MORE times the largest between them so far. Where that is all of a
+    number, or there is no twin, an error may be FACTOR times the other, either way, and
+    FACTOR times more than between the frameworks.
+    """
+    if ended := _ended(record, again):
+        return Comparison(file, math.nan, ended, math.inf)
+    differences = _differences(record, again)
+    drift = _differences(again, twin) if twin else {0: 0.0}
+    rows, others = ({row.step: row for row in each.history} for each in (record, again))
+    twins = {row.step: row for row in twin.history} if twin else {}
+    grown, spread, compared_to, issue = 0.0, 1.0, math.inf, None
+    for step, by in differences.items():
+        grown = max(grown, MORE * drift.get(step, math.inf)) if step else 0.0
+        if step in twins:
+            spread = max(spread, _ratio(others[step].rms, twins[step].rms))
+        allowed = max(grown, LEAST[record.request.dtype])
+        if allowed < 1:
+            if not by <= allowed:
+                issue = (
+                    f"differs by {by:.2g} at step {step}, where rounding is {allowed:.2g}"
+                )
+                break
+            continue
+        compared_to = min(compared_to, step)
+        if not _ratio(rows[step].rms, others[step].rms) <= FACTOR * spread:
+            issue = (
+                f"has the error {others[step].rms:.2g} after step {step}, not "
+                f"{rows[step].rms:.2g}"
+            )
+            break
+    largest = max(differences.values(), default=math.nan)
+    return Comparison(file, largest, issue and f"repeated here, it {issue}", compared_to)
+
+
+def _ratio(one: float, other: float) -> float:
+    """Give how many times the smaller of two errors the larger is."""
+    smaller, larger = sorted((one, other))
+    return larger / smaller if smaller else (1.0 if not larger else math.inf)
+
+
+def _ended(record: Record, again: Record) -> str | None:
+    """Say where a repetition ended otherwise, or has other rows."""
+    if again.status != record.status:
+        return f"repeated, it is {again.status}: {again.error}"
+    rows, others = ({row.step for row in each.history} for each in (record, again))
+    if record.request.steps is not None and rows != others:
+        return "repeated, its history has other steps"
+    return None
+
+
+def _times_slower(record: Record, again: Record) -> float | None:
+    """Give how many times slower a repetition is in half of the rows, if that is too much.
+
+    The steps are the same, and so is their work.
+    """
+    seconds, others = speed.row_seconds(record), speed.row_seconds(again)
+    ratios = [others[step] / seconds[step] for step in seconds if step in others]
+    if len(ratios) >= LEAST_ROWS and (ratio := median(ratios)) > SLOWER:
+        return ratio
+    return None
+
+
+def _differences(record: Record, other: Record) -> dict[int, float]:
+    """Give the largest relative difference at each common step."""
+    rows, others = ({row.step: row for row in each.history} for each in (record, other))
+    return {
+        step: _difference(rows[step], others[step])
+        for step in sorted(rows.keys() & others.keys())
+    }
 
 
 def _difference(row: Row, other: Row) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from optbench.campaign import results_folder
 from optbench.extras import Missing, explained
 from optbench.implementations import FrameworkMissing
-from optbench.records.provenance import machine_class
-from optbench.verify.folder_rules import RULES, Rule
+from optbench.verify.finding import Remark
+from optbench.verify.folder_rules import RULES, check_index
 
 if TYPE_CHECKING:
     from optbench.verify.rerun import Comparison
@@ -32,25 +34,39 @@ class Finding(NamedTuple):
         return f"{self.rule:<10}  {verdict}{f' ({self.remark})' if self.remark else ''}"
 
 
-def findings(folders: list[results_folder.Results]) -> Iterator[Finding]:
-    """Apply every rule to results."""
-    for name, rule in RULES.items():
-        yield _finding(name, rule, folders)
+def findings(
+    folders: list[results_folder.Results],
+    place: Path | None = None,
+    leave_out: Iterable[str] = (),
+) -> Iterator[Finding]:
+    """Apply every rule to results, and one to the index of the place they are in.
 
-
-def _finding(name: str, rule: Rule, folders: list[results_folder.Results]) -> Finding:
-    """Apply a rule; what it cannot check for want of a package is said, and is no issue."""
+    The rules to leave out are said not to be checked.
+    """
     records = [record for results in folders for record in results.records.values()]
+    for name, rule in RULES.items():
+        if name in leave_out:
+            yield Finding(name, [], "left out", skipped=True)
+        else:
+            lines = (line for results in folders for line in rule.issues(results))
+            yield _finding(name, lines, rule.remark(records))
+    if place is not None and (place / "README.md").is_file():
+        yield _finding("index", check_index(place))
+
+
+def _finding(name: str, lines: Iterable[str], remark: str = "") -> Finding:
+    """Collect what a rule says; what it cannot check for want of a package is no issue."""
     issues: list[str] = []
+    remarks = [remark] if remark else []
     try:
         with explained():
-            for results in folders:
-                issues += rule.issues(results)
+            for line in lines:
+                (remarks if isinstance(line, Remark) else issues).append(line)
     except FrameworkMissing:
         return Finding(name, issues, "needs torch or jax", skipped=True)
     except Missing as missing:
         return Finding(name, issues, str(missing), skipped=True)
-    return Finding(name, issues, rule.remark(records))
+    return Finding(name, issues, "; ".join(remarks))
 
 
 def repeated(
@@ -68,14 +84,16 @@ def repeated(
     }
     drawn = rerun.draw(records, count, seed)
     done = list(rerun.repeat(drawn, tolerance, say))
-    elsewhere = sum(
-        record.provenance.machine != machine_class() for record in drawn.values()
-    )
     remark = f"{len(drawn)} repeated, {_largest(done)}, tolerance {tolerance:g}"
+    elsewhere = [each.compared_to for each in done if each.compared_to is not None]
     if elsewhere:
-        remark += (
-            f"; {elsewhere} of another class of machine, whose differences are no issue"
-        )
+        partly = [step for step in elsewhere if step < math.inf]
+        remark += f"; {len(elsewhere)} of another class of machine, compared by steps"
+        if partly:
+            remark += (
+                f", {len(partly)} of them from step {min(partly)} on within a factor of "
+                "ten alone, for rounding grows too far"
+            )
     issues = [f"{each.file}: {each.issue}" for each in done if each.issue]
     return Finding("rerun", issues, remark)
 

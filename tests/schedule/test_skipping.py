@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 import pytest
 from fakes import STEP, Fake, request
+from published import computed_by_the_fake
 from rich.console import Console
 
 from optbench.campaign import results_folder
@@ -87,7 +88,8 @@ def test_every_seed_is_done_where_the_campaign_does_not_ask_for_steps(tmp_path):
     assert len(run(tmp_path, seeds_of(seconds=3.0), least_steps=0)) == 3
 
 
-def test_such_records_are_whole(tmp_path):
+def test_such_records_are_whole(tmp_path, monkeypatch):
+    computed_by_the_fake(monkeypatch)
     folder = tmp_path / "c" / "m"
     run(folder, seeds_of(seconds=3.0))
     (found,) = results_folder.find(tmp_path)

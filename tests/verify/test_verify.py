@@ -4,10 +4,11 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import Fake
-from published import MEASURED, complaints, on_cpu, put, seal
+from published import MEASURED, complaints, computed_by_the_fake, on_cpu, put, seal
 from typer.testing import CliRunner
 
 from optbench import implementations
@@ -50,6 +51,13 @@ def made(tmp_path_factory):
     file.write_text(CAMPAIGN)
     requests = expansion.requests(campaign.read(file), "fake", file.name)
     return [on_cpu(Fake().perform(request)) for request in requests]
+
+
+@pytest.fixture(autouse=True)
+def first_rows(request, monkeypatch):
+    """Compute the first rows as the framework does that made the records."""
+    if "real" not in request.fixturenames:
+        computed_by_the_fake(monkeypatch)
 
 
 @pytest.fixture
@@ -106,7 +114,7 @@ def malformed_campaign(folder, record):
 
 
 def unasked(folder, record):
-    put(folder, Fake().perform(asked_again(record, seed=7).request))
+    put(folder, on_cpu(Fake().perform(asked_again(record, seed=7).request)))
 
 
 def repeated_run(folder, record):
@@ -193,12 +201,12 @@ EDITS = {
     "a run twice": (repeated_run, {"schema", "repeats"}, "one run, 2 records: again.json"),
     "a run twice under two labels": (
         other_labels,
-        {"schema", "repeats"},
+        {"schema", "repeats", "campaign"},
         "one run, 2 records: again.json",
     ),
     "a seed twice": (
         repeated_seed,
-        {"repeats"},
+        {"repeats", "start"},
         "seeds [0, 1] start from the same numbers",
     ),
     "another version": (
@@ -233,7 +241,7 @@ EDITS = {
     ),
     "a history that starts late": (
         edit(history=lambda rows: rows[1:]),
-        {"history"},
+        {"history", "start"},
         "starts after step 1 and 1 s",
     ),
     "a history that stops early": (
@@ -248,7 +256,7 @@ EDITS = {
     ),
     "a finished run that is not finite": (
         edit(history=row(5, rms=math.nan)),
-        {"history"},
+        {"history", "errors"},
         "numbers after step 5",
     ),
     "another time": (
@@ -297,7 +305,7 @@ def reseal(folder):
 SEALED = {
     "an edited number": (
         edit(history=row(-1, relative_l2=1e-9)),
-        {"checksums", "tables"},
+        {"checksums", "errors", "tables"},
         "not what its checksum says",
     ),
     "an edited number of a row within": (
@@ -453,6 +461,7 @@ def test_a_run_that_ended_early_is_no_issue(made):
     lost = made[0].model_copy(
         update={
             "status": "failed",
+            "error": "its process died",
             "clock": {},
             "wall_seconds": math.nan,
             "history": (),
@@ -500,10 +509,14 @@ def test_the_physical_bound_is_four_times_the_calibration(
     assert len(list(check_record("speed", record))) == found
 
 
-@pytest.mark.parametrize("fields", [{"before": None}, {"device": "NVIDIA H100"}])
+SLOW = MEASURED.model_copy(update={"calibration_seconds": 1e9})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"before": None}, {"before": SLOW, "device": "NVIDIA H100"}]
+)
 def test_where_the_bound_does_not_apply_it_is_said(fields, folder, made):
-    record = on_cpu(made[0], **fields)
-    put(folder, record.model_copy(update={"clock": record.clock | {"train": 0.0}}))
+    put(folder, on_cpu(made[0], **fields))
     speed = next(
         finding
         for finding in check.findings(results_folder.find(folder))
@@ -516,9 +529,8 @@ def test_where_the_bound_does_not_apply_it_is_said(fields, folder, made):
 
 
 def test_the_faster_of_two_calibrations_is_the_bound(made):
-    slow = MEASURED.model_copy(update={"calibration_seconds": 1e9})
-    assert list(check_record("speed", on_cpu(made[0], before=slow)))
-    assert not list(check_record("speed", on_cpu(made[0], before=slow, after=MEASURED)))
+    assert list(check_record("speed", on_cpu(made[0], before=SLOW)))
+    assert not list(check_record("speed", on_cpu(made[0], before=SLOW, after=MEASURED)))
 
 
 def test_published_results_stay_good_when_a_version_is_raised(folder, made):
@@ -537,7 +549,7 @@ def test_a_repetition_is_compared_number_by_number(made):
         made[0],
         made[0].model_copy(update={"history": row(4, seconds=99.0)(made[0].history)}),
     )
-    assert rerun.compare("file", record, slower, 0.0) == ("file", 0.0, None)
+    assert rerun.compare("file", record, slower, 0.0) == ("file", 0.0, None, None)
     value = record.history[4].rms
     other = record.model_copy(
         update={"history": row(4, rms=value * (1 + 1e-5))(record.history)}
@@ -547,15 +559,90 @@ def test_a_repetition_is_compared_number_by_number(made):
         "differs by 1e-05 from step 4 on"
         in rerun.compare("file", record, other, 1e-6).issue
     )
-    elsewhere = record.model_copy(
-        update={"provenance": record.provenance.model_copy(update={"machine": "another"})}
-    )
-    assert rerun.compare("file", elsewhere, other, 1e-6).issue is None
     failed = record.model_copy(update={"status": "failed", "error": "no memory"})
     assert (
         rerun.compare("file", record, failed, 1e-6).issue
         == "repeated, it is failed: no memory"
     )
+
+
+@pytest.mark.parametrize(("times", "found"), [(4.9, False), (5.1, True)])
+def test_a_repetition_that_takes_longer_is_found(times, found, made):
+    slower = made[0].model_copy(
+        update={
+            "history": tuple(
+                row.model_copy(update={"seconds": times * row.seconds})
+                for row in made[0].history
+            )
+        }
+    )
+    issue = rerun.compare("file", made[0], slower, 1e-6).issue
+    assert (issue is not None) is found
+    assert rerun.compare("file", slower, made[0], 1e-6).issue is None
+
+
+def scaled(record, factors, names=rerun.COMPARED):
+    """The record with its numbers times factors, by row; others are as they are."""
+    rows = [
+        row.model_copy(
+            update={name: getattr(row, name) * factors.get(row.step, 1) for name in names}
+        )
+        for row in record.history
+    ]
+    return record.model_copy(update={"history": tuple(rows)})
+
+
+LATER = dict.fromkeys(range(1, 11), 1.5)  # every row but the first
+# how the frameworks differ, what was done to the record, what is said of it, and the step
+# from which on errors are compared within a factor alone
+ELSEWHERE = {
+    "nothing": ({}, {}, None, math.inf),
+    "the first row": ({}, {0: 1 + 1e-8}, "differs by 1e-08 at step 0", math.inf),
+    "the last error": ({}, {10: 1e-3}, "differs by 1 at step 10", math.inf),
+    "within the drift": ({4: 1 + 1e-7}, {5: 1 + 5e-5}, None, math.inf),
+    "beyond the drift": (
+        {4: 1 + 1e-7},
+        {5: 1 + 5e-4},
+        "differs by 0.0005 at step 5, where rounding is 0.0001",
+        math.inf,
+    ),
+    "before the drift": ({4: 1.5}, {3: 1.01}, "differs by 0.0099 at step 3", math.inf),
+    "where rounding is all": ({4: 1.5}, {5: 1.01, 10: 9.0}, None, 4),
+    "more than all": ({4: 1.5}, {10: 1e-3}, "has the error", 4),
+    "no other framework": (None, LATER, None, 1),
+    "no other framework, more": (None, {10: 1e-3}, "has the error", 1),
+    "no other framework, the first row": (
+        None,
+        {0: 1.01},
+        "differs by 0.0099 at step 0",
+        math.inf,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_run_from_elsewhere_is_compared_by_steps(name, made):
+    apart, done, words, compared_to = ELSEWHERE[name]
+    twin = None if apart is None else scaled(made[0], apart)
+    compared = rerun.compare_elsewhere("file", scaled(made[0], done), made[0], twin)
+    assert (compared.issue is None) is (words is None)
+    assert (words or "") in (compared.issue or "")
+    assert compared.compared_to == compared_to
+
+
+def test_a_record_does_not_decide_its_own_exemption(made, monkeypatch):
+    """One that names another machine is compared with the machine that repeated it."""
+    monkeypatch.setattr(rerun, "_changed", lambda record: None)
+    monkeypatch.setattr(rerun, "_again", lambda request: made[0])
+    monkeypatch.setattr(rerun, "_twin", lambda request: None)
+    forged = scaled(made[0], dict.fromkeys(range(11), 1e-3))
+    named = forged.provenance.model_copy(update={"machine": "other-64-cores-512-gib"})
+    forged = forged.model_copy(update={"provenance": named})
+    (compared,) = rerun.repeat({"file": forged}, 1e-6)
+    assert "differs by 1 at step 0" in compared.issue
+    ours = forged.model_copy(update={"provenance": made[0].provenance})
+    (compared,) = rerun.repeat({"file": ours}, 1e-6)
+    assert "it differs by 1 from step 0 on" in compared.issue
 
 
 def test_budgets_of_seconds_are_compared_at_common_steps(made):
@@ -692,25 +779,43 @@ class Absent(importlib.abc.MetaPathFinder):
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name in {absent!r} else find(name)
 sys.meta_path.insert(0, Absent())
+{more}
 from optbench.cli.app import main
 sys.argv = ["optbench", "verify", {folder!r}]
 main()
+"""
+THE_FAKES = f"""
+sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
+from fakes import Fake
+from optbench.verify import start
+fake = Fake()
+start._functions = lambda name, network: (fake, fake._losses, fake._predict)
 """
 REPORTING = ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2", "scipy")
 
 
 @pytest.mark.parametrize(
-    ("absent", "unchecked"),
+    ("absent", "more", "unchecked"),
     [
-        (REPORTING, {"tables": "not checked (pandas is not installed: pip install"}),
+        (
+            REPORTING,
+            THE_FAKES,
+            {"tables": "not checked (pandas is not installed: pip install"},
+        ),
         (
             ("torch", "jax"),
-            dict.fromkeys(("campaign", "tables"), "not checked (needs torch or jax)"),
+            "",
+            dict.fromkeys(
+                ("campaign", "start", "tables"),
+                "not checked (needs torch or jax)",
+            ),
         ),
     ],
 )
-def test_what_needs_a_missing_package_is_said_and_is_no_issue(folder, absent, unchecked):
-    said = python(ABSENT, absent=absent, folder=str(folder))
+def test_what_needs_a_missing_package_is_said_and_is_no_issue(
+    folder, absent, more, unchecked
+):
+    said = python(ABSENT, absent=absent, more=more, folder=str(folder))
     assert said.returncode == 0, said.stderr
     *verdicts, last = said.stdout.splitlines()
     assert last == f"not all is checked: {', '.join(unchecked)}"
@@ -719,6 +824,6 @@ def test_what_needs_a_missing_package_is_said_and_is_no_issue(folder, absent, un
     for rule, verdict in lines.items():
         assert verdict.startswith(unchecked.get(rule, "ok")), (rule, verdict)
     (folder / "table.md").write_text("")
-    said = python(ABSENT, absent=absent, folder=str(folder))
+    said = python(ABSENT, absent=absent, more=more, folder=str(folder))
     assert said.returncode == 1
     assert said.stderr.endswith(f"optbench: 1 issue in {folder}\n")
