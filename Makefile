@@ -118,7 +118,7 @@ asv-publish: $(INSTALLED) ## make asv's site of all results in .asv/html, which 
 site: $(DOCS) tree ## make documentation, results and asv's pages one site, in .site, and test it
 	@rm -rf .asv/html
 	@$(MAKE) --no-print-directory asv-publish >build/asv-publish.log 2>&1 || { cat build/asv-publish.log; \
-		echo "THE SITE IS MADE WITHOUT ASV'S PAGES: why is above"; }
+		echo "ASV'S PAGES ARE MISSING OR DO NOT SHOW ALL: why is above"; }
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	$(PINNED) $(BIN)/pytest -q -m "" tests/docs/test_site.py
 	@echo "to look at it: $(BIN)/python -m http.server --directory .site"

@@ -31,7 +31,7 @@ class FrameworkBroken(FrameworkMissing):
     def __init__(self, framework: str, error: Exception) -> None:
         super().__init__(framework)
         name = MODES.get(framework, framework)
-        self.args = (f"{name} does not import: {in_a_line(error)}",)
+        self.msg = f"{name} does not import: {in_a_line(error)}"  # what is shown
 
 
 def in_a_line(error: Exception) -> str:

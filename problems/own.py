@@ -4,17 +4,23 @@ It is a problem, or for other modules an optimizer.
 """
 
 import hashlib
+import io
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from optbench.problems.names import InvalidName, UnknownName
 from optbench.problems.old_names import answered
+
+LONGEST = 300  # characters of a file's own words in a line
 
 _NAME = re.compile(r"(?P<path>.*\.py)(:(?P<member>.*))?", re.DOTALL)
 
@@ -38,6 +44,14 @@ class Own(NamedTuple):
 
     source: Source
     module: ModuleType
+    printed: str  # what it said meanwhile, in words that continue its name; else ""
+
+
+class Overheard(io.StringIO):
+    """Takes what a file prints, which may close it."""
+
+    def close(self) -> None:
+        """Stay open: a command's own output does."""
 
 
 def is_own(name: str) -> bool:
@@ -138,16 +152,41 @@ def read(path: Path) -> Own:
     module = ModuleType(f"own_{source.digest}_{len(sys.modules)}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look up their module there
+    said = Overheard()
     try:
-        with answered(path):
+        with (
+            answered(path),
+            warnings.catch_warnings(),  # its filters are its own
+            redirect_stdout(said),
+            redirect_stderr(said),
+        ):
             exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
-        text = " ".join(str(error).split())
-        raise InvalidFile(
-            f"{path}{_line(error, path)}: {type(error).__name__}: {text}"
-        ) from error
-    return Own(source, module)
+        raise InvalidFile(f"{path}{_line(error, path)}: {in_a_line(error)}") from error
+    printed = _printed(said.getvalue())
+    if printed and parent_process() is None:  # once, and not by every process of a run
+        print(f"optbench: {path} {printed}", file=sys.stderr)
+    return Own(source, module, printed)
+
+
+def in_a_line(error: BaseException) -> str:
+    """Put an exception into one line that is not long."""
+    text = shortened(str(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _printed(text: str) -> str:
+    """Say that a file prints: the first of its lines, and how many more there are."""
+    lines = text.strip().splitlines()
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return f"prints: {shortened(lines[0])}{more}" if lines else ""
+
+
+def shortened(text: str) -> str:
+    """Put the beginning of a text into a line."""
+    line = " ".join(text[: 10 * LONGEST].split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 
 def digest(content: bytes) -> str:

@@ -4,7 +4,7 @@ A check is a function that gives issues: what it finds wrong, a line each, in wo
 """
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -59,19 +59,36 @@ def named(name: str) -> list[Problem]:
     return [problems.get(name)]
 
 
-def check(problem: Problem) -> Iterator[Result]:
-    """Give every check's result.
+def of_name(name: str) -> Iterator[str | Result]:
+    """Give the name of each problem that a name is of, then its results."""
+    for problem in named(name):
+        yield problem.name
+        yield from check(problem)
+
+
+def check(
+    problem: Problem,
+    names: Collection[str] | None = None,
+    begin: Callable[[str], None] = lambda name: None,
+) -> Iterator[Result]:
+    """Give the results of the checks of some names, or of all; `begin` is told of each.
 
     After a wrong shape the other checks are skipped: they would say the same again.
     """
     sound = True
     for name, of in CHECKS.items():
-        try:
-            issues = list(issues_of(of, problem)) if sound or name in FIRST else []
-        except Missing as missing:
-            yield Result(name, [], skipped=True, remark=str(missing))
+        if names is not None and name not in names:
             continue
-        yield Result(name, issues, skipped=not sound and name not in FIRST)
+        if not sound and name not in FIRST:
+            yield Result(name, [], skipped=True)
+            continue
+        begin(name)
+        issues, remark = [], ""
+        try:
+            issues.extend(issues_of(of, problem))  # keeps those before an error
+        except Missing as missing:
+            remark = str(missing)
+        yield Result(name, issues, skipped=bool(remark and not issues), remark=remark)
         sound = sound and not (issues and name in FIRST)
 
 
@@ -84,7 +101,7 @@ def issues_of(of: Check, problem: Problem) -> Iterator[str]:
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}, line {frame.lineno}"
-        yield f"{type(error).__name__} in {where}: {' '.join(str(error).split())}"
+        yield f"{type(error).__name__} in {where}: {own.shortened(str(error))}"
 
 
 def fields(problem: Problem) -> Iterator[str]:
@@ -315,20 +332,25 @@ def operators(problem: Problem) -> Iterator[str]:
 def frameworks(problem: Problem) -> Iterator[str]:
     """Check that every framework that is installed gives NumPy's residual.
 
-    All of them must give the same gradient of the loss.
+    All of them must give the same gradient of the loss. Where one that is installed does
+    not import, the problem is not to blame: raises FrameworkBroken after all issues.
     """
     if not implementations.installed():
         raise implementations.FrameworkMissing(implementations.FRAMEWORKS[0])
-    gradients = {}
+    gradients, broken = {}, None
     for name in implementations.installed():
         try:
             loaded = implementations.load(name)
+        except implementations.FrameworkBroken as error:
+            error.msg = f"{error}; the check of the twins was not made"
+            broken = error
+            continue
+        try:
             yield from _like_numpy(problem, loaded)
             gradients[name] = _gradient(problem, loaded)
         except Exception as error:
-            said = " ".join(str(error).split())[:300]
             yield (
-                f"does not run in {name}: {type(error).__name__}: {said}. An operator is "
+                f"does not run in {name}: {own.in_a_line(error)}. An operator is "
                 "arithmetic on jet, x and y, without NumPy's functions; a term of x alone "
                 "can be part of the targets"
             )
@@ -339,6 +361,8 @@ def frameworks(problem: Problem) -> Iterator[str]:
                 f"the loss's gradient in {one} and {two} differs by {difference:.1e}, "
                 "relative"
             )
+    if broken is not None:
+        raise broken
 
 
 def reference(problem: Problem) -> Iterator[str]:

@@ -1,19 +1,33 @@
 """Commands for what a step costs: asv's results, and two commits compared."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from optbench.cli.exit_codes import end
 from optbench.problems.names import UnknownName
 
+Environment = Annotated[
+    str, typer.Option(help="Only environments whose name contains this.")
+]
 
-def asv_machine() -> None:
-    """Make this machine known to asv by the class of its hardware, and print that name."""
+
+def asv_machine(
+    path: Annotated[
+        Path, typer.Argument(help="asv's folder of results, which may know the machine.")
+    ] = Path("results/asv"),
+) -> None:
+    """Make this machine known to asv by the class of its hardware, and print that name.
+
+    The GPU is part of it where the frameworks compute on it.
+    """
     from optbench.measure import asv_run
 
-    typer.echo(asv_run.register())
+    try:
+        typer.echo(asv_run.register(path))
+    except asv_run.Unclear as error:
+        end(str(error), 2)
 
 
 def asv_check(
@@ -32,18 +46,21 @@ def asv_check(
         float,
         typer.Option(min=0, help="How far the calibration may move, as a share."),
     ] = 0.15,
+    environment: Environment = "",
 ) -> None:
     """Say what a run of asv left, and what is missing or torn.
 
-    It also says whether the machine's speed changed meanwhile. Exit code 1 where something
-    is wrong: asv itself exits 0.
+    It also says whether the machine's speed changed meanwhile. Of several environments one
+    is judged and named. Exit code 1 where something is wrong: asv itself exits 0.
     """
     from optbench.measure import asv_run
-    from optbench.records.provenance import commit_hash, machine_class
 
-    outcome = asv_run.check(
-        path, machine or machine_class(), commit_hash(commit), bench or [], moved
-    )
+    try:
+        machine = machine or asv_run.this_machine(path)
+        commit = asv_run.commit(path, machine, commit)
+    except asv_run.Unclear as error:
+        end(str(error), 2)
+    outcome = asv_run.check(path, machine, commit, bench or [], moved, environment)
     typer.echo(asv_run.render(outcome))
     if outcome.missing or outcome.issues:
         end("this run of asv is not to be relied on", 1)
@@ -53,14 +70,23 @@ def asv_site(
     path: Annotated[Path, typer.Argument(help="What `asv publish` wrote.")] = Path(
         ".asv/html"
     ),
+    results: Annotated[
+        Path, typer.Option(help="asv's folder of results, of which the site is made.")
+    ] = Path("results/asv"),
 ) -> None:
     """Put beside asv's published page the files that it would fetch from public networks.
 
-    Then it opens offline.
+    Then it opens offline. Exit code 1 where it does not show all results, as where the
+    clone lacks their commits: asv itself exits 0.
     """
     from optbench.measure import asv_run
 
     typer.echo(f"{len(asv_run.carry(path))} files carried along: {path / 'index.html'}")
+    lines = list(asv_run.unshown(path, results))
+    for line in lines:
+        typer.echo(line)
+    if lines:
+        end("the site does not show all results", 1)
 
 
 def asv(
@@ -72,15 +98,27 @@ def asv(
         Path,
         typer.Option(help="Folder of the tables and figures, with one folder per machine."),
     ] = Path(),
+    environment: Environment = "",
 ) -> None:
     """Say what a step costs and how that grows with D, from asv's results.
 
-    Tables and figures are written.
+    Tables and figures are written. Of several environments one is shown and named. Exit
+    code 2 where a file cannot be read and is left out.
     """
-    import optbench
-    from optbench.measure import asv_report
+    from optbench.measure import asv_report, asv_results
 
-    asv_report.report(optbench.load_asv(path), out, typer.echo)
+    left_out: list[str] = []
+    frame = asv_results.load(path, left_out.append)
+    names = frame["environment"]
+    rows: Any = frame[names.str.contains(environment, regex=False)]
+    if rows.empty:
+        known = ", ".join(sorted(set(names)))
+        end(f"no environment's name has {environment!r} in it: there are {known}", 2)
+    asv_report.report(rows, out, typer.echo)
+    for line in left_out:
+        typer.echo(f"left out: {line}")
+    if left_out:
+        end(f"{len(left_out)} of asv's files or folders were left out", 2)
 
 
 def regressions(
@@ -111,12 +149,28 @@ def regressions(
     """
     from rich.console import Console
 
-    from optbench import implementations
+    from optbench import implementations, problems
+    from optbench.implementations import devices
     from optbench.measure import regressions as compare
     from optbench.measure.commit_process import Job
     from optbench.measure.verdicts import table
+    from optbench.problems import networks, own
 
+    # whatever is wrong is said before a process starts
     frameworks = framework or implementations.installed()
+    for name in frameworks:
+        if name not in implementations.NAMES:
+            end(str(UnknownName("framework", name, implementations.NAMES)), 2)
+    problems.get(problem)
+    problem = own.located(problem, Path())  # its processes are in other folders
+    networks.parse(network)
+    try:
+        place = compare.place(output, base, head)
+    except compare.NotMeasured as error:
+        end(str(error), 2)
+    for answer in devices.ask_all(frameworks).values():
+        if answer.error:
+            end(answer.error, 2)
     known = list(implementations.load(frameworks[-1]).OPTIMIZERS)
     for name in optimizer or []:
         if name not in known:
@@ -134,12 +188,15 @@ def regressions(
         )
         for name in frameworks
     ]
+    if line := compare.uncommitted():
+        typer.echo(line)
+    place.mkdir(parents=True, exist_ok=True)  # what cannot be kept is not measured
     try:
         every = compare.run(base, head, jobs, rounds, Console(stderr=True))
     except compare.NotMeasured as error:
         end(str(error), 2)
     verdicts, unjudged = compare.judge(every)
-    for line in [*compare.write(output, base, head, every, verdicts), *unjudged]:
+    for line in [*compare.write(place, every, verdicts), *unjudged]:
         typer.echo(line)
     worse = [verdict for verdict in verdicts if verdict.worse]
     if worse:

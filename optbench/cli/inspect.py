@@ -113,19 +113,33 @@ def check(
     Both frameworks must agree on it. There is a line for each check, then what is wrong, in
     words; exit code 1 where something is.
     """
-    from optbench.campaign import problem_checks
+    from optbench.campaign import problem_checks, quarantine
+    from optbench.problems import own
 
+    if own.is_own(problem):
+        words = quarantine.examine(problem, problem_checks.CHECKS)
+    else:
+        words = problem_checks.of_name(problem)
+    results: list[problem_checks.Result] = []
     count = 0
-    for number, checked in enumerate(problem_checks.named(problem)):
-        typer.echo(("\n" if number else "") + checked.name)
-        results = []
-        for result in problem_checks.check(checked):
-            typer.echo(f"  {result}")
-            results.append(result)
+
+    def explain() -> None:
         for result in results:
             for issue in result.issues:
                 typer.echo(f"{result.name}: {issue}")
-        count += sum(len(result.issues) for result in results)
+        results.clear()
+
+    try:
+        for number, word in enumerate(words):
+            if isinstance(word, problem_checks.Result):
+                typer.echo(f"  {word}")
+                results.append(word)
+                count += len(word.issues)
+            else:
+                explain()
+                typer.echo(("\n" if number else "") + word)
+    finally:
+        explain()
     if count:
         end(f"{count} issue{'s' if count > 1 else ''} in {problem}", 1)
 
@@ -213,16 +227,24 @@ def profile(
     seconds: Annotated[
         float, typer.Option(min=0, help="Measure for about so long, each framework.")
     ] = 10.0,
+    unchecked: Annotated[
+        bool,
+        typer.Option(
+            "--unchecked",
+            help="Run a problem of your own that `optbench check` finds wrong.",
+        ),
+    ] = False,
 ) -> None:
     """Say where a step's time goes.
 
     Phases with their flops and rates, the line search, waits, compilation and memory.
     """
     from optbench import implementations
-    from optbench.campaign import expansion, single_run
+    from optbench.campaign import expansion, quarantine, single_run
     from optbench.measure import profile
     from optbench.measure.timed import Work
 
+    quarantine.admit(quarantine.of_run(problem, optimizer), single_run.SOURCE, unchecked)
     frameworks = tuple(framework or implementations.installed())
     # a campaign of one run checks every name and value
     plan = single_run.campaign(

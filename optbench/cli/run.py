@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from optbench.schedule.runner import Crew
     from optbench.training.limits import Limits
 
+Unchecked = Annotated[
+    bool,
+    typer.Option(
+        "--unchecked", help="Run a problem of your own that `optbench check` finds wrong."
+    ),
+]
 SetAside = Annotated[
     bool,
     typer.Option(
@@ -102,12 +108,13 @@ def run(
         typer.Option(min=1, help="…or to so many workers here, on cores of their own."),
     ] = None,
     set_aside: SetAside = False,
+    unchecked: Unchecked = False,
 ) -> None:
     """Do what is left of a campaign, or one run, and print its table."""
     from rich.console import Console
 
     from optbench.campaign import campaign as campaigns
-    from optbench.campaign import expansion, results_folder, single_run
+    from optbench.campaign import expansion, quarantine, results_folder, single_run
     from optbench.records import store
     from optbench.schedule import place as places
     from optbench.schedule import runner
@@ -119,15 +126,17 @@ def run(
     _known_rerun(rerun)
     if campaign is not None:
         options = ("results", "rerun", "only", "scheduler", "workers", "set_aside")
-        _only(context, "campaign", *options)
+        _only(context, "campaign", "unchecked", *options)
         file = campaigns.find(campaign)
         name, source = campaigns.name_of(file), file.name
         plan = campaigns.read(file)
+        quarantine.admit(quarantine.of_campaign(plan), source, unchecked)
     elif problem and optimizer and framework:
         if set_aside:
             message = "is for a campaign's folder: one run does not say what else it holds"
             raise CampaignError("command line", ("--set-aside",), message)
         file, name, source = None, results_folder.SINGLE, single_run.SOURCE
+        quarantine.admit(quarantine.of_run(problem, optimizer), source, unchecked)
         plan = single_run.campaign(
             problem=problem,
             network=network,
@@ -211,6 +220,7 @@ def tune(
         "results/local"
     ),
     set_aside: SetAside = False,
+    unchecked: Unchecked = False,
 ) -> None:
     """Look for each optimizer's hyperparameters, and write a campaign with them.
 
@@ -219,7 +229,7 @@ def tune(
     from rich.console import Console
 
     from optbench.campaign import campaign as campaigns
-    from optbench.campaign import expansion
+    from optbench.campaign import expansion, quarantine
     from optbench.schedule import local_workers
     from optbench.schedule.place import Place
     from optbench.training.limits import Limits
@@ -230,6 +240,7 @@ def tune(
     require("tune")
     file = campaigns.find(campaign)
     plan, console = campaigns.read(file), Console()
+    quarantine.admit(quarantine.of_campaign(plan), file.name, unchecked)
     names = study.frameworks(plan, framework or [])
     place = Place.of(results / campaigns.name_of(file), "tuning", names, file.name)
     expansion.check_precision(plan, file.name, place.device)
@@ -295,6 +306,7 @@ def scale(
         "results/local"
     ),
     set_aside: SetAside = False,
+    unchecked: Unchecked = False,
 ) -> None:
     """Measure a step at growing widths, and fit how its cost grows with the parameters.
 
@@ -303,7 +315,7 @@ def scale(
     from rich.console import Console
 
     from optbench import implementations
-    from optbench.campaign import expansion
+    from optbench.campaign import expansion, quarantine
     from optbench.measure import scale as scales
     from optbench.measure.timed import WIDTHS
     from optbench.records import store
@@ -316,6 +328,7 @@ def scale(
     require("report")
     _known_rerun(rerun)
     limits = {"limit": limit, "threads": threads} | ({"memory": memory} if memory else {})
+    quarantine.admit(quarantine.of_run(problem), "scale", unchecked)
     frameworks = framework or implementations.installed()
     plan = scales.campaign(
         problem=problem,
@@ -394,10 +407,11 @@ def _publish(records: "Sequence[Record]", folder: Path, console: "Console") -> N
 
     line(console, "")
     print(summary.texts(from_records(records))["table.txt"], file=console.file)
+    # before the folder is read, which looks for them there
+    copies = source_files.keep([record.request for record in records], folder)
     if records[0].request.labels.campaign == results_folder.SINGLE:  # with those before it
         records = list(results_folder.load(folder).records.values())
     made = write_summary(from_records(records), folder)
-    copies = source_files.keep([record.request for record in records], folder)
     written = [folder / "runs", *made, *copies, checksums.write(folder)]
     for path in written:
         line(console, f"written: {path}")

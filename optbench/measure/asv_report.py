@@ -1,25 +1,31 @@
 """What a step costs, by asv's results: `optbench asv`, one folder of tables per machine."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
 from optbench.measure import bootstrap, cost_figures, scale
+from optbench.measure.asv_results import COLUMNS, chosen, in_short
 from optbench.records import files
 
-# asv's benchmarks: module and quantity
-STEP, WIDTH, PARAMETERS = (
-    ("step", "time_step"),
-    ("width", "time_step"),
-    ("width", "track_parameters"),
-)
-WORK = ("work", "track_flops")
+
+class Benchmark(NamedTuple):
+    """A benchmark of ours, whatever its class is called."""
+
+    module: str
+    quantity: str
+    parameters: list[str]
+
+
 CELL = ["framework", "optimizer", "problem"]
+STEP = Benchmark("step", "time_step", CELL)
+WIDTH = Benchmark("width", "time_step", ["framework", "optimizer", "width"])
+PARAMETERS = Benchmark("width", "track_parameters", ["width"])
+WORK = Benchmark("work", "track_flops", CELL)
 REFERENCE = "jax"  # the framework whose step the others are divided by
 RESAMPLES = 2000  # of the bootstrap
 CAUTION = (
@@ -30,56 +36,49 @@ CAUTION = (
 
 
 def report(frame: pd.DataFrame, out: Path, say: Callable[[str], None]) -> None:
-    """Print what a step costs and how it grows; write tables and figures, and say where."""
+    """Print what a step costs and how it grows; write tables and figures, and say where.
+
+    What a benchmark has and no table shows is said too.
+    """
     for machine, rows in frame.groupby("machine"):
         folder = out / str(machine)
         folder.mkdir(parents=True, exist_ok=True)
         written = [
-            *_steps(newest(rows, STEP), folder, say),
-            *_ladder(
-                newest(rows, WIDTH),
-                widths(rows),
-                float(rows["memory"].to_numpy()[-1]),
-                folder,
-                say,
-            ),
-            *cost_figures.over_commits(
-                history(rows, STEP), "seconds per step", "time_over_commits", folder
-            ),
-            *cost_figures.over_commits(
-                history(rows, WORK), "flops per step", "work_over_commits", folder
-            ),
-            _csv(rows.drop(columns="samples"), folder / "measurements.csv"),
+            *_steps(rows, folder, say),
+            *_ladder(rows, folder, say),
+            *_over_commits(rows, STEP, "seconds per step", "time_over_commits", folder),
+            *_over_commits(rows, WORK, "flops per step", "work_over_commits", folder),
+            _csv(rows.drop(columns=["samples", "current"]), folder / "measurements.csv"),
         ]
+        for benchmark in (STEP, WIDTH, PARAMETERS, WORK):
+            for line in unshown(rows, benchmark):
+                say(line)
         for path in written:
             say(f"written: {path}")
 
 
-def _steps(cells: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
+def _steps(rows: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    cells = newest(rows, STEP)
     if cells.empty:
         return
     table = pd.DataFrame(step_cost(cells))
-    say(f"{heading(cells)}\n\n{render(table, 'simple')}\n")
-    files.replace(
-        folder / "step_cost.md",
-        f"### {heading(cells)}\n\n{render(table, 'pipe')}\n\n{CAUTION}\n",
-    )
+    above = heading(cells, environments(rows, STEP))
+    say(f"{above}\n\n{render(table, 'simple')}\n")
+    below = "\n\n".join([render(table, "pipe"), *unshown(rows, STEP), CAUTION])
+    files.replace(folder / "step_cost.md", f"### {above}\n\n{below}\n")
     yield folder / "step_cost.md"
     yield _csv(table, folder / "step_cost.csv")
 
 
-def _ladder(
-    cells: pd.DataFrame,
-    measured: pd.DataFrame,
-    memory: float,
-    folder: Path,
-    say: Callable[[str], None],
-) -> Iterator[Path]:
+def _ladder(rows: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    measured = widths(rows)
     if measured.empty:
         return
+    memory = float(rows["memory"].to_numpy()[-1])
     fitted = pd.DataFrame(scale.fits(measured))
     crossed = pd.DataFrame(scale.crossovers(measured))
-    say(f"{heading(cells)}\n\n{scale.render(fitted)}\n")
+    above = heading(newest(rows, WIDTH), environments(rows, WIDTH))
+    say(f"{above}\n\n{scale.render(fitted)}\n")
     for crossover in crossed.to_dict("records"):
         say(scale.in_words(crossover))
     for name, table in (
@@ -88,8 +87,26 @@ def _ladder(
         ("crossovers", crossed),
     ):
         yield _csv(table, folder / f"{name}.csv")
-    yield from cost_figures.cost_over_parameters(measured, fitted, folder, memory, crossed)
-    yield from cost_figures.frameworks_over_parameters(measured, fitted, folder)
+    title = _title(rows, WIDTH)
+    yield from cost_figures.cost_over_parameters(
+        measured, fitted, folder, memory, crossed, title=title
+    )
+    yield from cost_figures.frameworks_over_parameters(measured, fitted, folder, title)
+
+
+def _over_commits(
+    rows: pd.DataFrame, benchmark: Benchmark, what: str, name: str, folder: Path
+) -> list[Path]:
+    title = _title(rows, benchmark)
+    return cost_figures.over_commits(history(rows, benchmark), what, name, folder, title)
+
+
+def _title(rows: pd.DataFrame, benchmark: Benchmark) -> str:
+    """Name the environment of a figure, where there are several."""
+    cells, others = newest(rows, benchmark), environments(rows, benchmark)
+    if cells.empty or len(others) < 2:
+        return ""
+    return f"in {in_short(cells['environment'].iloc[0], others)}"
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
@@ -97,25 +114,89 @@ def _csv(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def of(frame: pd.DataFrame, benchmark: tuple[str, str]) -> Any:
+def of(frame: pd.DataFrame, benchmark: Benchmark) -> Any:
     """Select the cells of a benchmark, whatever its class is called."""
-    module, quantity = benchmark
-    return frame[frame["benchmark"].str.fullmatch(rf"{module}\.(\w+\.)?{quantity}")]
+    names = rf"{benchmark.module}\.(\w+\.)?{benchmark.quantity}"
+    return frame[frame["benchmark"].str.fullmatch(names)]
 
 
-def newest(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
+def comparable(frame: pd.DataFrame, benchmark: Benchmark) -> Any:
+    """Select the cells of a benchmark that tables may put together.
+
+    They are of the version that benchmarks.json describes, with the parameters that are
+    ours and no others.
+    """
+    rows = of(frame, benchmark)
+    names = [name for name in frame.columns if name not in COLUMNS]
+    parameters = rows[names].notna()
+    has = {name: parameters[name] == (name in benchmark.parameters) for name in names}
+    rows = rows[rows["current"] & pd.DataFrame(has, rows.index).all(axis=1)]
+    if not set(benchmark.parameters) <= set(names) or rows.empty:
+        return rows.iloc[:0]
+    rows = rows[rows["benchmark"] == rows["benchmark"].iloc[-1]]
+    return rows.assign(
+        **{name: rows[name].astype(str) for name in {*benchmark.parameters} & {*CELL}}
+    )
+
+
+def environments(frame: pd.DataFrame, benchmark: Benchmark) -> list[str]:
+    """List the environments in which a benchmark was asked for."""
+    rows = comparable(frame, benchmark)
+    return sorted(set(rows.loc[rows["status"] != "skipped", "environment"]))
+
+
+def newest(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     """Select a benchmark's cells at the newest commit that has a value.
 
-    They are of one environment.
+    They are of one environment, the one that `chosen` takes of those at that commit.
     """
-    cells = of(frame, benchmark)
+    cells = comparable(frame, benchmark)
     measured = cells[cells["status"] == "measured"]
     if measured.empty:
         return measured
-    last = measured.iloc[-1]
-    return cells[
-        (cells["commit"] == last["commit"]) & (cells["environment"] == last["environment"])
-    ]
+    at = cells[cells["commit"] == measured["commit"].iloc[-1]]
+    has = {
+        name: (
+            int((rows["status"] != "skipped").sum()),
+            int((rows["status"] == "failed").sum()),
+            cells.loc[cells["environment"] == name, "commit"].nunique(),
+        )
+        for name, rows in at.groupby("environment")
+    }
+    return at[at["environment"] == chosen(has)]
+
+
+def unshown(frame: pd.DataFrame, benchmark: Benchmark) -> Iterator[str]:
+    """Say which cells of a benchmark are in no table, and why."""
+    every = of(frame, benchmark)
+    every = every[every["status"] != "skipped"]
+    right = comparable(frame, benchmark)
+    wrong = every.drop(right.index, errors="ignore")
+    for (name, version), rows in wrong[~wrong["current"]].groupby(
+        ["benchmark", "version"], dropna=False
+    ):
+        yield (
+            f"{name}: {_count(rows)} not compared: benchmarks.json describes another "
+            f"version than {version}, or other parameters"
+        )
+    for name, rows in wrong[wrong["current"]].groupby("benchmark"):
+        yield (
+            f"{name}: {_count(rows)} not compared: compared is one benchmark with the "
+            f"parameters {', '.join(benchmark.parameters)}"
+        )
+    shown, others = newest(frame, benchmark), environments(frame, benchmark)
+    for name, rows in every.loc[right.index.intersection(every.index)].groupby(
+        "environment"
+    ):
+        if not shown.empty and name != shown["environment"].iloc[0]:
+            where = in_short(str(name), others)
+            yield f"{rows['benchmark'].iloc[0]} in {where}: {_count(rows)} not shown"
+
+
+def _count(rows: pd.DataFrame) -> str:
+    """Count cells and commits in words."""
+    counts = {"cell": len(rows), "commit": rows["commit"].nunique()}
+    return " at ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items())
 
 
 def step_cost(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -159,16 +240,13 @@ def interval(
     return bootstrap.interval(of_medians, samples, reference, resamples=RESAMPLES)
 
 
-def heading(cells: pd.DataFrame) -> str:
-    """Say where and when cells of one commit were measured."""
+def heading(cells: pd.DataFrame, environments: Collection[str] = ()) -> str:
+    """Say where and when cells of one commit were measured, told from the environments."""
     first = cells.iloc[0]
-    # asv's names of environments have every package in them
-    named = re.findall(r"-(py3\.\d+|(?:jax|torch)[\d.]*\d)", first["environment"]) or [
-        first["environment"]
-    ]
     return (
         f"{first['benchmark']} on {first['machine']}, "
-        f"commit {first['commit'][:8]} of {first['date']:%Y-%m-%d} ({', '.join(named)})"
+        f"commit {first['commit'][:8]} of {first['date']:%Y-%m-%d} "
+        f"({in_short(first['environment'], environments)})"
     )
 
 
@@ -207,7 +285,7 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
     The columns are those that `scale.fits` reads, and the status.
     """
     cells: Any = newest(frame, WIDTH)
-    counts = of(frame, PARAMETERS)
+    counts = comparable(frame, PARAMETERS)
     counts = counts[counts["status"] == "measured"]
     if cells.empty or counts.empty:
         return cells.iloc[:0]
@@ -221,17 +299,20 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
     return cells[columns].sort_values(columns[:3], ignore_index=True)
 
 
-def history(frame: pd.DataFrame, benchmark: tuple[str, str]) -> pd.DataFrame:
+def history(frame: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
     """Give a benchmark's values at every commit, `relative` to the first one of the cell.
 
-    They are those of its newest version, on the problems that an optimizer's first commit
-    has: a mean over others would jump where one begins.
+    They are those of its newest version, in the environment of the newest commit, on the
+    problems that an optimizer's first commit has: a mean over others would jump where one
+    begins.
     """
-    rows = of(frame, benchmark)
+    rows, last = comparable(frame, benchmark), newest(frame, benchmark)
     rows = rows[rows["status"] == "measured"]
+    rows = rows[rows["environment"].isin(last["environment"])]
     if rows.empty:
         return rows
-    rows = rows[rows["version"] == rows["version"].iloc[-1]]
+    versions = rows["version"].fillna("")  # asv's oldest files have none
+    rows = rows[versions == versions.iloc[-1]]
     begins, of_all = (
         rows.groupby(cells)["date"].transform("min") for cells in (CELL, CELL[:2])
     )

@@ -26,6 +26,7 @@ def cost_over_parameters(
     crossed: pd.DataFrame = NONE,
     name: str = "cost_over_parameters",
     formats: Sequence[str] = ("png", "svg"),
+    title: str = "",
 ) -> list[Path]:
     """Draw seconds per step over D, one panel per framework, one line per optimizer.
 
@@ -74,7 +75,14 @@ def cost_over_parameters(
             bbox_to_anchor=(-0.1, -0.13),
             frameon=False,
         )
+    _entitle(grid, title)
     return palette.save(grid, folder, name, formats)
+
+
+def _entitle(grid: sns.FacetGrid, title: str) -> None:
+    """Put a title over all panels, if there is one."""
+    if title:
+        grid.figure.suptitle(title, y=1.05)
 
 
 def ends(axes: Axes, measured: Any, colours: dict[str, str]) -> list[Line2D]:
@@ -182,7 +190,7 @@ def power(fitted: pd.DataFrame, optimizer: str, framework: str) -> str:
 
 
 def frameworks_over_parameters(
-    measured: pd.DataFrame, fitted: pd.DataFrame, folder: Path
+    measured: pd.DataFrame, fitted: pd.DataFrame, folder: Path, title: str = ""
 ) -> list[Path]:
     """Draw seconds per step over D, one panel per optimizer, one dash per framework.
 
@@ -208,10 +216,13 @@ def frameworks_over_parameters(
             va="bottom",
             fontsize="x-small",
         )
+    _entitle(grid, title)
     return palette.save(grid, folder, "frameworks_over_parameters")
 
 
-def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> list[Path]:
+def over_commits(
+    history: pd.DataFrame, what: str, name: str, folder: Path, title: str = ""
+) -> list[Path]:
     """Draw a benchmark's values relative to those of the first commit.
 
     There is one panel per optimizer and one dash per framework; a line is the geometric
@@ -237,6 +248,7 @@ def over_commits(history: pd.DataFrame, what: str, name: str, folder: Path) -> l
         every = range(0, len(commits), 1 + len(commits) // MOST)
         axes.set_xticks(every, [commits[place][:8] for place in every], rotation=90)
         axes.axhline(1, color=GREY, linewidth=0.8, zorder=0)
+    _entitle(grid, title)
     return palette.save(grid, folder, name)
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import track
 
 from optbench.campaign.campaign import find, read
+from optbench.measure import git
 from optbench.measure.commit_process import Job, Measurements
 from optbench.measure.verdicts import (
     TREES,
@@ -37,7 +38,6 @@ from optbench.measure.verdicts import (
     unsteady,
 )
 from optbench.records import cores, files
-from optbench.records.provenance import commit_hash
 
 CLONE = Path(__file__).parents[2]
 OF_THE_COMMIT = ("implementations", "problems")
@@ -65,13 +65,15 @@ def trees(base: str, head: str) -> Iterator[dict[str, Path]]:
 
 def _lay(commit: str, tree: Path) -> None:
     """Make a tree as if the commit were installed and this clone's `optbench` over it."""
-    archive = _git("archive", commit, "--", *OF_THE_COMMIT)
-    if archive.returncode:
-        raise NotMeasured(f"{commit}: {archive.stderr.decode().strip()}")
+    try:
+        known = git.commit(CLONE, commit)
+        archive = git.ask(CLONE, "archive", known, "--", *OF_THE_COMMIT)
+        packaged = bool(git.ask(CLONE, "ls-tree", known, "optbench"))
+    except git.Refused as error:
+        raise NotMeasured(str(error)) from error
     ours = shutil.ignore_patterns("__pycache__", *OF_THE_COMMIT)
     shutil.copytree(CLONE / "optbench", tree / "optbench", ignore=ours)
-    packaged = _git("cat-file", "-e", f"{commit}:optbench").returncode == 0
-    with tarfile.open(fileobj=BytesIO(archive.stdout)) as content:
+    with tarfile.open(fileobj=BytesIO(archive)) as content:
         content.extractall(packages(tree, packaged), filter="data")
 
 
@@ -83,8 +85,27 @@ def packages(tree: Path, packaged: bool) -> Path:
     return tree / ("optbench" if packaged else "top-level")
 
 
-def _git(*words: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["git", "-C", CLONE, *words], capture_output=True, check=False)
+def uncommitted() -> str | None:
+    """Say in a line which measured packages hold work that no commit has, if any."""
+    folders = [f"{folder}/" for folder in git.changed(CLONE, OF_THE_COMMIT)]
+    has = "has" if len(folders) == 1 else "have"
+    return (
+        f"{' and '.join(folders)} {has} uncommitted changes, which are not measured"
+        if folders
+        else None
+    )
+
+
+def place(output: Path, base: str, head: str) -> Path:
+    """Name the folder that two commits' samples and verdicts are kept in.
+
+    Raises NotMeasured where a commit is unknown.
+    """
+    try:
+        hashes = [git.commit(CLONE, commit)[:8] for commit in (base, head)]
+    except git.Refused as error:
+        raise NotMeasured(str(error)) from error
+    return output / "..".join(hashes)
 
 
 def run(
@@ -171,15 +192,9 @@ def settings() -> dict[str, dict[str, Any]]:
 
 
 def write(
-    folder: Path,
-    base: str,
-    head: str,
-    frameworks: Sequence[Times],
-    verdicts: Sequence[Verdict],
+    place: Path, frameworks: Sequence[Times], verdicts: Sequence[Verdict]
 ) -> list[str]:
     """Keep all samples and the table of verdicts; give lines that say where."""
-    place = folder / "..".join(commit_hash(commit)[:8] for commit in (base, head))
-    place.mkdir(parents=True, exist_ok=True)
     processes = {
         times.framework: {
             tree: list(map(asdict, measurements))

@@ -155,7 +155,11 @@ def _perform(request: Request, limits: Limits) -> Record:
     """Do a run, in the child."""
     from optbench.training.run import perform  # only once the threads are pinned
 
-    return perform(request, limits, report=_Reporter(), stop=_stop.is_set)
+    try:
+        return perform(request, limits, report=_Reporter(), stop=_stop.is_set)
+    except (SystemExit, KeyboardInterrupt) as error:
+        # of a user's file, as SIGINT is ignored here: it would end the parent too
+        raise RuntimeError(f"the run ended itself by {type(error).__name__}") from error
 
 
 class _Reporter:

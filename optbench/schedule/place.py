@@ -16,7 +16,7 @@ class NoFramework(FrameworkMissing):
 
     def __init__(self, framework: str, why: str | None) -> None:
         super().__init__(framework)
-        self.args = (why,)
+        self.msg = why  # what is shown
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from made_up import on_grid
 from own_files import PDE
 from typer.testing import CliRunner
 
-from optbench import problems
+from optbench import implementations, problems
 from optbench.campaign import problem_checks as contract
 from optbench.campaign.numerical_jets import jet_of
 from optbench.cli.app import app
@@ -382,6 +382,31 @@ def test_a_reference_that_misses_the_data_is_found(good):
     )
 
 
+def test_a_framework_that_does_not_import_is_not_the_problems_fault(good, monkeypatch):
+    load, (broken, *others) = implementations.load, implementations.FRAMEWORKS
+
+    def load_others(name):
+        if name == broken:
+            raise implementations.FrameworkBroken(name, ImportError("a planted fault"))
+        return load(name)
+
+    monkeypatch.setattr(implementations, "load", load_others)
+    monkeypatch.setattr(implementations, "installed", lambda: implementations.FRAMEWORKS)
+    monkeypatch.setattr(contract, "_like_numpy", lambda *given: others.clear() or ())
+    monkeypatch.setattr(contract, "_gradient", lambda problem, loaded: np.ones(1))
+    (result,) = contract.check(good, ["frameworks"])
+    assert not others  # the other was asked
+    assert str(result) == (
+        f"frameworks  not checked ({broken} does not import: ImportError: a planted fault; "
+        "the check of the twins was not made)"
+    )
+    monkeypatch.setattr(contract, "_like_numpy", lambda problem, loaded: ["planted"])
+    (result,) = contract.check(good, ["frameworks"])
+    assert (result.issues, result.skipped) == (["planted"], False)
+    assert f"1 issue ({broken} does not import" in str(result)
+
+
+@pytest.mark.medium
 def test_the_command_says_ok_or_what_is_wrong(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(

@@ -1,5 +1,6 @@
 """What every optimizer promises, in both frameworks."""
 
+import re
 from copy import deepcopy
 from functools import cache
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from small import (
 from optbench import implementations, problems
 from optbench.implementations.failures import FactorisationFailed, spectrum
 from optbench.problems import UnknownName
+from optbench.training.status import classify
 
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 SINE = problems.get("poisson_sine_2d")
@@ -241,6 +243,48 @@ def test_a_failed_factorisation_moves_nothing_and_names_the_layer(
 @pytest.mark.parametrize("diagonal", [[3.0, 0.5, 2.0], [1.0, -1.0], [0.0, np.inf]])
 def test_a_diagonal_fails_in_the_words_of_its_matrix(diagonal):
     assert spectrum(np.array(diagonal)) == spectrum(np.diag(diagonal))
+
+
+SINGULAR = np.ones((3, 3))
+FAILURES = {
+    "condition 1.0e.00; they have inverses": [np.eye(3)],
+    "not finite$": [np.eye(3), np.nan * np.eye(3)],
+    "no finite solution$": [None],
+    r"\[3, 3\], smallest diagonal entry 1.0e\+00, eigenvalues .*, not positive definite "
+    "beyond rounding; a larger damping helps$": [SINGULAR],
+    r"entry 0.0e\+00, not positive definite; a .* helps$": [np.diag([1.0, 0.0])],
+    "not positive definite beyond rounding; layer 1: .*; a .* helps$": [
+        SINGULAR,
+        np.eye(3),
+    ],
+    r"^no inverse .*: layer 0: \[4097, 4097\], .* too large [^;]*$": [
+        np.broadcast_to(1.0, (4097, 4097))
+    ],
+}
+
+
+@pytest.mark.parametrize("words", FAILURES)
+def test_damping_is_advised_where_a_finite_matrix_lacks_it_and_nowhere_else(words):
+    matrices = {f"layer {number}": m for number, m in enumerate(FAILURES[words])}
+    said = str(FactorisationFailed(matrices, 1e-8))
+    assert re.search(words, said), said
+    assert ("a larger damping helps" in said) == ("helps" in words)
+
+
+@pytest.mark.parametrize("error", ["false INTERNAL ASSERT FAILED", "can't allocate memory"])
+def test_an_eigenvalue_solver_that_refuses_a_matrix_names_its_size(monkeypatch, error):
+    torch = pytest.importorskip("torch")
+    from optbench.implementations.torch.solvers import linear_algebra
+
+    def refuse(matrix):
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(torch.linalg, "eigh", refuse)
+    with pytest.raises(RuntimeError) as caught:
+        linear_algebra.eigh(torch.eye(5))
+    status, text = classify(caught.value)
+    assert status == ("failed" if "ASSERT" in error else "out-of-memory")
+    assert text.startswith(f"eigenvalues of a matrix [5, 5]: RuntimeError: {error}")
 
 
 def last_layer_poisoned(state):

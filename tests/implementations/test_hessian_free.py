@@ -235,7 +235,13 @@ def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework)
 @frameworks
 @pytest.mark.parametrize(
     ("losses", "slot"),
-    [([4, 3, 2, 1], 3), ([4, 2, 2, 3], 2), ([0, 5, 1, 2], 2), ([1, 2, 3, np.inf], 0)],
+    [
+        ([4, 3, 2, 1], 3),
+        ([4, 2, 2, 3], 2),
+        ([0, 5, 1, 2], 2),
+        ([1, 2, 3, np.inf], 0),
+        ([2, 1, np.inf, np.inf], 1),
+    ],
 )
 def test_backtracking_stops_at_the_first_that_is_no_better(framework, losses, slot):
     here = case(framework)

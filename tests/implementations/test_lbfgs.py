@@ -123,6 +123,19 @@ def test_a_pair_without_curvature_is_not_kept(framework):
 
 
 @frameworks
+@pytest.mark.parametrize("far", [1e200, np.inf, np.nan])
+def test_a_pair_that_is_not_finite_is_not_kept(framework, far):
+    case = small(framework, problems.get("poisson_sine_2d"))
+    part, put = case.part("solvers.lbfgs_history"), case.framework.backend.from_numpy
+    pairs = part.remember(part.empty(2, put(np.zeros(2))), put(np.ones(2)), put(np.ones(2)))
+    with np.errstate(all="ignore"):
+        pairs = part.remember(pairs, put(np.array([1e120, 0])), put(np.array([far, 0])))
+    assert int(pairs.stored) == 1
+    direction = part.quasi_newton(pairs, put(np.ones(2)))
+    assert np.isfinite(case.numpy(direction)).all()
+
+
+@frameworks
 def test_equals_torch_with_the_wolfe_search(framework):
     fields = {"learning_rate": 0.05, "inner_iterations": 1, "history_size": 100}
     assert_equal_walks(framework, "lbfgs_wolfe", "strong_wolfe", 10, **fields)
@@ -159,6 +172,14 @@ FUNCTIONS = {
         lambda t: 5 * (t + 0.004) ** 4 - 8 * (t + 0.004) ** 3,
     ),
     "cliff": (lambda t: np.exp(5 * (t - 2)) - t, lambda t: 5 * np.exp(5 * (t - 2)) - 1),
+    # no numbers beyond: the loss is none, or its slope alone, or the loss is infinite
+    "root": (
+        lambda t: np.sqrt(1.5 - t) - t if t < 1.5 else np.nan,
+        lambda t: -0.5 / np.sqrt(1.5 - t) - 1 if t < 1.5 else np.nan,
+    ),
+    "corner": (lambda t: -t, lambda t: -1.0 if t < 1.5 else np.nan),
+    "wall": (lambda t: -t if t < 1.5 else np.inf, lambda t: -1.0),
+    "nowhere": (lambda t: 0.0 if t == 0 else np.nan, lambda t: -1.0),
 }
 
 
@@ -172,8 +193,12 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     value, slope = FUNCTIONS[function]
 
     def theirs(x, t, d):
-        return float(value(float(t))), torch.tensor(
-            [float(slope(float(t)))], dtype=torch.float64
+        loss, gradient = float(value(float(t))), float(slope(float(t)))
+        usable = np.isfinite(loss) and np.isfinite(gradient)
+        return loss if usable else np.inf, torch.tensor(
+            # not a number, where it would give their cubic a minimum that is none
+            [gradient if usable else np.nan],
+            dtype=torch.float64,
         )
 
     f, g = theirs(None, 0.0, None)
@@ -183,6 +208,7 @@ def test_the_line_search_equals_torch(framework, function, size, budget):
     )
     point_at_end, count = search(framework, function)(size, budget)
     assert int(count) == evaluations
+    assert np.isfinite(float(point_at_end.loss))
     assert float(point_at_end.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
 
 

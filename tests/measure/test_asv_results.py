@@ -1,15 +1,18 @@
 """asv's results as a frame, and what is drawn from them: made-up numbers, asv's format."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from commands import cli
 from made_up_asv import NAN, benchmark, cells, noisy, write
+from typer.testing import CliRunner
 
 import optbench
-from optbench.measure import asv_report, scale
+from optbench.cli.app import app
+from optbench.measure import asv_report, asv_results, scale
 from optbench.records.store import InvalidRecord
 
 OPTIMIZERS, FRAMEWORKS, PROBLEMS = (
@@ -184,6 +187,313 @@ def test_mistakes_are_named(tmp_path):
         file.write_text(text)
         with pytest.raises(InvalidRecord, match=words):
             optbench.load_asv(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ram", "bytes"),
+    [
+        (16_000_000_000, 1.6e10),
+        ("33395326976", 33395326976),
+        ("32612624", 32612624 * 1024),  # as asv wrote on Linux: KiB
+        (32612624, 32612624 * 1024),
+        ("32612624 kB", 32612624 * 1024),  # as /proc/meminfo does
+        ("64GB", 6.4e10),
+        ("64 gb of DDR4", 6.4e10),
+        ("16 GiB", 16 * 2**30),
+        ("31Gi", 31 * 2**30),
+        ("16,384 MB", 1.6384e10),
+        ("1.5 TiB", 1.5 * 2**40),
+        ("8000000000 bytes", 8e9),
+        *(
+            (unclear, np.nan)
+            for unclear in (
+                *("unknown", "", None, True, [], {}, "64", "2x32GB", "2 x 32 GB", "-8 GB"),
+                *("1,5 GB", "16384", "NaN", float("nan"), float("inf"), "64 parsecs"),
+                "2147483648",  # 2 GiB in bytes, 2 TiB in KiB
+            )
+        ),
+    ],
+)
+def test_a_machine_s_memory_may_be_any_text(ram, bytes):
+    assert asv_results.memory(ram) == pytest.approx(bytes, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("ram", "drawn"), [("7812500", True), ("plenty", False)])
+def test_a_figure_has_a_line_of_the_memory_where_it_is_known(tmp_path, ram, drawn):
+    known = benchmark("width.Width.time_step", WIDTH), cells(WIDTH, width)
+    sizes = benchmark("width.Parameters.track_parameters", ALONE), cells(ALONE, parameters)
+    write(tmp_path, "m", [[known, sizes]], ram=ram)
+    asv_report.report(optbench.load_asv(tmp_path), tmp_path, lambda _: None)
+    drawing = (tmp_path / "m" / "cost_over_parameters.svg").read_text()
+    assert ("a Gramian fills" in drawing) is drawn
+    assert ("<!-- a Gramian fills 8 GB -->" in drawing) is drawn
+
+
+@pytest.mark.parametrize("name", asv_results.COLUMNS)
+def test_a_parameter_called_like_a_column_of_ours_does_not_replace_it(tmp_path, name):
+    described = benchmark("a.time_a", {name: [7, 8], "size": [10, 20]})
+    other = benchmark("a.time_b", {"n": [1]})
+    write(tmp_path, "m", [[(described, [0.1, 0.2, 0.3, 0.4]), (other, [0.5])]])
+    results = optbench.load_asv(tmp_path)
+    renamed = described | {"param_names": ["it", "size"]}
+    write(tmp_path, "m", [[(renamed, [0.1, 0.2, 0.3, 0.4]), (other, [0.5])]])
+    plain = optbench.load_asv(tmp_path)
+    ours = list(asv_results.COLUMNS)
+    pd.testing.assert_frame_equal(results[ours], plain[ours])
+    assert results[f"param {name}"].dropna().tolist() == [7, 7, 8, 8]
+    assert results["size"].dropna().tolist() == [10, 20, 10, 20]
+
+
+def test_no_two_parameters_have_one_name(tmp_path):
+    described = benchmark("a.time_a", {"size": [1], "n": [2], "median": [3], "k": [4]})
+    described["param_names"] = ["size", "size", "median", "param median"]
+    write(tmp_path, "m", [[(described, [0.1])]])
+    (row,) = optbench.load_asv(tmp_path).to_dict("records")
+    names = ("size", "param size", "param median", "param param median")
+    assert [row[name] for name in names] == [1, 2, 3, 4]
+
+
+ONE, OTHER = "virtualenv-py3.11-jax0.10.2-torch2.13.0", "existing-py3.11"
+SMALL = {"framework": FRAMEWORKS, "optimizer": ["sgd"], "problem": PROBLEMS}
+
+
+def measured_in(root, environment, *commits, day=0, version="1"):
+    described = benchmark("step.Step.time_step", SMALL, version=version)
+    each = [[(described, values)] for values in commits]
+    write(root, "m", each, environment=environment, first=day)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ([2, 2, 1, 1], [6, 6, 3, 3], ONE),  # the one with the longer history
+        ([2, 2, 1, 1], [6, NAN, NAN, NAN], ONE),  # a part does not stand for the whole
+        ([2, NAN, NAN, NAN], [6, 6, 3, 3], OTHER),
+        ([None, None, 1, 1], [6, 6, 3, 3], ONE),  # a failure is not mended by another one
+        ([2, 2, 1, 1], [None, 6, 3, 3], OTHER),
+    ],
+)
+def test_of_several_environments_one_is_shown_and_the_others_are_named(
+    tmp_path, one, other, shown
+):
+    measured_in(tmp_path, ONE, [2, 2, 1, 1], one)
+    measured_in(tmp_path, OTHER, other, day=1)
+    frame = optbench.load_asv(tmp_path)
+    cells = asv_report.newest(frame, asv_report.STEP)
+    values = one if shown == ONE else other
+    assert set(cells["environment"]) == {shown}
+    np.testing.assert_array_equal(cells["median"], np.array(values, float))
+    assert set(asv_report.history(frame, asv_report.STEP)["environment"]) == {shown}
+    among = asv_report.environments(frame, asv_report.STEP)
+    assert asv_report.heading(cells, among).endswith(
+        "(virtualenv, py3.11, jax0.10.2, torch2.13.0)"
+        if shown == ONE
+        else "(existing, py3.11)"
+    )
+    (line,) = asv_report.unshown(frame, asv_report.STEP)
+    unshown = (
+        "existing, py3.11" if shown == ONE else "virtualenv, py3.11, jax0.10.2, torch2.13.0"
+    )
+    assert line.startswith(f"step.Step.time_step in {unshown}: ")
+
+
+@pytest.mark.medium
+def test_figures_and_tables_name_their_environment_where_there_are_several(tmp_path):
+    measured_in(tmp_path, ONE, [2, 2, 1, 1], [2, 2, 1, 1])
+    for others in (0, 1):
+        if others:
+            measured_in(tmp_path, OTHER, [6, 6, 3, 3], day=1)
+        asv_report.report(optbench.load_asv(tmp_path), tmp_path, lambda _: None)
+        drawing = (tmp_path / "m" / "time_over_commits.svg").read_text()
+        named = "<!-- in virtualenv, py3.11, jax0.10.2, torch2.13.0 -->"
+        assert drawing.count(named) == others
+        table = (tmp_path / "m" / "step_cost.md").read_text()
+        line = "step.Step.time_step in existing, py3.11: 4 cells at 1 commit not shown\n"
+        assert table.count(line) == others
+
+
+def test_environments_that_differ_are_told_apart_in_short():
+    names = [
+        "e-py3.11-jax0.10.2-numpy1-scipy1",
+        "e-py3.11-jax0.10.2-numpy2-scipy1",
+        "e-py3.12-jax0.10.2-numpy2-scipy1",
+    ]
+    shorts = [asv_results.in_short(name, names) for name in names]
+    assert shorts == [
+        "py3.11, jax0.10.2, numpy1",
+        "py3.11, jax0.10.2, numpy2",
+        "py3.12, jax0.10.2, numpy2",
+    ]
+    assert asv_results.in_short(names[0]) == "py3.11, jax0.10.2"
+    assert asv_results.in_short("here") == "here"
+
+
+def test_what_failed_in_the_chosen_environment_has_no_history(tmp_path):
+    measured_in(tmp_path, ONE, [None, None, None, None])
+    measured_in(tmp_path, OTHER, [6, 6, 3, NAN])
+    frame = optbench.load_asv(tmp_path)
+    assert set(asv_report.newest(frame, asv_report.STEP)["status"]) == {"failed"}
+    assert asv_report.history(frame, asv_report.STEP).empty
+
+
+def test_results_without_versions_are_compared(tmp_path):
+    measured_in(tmp_path, ONE, [2, 2, 1, 1], [4, 4, 2, 2])
+    for file in tmp_path.rglob("*.json"):
+        file.write_text(file.read_text().replace('"version": "1"', '"version": null'))
+        if file.parent != tmp_path and file.name != "machine.json":
+            content = json.loads(file.read_text())
+            for values in content["results"].values():
+                values[content["result_columns"].index("version")] = None
+            file.write_text(json.dumps(content))
+    history = asv_report.history(optbench.load_asv(tmp_path), asv_report.STEP)
+    assert history["relative"].tolist() == [1] * 4 + [2] * 4
+
+
+def test_other_versions_and_orders_of_parameters_are_not_compared_and_that_is_said(
+    tmp_path,
+):
+    measured_in(tmp_path, ONE, [9, 9, 9, 9], version="0")
+    turned = dict(reversed(SMALL.items()))
+    described = benchmark("step.Step.time_step", turned)
+    write(tmp_path, "m", [[(described, [8, 8, 8, 8])]], environment=ONE, first=1)
+    measured_in(tmp_path, ONE, [2, 2, 1, 1], day=2)
+    frame = optbench.load_asv(tmp_path)
+    # nothing is filed under another parameter's name
+    assert set(frame["framework"].dropna()) == set(FRAMEWORKS)
+    assert frame["median"][frame["framework"] == "jax"].tolist() == [9, 9, 1, 1]
+    for rows in (
+        asv_report.newest(frame, asv_report.STEP),
+        asv_report.history(frame, asv_report.STEP),
+    ):
+        assert rows["median"].tolist() == [2, 2, 1, 1]
+    reason = "4 cells at 1 commit not compared: benchmarks.json describes another version"
+    assert list(asv_report.unshown(frame, asv_report.STEP)) == [
+        f"step.Step.time_step: {reason} than {version}, or other parameters"
+        for version in (0, 1)
+    ]
+
+
+def test_a_benchmark_of_ours_with_parameters_of_others_has_no_table(tmp_path):
+    described = benchmark("step.Step.time_step", {"median": [1, 2], "size": [1]})
+    write(tmp_path, "m", [[(described, [1.0, 2.0])]])
+    said = []
+    asv_report.report(optbench.load_asv(tmp_path), tmp_path / "out", said.append)
+    assert said == [
+        "step.Step.time_step: 2 cells at 1 commit not compared: compared is one benchmark "
+        "with the parameters framework, optimizer, problem",
+        f"written: {tmp_path / 'out' / 'm' / 'measurements.csv'}",
+    ]
+
+
+@pytest.fixture
+def two_machines(tmp_path):
+    """A good machine, one beside it to be spoilt, and the latter's result file."""
+    for name in ("good", "worse"):
+        write(tmp_path, name, [[(benchmark("a.time_a", {}), [1.0])]])
+    (file,) = (tmp_path / "worse").glob("1*.json")
+    return tmp_path, file
+
+
+def spoilt(words, replacement):
+    return lambda file: file.write_text(file.read_text().replace(words, replacement))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "said"),
+    [
+        ("", lambda file: file.write_text(file.read_text()[:-20]), "torn or no JSON"),
+        ("", spoilt('"version": 2', '"version": 1'), "`asv update`"),
+        ("", spoilt('"results"', '"result"'), "no asv result: KeyError"),
+        ("", lambda file: file.write_bytes(b"\xff\xfe"), "torn or no JSON"),
+        ("", spoilt("a.time_a", "\\ud800"), "surrogates not allowed"),
+        ("", lambda file: file.write_text("[]"), "no asv file"),
+        ("", spoilt("[1.0]", "1.0"), "no asv result: TypeError"),
+        ("", spoilt('"date": 86400000', '"date": NaN'), "date nan"),
+        ("machine.json", lambda file: file.write_text("{"), "torn or no JSON"),
+        ("machine.json", spoilt('"worse"', '"Good"'), "two machines of one name"),
+        ("machine.json", spoilt('"worse"', '"../worse"'), "cannot name a folder"),
+        (
+            "double.json",
+            lambda file: shutil.copy(next(file.parent.glob("1*.json")), file),
+            "same commit in the same environment",
+        ),
+    ],
+)
+def test_one_bad_file_hides_no_good_ones(two_machines, name, spoil, said):
+    folder, file = two_machines
+    spoil(file.with_name(name) if name else file)
+    with pytest.raises(InvalidRecord, match=said):
+        optbench.load_asv(folder)
+    lines = []
+    frame = asv_results.load(folder, lines.append)
+    assert set(frame["machine"]) == {"good", "worse"} - (
+        {"worse"} if name != "double.json" else set()
+    )
+    (line,) = lines
+    assert said in line
+    assert "worse" in line
+
+
+def test_where_nothing_can_be_read_the_first_reason_is_the_error(two_machines):
+    folder, _ = two_machines
+    for file in folder.rglob("1*.json"):
+        file.write_text("{")
+    lines = []
+    with pytest.raises(InvalidRecord, match=r"good.*torn or no JSON"):
+        asv_results.load(folder, lines.append)
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../elsewhere",
+        "/elsewhere",
+        "..",
+        ".",
+        "",
+        "a/b",
+        "a\\b",
+        "C:b",
+        "a\0",
+        "a\n",
+        "\ud800",
+        ".a",
+        "a" * 300,
+        None,
+        3,
+    ],
+)
+def test_a_machine_s_name_leads_nowhere_else(two_machines, name):
+    _, file = two_machines
+    machine = file.with_name("machine.json")
+    machine.write_text(json.dumps({"machine": name, "version": 1}))
+    with pytest.raises(InvalidRecord, match="cannot name a folder"):
+        optbench.load_asv(machine.parent)
+
+
+def test_the_command_shows_the_good_and_says_what_it_left_out(two_machines, monkeypatch):
+    folder, file = two_machines
+    file.write_text(file.read_text().replace('"version": 2', '"version": 1'))
+    out = folder / "out"
+    done = CliRunner().invoke(app, ["asv", str(folder), "--out", str(out)])
+    assert done.exit_code == 2
+    assert f"left out: {file}: asv's format 1" in done.output
+    assert (out / "good" / "measurements.csv").is_file()
+    assert not (out / "worse").exists()
+
+
+def test_the_command_takes_an_environment_that_is_asked_for(tmp_path):
+    for name, seconds in ((ONE, 1.0), (OTHER, 2.0)):
+        described = benchmark("a.time_a", {})
+        write(tmp_path, "m", [[(described, [seconds])]], environment=name)
+    words = ["asv", str(tmp_path), "--out", str(tmp_path), "--environment"]
+    assert CliRunner().invoke(app, [*words, "existing"]).exit_code == 0
+    assert pd.read_csv(tmp_path / "m" / "measurements.csv")["median"].tolist() == [2]
+    wrong = CliRunner().invoke(app, [*words, "conda"])
+    assert wrong.exit_code == 2
+    assert OTHER in wrong.output
 
 
 def test_the_ratio_s_interval_holds_it(frame):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks import selftest
 from optbench.cli.app import app
+from optbench.implementations import devices
 from optbench.measure import commit_process as measured
 from optbench.measure import regressions
 from optbench.measure.commit_process import Job, Measurements
@@ -25,8 +26,17 @@ from optbench.measure.verdicts import (
     unmeasured,
     unsteady,
 )
+from optbench.problems.names import InvalidName
 
+WORDS = ["regressions", "HEAD", "HEAD", "--framework", "torch"]
 JOB = Job("torch", ("kfac", "sgd"), "poisson_sine_2d", "tanh_8", {}, 0.0, counted=True)
+
+
+@pytest.fixture(autouse=True)
+def frameworks_work(monkeypatch):
+    """No framework is asked in a process of its own whether it works."""
+    works = devices.Answer("cpu", None)
+    monkeypatch.setattr(devices, "ask_all", lambda names: dict.fromkeys(names, works))
 
 
 def process(seed=0, calibration=1e-3, **factors):
@@ -313,6 +323,84 @@ def test_a_wrong_optimizer_is_answered():
     )
     assert done.exit_code == 2
     assert "kfac" in done.output
+
+
+def begun(*_):
+    raise AssertionError("something was measured")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--problem", "nosuch"),
+        ("--problem", "nosuch_2d"),
+        ("--problem", "nosuch.py:it"),
+        ("--network", "nosuch"),
+        ("--network", "tanh_0"),
+        ("--optimizer", "kfacc"),
+        ("--framework", "tensorflow", "--framework", "torch"),
+    ],
+)
+def test_a_wrong_name_is_a_line_before_anything_is_measured(monkeypatch, tmp_path, words):
+    monkeypatch.setattr(regressions, "run", begun)
+    output = tmp_path / "out"
+    done = CliRunner().invoke(app, [*WORDS, *words, "--output", str(output)])
+    # `main` makes the one a line and exit code 2, the other has these already
+    assert isinstance(done.exception, InvalidName) or done.exit_code == 2
+    (line,) = (done.output or str(done.exception)).splitlines()
+    assert words[1].partition(":")[0] in line
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("commit", ["nowhere", "--output=x", "HEAD:problems"])
+def test_a_wrong_commit_is_a_line_before_anything_is_measured(
+    monkeypatch, tmp_path, commit
+):
+    monkeypatch.setattr(regressions, "measure", begun)
+    output = tmp_path / "out"
+    words = ["regressions", "--framework", "torch", "--output", str(output)]
+    done = CliRunner().invoke(app, [*words, "--", "HEAD", commit])
+    assert done.exit_code == 2
+    assert done.output.startswith(f"optbench: commit {commit}: ")
+    assert done.output.count("\n") == 1
+    assert not output.exists()
+
+
+def test_a_framework_that_does_not_work_is_a_line(monkeypatch):
+    broken = devices.Answer(None, "torch does not import: OSError: planted")
+    monkeypatch.setattr(devices, "ask_all", lambda names: dict.fromkeys(names, broken))
+    monkeypatch.setattr(regressions, "run", begun)
+    done = CliRunner().invoke(app, WORDS)
+    assert (done.exit_code, done.output) == (2, f"optbench: {broken.error}\n")
+
+
+@pytest.mark.parametrize(
+    ("folders", "line"),
+    [
+        ([], ""),
+        (["problems"], "problems/ has uncommitted changes, which are not measured\n"),
+        (
+            ["implementations", "problems"],
+            "implementations/ and problems/ have uncommitted changes, which are not "
+            "measured\n",
+        ),
+    ],
+)
+def test_what_is_not_committed_is_said(monkeypatch, tmp_path, folders, line):
+    monkeypatch.setattr(regressions, "run", lambda *_: [trees()])
+    monkeypatch.setattr(regressions.git, "changed", lambda *_: folders)
+    done = CliRunner().invoke(app, [*WORDS, "--output", str(tmp_path)])
+    assert done.exit_code == 0
+    assert done.output.startswith(f"{line}written: ")
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(regressions, "run", begun)
+    done = CliRunner().invoke(app, [*WORDS, "--output", str(tmp_path / "file")])
+    assert isinstance(done.exception, OSError)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,28 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_file_prints_is_said_once_and_it_closes_nothing(tmp_path, capsys):
+    (tmp_path / "f.py").write_text(
+        PDE + "import sys, warnings\nprint('a  b')\nsys.stdout.close()\n"
+        "print('c', file=sys.stderr)\nsys.stderr.close()\nwarnings.simplefilter('error')\n"
+    )
+    before = list(warnings.filters)
+    for _ in range(2):
+        problems.get(f"{tmp_path}/f.py:helmholtz_2d")
+    assert capsys.readouterr() == (
+        "",
+        f"optbench: {tmp_path}/f.py prints: a b (and 1 more)\n",
+    )
+    assert warnings.filters == before
+
+
+def test_a_long_error_is_shortened(tmp_path):
+    (tmp_path / "f.py").write_text("raise ValueError('x' * 10_000_000)")
+    with pytest.raises(InvalidFile, match=r"f.py, line 1: ValueError: x+…$") as error:
+        problems.get(f"{tmp_path}/f.py:helmholtz_2d")
+    assert len(str(error.value)) < 500
+
+
 GOOD = OPTIMIZER.replace("FRAMEWORK", FRAMEWORK)
 WRONG_OPTIMIZERS = {
     "no such name": (GOOD, "f.py:sgd", "unknown optimizer 'sgd': there are mine"),
@@ -306,7 +329,7 @@ def test_a_run_without_files_of_the_users_own_has_the_identity_that_it_always_ha
 def test_two_files_of_one_name_are_refused(folder):
     (folder / "my_pde.py").write_text(PDE + "# another\n")
     case = ONE.partition("[[case]]")[2].replace("pdes/", "")
-    (folder / "one.toml").write_text(f'{ONE}[[case]]\nname = "b"{case}')
+    (folder / "one.toml").write_text(f'{ONE}[[case]]{case}name = "other"\n')
     with pytest.raises(CampaignError, match=r"one.toml: two files are called my_pde.py"):
         asked(folder / "one.toml")
 

@@ -49,10 +49,13 @@ def cells(params, of):
     ]
 
 
-def write(root, machine, commits, samples=True, ram="8000000000"):
+def write(
+    root, machine, commits, samples=True, ram="8000000000", environment="made-up", first=0
+):
     """Write results of commits that are one day apart.
 
-    Each commit is a list of pairs: what `benchmark` gave, and its cells.
+    Each commit is a list of pairs: what `benchmark` gave, and its cells. `first` is the day
+    of the first one.
     """
     (root / machine).mkdir(parents=True, exist_ok=True)
     util.write_json(
@@ -61,7 +64,7 @@ def write(root, machine, commits, samples=True, ram="8000000000"):
         Machine.api_version,
     )
     known = {}
-    for day, found in enumerate(commits):
+    for day, found in enumerate(commits, first):
         commit = f"{day + 1:040x}"[::-1]
         kept = Results(
             {"machine": machine, "python": "3.11"},
@@ -69,7 +72,7 @@ def write(root, machine, commits, samples=True, ram="8000000000"):
             commit,
             (day + 1) * DAY,
             "3.11",
-            "made-up",
+            environment,
             {},
         )
         for described, values in found:

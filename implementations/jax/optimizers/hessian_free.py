@@ -200,12 +200,12 @@ def adapted(damping: Array, ratio: Array) -> Array:
 def backtrack(loss: Callable[[int | Array], Array], last: int | Array, end: Array) -> Walk:
     """Walk from the last kept iterate to the one before while that is strictly better.
 
-    `end` is the last iterate's loss.
+    It goes on as long as no loss was finite, too. `end` is the last iterate's loss.
     """
 
     def back(walk: Walk) -> Walk:
         ahead = loss(walk.slot - 1)
-        falls = ahead < walk.loss
+        falls = (ahead < walk.loss) | jnp.isinf(walk.loss)
         return Walk(walk.slot - falls, jnp.where(falls, ahead, walk.loss), ~falls)
 
     return while_loop(

@@ -7,7 +7,7 @@ from jax import Array
 
 from optbench.implementations.jax.solvers.control_flow import fori_loop
 
-CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
+CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim) and is finite
 
 
 class History(NamedTuple):
@@ -35,10 +35,11 @@ def empty(history_size: int, vector: Array) -> History:
 def remember(history: History, step: Array, change: Array) -> History:
     """Keep a pair where it is curved, in place of the oldest."""
     stored, curvature = history.stored, change.dot(step)
-    kept, slot = curvature > CURVED, stored % len(history.steps)
+    square, slot = change.dot(change), stored % len(history.steps)
+    kept = (curvature > CURVED) & jnp.isfinite(curvature) & jnp.isfinite(square)
     steps, changes = history.steps.at[slot].set(step), history.changes.at[slot].set(change)
     curvatures = history.curvatures.at[slot].set(curvature)
-    scale = jnp.where(kept, curvature / change.dot(change), history.scale)
+    scale = jnp.where(kept, curvature / square, history.scale)
     return History(steps, changes, curvatures, stored + kept, scale)
 
 

@@ -60,9 +60,13 @@ def strong_wolfe(
 
     `start` is the point at t = 0, `size` the first t tried, `longest` the direction's
     largest entry: an interval that moves no parameter by SHORTEST is given up. After
-    `budget` iterations the search ends.
+    `budget` iterations the search ends. A loss that is not a number counts as infinite.
     """
-    bracketing = bracket(evaluate, start, size, budget)
+
+    def look(size: Array) -> Point:
+        return finite(evaluate(size))
+
+    bracketing = bracket(look, start, size, budget)
     done = bracketing.status == DONE
     exhausted = jnp.asarray(bracketing.iterations >= budget)
     first = choose(exhausted, start, choose(done, bracketing.current, bracketing.previous))
@@ -76,7 +80,7 @@ def strong_wolfe(
         width = jnp.abs(zooming.second.size - zooming.first.size) * longest
         return ~zooming.done & ~(width < SHORTEST) & (zooming.iterations < budget)
 
-    end = while_loop(goes_on, lambda zooming: zoom(evaluate, start, zooming), interval)
+    end = while_loop(goes_on, lambda zooming: zoom(look, start, zooming), interval)
     return choose(end.first_is_low, end.first, end.second), end.iterations + 1
 
 
@@ -166,7 +170,13 @@ def cubic(one: Point, other: Point, lower: Array, upper: Array) -> Array:
     minimum = jnp.minimum(
         jnp.maximum(right.size - (right.size - left.size) * share, lower), upper
     )
-    return jnp.where(square >= 0, minimum, (lower + upper) / 2)
+    return jnp.where((square >= 0) & jnp.isfinite(minimum), minimum, (lower + upper) / 2)
+
+
+def finite(point: Point) -> Point:
+    """Make the loss infinite where it, or the slope, is not a finite number."""
+    usable = jnp.isfinite(point.loss) & jnp.isfinite(point.slope)
+    return point._replace(loss=jnp.where(usable, point.loss, jnp.inf))
 
 
 def is_high(start: Point, point: Point) -> Array:

@@ -197,12 +197,12 @@ def backtrack(
 ) -> Walk:
     """Walk from the last kept iterate to the one before while that is strictly better.
 
-    `end` is the last iterate's loss.
+    It goes on as long as no loss was finite, too. `end` is the last iterate's loss.
     """
 
     def back(walk: Walk) -> Walk:
         ahead = loss(walk.slot - 1)
-        falls = read(ahead < walk.loss)
+        falls = read((ahead < walk.loss) | walk.loss.isinf())
         return Walk(walk.slot - falls, ahead if falls else walk.loss, not falls)
 
     return while_loop(

@@ -8,7 +8,7 @@ from torch import Tensor
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.solvers.control_flow import fori_loop
 
-CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
+CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim) and is finite
 
 
 class History(NamedTuple):
@@ -46,13 +46,14 @@ def owned(history: History) -> History:
 def remember(history: History, step: Tensor, change: Tensor) -> History:
     """Keep a pair where it is curved, in place of the oldest; writes into the buffers."""
     stored, curvature = read(history.stored), change.dot(step)
-    kept, slot = curvature > CURVED, stored % len(history.steps)
+    square, slot = change.dot(change), stored % len(history.steps)
+    kept = (curvature > CURVED) & torch.isfinite(curvature) & torch.isfinite(square)
     history.steps[slot], history.changes[slot], history.curvatures[slot] = (
         step,
         change,
         curvature,
     )
-    scale = torch.where(kept, curvature / change.dot(change), history.scale)
+    scale = torch.where(kept, curvature / square, history.scale)
     return History(*history[:3], stored + read(kept), scale)
 
 

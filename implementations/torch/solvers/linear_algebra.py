@@ -28,13 +28,17 @@ def double(tree: Tree) -> Tree:
 def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Compute eigenvalues, ascending, and eigenvectors of a symmetric matrix.
 
-    They are NaN where it is not finite or the solver does not converge.
+    They are NaN where it is not finite or the solver does not converge. Whatever else the
+    library raises, such as for a matrix beyond LAPACK's limits, names the size.
     """
     finite = matrix.isfinite().all()
     try:
         values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0))
     except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]  # no convergence
         return torch.full_like(matrix[0], torch.nan), torch.full_like(matrix, torch.nan)
+    except RuntimeError as error:
+        error.add_note(f"eigenvalues of a matrix {list(matrix.shape)}")
+        raise
     return torch.where(finite, values, torch.nan), vectors
 
 

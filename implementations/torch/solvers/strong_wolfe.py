@@ -60,9 +60,13 @@ def strong_wolfe(
 
     `start` is the point at t = 0, `size` the first t tried, `longest` the direction's
     largest entry: an interval that moves no parameter by SHORTEST is given up. After
-    `budget` iterations the search ends.
+    `budget` iterations the search ends. A loss that is not a number counts as infinite.
     """
-    bracketing = bracket(evaluate, start, size, budget)
+
+    def look(size: Tensor) -> Point:
+        return finite(evaluate(size))
+
+    bracketing = bracket(look, start, size, budget)
     done = bracketing.status == DONE
     exhausted = torch.as_tensor(bracketing.iterations >= budget, device=done.device)
     first = choose(exhausted, start, choose(done, bracketing.current, bracketing.previous))
@@ -76,7 +80,7 @@ def strong_wolfe(
         width = (zooming.second.size - zooming.first.size).abs() * longest
         return ~zooming.done & ~(width < SHORTEST) & (zooming.iterations < budget)
 
-    end = while_loop(goes_on, lambda zooming: zoom(evaluate, start, zooming), interval)
+    end = while_loop(goes_on, lambda zooming: zoom(look, start, zooming), interval)
     return choose(end.first_is_low, end.first, end.second), end.iterations + 1
 
 
@@ -168,7 +172,15 @@ def cubic(one: Point, other: Point, lower: Tensor, upper: Tensor) -> Tensor:
     minimum = torch.minimum(
         torch.maximum(right.size - (right.size - left.size) * share, lower), upper
     )
-    return torch.where(square >= 0, minimum, (lower + upper) / 2)
+    return torch.where(
+        (square >= 0) & torch.isfinite(minimum), minimum, (lower + upper) / 2
+    )
+
+
+def finite(point: Point) -> Point:
+    """Make the loss infinite where it, or the slope, is not a finite number."""
+    usable = torch.isfinite(point.loss) & torch.isfinite(point.slope)
+    return point._replace(loss=torch.where(usable, point.loss, torch.inf))
 
 
 def is_high(start: Point, point: Point) -> Tensor:
