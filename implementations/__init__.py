@@ -3,11 +3,13 @@
 `load("torch")` and `load("jax")` give them.
 """
 
+import traceback
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 from optbench.extras import Missing
 from optbench.implementations.protocol import Framework
@@ -26,18 +28,18 @@ class FrameworkMissing(Missing):
 
 
 class FrameworkBroken(FrameworkMissing):
-    """A framework that is installed and does not import; the message says why."""
+    """A framework that is installed and does not work; the message says why."""
 
-    def __init__(self, framework: str, error: Exception) -> None:
+    def __init__(self, framework: str, why: str) -> None:
         super().__init__(framework)
-        name = MODES.get(framework, framework)
-        self.msg = f"{name} does not import: {in_a_line(error)}"  # what is shown
+        self.msg = f"{framework} {why}"
 
 
-def in_a_line(error: Exception) -> str:
-    """Put an exception into one line; one of ours says what it is by itself."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, Missing) else f"{type(error).__name__}: {text}"
+def in_a_line(error: BaseException) -> str:
+    """Put an exception into one line; one that says nothing is told by its place."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f"in {Path(frame.filename).name}:{frame.lineno}" for frame in last)
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or place}"
 
 
 def installed() -> tuple[str, ...]:
@@ -70,7 +72,7 @@ def load(name: str) -> Framework:
 
     Raises:
         UnknownName: there is no such framework.
-        FrameworkMissing: it is not installed, or it does not import.
+        FrameworkMissing: it is not installed, does not import, or lacks a compiler.
     """
     if name not in NAMES:
         raise UnknownName("framework", name, NAMES)
@@ -78,10 +80,13 @@ def load(name: str) -> Framework:
         raise FrameworkMissing(name)
     try:
         module = import_module(f"{__name__}.{MODES.get(name, name)}")
-    except Exception as error:  # a broken installation raises whatever it likes
-        raise FrameworkBroken(name, error) from error
+    except (Exception, SystemExit) as error:  # a broken one raises whatever it likes
+        twin = MODES.get(name, name)
+        raise FrameworkBroken(twin, f"does not import: {in_a_line(error)}") from error
     framework: Framework = module.FRAMEWORK
     if name not in MODES:
         return framework
+    if lack := module.lacks_compiler():
+        raise FrameworkBroken(name, lack)
     objective = partial(framework.Objective, compiled=True)
     return replace(framework, name=name, Objective=objective)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 # the extras of pyproject.toml, and the modules that each brings and some command needs
 EXTRAS = {
@@ -29,6 +30,11 @@ class Missing(ModuleNotFoundError):
             " brings it",
             name=package,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # another process gets it as it is: made anew, its message would name its message
+        state = {"name": self.name, "msg": self.msg}
+        return type(self).__new__, (type(self), *self.args), state
 
 
 def require(extra: str) -> None:

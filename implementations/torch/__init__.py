@@ -3,6 +3,9 @@
 from optbench.implementations import hyperparameters
 from optbench.implementations.protocol import Framework
 from optbench.implementations.torch import backend, optimizers
+from optbench.implementations.torch.inductor import lacks_compiler
 from optbench.implementations.torch.passes.objective import Objective
 
 FRAMEWORK = Framework("torch", hyperparameters.optimizers(optimizers), Objective, backend)
+
+__all__ = ["FRAMEWORK", "lacks_compiler"]

@@ -89,7 +89,7 @@ def reset_peak_memory() -> None:
     reset_peak()
 
 
-def peak_memory() -> int:
+def peak_memory() -> int | None:
     """Measure the most bytes held since `reset_peak_memory`.
 
     They are of the GPU's memory, or of this process on a CPU.

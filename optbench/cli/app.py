@@ -1,12 +1,10 @@
 """The command line, `optbench`: all commands, and what becomes of their errors."""
 
-import signal
-
 import typer
 
 from optbench.campaign.errors import CampaignError
 from optbench.cli import asv, inspect, results, run
-from optbench.cli.exit_codes import Interrupted, end, interrupt
+from optbench.cli.exit_codes import Interrupted, end, heed_signals
 from optbench.extras import Missing, explained
 from optbench.problems.names import InvalidName
 from optbench.records.store import InvalidRecord
@@ -42,12 +40,11 @@ app.command()(asv.regressions)
 def main(arguments: list[str] | None = None) -> None:
     """Run a command.
 
-    A user's mistake is one line and exit code 2, an interruption one line and exit code 130
-    or 143. What the console does costs no result.
+    A user's mistake is one line and exit code 2, an interruption one line and exit code
+    129, 130 or 143. What the console does costs no result.
     """
     console.soften()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    heed_signals()
     try:
         with explained():
             app(arguments)

@@ -1,6 +1,7 @@
 """Commands that look at what is run: lists, checks of problems, parity, profiles."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -243,9 +244,12 @@ def profile(
     from optbench.campaign import expansion, quarantine, single_run
     from optbench.measure import profile
     from optbench.measure.timed import Work
+    from optbench.schedule.place import working
 
     quarantine.admit(quarantine.of_run(problem, optimizer), single_run.SOURCE, unchecked)
-    frameworks = tuple(framework or implementations.installed())
+    named = framework or implementations.installed() or implementations.FRAMEWORKS
+    say = partial(typer.echo, err=True)
+    frameworks = working(named, lambda name, error: say(error))
     # a campaign of one run checks every name and value
     plan = single_run.campaign(
         problem=problem,
@@ -268,4 +272,4 @@ def profile(
             interior=request.points.interior,
             boundary=request.points.boundary,
         )
-        typer.echo(profile.render(profile.alone(work, threads, seconds)) + "\n")
+        typer.echo(profile.render(profile.alone(work, threads, seconds, say)) + "\n")

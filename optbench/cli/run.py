@@ -232,6 +232,7 @@ def tune(
     from optbench.campaign import expansion, quarantine
     from optbench.schedule import local_workers
     from optbench.schedule.place import Place
+    from optbench.schedule.progress import line
     from optbench.training.limits import Limits
     from optbench.tuning import search, study
     from optbench.tuning.space import SHIPPED
@@ -256,7 +257,10 @@ def tune(
         frameworks=tuple(dict.fromkeys(framework or ())),
         budget=budget,
     )
-    crew = local_workers.workers(Limits.of(plan, place.folder, place.device))
+    console = Console()
+    crew = local_workers.workers(
+        Limits.of(plan, place.folder, place.device), partial(line, console)
+    )
     search.run(
         plan,
         file=file,
@@ -385,7 +389,7 @@ def _crew(
 
     say = partial(progress.line, console)
     if scheduler is None and workers is None:
-        return local_workers.workers(limits)
+        return local_workers.workers(limits, say)
     from optbench.schedule import dask_cluster
 
     if workers is None and scheduler is not None:

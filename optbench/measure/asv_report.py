@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from optbench.measure import bootstrap, cost_figures, scale
 from optbench.measure.asv_results import COLUMNS, chosen, in_short
-from optbench.records import files
+from optbench.records import files, palette, plain_text
 
 
 class Benchmark(NamedTuple):
@@ -64,8 +64,9 @@ def _steps(rows: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Iter
     table = pd.DataFrame(step_cost(cells))
     above = heading(cells, environments(rows, STEP))
     say(f"{above}\n\n{render(table, 'simple')}\n")
-    below = "\n\n".join([render(table, "pipe"), *unshown(rows, STEP), CAUTION])
-    files.replace(folder / "step_cost.md", f"### {above}\n\n{below}\n")
+    notes = map(plain_text.markdown, unshown(rows, STEP))
+    below = "\n\n".join([render(table, "pipe"), *notes, CAUTION])
+    files.replace(folder / "step_cost.md", f"### {plain_text.markdown(above)}\n\n{below}\n")
     yield folder / "step_cost.md"
     yield _csv(table, folder / "step_cost.csv")
 
@@ -87,7 +88,7 @@ def _ladder(rows: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Ite
         ("crossovers", crossed),
     ):
         yield _csv(table, folder / f"{name}.csv")
-    title = _title(rows, WIDTH)
+    title, (measured, fitted) = _title(rows, WIDTH), map(palette.named, (measured, fitted))
     yield from cost_figures.cost_over_parameters(
         measured, fitted, folder, memory, crossed, title=title
     )
@@ -97,8 +98,8 @@ def _ladder(rows: pd.DataFrame, folder: Path, say: Callable[[str], None]) -> Ite
 def _over_commits(
     rows: pd.DataFrame, benchmark: Benchmark, what: str, name: str, folder: Path
 ) -> list[Path]:
-    title = _title(rows, benchmark)
-    return cost_figures.over_commits(history(rows, benchmark), what, name, folder, title)
+    data = palette.named(history(rows, benchmark))
+    return cost_figures.over_commits(data, what, name, folder, _title(rows, benchmark))
 
 
 def _title(rows: pd.DataFrame, benchmark: Benchmark) -> str:
@@ -106,10 +107,16 @@ def _title(rows: pd.DataFrame, benchmark: Benchmark) -> str:
     cells, others = newest(rows, benchmark), environments(rows, benchmark)
     if cells.empty or len(others) < 2:
         return ""
-    return f"in {in_short(cells['environment'].iloc[0], others)}"
+    return palette.text(f"in {in_short(cells['environment'].iloc[0], others)}")
 
 
 def _csv(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table in which no name is a spreadsheet's formula."""
+    names = {
+        name: table[name].map(lambda it: plain_text.cell(it) if isinstance(it, str) else it)
+        for name in table.select_dtypes(["object", "string"])
+    }
+    table = table.assign(**names).rename(columns=plain_text.cell)
     files.replace(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 
@@ -257,8 +264,10 @@ def render(table: pd.DataFrame, style: str) -> str:
     ]
     ratios = [name for name in table.columns if name.endswith(f"/{REFERENCE}")]
     headers = ["optimizer", "problem", *(f"{name} ms" for name in frameworks), *ratios]
+    write = plain_text.markdown if style == "pipe" else plain_text.visible
+    headers = [write(header) for header in headers]
     rows = [
-        [row["optimizer"], row["problem"]]
+        [write(str(row["optimizer"])), write(str(row["problem"]))]
         + [_milliseconds(row[name], row[f"{name}_status"]) for name in frameworks]
         + [_ratio(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ratios]
         for row in table.to_dict("records")

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from optbench.records.plain_text import visible
 from optbench.records.store import InvalidRecord
 
 FORMAT = 2  # of asv's result files
@@ -370,10 +371,10 @@ def _rows(
             yield {
                 "machine": machine.name,
                 "memory": machine.memory,
-                "commit": content.commit,
+                "commit": visible(content.commit),
                 "date": content.date,
-                "environment": content.environment,
-                "benchmark": benchmark,
+                "environment": visible(content.environment),
+                "benchmark": visible(benchmark),
                 "version": column.version,
                 "current": benchmark in descriptions and description.describes(column),
                 "unit": description.unit,

@@ -20,6 +20,7 @@ from optbench.implementations import devices
 from optbench.measure import asv_results, git
 from optbench.measure.asv_results import Column, Description, Parameters, Result
 from optbench.records.files import replace
+from optbench.records.plain_text import visible
 from optbench.records.provenance import class_beside, gpus
 from optbench.records.store import InvalidRecord
 
@@ -275,16 +276,15 @@ def render(outcome: Check) -> str:
     counts = (
         f"{outcome.ran} measured, {len(skipped)} skipped, {len(missing)} failed or not run"
     )
-    return "\n".join(
-        [
-            *outcome.calibration,
-            *_grouped("skipped", skipped),
-            *_grouped("failed or not run", missing),
-            *outcome.notes,
-            *outcome.issues,
-            counts,
-        ]
-    )
+    lines = [
+        *outcome.calibration,
+        *_grouped("skipped", skipped),
+        *_grouped("failed or not run", missing),
+        *outcome.notes,
+        *outcome.issues,
+        counts,
+    ]
+    return "\n".join(map(visible, lines))
 
 
 def _grouped(what: str, cells: list[Cell]) -> Iterator[str]:

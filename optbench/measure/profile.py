@@ -52,12 +52,20 @@ class Profile:
     memory: int
 
 
-def alone(work: Work, threads: int, seconds: float) -> Profile:
-    """Measure in a process of its own: two frameworks' thread pools would share cores."""
+def alone(
+    work: Work, threads: int, seconds: float, say: Callable[[str], None] = print
+) -> Profile:
+    """Measure in a process of its own: two frameworks' thread pools would share cores.
+
+    `say` is told where other processes of ours are on them too.
+    """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        1, context, initializer=cores.pin, initargs=(threads,)
-    ) as pool:
+    with (
+        cores.claimed(threads, say) as claim,
+        ProcessPoolExecutor(
+            1, context, initializer=cores.pin_to, initargs=(claim.cores,)
+        ) as pool,
+    ):
         return pool.submit(measure, work, seconds).result()
 
 

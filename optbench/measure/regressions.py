@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -38,6 +39,7 @@ from optbench.measure.verdicts import (
     unsteady,
 )
 from optbench.records import cores, files
+from optbench.schedule.progress import line
 
 CLONE = Path(__file__).parents[2]
 OF_THE_COMMIT = ("implementations", "problems")
@@ -125,7 +127,12 @@ def run(
         *product([True], pairs, ("base", "head")),
         *product([False] * rounds, pairs, TREES),
     ]
-    with trees(base, head) as folders:
+    with (
+        trees(base, head) as folders,
+        cores.claimed(1, partial(line, console)) as claim,
+        # an older commit's process takes the last core that it may use
+        cores.pinned_to(claim.cores),
+    ):
         for counts, (job, times), tree in track(
             turns, "processes", console=console, transient=True
         ):

@@ -5,7 +5,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from optbench.records.files import ASIDE, PARTIAL, below, replace
@@ -38,9 +38,15 @@ def write(folder: Path) -> Path:
     known = listed(folder)
     for file in sorted((folder / "runs").glob("*.json")):
         store.read(file, known)
-    names = [file.relative_to(folder).as_posix() for file in published(folder)]
-    replace(folder / NAME, "".join(f"{of(folder / name)}  {name}\n" for name in names))
+    replace(
+        folder / NAME, text({file.relative_to(folder): file for file in published(folder)})
+    )
     return folder / NAME
+
+
+def text(files: Mapping[Path, Path]) -> str:
+    """Give the list of files; each stands under the name that it is published by."""
+    return "".join(f"{of(files[name])}  {name.as_posix()}\n" for name in sorted(files))
 
 
 def issues(folder: Path) -> Iterator[str]:

@@ -33,8 +33,8 @@ def replace(file: Path, content: str | bytes) -> None:
             _flush(stream.fileno(), file.parent)
         aside.replace(file)
     except OSError as error:
-        error.filename = error.filename or str(file)  # a full disk does not say where
-        raise
+        # a full disk does not say where, and the file aside is nobody's concern
+        raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         aside.unlink(missing_ok=True)
     _flush_folder(file.parent)
@@ -85,7 +85,7 @@ def _forgive(error: OSError, folder: Path) -> None:
     """Say that a folder cannot be flushed; raises the error if it means something else."""
     if error.errno not in NO_FLUSH:
         raise error
-    why = os.strerror(error.errno)
+    why = str(error.strerror)
     # a child's parent writes to the same folder, and says it
     if why in _said or multiprocessing.parent_process():
         return

@@ -1,6 +1,8 @@
 """Records as pandas frames."""
 
+import math
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,27 +56,53 @@ def frames(path: Path) -> Frames:
 def from_records(records: Iterable[Record]) -> Frames:
     """Make the frames of records in hand."""
     records = list(records)
+    devices = {record.provenance.device for record in records} - {None}
     rows = [
         {"run": number, "identity": record.identity, **row.model_dump()}
         for number, record in enumerate(records)
         for row in record.history
     ]
     return Frames(
-        pd.DataFrame(_run(number, record) for number, record in enumerate(records)),
+        pd.DataFrame(
+            _run(number, record, several=len(devices) > 1)
+            for number, record in enumerate(records)
+        ),
         pd.DataFrame(rows, columns=["run", "identity", *Row.model_fields]),
     )
 
 
-def _run(number: int, record: Record) -> dict[str, object]:
+def stopped(record: Record) -> Row | None:
+    """Give the row after which nothing moved; None where the last third of the steps did.
+
+    From it on neither error nor loss changes; a loss on new points would.
+    """
+    if not record.history or not math.isfinite(record.history[-1].relative_l2):
+        return None
+    fixed = {"relative_l2", "rms"}
+    fixed |= set() if record.request.resample_every else {"interior", "boundary"}
+    *before, last = record.history
+    end = last.model_dump(include=fixed)
+    still = takewhile(lambda row: row.model_dump(include=fixed) == end, reversed(before))
+    first = min((row.step for row in still), default=last.step)
+    return next((row for row in before if row.step == first <= last.step * 2 / 3), None)
+
+
+def _run(number: int, record: Record, several: bool) -> dict[str, object]:
+    """Give a run's row; where there are several devices, a case is of one of them."""
+    on = f", on {record.provenance.device or 'an unknown device'}" if several else ""
     request, last = record.request, record.history[-1] if record.history else None
     errors = [row.relative_l2 for row in record.history]
+    end = stopped(record)
+    seconds, steps = (
+        (end.seconds, end.step) if end else (record.clock.get("train", 0.0), record.steps)
+    )
     return {
         "run": number,
         "identity": record.identity,
         "campaign": request.labels.campaign,
         "campaign_version": request.labels.campaign_version,
         "machine": record.provenance.machine,
-        "case": request.case,
+        "case": request.case + on,
         **request.model_dump(exclude=ELSEWHERE),
         "precision": request.precision,
         "optimizer_version": _version(request),
@@ -99,6 +127,10 @@ def _run(number: int, record: Record) -> dict[str, object]:
         "best_relative_l2": pd.Series(errors, dtype=float).min(),
         "rms": last.rms if last else float("nan"),
         "steps": record.steps,
+        # NaN: something moved to the end
+        "moved_until": float(end.step) if end else float("nan"),
+        # of the steps that moved
+        "step_seconds": seconds / steps if steps else float("nan"),
         **{
             f"{section}_seconds": record.clock.get(section, float("nan"))
             for section in SECTIONS

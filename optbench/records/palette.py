@@ -1,7 +1,8 @@
 """What every figure shares: colours, markers, dashes, how a file is written."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from optbench.records import files
+from optbench.records import files, plain_text
 
 mpl.use("agg")  # files alone: no display is needed
 
@@ -44,6 +46,48 @@ COLOURS["adam_lbfgs"] = "#000000"  # a preset of optbench/campaign/presets.py
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 SHAPES = "oXsPD^vp*h<>"  # one marker per optimizer, in the order of the colours
 DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}
+# columns that people named, and how many characters of a name a figure has room for
+NAMES = {"campaign": 28, "case": 60, "label": 28, "optimizer": 28, "framework": 28}
+MOST = 60  # panels that a figure has
+DOTS, PIXELS = 150, 60_000  # per inch; that the side of a picture has at most
+
+
+def named(runs: Any) -> pd.DataFrame:
+    """Write the names in a frame as a figure shows them."""
+    columns = {
+        name: runs[name].map(lambda each, longest=longest: text(each, longest))
+        for name, longest in NAMES.items()
+        if name in runs
+    }
+    return runs.assign(**columns)
+
+
+def text(name: str, longest: int = NAMES["case"]) -> str:
+    """Write a name in a figure: a $ begins no mathematics, _ hides nothing.
+
+    A character that the font does not have is its number; a long name is cut.
+    """
+    shown = "".join(
+        character if ord(character) in _glyphs() else plain_text.number(character)
+        for character in plain_text.visible(name)
+    )
+    # a legend leaves out what begins with _
+    shown = f" {shown}" if shown.startswith("_") else shown
+    return plain_text.shortened(shown, longest).replace("$", r"\$")
+
+
+@cache
+def _glyphs() -> Mapping[Any, Any]:
+    """Give the characters that figures can show."""
+    return font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
+
+
+def first(data: Any) -> tuple[Any, str]:
+    """Keep as many panels as a figure has room for, and say what is left out."""
+    names = [*dict.fromkeys(data["panel"])]
+    if len(names) <= MOST:
+        return data, ""
+    return data[data["panel"].isin(names[:MOST])], f"The first {MOST} of {len(names)} cases"
 
 
 def panels(runs: Any) -> Any:
@@ -98,22 +142,28 @@ def dashes(data: pd.DataFrame) -> dict[str, Any]:
 
 
 def save(
-    grid: sns.FacetGrid, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")
+    grid: sns.FacetGrid,
+    folder: Path,
+    name: str,
+    formats: Sequence[str] = ("png", "svg"),
+    note: str = "",
 ) -> list[Path]:
-    """Write a grid of panels in some formats, and give the paths."""
+    """Write a grid of panels in some formats, with a note below; give the paths."""
+    grid.figure.text(0, 0, note, va="top", fontsize=12)
     return write(grid.figure, folder, name, formats)
 
 
 def write(figure: Figure, folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
     """Write a figure and forget it. The same numbers give the same bytes."""
     paths = [folder / f"{name}.{suffix}" for suffix in formats]
+    dots = min(DOTS, PIXELS / max(figure.get_size_inches()))
     for path, suffix in zip(paths, formats, strict=True):
         content = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": name}):
             figure.savefig(
                 content,
                 format=suffix,
-                dpi=150,
+                dpi=dots,
                 bbox_inches="tight",
                 metadata=UNDATED.get(suffix),
             )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from optbench.records.cores import usable
 
+CLONE = Path(__file__).parents[2]
 PACKAGES = ("numpy", "torch", "jax", "jaxlib")
 GPU_LINE = re.compile(r"\S.*, \d+(\.\d+)+")  # "NVIDIA H100 80GB HBM3, 580.159.04"
 
@@ -44,9 +45,7 @@ class Provenance(BaseModel):
     shared_cores: bool = False
 
 
-def collect(
-    device: str | None = None, machine: str | None = None, shared_cores: bool = False
-) -> Provenance:
+def collect(device: str | None = None, machine: str | None = None) -> Provenance:
     """Collect the provenance of this process, on a device as the framework names it.
 
     `machine` is the class under which its results are kept, if not this one's own name.
@@ -67,7 +66,6 @@ def collect(
         gpus=gpus(),
         device=device,
         precision=_precision(),
-        shared_cores=shared_cores,
     )
 
 
@@ -146,32 +144,54 @@ def commit_hash(name: str) -> str:
 
 
 @functools.cache
+def unknown_commit() -> str | None:
+    """Say why the commit of this clone is unknown; None where it is known, or no clone."""
+    if not _is_clone():
+        return None
+    try:
+        _run("git", "-C", str(CLONE), "rev-parse", "HEAD")
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.strip().partition("\n")[0].removeprefix("fatal: ")
+        return f"the commit of {CLONE} is unknown: {reason}"
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"the commit of {CLONE} is unknown: git does not run ({error})"
+    return None
+
+
+@functools.cache
 def _commit() -> tuple[str | None, bool | None]:
-    clone = Path(__file__).parents[2]
-    # an installed copy may lie inside some other repository
-    if not (clone / ".git").exists():
+    if not _is_clone():
         return None, None
-    commit = _output("git", "-C", str(clone), "rev-parse", "HEAD")
+    commit = _output("git", "-C", str(CLONE), "rev-parse", "HEAD")
     # what runs write is no change of what runs
     changes = _output(
-        "git", "-C", str(clone), "status", "--porcelain", "--", ".", ":(exclude)results"
+        "git", "-C", str(CLONE), "status", "--porcelain", "--", ".", ":(exclude)results"
     )
     return commit, None if changes is None else bool(changes)
+
+
+def _is_clone() -> bool:
+    """Say whether this is a clone: an installed copy may lie inside some other one."""
+    return (CLONE / ".git").exists()
 
 
 def _output(*command: str) -> str | None:
     """Run a command and give what it prints; None where it fails."""
     try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-            timeout=30,
-        ).stdout.strip()
+        return _run(*command)
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+        timeout=30,
+    ).stdout.strip()
 
 
 def _version(package: str) -> str | None:

@@ -5,27 +5,50 @@ The caption says what the table shows and what it was made from.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from tabulate import tabulate
 
+from optbench.records import plain_text
 from optbench.records.record import Record
 
-LATEX = {
-    "–": "--",
-    "…": r"\ldots{}",
-    "≤": r"$\le$",
-    "×": r"$\times$",
-    "|": r"\textbar{}",
-}  # what pdflatex does not know, or prints as a dash
 # characters of a column: a longer text is broken into lines, in wider ones where it is a
 # sentence
 NARROW, LONG = 16, 60
 EXPONENT = re.compile(r"(?<=\de)-(?=\d)")  # a line must not end in one
-BOLD = re.compile(r"\*\*(.+?)\*\*")  # as Markdown has it
+
+
+@dataclass(frozen=True)
+class Bold:
+    """A cell of a table that begins in bold."""
+
+    text: str
+    rest: str = ""
+
+    def __str__(self) -> str:
+        """Give the text alone."""
+        return self.text + self.rest
+
+
+MARK = "†"
+STOPPED = (
+    f"{MARK}: in at least one run nothing moved, neither loss nor error, over the last "
+    "third of the steps or longer."
+)
+
+
+def mark(stopped: int) -> str:
+    """Mark a number where some of its runs stopped moving."""
+    return MARK if stopped else ""
+
+
+def moved(first: float, last: float, steps: float) -> str:
+    """Write the step after which nothing moved; of several runs, from which to which."""
+    return f"{first:,.0f}{'' if first == last else f' to {last:,.0f}'} of {steps:,.0f}"
 
 
 class Source(NamedTuple):
@@ -34,18 +57,22 @@ class Source(NamedTuple):
     campaign: str
     version: str
     machine: str
+    devices: str  # that the frameworks computed on
     date: str  # of the last run that was started
     commits: tuple[str, ...]  # in the order of their first runs; + has uncommitted changes
     digest: str  # SHA-256 of the raw records
     missing: int = 0  # runs that the campaign asks for and that are not done yet
+    remarks: tuple[str, ...] = ()  # what a reader must know of the records
 
     @property
     def text(self) -> str:
         """All of it in one sentence."""
-        missing = f"; not complete: {self.missing} runs are missing" if self.missing else ""
+        missing = f"not complete: {self.missing} runs are missing"
+        remarks = [*self.remarks, *([missing] if self.missing else [])]
         return (
             f"PINN-OptBench, campaign {self.campaign} {self.version} on {self.machine}, "
-            f"{self.date}, {self.made_by}, raw data SHA-256 {self.digest[:16]}{missing}."
+            f"computed on {self.devices}, {self.date}, {self.made_by}, raw data SHA-256 "
+            f"{'; '.join([self.digest[:16], *remarks])}."
         )
 
     @property
@@ -67,10 +94,16 @@ class Table(NamedTuple):
     shown: pd.DataFrame
 
 
-def source(records: Sequence[Record], folder: Path, missing: int = 0) -> Source:
+def source(
+    records: Sequence[Record],
+    folder: Path,
+    missing: int = 0,
+    unasked: int = 0,
+) -> Source:
     """Say what records are made from; their files are in a folder.
 
-    `missing` of the campaign's runs are not among them.
+    `missing` of the campaign's runs are not among them. Left out are `unasked` records that
+    the campaign does not ask for.
     """
     commits = dict.fromkeys(
         (record.provenance.commit or "unknown")[:10]
@@ -83,15 +116,40 @@ def source(records: Sequence[Record], folder: Path, missing: int = 0) -> Source:
         content = file.read_bytes().replace(b"\r\n", b"\n")
         digest.update(file.name.encode() + b"\0" + content)
     labels, last = records[0].request.labels, max(record.started for record in records)
+    made = [record.provenance for record in records]
+    remarks = {
+        "runs that shared cores with others, so that their seconds are no measure": sum(
+            each.shared_cores for each in made
+        ),
+        "runs of an unknown commit": sum(each.commit is None for each in made),
+        "runs with uncommitted changes (+)": sum(bool(each.dirty) for each in made),
+        "records left out that the campaign does not ask for": unasked,
+    }
     return Source(
         campaign=labels.campaign,
         version=labels.campaign_version,
         machine=records[0].provenance.machine,
+        devices=devices(records),
         date=last[:10],
         commits=tuple(commits),
         digest=digest.hexdigest(),
         missing=missing,
+        remarks=tuple(f"{words}: {number}" for words, number in remarks.items() if number),
     )
+
+
+def devices(records: Iterable[Record]) -> str:
+    """Name what the frameworks computed on; of several devices, which computed on which."""
+    frameworks: dict[str, set[str]] = {}
+    for record in records:
+        device = record.provenance.device or "an unknown device"
+        frameworks.setdefault(device, set()).add(record.request.framework)
+    if len(frameworks) == 1:
+        return next(iter(frameworks))
+    each = sorted(
+        (device, ", ".join(sorted(names))) for device, names in frameworks.items()
+    )
+    return " and ".join(f"{device} ({names})" for device, names in each)
 
 
 def texts(table: Table, source: Source) -> dict[str, str]:
@@ -99,12 +157,16 @@ def texts(table: Table, source: Source) -> dict[str, str]:
     caption = f"{table.title} {source.text}"
     rows = _without_repeats(table.shown)
     markdown = tabulate(
-        rows, headers="keys", tablefmt="pipe", showindex=False, disable_numparse=True
+        _written(rows, plain_text.markdown, "**{}**"),
+        headers="keys",
+        tablefmt="pipe",
+        showindex=False,
+        disable_numparse=True,
     )
-    numbers = table.data.to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    numbers = plain_text.csv(table.data, "{:.8g}".format)
     return {
-        f"{table.name}.csv": f"# {caption}\n{numbers}",
-        f"{table.name}.md": f"{markdown}\n\n{caption}\n",
+        f"{table.name}.csv": f"{plain_text.comment(caption)}\n{numbers}",
+        f"{table.name}.md": f"{markdown}\n\n{plain_text.markdown(caption)}\n",
         f"{table.name}.tex": latex(rows, caption, table.name),
     }
 
@@ -114,25 +176,33 @@ def latex(rows: pd.DataFrame, caption: str, name: str) -> str:
 
     It needs the packages booktabs and longtable.
     """
-    escaped = caption.replace("%", r"\%").replace("_", r"\_").replace("&", r"\&")
     columns = (
         "".join(map(_column, rows.columns, rows.astype(str).to_numpy().T))
         if len(rows)
         else "l" * rows.shape[1]
     )
-    text = rows.to_latex(
+    text = _written(rows, plain_text.latex, r"\textbf{{{}}}").to_latex(
         index=False,
-        escape=True,
+        escape=False,
         longtable=True,
-        caption=escaped,
+        caption=plain_text.latex(caption),
         label=f"tab:{name}",
         column_format=columns,
     )
-    for character, command in LATEX.items():
-        text = text.replace(character, command)
-    text = EXPONENT.sub(r"\\mbox{-}", BOLD.sub(r"\\textbf{\1}", text))
+    text = EXPONENT.sub(r"\\mbox{-}", text)
     widths = r"\setlength{\tabcolsep}{3pt}\setlength{\LTcapwidth}{\textwidth}"
     return f"{{\\footnotesize{widths}\n{text}}}\n"
+
+
+def _written(rows: Any, write: Callable[[str], str], bold: str) -> pd.DataFrame:
+    """Write headings and cells as a format has them; `bold` is its template."""
+
+    def cell(value: Any) -> str:
+        if isinstance(value, Bold):
+            return bold.format(write(value.text)) + write(value.rest)
+        return write(str(value))
+
+    return rows.map(cell).rename(columns=write)
 
 
 def _column(name: str, cells: Iterable[str]) -> str:

@@ -8,7 +8,16 @@ import pandas as pd
 import seaborn as sns
 
 from optbench.records.frames import Frames
-from optbench.records.palette import colours, dashes, markers, panels, save, styles
+from optbench.records.palette import (
+    colours,
+    dashes,
+    first,
+    markers,
+    named,
+    panels,
+    save,
+    styles,
+)
 from optbench.report import statistics
 
 NAME = "curves"  # of the figure with a line per run
@@ -26,11 +35,14 @@ def draw(frames: Frames, folder: Path) -> list[Path]:
     line is the floor, the accuracy of a reference; an error below it is drawn there.
     Without a step that took time there is nothing to draw and no path.
     """
+    runs = named(frames.runs)
     # drawn in the order of their identities, whatever the order of the records
-    units = frames.runs["identity"] + frames.runs["run"].map(" {}".format)
-    described = frames.runs.assign(panel=panels(frames.runs), unit=units)[
-        ["run", "unit", "panel", "optimizer", "framework", "floor"]
-    ]
+    units = runs["identity"] + runs["run"].map(" {}".format)
+    described, note = first(
+        runs.assign(panel=panels(runs), unit=units)[
+            ["run", "unit", "panel", "optimizer", "framework", "floor"]
+        ]
+    )
     data: Any = frames.floored().history.merge(described, on="run")
     data = data.query("seconds > 0")
     if data.empty:
@@ -60,14 +72,15 @@ def draw(frames: Frames, folder: Path) -> list[Path]:
             va="bottom",
             fontsize=8,
         )
-    return save(grid, folder, NAME)
+    return save(grid, folder, NAME, note=note)
 
 
 def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
     """Draw medians over seeds, with a band from quartile to quartile."""
-    data = bands(frames, axis)
+    data = bands(frames._replace(runs=named(frames.runs)), axis)
     if data.empty:
         return []
+    data, note = first(data)
     grid = sns.relplot(
         data,
         x=axis,
@@ -90,7 +103,7 @@ def errors(frames: Frames, axis: str, folder: Path) -> list[Path]:
         )
     grid.set(xscale="log", yscale="log").set_axis_labels(AXES[axis], "relative L2 error")
     grid.set_titles("{row_name}, {col_name}")
-    return save(grid, folder, f"error_over_{AXES[axis].split()[-1]}", FORMATS)
+    return save(grid, folder, f"error_over_{AXES[axis].split()[-1]}", FORMATS, note)
 
 
 def lines(data: pd.DataFrame) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """All figures of a report, and those of profiles, costs and learned solutions."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from matplotlib.colors import LogNorm
 
 from optbench import problems
 from optbench.measure import cost_figures
-from optbench.problems.own import slug
+from optbench.records import palette, plain_text
 from optbench.records.frames import Frames
-from optbench.records.palette import COLOURS, dashes, panels, save, write
+from optbench.records.palette import COLOURS, dashes, named, panels, save, write
 from optbench.records.record import Record
 from optbench.report import curves, heatmap, statistics
 from optbench.report.captions import Table
@@ -24,6 +25,8 @@ from optbench.training import solution_grid
 
 PROFILED = 1e-3  # the target whose profile is drawn, or the smallest reached above it
 SMALLEST = 1e-8  # a smaller error of a learned solution is drawn as this
+CASES = 6  # that the title of a panel names
+LONGEST = 48  # characters of a name in the name of a file
 ERRORS = LogNorm(SMALLEST, 1)  # of |u - u*| in every figure, so that figures compare
 
 
@@ -48,7 +51,7 @@ def profiles(frames: Frames, folder: Path) -> list[Path]:
 
     A panel has the cases that the same solvers ran.
     """
-    reached: Any = statistics.reached(frames)
+    reached: Any = statistics.reached(frames._replace(runs=named(frames.runs)))
     if reached["seconds"].isna().all():
         return []
     data = pd.concat(
@@ -87,16 +90,20 @@ def profile(reached: Any) -> pd.DataFrame:
     data = pd.concat(
         [data, last.assign(ratio=max(statistics.FAR, data["ratio"].max()))]
     )  # a share stays to the right
-    panel = "\n".join([*dict.fromkeys(reached["case"]), f"to {target:.0e}"])
+    cases = [*dict.fromkeys(reached["case"])]
+    more = [f"and {len(cases) - CASES} more"] if len(cases) > CASES else []
+    panel = "\n".join([*cases[:CASES], *more, f"to {target:.0e}"])
     return data.rename(columns={"label": "optimizer"}).assign(panel=panel)
 
 
 def step_cost(frames: Frames, folder: Path) -> list[Path]:
     """Draw seconds per step, medians over seeds and quartiles, with one panel per case."""
-    runs: Any = frames.runs
-    data = runs[runs["steps"] > 0].assign(
-        seconds=lambda rows: rows["train_seconds"] / rows["steps"],
-        panel=panels,
+    runs: Any = named(frames.runs)
+    data, note = palette.first(
+        runs[runs["steps"] > 0].assign(
+            seconds=lambda rows: rows["step_seconds"],
+            panel=panels,
+        )
     )
     if data.empty:
         return []
@@ -118,7 +125,7 @@ def step_cost(frames: Frames, folder: Path) -> list[Path]:
         height=4,
     )
     grid.set(xscale="log").set_axis_labels("seconds per step", "").set_titles("{col_name}")
-    return save(grid, folder, "step_cost", FORMATS)
+    return save(grid, folder, "step_cost", FORMATS, note)
 
 
 def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
@@ -126,20 +133,18 @@ def cost_over_width(frames: Frames, folder: Path) -> Iterator[list[Path]]:
 
     A line has the same hyperparameters.
     """
-    runs: Any = frames.runs[frames.runs["steps"] > 0]
-    runs = runs.assign(step_seconds=runs["train_seconds"] / runs["steps"]).drop(
-        columns="optimizer"
-    )
+    runs: Any = named(frames.runs[frames.runs["steps"] > 0]).drop(columns="optimizer")
     runs = runs.rename(columns={"label": "optimizer"})
     names = ["problem", "optimizer", "framework", "hyperparameters"]
     runs = runs[runs.groupby(names)["parameters"].transform("nunique") > 1]
+    part = file_names(map(str, runs["problem"]))
     for problem, rows in runs.groupby("problem"):
         measured = (
             rows.groupby([*names, "parameters"], sort=False)["step_seconds"]
             .median()
             .reset_index()
         )
-        name = f"cost_over_width_{slug(str(problem))}"
+        name = f"cost_over_width_{part[str(problem)]}"
         yield cost_figures.cost_over_parameters(
             measured, cost_figures.NONE, folder, name=name, formats=FORMATS
         )
@@ -156,14 +161,31 @@ def solutions(records: Sequence[Record], folder: Path) -> Iterator[list[Path]]:
         records, key=lambda record: (record.request.seed, record.request.framework != "jax")
     ):
         if record.surface:
-            labels, request = record.request.labels, record.request
-            case = labels.case or f"{request.problem}_{request.network}"
-            cases.setdefault(case, {}).setdefault(labels.optimizer, record)
-    for case, by_label in sorted(cases.items()):
-        yield _solutions_of(case, by_label, folder)
+            request = record.request
+            of = cases.setdefault(request.case, {})
+            of.setdefault(request.labels.optimizer, record)
+    part, most = file_names(cases), palette.MOST
+    note = f"\n(the first {most} of {len(cases)} cases are drawn)" * (len(cases) > most)
+    for case, by_label in sorted(cases.items())[:most]:
+        title = palette.text(case) + note
+        yield _solutions_of(title, by_label, folder, f"solution_{part[case]}")
 
 
-def _solutions_of(case: str, by_label: dict[str, Record], folder: Path) -> list[Path]:
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """Give each name a part of a file's name that no other has, with upper case or not."""
+    parts = {name: re.sub(r"\W+", "_", name) for name in names}
+    times = Counter(part.lower() for part in parts.values())
+    return {
+        name: part
+        if len(part) <= LONGEST and times[part.lower()] == 1
+        else f"{part[:LONGEST]}_{plain_text.digest(name)}"
+        for name, part in parts.items()
+    }
+
+
+def _solutions_of(
+    title: str, by_label: dict[str, Record], folder: Path, name: str
+) -> list[Path]:
     order = [*COLOURS, *sorted(set(by_label) - set(COLOURS))]
     chosen = [(label, by_label[label]) for label in order if label in by_label]
     problem = problems.get(chosen[0][1].request.problem)
@@ -181,9 +203,8 @@ def _solutions_of(case: str, by_label: dict[str, Record], folder: Path) -> list[
         figure.colorbar(
             row[1].imshow(learned, **look, **scale), ax=row[:2].tolist(), fraction=0.05
         )
-        row[1].set_title(
-            f"{label}, {record.request.framework}, seed {record.request.seed}", fontsize=9
-        )
+        run = f"{record.request.framework}, seed {record.request.seed}"
+        row[1].set_title(f"{palette.text(label)}, {run}", fontsize=9)
         error = row[2].imshow(
             np.maximum(np.abs(learned - exact), SMALLEST), **look, norm=ERRORS, cmap="magma"
         )
@@ -191,5 +212,5 @@ def _solutions_of(case: str, by_label: dict[str, Record], folder: Path) -> list[
         row[2].set_title(f"|u - u*|, relative L2 {record.relative_l2:.1e}", fontsize=9)
         for axes in row:
             axes.tick_params(labelsize=7)
-    figure.suptitle(case, fontsize=10)
-    return write(figure, folder, "solution_" + re.sub(r"\W+", "_", case), ("pdf", "svg"))
+    figure.suptitle(title, fontsize=10)
+    return write(figure, folder, name, FORMATS)

@@ -17,7 +17,8 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm, to_hex, to_rgb
 from matplotlib.patches import Rectangle
 
-from optbench.records.palette import write
+from optbench.records.palette import text, write
+from optbench.report import captions, statistics
 from optbench.report.captions import Table
 
 NAME = "heatmap"
@@ -27,6 +28,7 @@ MAP = colormaps["viridis"]  # perceptually uniform, from dark to light
 INKS = ("#000000", "#ffffff")
 WIDTH, HEIGHT = 10.4, 5.0  # inches at most: an SVG of about 1,000 by 500 pixels
 ROW = 0.33
+LONGEST = 40  # characters of a name
 
 
 class Cell(NamedTuple):
@@ -41,14 +43,22 @@ class Cell(NamedTuple):
     finished: int
     runs: int
     best: bool  # of the case, or its interval reaches the best
+    stopped: int = 0  # runs in which nothing moved any more, the steps after which
+    moved_first: float = math.nan
+    moved_last: float = math.nan
+    steps: float = math.nan
 
     @property
     def number(self) -> str:
-        """The median as it is read in a small cell; empty where there is none."""
+        """The median as it is read in a small cell, marked where runs stopped moving.
+
+        Empty where there is none.
+        """
         if math.isnan(self.median):
             return ""
         digits, _, power = f"{self.median:.1e}".partition("e")
-        return f"{digits}e{int(power)}" if int(power) else digits
+        number = f"{digits}e{int(power)}" if int(power) else digits
+        return number + captions.mark(self.stopped)
 
     @property
     def share(self) -> str:
@@ -62,10 +72,14 @@ class Cell(NamedTuple):
         if math.isnan(self.median):
             return f"{who}only {self.finished} of {self.runs} runs finished"
         ends = ("∞" if math.isnan(end) else f"{end:.1e}" for end in (self.low, self.high))
-        return (
-            f"{who}median error {self.median:.1e}, 95 % interval {' to '.join(ends)}, "
-            f"{self.finished} of {self.runs} runs finished"
-        )
+        words = [f"{who}median error {self.median:.1e}"]
+        if self.runs >= statistics.LEAST:
+            words.append(f"95 % interval {' to '.join(ends)}")
+        words.append(f"{self.finished} of {self.runs} runs finished")
+        if self.stopped:
+            steps = captions.moved(self.moved_first, self.moved_last, self.steps)
+            words.append(f"in {self.stopped} of them nothing moved after step {steps}")
+        return ", ".join(words)
 
 
 class Grid(NamedTuple):
@@ -148,7 +162,7 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
     medians = pd.DataFrame(
         [[cell.median if cell else np.nan for cell in row] for row in cells]
     )
-    labels = [label(case) for case in grid.cases]
+    labels = [label(text(case, LONGEST)) for case in grid.cases]
     height = min(HEIGHT, 1.5 + ROW * len(grid.optimizers))
     figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
     scale = min(1, (height - 1.5) / ROW / len(grid.optimizers))  # of letters in low rows
@@ -173,10 +187,13 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     rows = [number + 0.5 for number in range(len(grid.optimizers))]
-    axes.set_yticks(rows, grid.optimizers, rotation=0, fontsize=16 * scale)
+    optimizers = [text(name, LONGEST) for name in grid.optimizers]
+    axes.set_yticks(rows, optimizers, rotation=0, fontsize=16 * scale)
     words = "power of ten of the error"
     if width > 1:
-        words = f"{' | '.join(grid.frameworks)}: {words}"
+        words = f"{' | '.join(map(text, grid.frameworks))}: {words}"
+    if any(cell.stopped for cell in grid.cells.values()):
+        words = f"{words} ({captions.MARK}: runs that stopped moving)"
     axes.set_xlabel(words, fontsize=15)
     return write(figure, folder, NAME, FORMATS)
 
@@ -197,6 +214,7 @@ def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int, scale: float) -> N
         axes.text(x + 0.5, y + 0.5, cell.share, fontsize=12 * scale, **look)
         return
     power = f"{math.log10(max(cell.median, 1e-300)):.0f}".replace("-0", "0")
+    power += captions.mark(cell.stopped)
     look["fontweight"] = "bold" if cell.best else "normal"
     middle, size = (0.33, 14) if cell.share else (0.53, 17)
     axes.text(x + 0.5, y + middle, power.replace("-", "−"), fontsize=size * scale, **look)

@@ -5,9 +5,11 @@ each on a line of its own: `<!-- headline FOLDER -->` and `<!-- /headline -->`.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -15,6 +17,7 @@ from optbench.campaign import results_folder
 from optbench.campaign.results_folder import TRIALS, Results
 from optbench.measure import asv_results
 from optbench.records import files
+from optbench.records.plain_text import markdown
 from optbench.report import heatmap, report
 from optbench.tuning.output import CHOSEN
 
@@ -87,7 +90,7 @@ def _headline(folder: Path, there: str) -> str:
     table = folder / report.TABLES / "hardest.md"
     if not table.is_file():
         return ""
-    picture = f"{there}/{report.FIGURES}/{heatmap.NAME}.svg"
+    picture = f"{quote(there)}/{report.FIGURES}/{heatmap.NAME}.svg"
     words = "Heat map: the median error of each optimizer on each case"
     return f"![{words}]({picture})\n\n{table.read_text(encoding='utf-8')}"
 
@@ -110,9 +113,9 @@ def _kind(results: Results) -> Callable[[Results, Path, str], str]:
 
 def _tuning(results: Results, place: Path, called: str) -> str:
     folder, name = results.folder, results.folder.parent.parent.name
-    there = folder.relative_to(place).as_posix()
+    there = quote(folder.relative_to(place).as_posix())
     return (
-        f"## {name}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), "
+        f"## {markdown(name)}: tuning on {folder.name}\n\n[every trial]({there}/{TRIALS}), "
         f"[what was chosen]({there}/{CHOSEN}); [how](../docs/guides/tuning.md).\n"
     )
 
@@ -128,10 +131,10 @@ def _campaign(results: Results, place: Path, called: str) -> str:
     )
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
     return (
-        f"## {name} on {folder.name}\n\n{headline}\n"
+        f"## {markdown(name)} on {folder.name}\n\n{headline}\n"
         f"{done} runs: {counts}. {_links(folder, place)}.\n\n"
-        f"Made by\n\n```\noptbench run {name} --results {called}\n"
-        f"optbench report {Path(called) / name}\n```\n"
+        f"Made by\n\n```\noptbench run {shlex.quote(name)} --results {called}\n"
+        f"optbench report {shlex.quote(str(Path(called) / name))}\n```\n"
     )
 
 
@@ -167,7 +170,7 @@ def _links(folder: Path, place: Path) -> str:
         report.FIGURES: "figures",
         results_folder.CAMPAIGN: "the campaign",
     }
-    there = folder.relative_to(place).as_posix()
+    there = quote(folder.relative_to(place).as_posix())
     return ", ".join(
         f"[{words}]({there}/{name})"
         for name, words in names.items()
@@ -203,7 +206,9 @@ def _demoted(text: str) -> str:
 def _benchmarks(place: Path, called: str) -> Iterator[str]:
     files = sorted((place / "bench").glob("*.json"))
     if files:
-        links = ", ".join(f"[{file.stem}](bench/{file.name})" for file in files)
+        links = ", ".join(
+            f"[{markdown(file.stem)}](bench/{quote(file.name)})" for file in files
+        )
         yield (
             f"## Frameworks side by side\n\n{links}: what pytest-benchmark measured, "
             f"`make bench JSON={called}/bench/<machine>.json`; "

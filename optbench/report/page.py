@@ -13,11 +13,11 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from optbench.records import palette
+from optbench.records import palette, plain_text
 from optbench.records.frames import Frames
 from optbench.records.record import Record, Request
-from optbench.report import heatmap
-from optbench.report.captions import BOLD, Source, Table
+from optbench.report import captions, heatmap, statistics
+from optbench.report.captions import Source, Table
 from optbench.report.statistics import BEFORE
 
 TEMPLATE = Path(str(files("optbench.report"))) / "template"
@@ -85,7 +85,10 @@ def render(
     shown = errors.shown.assign(status=[statuses[key] for key in keys])
     shown.insert(5, "status", shown.pop("status"))
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(TEMPLATE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
     )
     entries = _entries(keys, frames, records)
     return environment.get_template("report.html.jinja").render(
@@ -105,17 +108,26 @@ def render(
     )
 
 
+def _visible(value: Any) -> Any:
+    """Write texts so that they are equal wherever the page has them, spaces and all."""
+    return plain_text.visible(value) if type(value) is str else value
+
+
 def citation(source: Source) -> str:
     """Give the text to write below a table of ours, and the entry of a bibliography."""
+    key = re.sub(r"[^A-Za-z0-9]+", "_", source.campaign)
+    note = plain_text.latex(
+        f"Campaign {source.campaign} {source.version} on {source.machine}, computed on "
+        f"{source.devices}, {source.made_by}, raw data SHA-256 {source.digest[:16]}"
+    )
     return (
         f"{source.text}\n\n"
-        f"@misc{{pinn_optbench_{source.campaign}_{source.date[:4]},\n"
+        f"@misc{{pinn_optbench_{key}_{source.date[:4]},\n"
         "  title  = {PINN-OptBench: matched PyTorch and JAX optimizers for "
         "physics-informed neural networks},\n"
         f"  author = {{{{The PINN-OptBench contributors}}}},\n"
         f"  year   = {{{source.date[:4]}}},\n"
-        f"  note   = {{Campaign {source.campaign} {source.version} on {source.machine}, "
-        f"{source.made_by}, raw data SHA-256 {source.digest[:16]}}}\n}}\n"
+        f"  note   = {{{note}}}\n}}\n"
     )
 
 
@@ -170,9 +182,9 @@ def _entries(
     rows = {key: group.to_dict("records") for key, group in groups}
     return [
         {
-            "case": key[0],
-            "optimizer": key[1],
-            "framework": key[2],
+            **dict(
+                zip(("case", "optimizer", "framework"), map(_visible, key), strict=True)
+            ),
             "runs": [
                 _run(records[row["run"]], row, histories.get(row["run"]))
                 for row in rows[key]
@@ -186,6 +198,11 @@ def _run(
     record: Record, row: dict[str, Any], history: pd.DataFrame | None
 ) -> dict[str, Any]:
     provenance = record.provenance
+    moved = (
+        {"nothing moved after step": f"{row['moved_until']:,.0f}"}
+        if np.isfinite(row["moved_until"])
+        else {}
+    )
     facts = {
         "relative L2": f"{record.relative_l2:.3e}",
         "steps": f"{record.steps:,}",
@@ -194,12 +211,15 @@ def _run(
         ),
         "hyperparameters": row["hyperparameters"],
         "from": row["hyperparameters_from"],
+        **moved,
         "machine": f"{provenance.machine}, {provenance.device}",
         "commit": f"{provenance.commit}"
         + (" with uncommitted changes" if provenance.dirty else ""),
         "started": record.started,
         "identity": record.identity,
     }
+    if provenance.shared_cores:
+        facts["cores"] = "shared with another run: the seconds are no measure"
     if record.error:
         facts = {"error": record.error} | facts
     before = sum(row[name] for name in BEFORE if np.isfinite(row[name]))
@@ -247,6 +267,8 @@ def _map(grid: heatmap.Grid) -> dict[str, Any]:
         "rows": rows,
         "legend": [(words, colour, heatmap.ink(colour)) for words, colour in grid.ticks],
         "partial": any(cell.share for cell in grid.cells.values()),
+        "few": any(cell.runs < statistics.LEAST for cell in grid.cells.values()),
+        "stopped": captions.STOPPED * any(cell.stopped for cell in grid.cells.values()),
         "absent": any(None in cells for _, columns in rows for cells in columns),
     }
 
@@ -269,10 +291,7 @@ def _sort(value: float) -> float | str:
 def _plain(table: Table) -> dict[str, Any]:
     columns = list(table.shown)
     rows = [
-        [
-            _read(BOLD.sub(r"\1", str(cell)), column)
-            for column, cell in zip(columns, row, strict=True)
-        ]
+        [_read(str(cell), column) for column, cell in zip(columns, row, strict=True)]
         for row in table.shown.to_numpy().tolist()
     ]
     cases = set(table.data["case"]) if "case" in table.data else set()
@@ -299,7 +318,7 @@ def _read(text: str, column: str) -> Cell:
 def _colours(frames: Frames) -> dict[str, str]:
     named: Any = frames.runs.assign(optimizer=frames.runs["label"])
     return {
-        name: colour if colour.startswith("#") else "#808080"
+        _visible(name): colour if colour.startswith("#") else "#808080"
         for name, colour in palette.colours(named).items()
     }
 

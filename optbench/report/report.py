@@ -1,6 +1,5 @@
 """`optbench report`: what is published of a campaign, made from its raw records alone."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,9 +8,13 @@ from optbench.records import checksums, files
 from optbench.records.frames import Frames, from_records
 from optbench.records.record import Record
 from optbench.report import captions, curves, figures, page, summary, tables
+from optbench.report.exchange import exchanged
 
 TABLES, FIGURES, PAGE = "tables", "figures", "report.html"
-FORMER = "error_over_seconds"  # the name of the curves in folders of earlier versions
+SUMMARY = tuple(f"table.{suffix}" for suffix in summary.FORMATS.values())
+CURVES = tuple(f"{curves.NAME}.{suffix}" for suffix in ("png", "svg"))
+# what the curves were called in folders of earlier versions
+FORMER = ("error_over_seconds.png", "error_over_seconds.svg")
 
 
 def make(place: Path) -> Iterator[Path]:
@@ -30,29 +33,43 @@ def _of(results: results_folder.Results) -> Iterator[Path]:
     if not records:
         why = results.unreadable or "no records that its campaign asks for"
         raise FileNotFoundError(f"{folder}: {why}")
-    # what another version or another set of cases left must not stay
-    for name in (TABLES, FIGURES):
-        shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / name).mkdir()
     frames = from_records(records)
-    yield from write_summary(frames, folder)
-    made = tables.make(frames, records)
-    for name, text in texts(frames, records, made, results).items():
-        files.replace(folder / name, text)
-        yield folder / name
-    yield from figures.make(frames, records, made, folder / FIGURES)
-    yield checksums.write(folder)
+    # what another version or another set of cases left must not stay
+    names = (*SUMMARY, *CURVES, *FORMER, TABLES, FIGURES, PAGE)
+    with exchanged(folder, names, last=checksums.NAME) as new:
+        (new / TABLES).mkdir()
+        (new / FIGURES).mkdir()
+        made = tables.make(frames, records)
+        written = [
+            *_write(summary.texts(frames), new),
+            *curves.draw(frames, new),
+            *_write(texts(frames, records, made, results), new),
+            *figures.make(frames, records, made, new / FIGURES),
+        ]
+        kept = {file.relative_to(folder): file for file in checksums.published(folder)}
+        kept = {name: file for name, file in kept.items() if name.parts[0] not in names}
+        kept |= {file.relative_to(new): file for file in written}
+        written += _write({checksums.NAME: checksums.text(kept)}, new)
+    yield from (folder / file.relative_to(new) for file in written)
 
 
 def write_summary(frames: Frames, folder: Path) -> list[Path]:
-    """Write the table and the figure that a run leaves too: the same files; their paths."""
-    for former in folder.glob(f"{FORMER}.*"):
-        former.unlink()
-    written = []
-    for name, text in summary.texts(frames).items():
+    """Write the table and the figure that a run leaves too: the same files; their paths.
+
+    The table is there even if the figure fails.
+    """
+    with exchanged(folder, SUMMARY) as new:
+        table = _write(summary.texts(frames), new)
+    with exchanged(folder, (*CURVES, *FORMER)) as new:
+        figure = curves.draw(frames, new)
+    return [folder / file.name for file in (*table, *figure)]
+
+
+def _write(texts: dict[str, str], folder: Path) -> list[Path]:
+    """Write texts by their names in a folder, and give their paths."""
+    for name, text in texts.items():
         files.replace(folder / name, text)
-        written.append(folder / name)
-    return [*written, *curves.draw(frames, folder)]
+    return [folder / name for name in texts]
 
 
 def texts(
@@ -65,7 +82,12 @@ def texts(
 
     The frames are the records', and so are the tables that `tables.make` made.
     """
-    source = captions.source(records, results.folder, len(results.requests) - len(records))
+    source = captions.source(
+        records,
+        results.folder,
+        missing=len(results.requests) - len(records),
+        unasked=len(results.records) - len({record.identity for record in records}),
+    )
     files = {
         f"{TABLES}/{name}": text
         for table in made

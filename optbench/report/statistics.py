@@ -21,8 +21,9 @@ CASE = ["campaign", "machine", "case"]
 SOLVER = ["label", "framework"]
 BEFORE = ["setup_seconds", "compile_seconds", "warm_up_seconds"]  # a run's first step
 FAR = 10.0  # times the fastest: where a performance profile's area ends
-# the range of fewer pairs holds the true median less often than nine times in ten
-LEAST_PAIRS = 5
+# seeds, or pairs of runs: the range of fewer holds the true median less often than nine
+# times in ten
+LEAST = 5
 
 # of tasks by solvers, one number per solver: the smallest is first
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -164,6 +165,31 @@ def ranking(table: pd.DataFrame, statistic: Statistic, seed: int = 0) -> pd.Data
     return rows.sort_values(["value", *SOLVER], ignore_index=True)
 
 
+def with_enough(ranking: pd.DataFrame, rows: Any) -> pd.DataFrame:
+    """Leave out of a ranking of rows what fewer seeds than LEAST cannot tell.
+
+    A solver with fewer has no interval; beside it nobody has a probability.
+    """
+    seeds = rows.groupby([*CASE, *SOLVER])["seed"].nunique().groupby(SOLVER).min()
+    enough: Any = ranking[SOLVER].apply(tuple, axis=1).map(seeds) >= LEAST
+    return ranking.assign(
+        low=ranking["low"].where(enough),
+        high=ranking["high"].where(enough),
+        first=ranking["first"] if enough.all() else np.nan,
+    )
+
+
+def movement(runs: Any) -> dict[str, float]:
+    """Say how many runs stopped moving, and after which steps: first, median, last."""
+    until = runs["moved_until"].dropna()
+    return {
+        "stopped": len(until),
+        "moved_first": until.min(),
+        "moved_until": until.median(),
+        "moved_last": until.max(),
+    }
+
+
 def bootstrap(table: pd.DataFrame, statistic: Statistic, seed: int = 0) -> np.ndarray:
     """Give the statistic [resamples, solvers] of tasks drawn again.
 
@@ -237,7 +263,7 @@ def paired(
         level=[*CASE, "label"]
     ):
         low, high = np.nan, np.nan
-        if len(group) >= LEAST_PAIRS:
+        if len(group) >= LEAST:
             low, high = interval(np.median, group.to_numpy())
         rows.append((*names, len(group), np.exp(group.median()), np.exp(low), np.exp(high)))
     return pd.DataFrame(rows, columns=[*CASE, "label", "pairs", "ratio", "low", "high"])

@@ -7,8 +7,10 @@ import pandas as pd
 from tabulate import tabulate
 
 from optbench.problems import own
+from optbench.records import plain_text
 from optbench.records.frames import Frames
 from optbench.records.record import SECTIONS, batches
+from optbench.report import captions, statistics
 
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
 FORMATS = {"text": "txt", "csv": "csv", "markdown": "md"}  # with their files' suffixes
@@ -67,9 +69,7 @@ def summarise(frames: Frames) -> pd.DataFrame:
     Cases are in the order of the runs, their rows in that of the final error.
     """
     runs: Any = frames.floored().runs
-    runs = runs.assign(
-        ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0)
-    )
+    runs = runs.assign(ms_per_step=1e3 * runs["step_seconds"])
     groups = runs.groupby(CASE + ENTRY, sort=False, dropna=False)
     rows = [
         dict(zip(CASE + ENTRY, names, strict=True)) | _entry(group)
@@ -101,6 +101,7 @@ def _entry(runs: Any) -> dict[str, Any]:
         **{f"relative_l2{suffix}": value for suffix, value in _spread(final)},
         **{f"best_relative_l2{suffix}": value for suffix, value in _spread(best)},
         **{name: runs[name].median() for name in ("steps", "ms_per_step", *SECONDS)},
+        **statistics.movement(runs),
     }
 
 
@@ -121,7 +122,7 @@ def texts(frames: Frames) -> dict[str, str]:
 def render(table: pd.DataFrame, style: str) -> str:
     """Write a summary as text, CSV (every column, one line per row) or Markdown."""
     if style == "csv":
-        return table.to_csv(index=False, lineterminator="\n")
+        return plain_text.csv(table)
     several = len(table[GROUP[:2]].drop_duplicates()) > 1
     return "\n".join(
         _case(rows, style, several) for _, rows in table.groupby(GROUP, sort=False)
@@ -129,16 +130,21 @@ def render(table: pd.DataFrame, style: str) -> str:
 
 
 def _case(rows: Any, style: str, several: bool) -> str:
+    write = plain_text.markdown if style == "markdown" else plain_text.visible
     body = tabulate(
-        [_cells(row) for row in rows.assign(label=_labels(rows)).to_dict("records")],
+        [
+            map(write, _cells(row))
+            for row in rows.assign(label=_labels(rows)).to_dict("records")
+        ],
         headers=COLUMNS,
         tablefmt="pipe" if style == "markdown" else "simple",
         colalign=ALIGNMENT,
         disable_numparse=True,
     )
     place = f"{rows.iloc[0]['campaign']} on {rows.iloc[0]['machine']}: " if several else ""
-    header = ("### " if style == "markdown" else "") + place + _header(rows)
-    return "\n".join([header, "", body, "", *_notes(rows)])
+    header = ("### " if style == "markdown" else "") + write(place + _header(rows))
+    notes = [line for note in _notes(rows) for line in (write(note), "")]
+    return "\n".join([header, "", body, "", *notes])
 
 
 def _labels(rows: Any) -> list[str]:
@@ -186,7 +192,7 @@ def _cells(row: dict[Any, Any]) -> list[str]:
     return [
         row["label"],
         row["framework"],
-        _with_quartiles(row, "relative_l2"),
+        _with_quartiles(row, "relative_l2") + captions.mark(row["stopped"]),
         _with_quartiles(row, "best_relative_l2"),
         _number(row["steps"], ",.0f"),
         _number(row["train_seconds"], ".2f"),
@@ -228,20 +234,24 @@ def _notes(rows: Any) -> Iterator[str]:
                 for _, group in kinds
             ]
             yield f"Optimizers of this case had different {what}: {'; '.join(each)}."
-            yield ""
     if (floor := rows["floor"].max()) > 0:
         yield (
             f"The reference is accurate to {floor:.2e} in relative L2: an error below it "
             f"is shown as ≤{floor:.2e}."
         )
-        yield ""
     for files, group in rows[rows["files"] != ""].groupby("files", sort=False):
         which = "" if len(group) == len(rows) else f" for {', '.join(_labels(group))}"
         yield f"Files of the user's own{which} (SHA-256): {files}."
-        yield ""
+    for row, label in zip(rows.to_dict("records"), _labels(rows), strict=True):
+        if row["stopped"]:
+            after = captions.moved(row["moved_first"], row["moved_last"], row["steps"])
+            yield (
+                f"{captions.MARK} {label}, {row['framework']}: neither loss nor error "
+                f"changed after step {after} ({row['stopped']}/{row['runs']}); ms/step is "
+                "of the steps until then."
+            )
     if rows["runs"].max() > 1:
         yield (
             f"Medians over {rows['runs'].max()} seeds, quartiles in brackets; final errors "
             "are of finished runs."
         )
-        yield ""

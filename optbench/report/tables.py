@@ -9,14 +9,18 @@ import pandas as pd
 
 from optbench.records.frames import Frames
 from optbench.records.record import Record
-from optbench.report import against_paper, statistics
-from optbench.report.captions import Table
+from optbench.report import against_paper, captions, statistics
+from optbench.report.captions import Bold, Table
 from optbench.report.statistics import BEFORE, CASE, SOLVER, TARGETS
 
 NAMES = {"label": "optimizer"}
 MOST_CASES, MOST_OPTIMIZERS = 4, 7  # of the short table: it is read on a phone
-BOLD = "Bold: the smallest of the case, and those whose 95 % interval reaches it."
+SMALLEST = "Bold: the smallest of the case, and those whose 95 % interval reaches it."
 COUNTED = "(k/n): only k of n runs finished."
+FEW = (
+    f"With fewer than {statistics.LEAST} seeds there is no interval and no probability, "
+    "and the smallest alone is bold."
+)
 
 
 def make(frames: Frames, records: Sequence[Record]) -> list[Table]:
@@ -41,12 +45,13 @@ def make(frames: Frames, records: Sequence[Record]) -> list[Table]:
 def errors(runs: Any, ranked: pd.DataFrame) -> Table:
     """Show what each solver reaches in its budget, and how probably it is first."""
     solvers = runs.groupby([*CASE, *SOLVER], sort=False)
-    medians = ("steps", "ms_per_step", "train_seconds", "total_seconds")
+    medians = ("ms_per_step", "train_seconds", "total_seconds")
     first = {name: (name, "first") for name in ("problem", "hyperparameters_from")}
     numbers = solvers.agg(**first, **{name: (name, "median") for name in medians})
     numbers[["relative_l2_q25", "relative_l2", "relative_l2_q75"]] = (
         solvers["final"].apply(statistics.quartiles).tolist()
     )
+    finals = {names: sorted(group["final"].dropna()) for names, group in solvers}
     order = {case: number for number, case in enumerate(dict.fromkeys(runs["case"]))}
     data: Any = numbers.reset_index().merge(
         ranked.drop(columns="median"), on=[*CASE, *SOLVER]
@@ -55,18 +60,25 @@ def errors(runs: Any, ranked: pd.DataFrame) -> Table:
         ["place", "relative_l2", *SOLVER], ignore_index=True
     )
     data = data.drop(columns="place")
+    spreads = [
+        _between(row["relative_l2_q25"], row["relative_l2_q75"], ".1e")
+        if row["runs"] >= statistics.LEAST
+        else _all(finals[tuple(row[name] for name in (*CASE, *SOLVER))], ".1e")
+        for row in data.to_dict("records")
+    ]
     shown = _names(data).assign(
         **{
             "relative L2": [
-                _number(row.relative_l2, ".2e")
-                + _between(row.relative_l2_q25, row.relative_l2_q75, ".1e")
-                for row in data.itertuples()
+                _number(row.relative_l2, ".2e") + captions.mark(row.stopped) + spread
+                for row, spread in zip(data.itertuples(), spreads, strict=True)
             ],
             "95 % interval": [
                 f"{_number(row.low, '.1e')} to {_number(row.high, '.1e')}"
+                if row.runs >= statistics.LEAST
+                else "–"
                 for row in data.itertuples()
             ],
-            "first": data["first"].map("{:.2f}".format),
+            "first": [_number(value, ".2f") for value in data["first"]],
             "success": [f"{row.finished}/{row.runs}" for row in data.itertuples()],
             "steps": [_number(value, ",.0f") for value in data["steps"]],
             "ms/step": [_number(value, ".3g") for value in data["ms_per_step"]],
@@ -77,26 +89,45 @@ def errors(runs: Any, ranked: pd.DataFrame) -> Table:
     )
     title = (
         "Relative L2 error at the end of the budget. Median over seeds, with quartiles in "
-        "brackets; unfinished runs rank last, and a dash stands where the median is one "
-        "of them. The 95 % interval of the median is a bootstrap over seeds: with five "
-        "seeds it is nearly their range. First: the probability of having the smallest "
-        "median of the case. Success: how many of the runs finished."
+        f"brackets, and with fewer than {statistics.LEAST} seeds all values; unfinished "
+        "runs rank last, and a dash stands where the median is one of them. The 95 % "
+        "interval of the median is a bootstrap over seeds: with five seeds it is nearly "
+        "their range. First: the probability of having the smallest median of the case. "
+        f"With fewer than {statistics.LEAST} seeds there is neither. Success: how many of "
+        "the runs finished."
     )
+    if data["stopped"].any():
+        shown.insert(8, "nothing moved after step", _moved(data))
+        title += (
+            f" {captions.STOPPED} Given are that step, or the first and the last, and in "
+            "how many of the runs it was so; ms/step is of the steps until then."
+        )
     return Table(
         name="errors", heading="Errors in detail", title=title, data=data, shown=shown
     )
 
 
 def _ranked(runs: Any) -> pd.DataFrame:
-    """Rank the solvers of each case: median, interval, who is first, how many finished."""
+    """Rank the solvers of each case: median, interval, who is first, how many finished.
+
+    And how many stopped moving, and when.
+    """
     parts = []
     for names, group in runs.groupby(CASE, sort=False):
         ranking = statistics.ranking(statistics.by_task(group, "final"), statistics.medians)
-        counts = (
-            group.groupby(SOLVER)["final"].agg(runs="size", finished="count").reset_index()
-        )
+        solvers = group.groupby(SOLVER)
+        counts = solvers.agg(
+            runs=("final", "size"), finished=("final", "count"), steps=("steps", "median")
+        ).reset_index()
+        moved = [
+            dict(zip(SOLVER, solver, strict=True)) | statistics.movement(runs)
+            for solver, runs in solvers
+        ]
         parts.append(
-            ranking.merge(counts, on=SOLVER).assign(**dict(zip(CASE, names, strict=True)))
+            statistics.with_enough(ranking, group)
+            .merge(counts, on=SOLVER)
+            .merge(pd.DataFrame(moved), on=SOLVER)
+            .assign(**dict(zip(CASE, names, strict=True)))
         )
     ranked: Any = pd.concat(parts, ignore_index=True).rename(columns={"value": "median"})
     return ranked.replace(np.inf, np.nan)
@@ -105,7 +136,9 @@ def _ranked(runs: Any) -> pd.DataFrame:
 def headline(runs: Any, ranked: pd.DataFrame) -> Table:
     """Show every solver on every case, in one line per solver."""
     best = ranked.groupby(CASE)["median"].transform("min")
-    data = ranked.assign(bold=(ranked["median"].notna() & (ranked["low"] <= best)))
+    # without an interval the smallest alone
+    among = (ranked["low"] <= best) | (ranked["median"] == best)
+    data = ranked.assign(bold=ranked["median"].notna() & among)
     data = data.assign(cell=[_cell(row) for row in data.to_dict("records")])
     table = data.pivot_table(index=SOLVER, columns="case", values="cell", aggfunc="first")
     labels, names = (dict.fromkeys(runs[name]) for name in SOLVER)
@@ -120,7 +153,7 @@ def headline(runs: Any, ranked: pd.DataFrame) -> Table:
     shown.columns.name = None
     title = (
         "Relative L2 error at the end of the budget. Median over seeds; unfinished runs "
-        f"rank last. {COUNTED} {BOLD}"
+        f"rank last. {COUNTED} {SMALLEST}{_remarks(data)}"
     )
     return Table(
         name="headline",
@@ -181,21 +214,23 @@ def hardest(headline: Table) -> Table:
         )
     title = (
         f"{which}. {who}, each in the framework in which it did better. Median relative L2 "
-        f"error over seeds; unfinished runs rank last. {COUNTED} {BOLD}"
+        f"error over seeds; unfinished runs rank last. {COUNTED} {SMALLEST}{_remarks(data)}"
     )
     return Table(
         name="hardest", heading="The hardest cases", title=title, data=data, shown=shown
     )
 
 
-def _cell(row: dict[str, Any]) -> str:
-    text = _number(row["median"], ".1e")
-    text = f"**{text}**" if row["bold"] else text
-    return (
-        text
-        if row["finished"] == row["runs"]
-        else f"{text} ({row['finished']}/{row['runs']})"
-    )
+def _remarks(data: Any) -> str:
+    """Explain what only some tables have: few seeds, runs that stopped moving."""
+    few = f" {FEW}" if (data["runs"] < statistics.LEAST).any() else ""
+    return few + (f" {captions.STOPPED}" if data["stopped"].any() else "")
+
+
+def _cell(row: dict[str, Any]) -> str | Bold:
+    text = _number(row["median"], ".1e") + captions.mark(row["stopped"])
+    rest = "" if row["finished"] == row["runs"] else f" ({row['finished']}/{row['runs']})"
+    return Bold(text, rest) if row["bold"] else text + rest
 
 
 def beside_the_paper(data: pd.DataFrame) -> Table:
@@ -224,7 +259,7 @@ def _measured(frames: Frames) -> Any:
     runs: Any = frames.floored().runs
     return runs.assign(
         final=runs["relative_l2"].where(runs["status"] == "finished"),
-        ms_per_step=1e3 * runs["train_seconds"] / runs["steps"].where(runs["steps"] > 0),
+        ms_per_step=1e3 * runs["step_seconds"],
         overhead=runs[BEFORE].sum(axis=1),
         total_seconds=runs[[*BEFORE, "train_seconds"]].sum(axis=1),
     )
@@ -263,7 +298,8 @@ def rankings(reached: Any) -> Table:
         for target in TARGETS:
             table = statistics.to_target(cases, target)
             if np.isfinite(table.to_numpy()).any():
-                ranked = statistics.ranking(table, _smallest_is_largest_area).merge(
+                ranking = statistics.ranking(table, _smallest_is_largest_area)
+                ranked = statistics.with_enough(ranking, cases).merge(
                     statistics.left_out(table), on="label"
                 )
                 names = "; ".join(dict.fromkeys(cases["case"]))
@@ -290,9 +326,11 @@ def rankings(reached: Any) -> Table:
             **{NAMES.get(name, name): data[name] for name in SOLVER},
             "area": [
                 f"{row.area:.3f} [{row.low:.3f}, {row.high:.3f}]"
+                if np.isfinite(row.low)
+                else f"{row.area:.3f}"
                 for row in data.itertuples()
             ],
-            "first": data["first"].map("{:.2f}".format),
+            "first": [_number(value, ".2f") for value in data["first"]],
             "pairs that swap without it": data["swapped"],
             "cases": data["cases"],
         }
@@ -303,7 +341,8 @@ def rankings(reached: Any) -> Table:
         f"and warm-up included), up to {statistics.FAR:g} times it, and over all seeds of "
         "the cases that the same solvers ran. First: the probability of having the "
         "largest area. Pairs that swap: how many pairs of the others change their order "
-        "when the optimizer is left out in both frameworks."
+        "when the optimizer is left out in both frameworks. With fewer than "
+        f"{statistics.LEAST} seeds there is no interval and no probability."
         + ("" if parts else " No target was reached.")
     )
     return Table(
@@ -338,7 +377,7 @@ def frameworks(runs: Any) -> Table:
     cells = [
         f"{row.ratio:.3g} [{row.low:.3g}, {row.high:.3g}]"
         if np.isfinite(row.low)
-        else f"{row.ratio:.3g}, {row.pairs} pairs"
+        else f"{row.ratio:.3g}, {row.pairs} {'pair' if row.pairs == 1 else 'pairs'}"
         for row in data.itertuples()
     ]
     keys = [*CASE, "label"]
@@ -354,8 +393,10 @@ def frameworks(runs: Any) -> Table:
     title = (
         "PyTorch over JAX: the median ratio on equal seeds where both have a number (a "
         "final error: where both runs finished), with the 95 % interval of a bootstrap "
-        f"over seeds; no interval for fewer than {statistics.LEAST_PAIRS} pairs."
+        f"over seeds; no interval for fewer than {statistics.LEAST} pairs."
     )
+    if runs["moved_until"].notna().any():
+        title += " Seconds per step are of the steps in which something moved."
     names = shown[["case", "label"]].rename(columns=NAMES)
     return Table(
         name="frameworks",
@@ -407,4 +448,22 @@ def _number(value: float, form: str) -> str:
 
 
 def _between(low: float, high: float, form: str) -> str:
-    return f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) and low != high else ""
+    if not np.isfinite(low) or low == high:
+        return ""
+    return f" [{_number(low, form)}, {_number(high, form)}]"
+
+
+def _all(values: Sequence[float], form: str) -> str:
+    """Write all of a few values, where there are more than one."""
+    return f" [{', '.join(format(value, form) for value in values)}]" * (len(values) > 1)
+
+
+def _moved(data: Any) -> list[str]:
+    """Say after which steps nothing moved, where that is so."""
+    return [
+        captions.moved(row.moved_first, row.moved_last, row.steps)
+        + f" ({row.stopped}/{row.runs})"
+        if row.stopped
+        else ""
+        for row in data.itertuples()
+    ]

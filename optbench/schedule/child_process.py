@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from optbench.records.cores import pin
+from optbench.records.cores import pin_to
 from optbench.records.record import Record, Request, Row, Status
 from optbench.schedule import console
 from optbench.training.limits import Limits
@@ -26,30 +26,36 @@ GRACE = 10.0  # seconds between asking a child to end and killing it
 # called with the share of the budget that is spent, and the newest row of the history
 Progress = Callable[[float, Row], None]
 
-_reports: Any = None  # in a child: the way to its parent
-_stop = threading.Event()  # in a child: its parent wants it to end
+KILLED = -9  # the exit code of SIGKILL, which Windows does not have
+
+# in a child: the way to its parent, whether that wants it to end, and whether no run is in
+# hand
+_reports: Any = None
+_stop, _idle = threading.Event(), threading.Event()
 
 
 class Child:
-    """One child and the pipe that its reports come through.
+    """One child, on cores of its own, and the pipe that its reports come through.
 
     The pipe is its own, so that a killed child blocks no other.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, cores: tuple[int, ...]) -> None:
         # a fork would copy the parent's threads and frameworks
         context = multiprocessing.get_context("spawn")
         self._limits = limits
         self._reader, self._writer = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
-            1, context, initializer=_start, initargs=(self._writer, limits.threads)
+            1, context, initializer=_start, initargs=(self._writer, cores)
         )
         self._children: list[BaseProcess] = []
         self._killed: tuple[Status, str] | None = None
+        self._begun = False
         self._kernel_kills = kernel_kills()
 
     def run(self, request: Request, progress: Progress) -> Record:
         """Do a run; raises BrokenProcessPool where the child ends without a record."""
+        self._begun = False
         others = set(multiprocessing.active_children())
         future: Future[Record] = self._executor.submit(_perform, request, self._limits)
         self._children += [
@@ -58,12 +64,22 @@ class Child:
         deadline = time.monotonic() + self._limits.seconds + GRACE
         while not future.done():
             if self._reader.poll(0.05):
-                share, row = self._reader.recv()
-                progress(share, row)
+                self._heed(self._reader.recv(), progress)
             self._enforce(deadline)
         while self._reader.poll():  # the next run's reports start with its own
-            self._reader.recv()
+            self._heed(self._reader.recv(), lambda share, row: None)
         return future.result()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the newest run had begun, or was ended here, before the child died."""
+        return self._begun or self._killed is not None
+
+    def _heed(self, report: tuple[float, Row] | None, progress: Progress) -> None:
+        """Take a report; the first of a run says only that it begins."""
+        self._begun = True
+        if report:
+            progress(*report)
 
     def _enforce(self, deadline: float) -> None:
         """Kill the child where it is past a limit that it did not keep itself."""
@@ -100,7 +116,7 @@ class Child:
         if self._killed:
             return self._killed
         codes = [child.exitcode for child in self._children if child.exitcode]
-        if codes and codes[-1] == -signal.SIGKILL and kernel_kills() > self._kernel_kills:
+        if codes and codes[-1] == KILLED and kernel_kills() > self._kernel_kills:
             return (
                 "out-of-memory",
                 "the run's process died: killed by the kernel for lack of memory",
@@ -140,26 +156,56 @@ def kernel_kills() -> int:
     return 0
 
 
-def _start(reports: Any, threads: int) -> None:
+def ignore_terminal() -> None:
+    """Leave what a terminal sends to all of its processes to the one that it started."""
+    for name in ("SIGINT", "SIGHUP"):
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _start(reports: Any, cores: tuple[int, ...]) -> None:
     """Prepare the child, before anything of a framework is imported."""
     global _reports
     _reports = reports
+    _idle.set()
     console.soften()  # a user's file may print
-    # the parent decides; a terminal interrupts both
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_terminal()
     signal.signal(signal.SIGTERM, lambda number, frame: _stop.set())
-    pin(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    pin_to(cores)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of a parent that is killed; the run in hand then saves itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    _stop.set()
+    _idle.wait(GRACE)
+    os._exit(1)
 
 
 def _perform(request: Request, limits: Limits) -> Record:
     """Do a run, in the child."""
-    from optbench.training.run import perform  # only once the threads are pinned
-
+    _idle.clear()
     try:
+        _report(None)
+        from optbench.training.run import perform  # only once the threads are pinned
+
         return perform(request, limits, report=_Reporter(), stop=_stop.is_set)
     except (SystemExit, KeyboardInterrupt) as error:
         # of a user's file, as SIGINT is ignored here: it would end the parent too
         raise RuntimeError(f"the run ended itself by {type(error).__name__}") from error
+    finally:
+        _idle.set()
+
+
+def _report(content: tuple[float, Row] | None) -> None:
+    """Send a report; the run ends where there is nobody left who waits for its record."""
+    try:
+        _reports.send(content)
+    except OSError:
+        _stop.set()
 
 
 class _Reporter:
@@ -172,9 +218,6 @@ class _Reporter:
         self._next = 0.0
 
     def __call__(self, share: float, row: Row) -> None:
-        if _reports is not None and time.monotonic() >= self._next:
-            try:
-                _reports.send((share, row))
-            except OSError:  # the parent is gone: nobody waits for the record
-                os._exit(1)
+        if time.monotonic() >= self._next:
+            _report((share, row))
             self._next = time.monotonic() + REPORT_INTERVAL

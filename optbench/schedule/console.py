@@ -19,9 +19,12 @@ def soften() -> None:
     """
     # in this order: the next file that is opened takes the number of the first closed one
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-    sys.stdout, sys.stderr = _softened(sys.stdout, "replace"), _softened(sys.stderr)
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = open(os.devnull, mode, encoding="utf-8", errors="replace")  # noqa: SIM115
+            setattr(sys, name, nowhere)
+        elif mode == "w":
+            setattr(sys, name, _softened(stream))
 
 
 def lost() -> OSError | None:
@@ -30,7 +33,7 @@ def lost() -> OSError | None:
     return getattr(_raw(sys.stdout), "lost", None)
 
 
-def _softened(stream: TextIO, errors: str = "backslashreplace") -> TextIO:
+def _softened(stream: TextIO) -> TextIO:
     raw = _raw(stream)
     if isinstance(raw, _Lenient) or not isinstance(raw, io.RawIOBase):
         return stream  # softened already, or a stand-in that no file is below
@@ -38,9 +41,9 @@ def _softened(stream: TextIO, errors: str = "backslashreplace") -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(_Lenient(stream)),
         encoding=stream.encoding,
-        errors=errors,
+        errors="replace",
         # `python -u` writes through, and has no buffer
-        line_buffering=stream.line_buffering or stream.buffer is raw,
+        line_buffering=bool(stream.line_buffering) or stream.buffer is raw,
     )
 
 

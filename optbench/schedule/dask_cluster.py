@@ -8,12 +8,12 @@ names its machine, and no row of a table mixes two. With `local`, every worker i
 machine and its folder is used.
 """
 
+import asyncio
 import logging
 import multiprocessing
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -31,15 +31,15 @@ from distributed import (
     get_worker,
 )
 from distributed.comm.addressing import get_address_host_port
-from distributed.core import Status
+from distributed.core import Status, rpc
 from distributed.scheduler import KilledWorker
 
 from optbench.campaign.errors import CampaignError
 from optbench.problems import own
-from optbench.records.cores import usable
+from optbench.records.cores import Claim, claimed, pin_to, usable
 from optbench.records.record import Record, Request
 from optbench.schedule import local_workers
-from optbench.schedule.child_process import Progress
+from optbench.schedule.child_process import Progress, ignore_terminal
 from optbench.schedule.progress import Display
 from optbench.training.limits import Limits
 
@@ -113,14 +113,28 @@ def connect(address: str, limits: Limits, say: Callable[[str], None]) -> Iterato
         CampaignError: nobody answers there, or not in our language.
     """
     try:
-        get_address_host_port(address)  # a Client that fails at this leaves a thread behind
+        # a Client that fails leaves a thread behind, and waits for one that says nothing
+        get_address_host_port(address)
+        asyncio.run(asyncio.wait_for(_identity(address), PATIENCE))
         client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except TimeoutError as error:
+        reason = f"no scheduler answers there within {PATIENCE:g} s"
+        raise _not_there(address, reason) from error
     except (OSError, ValueError) as error:
         raise _not_there(address, error) from error
+    except Exception as error:  # what speaks another language is misread in any way
+        reason = f"what answers there is no scheduler of Dask ({type(error).__name__})"
+        raise _not_there(address, reason) from error
     # a lost scheduler is told of in one line
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with client:
         yield _crew(client, replace(limits, checkpoints=None), say)
+
+
+async def _identity(address: str) -> None:
+    """Ask who is at an address, as a Client will; what speaks otherwise fails."""
+    async with rpc(address) as scheduler:
+        await scheduler.identity()
 
 
 @contextmanager
@@ -130,7 +144,11 @@ def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[
     Raises:
         CampaignError: there are not that many cores.
     """
-    cores = _shares(workers, limits.threads)
+    needed, there = workers * limits.threads, len(usable())
+    if needed > there:
+        message = f"{needed} cores are needed for runs of threads = {limits.threads}"
+        message += f", and there are {there}"
+        raise CampaignError("command line", ("--workers",), message, value=workers)
     where = {
         "host": "127.0.0.1",
         "dashboard_address": "127.0.0.1:0",
@@ -140,11 +158,15 @@ def local(workers: int, limits: Limits, say: Callable[[str], None]) -> Iterator[
     # in the worker's child
     per_worker = {"threads_per_worker": 1, "resources": {"runs": 1}, "memory_limit": 0}
     with (
+        claimed(needed, say) as claim,
         LocalCluster(n_workers=workers, processes=True, **where, **per_worker) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        client.register_plugin(Pinned(cores))
-        yield _crew(client, limits, say)
+        shares = [
+            claim.part(first, limits.threads) for first in range(0, needed, limits.threads)
+        ]
+        client.register_plugin(Pinned(shares))
+        yield _crew(client, limits, say, shares)
 
 
 class Pinned(WorkerPlugin):
@@ -152,15 +174,14 @@ class Pinned(WorkerPlugin):
 
     name = "pinned"
 
-    def __init__(self, cores: list[list[int]]) -> None:
-        self._cores = cores
+    def __init__(self, shares: Sequence[Claim]) -> None:
+        self._shares = shares
 
     def setup(self, worker: Worker) -> None:
         """Pin the worker, before its first run."""
         # the submitter decides; a terminal interrupts both
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, self._cores[int(str(worker.name))])
+        ignore_terminal()
+        pin_to(self._shares[int(str(worker.name))].cores)
 
 
 def key(request: Request) -> str:
@@ -176,10 +197,11 @@ def room(client: Any) -> int:
     return client.run_on_scheduler(_room)
 
 
-def perform(request: Request, limits: Limits) -> Record:
+def perform(request: Request, limits: Limits, shares: Sequence[Claim] = ()) -> Record:
     """Do a run on a worker, in a child process that is pinned as everywhere.
 
-    The worker outlives what kills the child.
+    The worker outlives what kills the child. Each takes its cores of those that the
+    submitter has claimed on this machine, or claims some for the run.
 
     Raises:
         Reschedule: the worker closes, or nobody waits for the record any more.
@@ -188,10 +210,12 @@ def perform(request: Request, limits: Limits) -> Record:
     multiprocessing.current_process().daemon = False
     # a nanny's, and slower: elsewhere runs are timed without it
     os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
-    scratch = Path(get_worker().local_directory).parent / "optbench" / request.identity[:16]
+    worker = get_worker()
+    claim = shares[int(str(worker.name))] if shares else None
+    scratch = Path(worker.local_directory).parent / "optbench" / request.identity[:16]
     limits = replace(limits, processes="per-run", checkpoints=limits.checkpoints or scratch)
     try:
-        with local_workers.workers(limits) as crew:
+        with local_workers.workers(limits, claim=claim) as crew:
             record = crew.run(request, _while_wanted())
     except _Abandoned as error:
         raise Reschedule from error
@@ -220,10 +244,12 @@ def _while_wanted() -> Progress:
     return progress
 
 
-def _crew(client: Any, limits: Limits, say: Callable[[str], None]) -> Cluster:
+def _crew(
+    client: Any, limits: Limits, say: Callable[[str], None], shares: Sequence[Claim] = ()
+) -> Cluster:
     """Take the workers that there are now and will be, and say how many there are."""
     try:
-        crew = Cluster(client, partial(perform, limits=limits))
+        crew = Cluster(client, partial(perform, limits=limits, shares=shares))
     except ImportError as error:
         raise _not_there(
             client.scheduler.address, f"the scheduler runs without our code: {error}"
@@ -235,20 +261,6 @@ def _crew(client: Any, limits: Limits, say: Callable[[str], None]) -> Cluster:
     dashboard = client.dashboard_link
     say(f"cluster: room for {slots} runs at a time, dashboard {dashboard}{waiting}")
     return crew
-
-
-def _shares(workers: int, threads: int) -> list[list[int]]:
-    """Give disjoint sets of cores, one per worker."""
-    cores = usable()
-    if workers * threads > len(cores):
-        needed = (
-            f"{workers * threads} cores are needed for runs of threads = {threads}, "
-            f"and there are {len(cores)}"
-        )
-        raise CampaignError("command line", ("--workers",), needed, value=workers)
-    return [
-        cores[first : first + threads] for first in range(0, workers * threads, threads)
-    ]
 
 
 def _room(dask_scheduler: Any) -> int:

@@ -14,7 +14,7 @@ from optbench.records.record import Request
 class NoFramework(FrameworkMissing):
     """None of the frameworks that are asked for works here; the message says why."""
 
-    def __init__(self, framework: str, why: str | None) -> None:
+    def __init__(self, framework: str, why: str) -> None:
         super().__init__(framework)
         self.msg = why  # what is shown
 
@@ -65,12 +65,28 @@ def possible(requests: Sequence[Request], say: Callable[[str], None]) -> list[Re
     Raises:
         NoFramework: none does.
     """
-    answers = devices.ask_all(request.framework for request in requests)
-    broken = {name: answer.error for name, answer in answers.items() if answer.error}
-    left = [request for request in requests if request.framework not in broken]
-    if not left:
+    names = [request.framework for request in requests]
+
+    def left_out(name: str) -> str:
+        runs = names.count(name)
+        return f"its {runs} runs are left out" if runs > 1 else "its one run is left out"
+
+    here = working(names, lambda name, error: say(f"{error}; {left_out(name)}"))
+    return [request for request in requests if request.framework in here]
+
+
+def working(
+    frameworks: Iterable[str], say: Callable[[str, str], None] = lambda name, error: None
+) -> list[str]:
+    """Name those of the frameworks that work here; say of each other one why it does not.
+
+    Raises:
+        NoFramework: none does.
+    """
+    errors = {name: answer.error for name, answer in devices.ask_all(frameworks).items()}
+    broken = {name: error for name, error in errors.items() if error}
+    if len(broken) == len(errors):
         raise NoFramework(*next(iter(broken.items())))
     for name, error in broken.items():
-        runs = sum(request.framework == name for request in requests)
-        say(f"{error}; its {runs} runs are left out")
-    return left
+        say(name, error)
+    return [name for name in errors if name not in broken]

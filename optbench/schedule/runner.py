@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 
 from optbench.campaign.results_folder import CAMPAIGN
-from optbench.records import files, store
+from optbench.records import files, provenance, store
 from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.local_workers import lost
@@ -65,16 +65,20 @@ def run(
         record.identity: record for request in requests if (record := results.find(request))
     }
     left = [request for request in requests if request.identity not in done]
+    if reason := provenance.unknown_commit():
+        line(console, reason)
     line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
     if file:  # before the first run: what is done can be reported and verified
         folder.mkdir(parents=True, exist_ok=True)
         files.replace(folder / CAMPAIGN, file.read_bytes())
-    hopeless = Hopeless(least_steps, done.values())
+    hopeless, said = Hopeless(least_steps, done.values()), ""
     with (
         RunLocks(results, left) as locks,
         Display("runs", len(left), console) as display,
         crew as workers,
     ):
+        if lack := locks.lacking():
+            line(console, lack)
 
         def keep(record: Record) -> None:
             results.write(record)
@@ -92,6 +96,10 @@ def run(
                     hopeless.learn(record)
                     keep(record)
             elif locks.left:  # others hold them, or there is nobody yet to do them
+                waiting = _waiting(locks) if workers.has_room() else ""
+                if waiting not in ("", said):
+                    line(console, waiting)
+                    said = waiting
                 time.sleep(WAIT)
     return [record for request in requests if (record := results.find(request))]
 
@@ -117,6 +125,12 @@ class Hopeless:
             return None
         error = f"not done, as seed {shown.request.seed}: {shown.error}"
         return lost(request, "timed-out", error, shown.provenance.machine)
+
+
+def _waiting(locks: RunLocks) -> str:
+    """Say how many runs are waited for, and who does them."""
+    runs = f"{len(locks.left)} run{'s' if len(locks.left) > 1 else ''}"
+    return f"waiting for {runs} in the hands of {' and '.join(locks.holders())}"
 
 
 def _without_seed(request: Request) -> str:

@@ -252,7 +252,7 @@ def _storage(url: str | None, folder: Path) -> Iterator[optuna.storages.RDBStora
             _read(storage, name)
         yield storage
     except BROKEN as error:
-        raise CampaignError(name, (), f"cannot be read: {_why(error)}") from error
+        raise CampaignError(name, (), f"does not keep a trial: {_why(error)}") from error
     finally:
         storage.remove_session()
         storage.engine.dispose()
@@ -269,7 +269,7 @@ def _read(storage: optuna.storages.RDBStorage, name: str) -> None:
 
 def _why(error: Exception) -> str:
     """Give the database's own words, where Optuna has others around them."""
-    inner = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+    inner = error.__cause__ or error
     return next(iter(str(inner).splitlines()), type(inner).__name__)
 
 

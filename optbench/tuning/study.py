@@ -16,10 +16,9 @@ from optbench import implementations
 from optbench.campaign import expansion
 from optbench.campaign.campaign import Campaign, parse
 from optbench.campaign.errors import CampaignError
-from optbench.implementations import devices
 from optbench.problems import own
 from optbench.records.record import Request
-from optbench.schedule.place import NoFramework, Place
+from optbench.schedule.place import Place, working
 from optbench.tuning import space as spaces
 from optbench.tuning.space import Space
 
@@ -185,7 +184,8 @@ def shared(studies: Sequence[Study]) -> Iterator[str]:
 def frameworks(campaign: Campaign, chosen: Sequence[str]) -> list[str]:
     """Name the frameworks that a campaign is tuned in: the chosen, or each case's first.
 
-    One that there is not is left to `studies`, which says where it stands.
+    One that there is not is left to `studies`, which says where it stands. Raises
+    NoFramework where a chosen one, or all of a case, do not work here.
     """
     asked = [case.frameworks or campaign.frameworks for case in campaign.case]
     known = [
@@ -193,7 +193,7 @@ def frameworks(campaign: Campaign, chosen: Sequence[str]) -> list[str]:
         for names in ([chosen] if chosen else asked)
     ]
     if chosen:
-        return known[0]
+        return [name for each in known[0] for name in working([each])]
     return [name for names in known if names for name in _first(names)]
 
 
@@ -296,8 +296,4 @@ def _parts(
 
 def _first(frameworks: list[str]) -> list[str]:
     """Give the first framework that works here."""
-    answers = devices.ask_all(frameworks)
-    here = [framework for framework in frameworks if not answers[framework].error]
-    if not here:
-        raise NoFramework(frameworks[0], answers[frameworks[0]].error)
-    return here[:1]
+    return working(frameworks)[:1]

@@ -213,7 +213,8 @@ def _of_scale(results: Results) -> Iterator[str]:
         return
     for name, table in scale.tables(list(results.records.values())).items():
         file = results.folder / name
-        written, text = _read(file), table.to_csv(index=False)
+        text = table.to_csv(index=False, lineterminator="\n")
+        written = _read(file)
         cells, others = (re.split("[,\n]", each or "") for each in (written, text))
         if written is None:
             yield f"{file} is missing"

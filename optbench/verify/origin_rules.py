@@ -179,7 +179,8 @@ def _git(*command: str) -> str | None:
         return subprocess.run(
             ("git", "-C", str(CLONE), *command),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=True,
             timeout=30,
         ).stdout.strip()

@@ -1,6 +1,7 @@
 """asv's results as a frame, and what is drawn from them: made-up numbers, asv's format."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -311,6 +312,48 @@ def test_figures_and_tables_name_their_environment_where_there_are_several(tmp_p
         table = (tmp_path / "m" / "step_cost.md").read_text()
         line = "step.Step.time_step in existing, py3.11: 4 cells at 1 commit not shown\n"
         assert table.count(line) == others
+
+
+@pytest.mark.medium
+def test_names_of_others_are_text_everywhere(tmp_path):
+    names = ["a|b", "=1+1", "@y", "#z", r"$\foo$", "<i>", "a\nb", "_c"]
+    params = {"framework": FRAMEWORKS, "optimizer": names, "problem": ["+p"]}
+    ladder = {"framework": FRAMEWORKS, "optimizer": names, "width": list(SIZES)}
+    found = [
+        (benchmark("step.Step.time_step", params), [0.1] * len(cells(params, dict))),
+        (benchmark("width.Width.time_step", ladder), [0.1] * len(cells(ladder, dict))),
+        (
+            benchmark("width.Parameters.track_parameters", ALONE, unit="parameters"),
+            cells(ALONE, parameters),
+        ),
+    ]
+    write(tmp_path, "m $x^", [found], environment="e-|")
+    write(tmp_path, "m $x^", [found], environment="f-$x^", first=1)
+    said = []
+    asv_report.report(optbench.load_asv(tmp_path), tmp_path, said.append)
+    folder = tmp_path / "m $x^"
+    table = (folder / "step_cost.md").read_text().splitlines()
+    rows = [line for line in table if line.startswith("| ")]
+    assert len(rows) == 1 + len(names)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {
+        len(rows[0].split("|")) - 1
+    }
+    assert "<i>" not in "".join(table)
+    costs = pd.read_csv(folder / "step_cost.csv")
+    assert list(costs["optimizer"]) == [
+        "a|b",
+        "'=1+1",
+        "'@y",
+        "#z",
+        r"$\foo$",
+        "<i>",
+        "a\\nb",
+        "_c",
+    ]
+    assert set(costs["problem"]) == {"'+p"}
+    drawing = (folder / "time_over_commits.svg").read_text()
+    assert "<!-- $\\foo$ -->" in drawing
+    assert "<!-- in f, $x^ -->" in drawing
 
 
 def test_environments_that_differ_are_told_apart_in_short():

@@ -153,7 +153,7 @@ def test_what_runs_write_is_no_change_of_the_code(tmp_path, monkeypatch):
         ["commit", "--quiet", "--message", "first"],
     ):
         subprocess.run([*git, *words], check=True)
-    monkeypatch.setattr(provenance, "__file__", str(code))
+    monkeypatch.setattr(provenance, "CLONE", tmp_path)
     assert provenance._commit.__wrapped__()[1] is False
     code.write_text("2")
     assert provenance._commit.__wrapped__()[1] is True

@@ -10,6 +10,7 @@ from made_up_results import folder_of
 from optbench.records import store
 from optbench.records.frames import from_records
 from optbench.report import heatmap, report, tables
+from optbench.report.captions import Bold
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,17 @@ def test_a_number_is_short(median, text):
     assert cell(median).number == text
     assert cell(median).share == ""
     assert cell(median, finished=4).share == "4/5"
+
+
+def test_a_cell_says_an_interval_of_five_seeds_and_since_when_nothing_moved():
+    assert "95 % interval" in cell(0.5).sentence
+    few = cell(0.5)._replace(runs=4, finished=4)
+    assert few.sentence == "x, jax, on a, b: median error 5.0e-01, 4 of 4 runs finished"
+    stopped = cell(0.5)._replace(stopped=2, moved_first=21, moved_last=238, steps=6e4)
+    assert stopped.number == "5.0e-1†"
+    assert stopped.sentence.endswith(
+        "in 2 of them nothing moved after step 21 to 238 of 60,000"
+    )
 
 
 def lightness(colour):
@@ -123,6 +135,7 @@ def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
             "finished": 5,
             "runs": 5,
             "bold": framework == "jax" and label == (8 if number == 5 else 0),
+            "stopped": 0,
         }
         for number, name in enumerate(names)
         for label in range(9)
@@ -137,7 +150,7 @@ def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
     short = tables.hardest(wide)
     assert list(short.shown) == ["optimizer", *names[2:]]
     assert list(short.shown["optimizer"]) == ["o0", "o1", "o2", "o3", "o4", "o5", "o8"]
-    assert short.shown.iloc[-1]["case 5"] == "**1.0e-04**"
+    assert short.shown.iloc[-1]["case 5"] == Bold("1.0e-04")
     assert set(short.data["framework"]) == {"jax"}
     assert "The 4 hardest cases: those on which the best" in short.title
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from browsers import needs_browser
 from fakes import Fake, request
-from made_up_results import TOML, folder_of
+from made_up_results import HOSTILE, TOML, folder_of
+from markdown_it import MarkdownIt
 from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -19,9 +20,10 @@ from typer.testing import CliRunner
 from optbench.campaign import campaign, expansion
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import app
-from optbench.records import store
+from optbench.records import plain_text, store
+from optbench.records.cores import Claim
 from optbench.records.frames import from_records
-from optbench.report import captions, page, report, tables
+from optbench.report import captions, curves, figures, page, report, tables
 from optbench.schedule import runner
 from optbench.schedule.local_workers import Workers
 from optbench.training.limits import Limits
@@ -56,6 +58,15 @@ def folder(tmp_path_factory):
     return made
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A folder of results whose names are markup, with its products."""
+    made = folder_of(tmp_path_factory.mktemp("hostile"), HOSTILE, "my#1 _$x_")
+    done = CliRunner().invoke(app, ["report", str(made)])
+    assert done.exit_code == 0, done.output
+    return made
+
+
 def products(folder):
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()
@@ -86,14 +97,18 @@ def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
     source = captions.source(records, folder)
     assert re.fullmatch(
-        r"PINN-OptBench, campaign c 1\.0 on \S+, [-\d]{10}, commit [0-9a-f]{10}\+?, raw "
-        r"data .+\.",
+        r"PINN-OptBench, campaign c 1\.0 on \S+, computed on a fake, [-\d]{10}, commit "
+        r"[0-9a-f]{10}\+?, raw data .+\.",
         source.text,
     )
     assert source.text.count(source.digest[:16]) == 1
     for file in (folder / "tables").iterdir():
-        text = file.read_text().replace(r"\_", "_").replace(r"\ldots{}", "…")
-        assert source.text in text, file.name
+        written = {
+            ".csv": plain_text.visible,
+            ".md": plain_text.markdown,
+            ".tex": plain_text.latex,
+        }[file.suffix]
+        assert written(source.text) in file.read_text(), file.name
 
 
 def test_many_commits_are_the_first_the_last_and_where_all_are_listed(folder):
@@ -138,14 +153,206 @@ def test_numbers_are_those_of_the_records(folder):
         assert row["relative_l2"] == pytest.approx(
             finished["relative_l2"].median(), nan_ok=True
         )
-    assert data.groupby("case")["first"].sum().tolist() == pytest.approx([1, 1])
-    assert data.xs("broken", level="label")["first"].tolist() == [0, 0]
+    # of three seeds
+    assert data[["first", "low", "high"]].isna().all(axis=None)
+    text = (folder / "tables" / "errors.md").read_text()
+    assert not re.search(r"\| *[^|]+ to [^|]+ *\|", text)
+    quick = data.xs("quick", level="label").iloc[0]
+    assert quick["runs"] == 3
+    assert re.search(rf"{quick['relative_l2']:.2e} \[[^],]+, [^],]+, [^],]+\]", text)
     targets = pd.read_csv(folder / "tables" / "targets_seconds.csv", comment="#").set_index(
         ["label", "target"]
     )
     assert targets.loc[("quick", 1e-6), "reached"].tolist() == [3] * 4
     assert targets.loc[("slow", 1e-6), "reached"].tolist() == [0] * 4
     assert len(pd.read_csv(folder / "tables" / "rankings.csv", comment="#")) > 0
+
+
+def test_five_seeds_have_an_interval_a_probability_and_bold_for_those_it_reaches(tmp_path):
+    made = folder_of(tmp_path, TOML.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))
+    records = [record for _, record in store.records(made)]
+    errors, wide, *_ = tables.make(from_records(records), records)
+    data = errors.data.set_index(["case", "label", "framework"])
+    assert data.groupby("case")["first"].sum().tolist() == pytest.approx([1, 1])
+    assert data.xs("broken", level="label")["first"].tolist() == [0, 0]
+    finished = errors.data["finished"] > 0
+    assert errors.data.loc[finished, ["low", "high"]].notna().all(axis=None)
+    assert errors.shown.loc[finished, "95 % interval"].str.contains(" to ").all()
+    assert captions.STOPPED not in errors.title
+    # equal seeds fall equally in both frameworks
+    best = wide.data[wide.data["bold"]]
+    assert set(best["label"]) == {"quick"}
+    assert "fewer than 5 seeds" not in wide.title
+    few, least, *_ = tables.make(from_records(records[::2]), records[::2])
+    assert few.data["first"].isna().any()
+    assert "fewer than 5 seeds" in least.title
+
+
+def test_what_stopped_moving_is_marked_wherever_its_number_is(tmp_path):
+    records = [record for _, record in store.records(folder_of(tmp_path))]
+    for number, record in enumerate(records):
+        if record.request.labels.optimizer == "slow":
+            same = {"relative_l2": 0.5, "rms": 0.25, "interior": 1.0, "boundary": 1.0}
+            rows = tuple(
+                row.model_copy(update=same) if row.step >= 7 else row
+                for row in record.history
+            )
+            records[number] = record.model_copy(update={"history": rows})
+    made = {table.name: table for table in tables.make(from_records(records), records)}
+    slow = made["errors"].shown["optimizer"] == "slow"
+    cells = made["errors"].shown["relative L2"].str.contains("†")
+    assert (cells == slow).all()
+    after = made["errors"].shown["nothing moved after step"]
+    assert set(after[slow]) == {"7 of 30 (3/3)"}
+    assert set(after[~slow]) == {""}
+    for name in ("headline", "hardest"):
+        rows = made[name].shown.set_index("optimizer").iloc[:, -2:].map(str)
+        marked = rows.apply(lambda row: row.str.contains("†").all(), axis=1)
+        assert marked[marked].index.unique().tolist() == ["slow"]
+    for name in ("errors", "headline", "hardest"):
+        assert captions.STOPPED in made[name].title
+    assert "in which something moved" in made["frameworks"].title
+
+
+def test_a_caption_says_what_is_left_out_and_what_is_no_measure(folder, tmp_path):
+    records = [record for _, record in store.records(folder)][:3]
+    changes = (
+        {"shared_cores": True, "device": "NVIDIA H100"},
+        {"commit": None, "dirty": None, "device": "NVIDIA H100"},
+        {"dirty": True},
+    )
+    for number, change in enumerate(changes):
+        provenance = records[number].provenance.model_copy(
+            update={"commit": "1" * 40, "dirty": False} | change
+        )
+        records[number] = records[number].model_copy(update={"provenance": provenance})
+    text = captions.source(records, folder, missing=4, unasked=2).text
+    for words in (
+        "computed on NVIDIA H100 (jax, torch) and a fake (torch)"
+        if {records[0].request.framework, records[1].request.framework} == {"jax", "torch"}
+        else "computed on NVIDIA H100 (",
+        "runs that shared cores with others, so that their seconds are no measure: 1",
+        "runs of an unknown commit: 1",
+        "runs with uncommitted changes (+): 1",
+        "records left out that the campaign does not ask for: 2",
+        "not complete: 4 runs are missing.",
+    ):
+        assert words in text
+
+
+def test_a_record_that_nobody_asked_for_is_said(tmp_path, monkeypatch):
+    made = folder_of(tmp_path)
+    other = Fake().perform(request())
+    store.write(store.path(made, other.request), other)
+    monkeypatch.setattr(figures, "make", lambda *_: [])
+    monkeypatch.setattr(curves, "draw", lambda *_: [])
+    list(report.make(made))
+    text = (made / "tables" / "headline.csv").read_text()
+    assert "records left out that the campaign does not ask for: 1" in text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")])
+def test_what_was_published_stays_where_a_report_does_not_end(tmp_path, monkeypatch, error):
+    made = folder_of(tmp_path)
+    for name in (
+        "tables/old.csv",
+        "figures/old.pdf",
+        "report.html",
+        "SHA256SUMS",
+        "table.md",
+    ):
+        (made / name).parent.mkdir(exist_ok=True)
+        (made / name).write_text("old")
+    before = products(made)
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(curves, "draw", lambda *_: [])
+    monkeypatch.setattr(figures, "make", fails)
+    with pytest.raises(type(error)):
+        list(report.make(made))
+    assert products(made) == before
+
+
+def test_a_campaign_whose_runs_all_failed_has_its_tables(tmp_path):
+    made = folder_of(tmp_path)
+    for file, record in store.records(made):
+        lost = {"status": "failed", "history": (), "steps": 0, "clock": {}}
+        lost |= {"error": "a | pipe\nand </script>", "surface": None}
+        store.write(file, record.model_copy(update=lost))
+    names = {path.relative_to(made).as_posix() for path in report.make(made)}
+    assert {"tables/errors.md", "report.html", "SHA256SUMS"} <= names
+    assert "0/3" in (made / "tables" / "errors.md").read_text()
+
+
+def test_names_of_files_are_short_and_their_own():
+    long = ["x" * 300, "x" * 299 + "y"]
+    names = figures.file_names(["a, b", "a b", "A_b", "other", *long])
+    assert names["other"] == "other"
+    assert len({name.lower() for name in names.values()}) == len(names)
+    assert max(map(len, names.values())) < 60
+
+
+@pytest.mark.medium
+def test_every_name_is_text_in_every_format(hostile):
+    asked = {record.request.labels.optimizer for _, record in store.records(hostile)}
+    labels = set(map(plain_text.visible, asked))
+    assert len(labels) == 8
+    data = pd.read_csv(hostile / "tables" / "errors.csv", comment="#")
+    assert set(data["label"].str.removeprefix("'")) == labels
+    assert not data["label"].str.contains(r"^[=+@-]").any()
+    assert len(set(data["case"])) == 2
+    assert data["relative_l2"].dtype == float
+    for file in (hostile / "tables").glob("*.md"):
+        tokens = (
+            MarkdownIt("commonmark")
+            .enable(["table", "strikethrough"])
+            .parse(file.read_text())
+        )
+        parts = [part for token in tokens for part in token.children or []]
+        assert {part.type for part in parts} <= {
+            *("text", "text_special", "strong_open", "strong_close")
+        }, file.name
+        assert [token.type for token in tokens].count("table_open") == 1
+    shown = "".join(part.content for part in parts)
+    assert "my#1 _$x_" in shown
+    tokens = (
+        MarkdownIt("commonmark")
+        .enable("table")
+        .parse((hostile / "tables" / "headline.md").read_text())
+    )
+    cells = [
+        "".join(part.content for part in token.children)
+        for token in tokens
+        if token.type == "inline"
+    ]
+    assert {label.strip() for label in labels} <= set(cells)
+    assert (hostile / "SHA256SUMS").is_file()
+
+
+@needs_browser
+@pytest.mark.medium
+def test_the_page_shows_every_name_as_text_and_finds_it(hostile, browser):
+    tab, complaints = browser.new_page(), []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("dialog", lambda dialog: complaints.append(dialog.message))
+    tab.goto((hostile / "report.html").as_uri())
+    asked = {record.request.labels.optimizer for _, record in store.records(hostile)}
+    labels = sorted(map(plain_text.visible, asked))
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    rows = tab.locator(".heat th[scope=row]").all_text_contents()
+    assert sorted(rows) == labels
+    for label in labels:
+        tab.select_option("select[name=optimizer]", label)
+        cells = "#entries tbody tr:not([hidden]) td:nth-child(2)"
+        assert set(tab.locator(cells).all_text_contents()) == {label}
+    tab.select_option("select[name=optimizer]", "")
+    for cell in tab.locator(".heat td button").all():
+        cell.click()
+        assert drawn(tab) > 0
+    assert complaints == []
+    tab.close()
 
 
 def test_latex_has_no_character_that_pdflatex_does_not_know(folder):
@@ -194,8 +401,12 @@ WIDE = {
     shutil.which("pdflatex") is None, reason="no pdflatex: make latex installs it"
 )
 @pytest.mark.medium
-def test_latex_compiles_and_fits_a_page_in_landscape(folder, tmp_path):
-    tables = [file.read_text() for file in sorted((folder / "tables").glob("*.tex"))]
+def test_latex_compiles_and_fits_a_page_in_landscape(folder, hostile, tmp_path):
+    tables = [
+        file.read_text()
+        for made in (folder, hostile)
+        for file in sorted((made / "tables").glob("*.tex"))
+    ]
     tables += [
         captions.latex(pd.DataFrame([row] * 60), "A caption.", name)
         for name, row in WIDE.items()
@@ -257,7 +468,7 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         runner.run(
             requests,
-            nullcontext(Interrupted(Limits())),
+            nullcontext(Interrupted(Limits(), Claim(()))),
             folder,
             Console(file=io.StringIO()),
             file=file,

@@ -252,6 +252,19 @@ def test_being_first_has_a_probability():
     )  # the same draws
 
 
+@pytest.mark.parametrize("seeds", [4, 5])
+def test_fewer_than_five_seeds_have_no_interval_and_nobody_a_probability(seeds):
+    table = tasks([[1, 2], [1, 3], [3, 2], [2, 2], [1, 1]], ("a", "b"), seeds=5)
+    rows = table.stack(level=[0, 1], future_stack=True).rename("value").reset_index()
+    rows = rows[(rows["label"] == "a") | (rows["seed"] < seeds)]
+    ranking = statistics.ranking(statistics.by_task(rows, "value"), statistics.medians)
+    found = statistics.with_enough(ranking, rows).set_index("label")
+    assert found.loc["a", ["low", "high"]].notna().all()
+    assert found.loc["b", ["low", "high"]].notna().all() == (seeds == 5)
+    assert found["first"].notna().tolist() == [seeds == 5] * 2
+    assert found["value"].notna().all()
+
+
 def test_cases_are_drawn_apart():
     # a case with two equal seeds stays as it is, whatever is drawn of it
     table = tasks([[1, 2], [1, 2], [8, 4], [8, 4]], solvers=("a", "b"))
@@ -327,7 +340,7 @@ def test_pairs_are_what_loops_find(seed, seeds):
         assert found[label]["pairs"] == len(ratios)
         middle = ratios[(len(ratios) - 1) // 2] * ratios[len(ratios) // 2]
         assert found[label]["ratio"] == pytest.approx(middle**0.5)
-        if len(ratios) >= statistics.LEAST_PAIRS:
+        if len(ratios) >= statistics.LEAST:
             assert (
                 ratios[0] * (1 - 1e-9)
                 <= found[label]["low"]

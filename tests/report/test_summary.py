@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import Fake, request
+from matplotlib.cbook import is_math_text
 
-from optbench.records import palette
+from optbench.records import frames, palette
 from optbench.records.frames import from_records
 from optbench.records.record import Origin, Points
 from optbench.report import curves, summary
@@ -156,3 +157,104 @@ def test_a_figure_is_the_same_for_the_same_numbers(tmp_path):
     again.mkdir()
     assert png.read_bytes().startswith(b"\x89PNG")
     assert svg.read_bytes() == curves.draw(frames, again)[1].read_bytes()
+
+
+def still(record, since, redrawn=False):
+    """The record with errors and losses that no step after one of them changes."""
+    rows, last = [], record.history[0]
+    for row in record.history:
+        last = row if row.step <= since else last
+        same = {name: getattr(last, name) for name in ("relative_l2", "rms")}
+        same |= {} if redrawn else {"interior": last.interior, "boundary": last.boundary}
+        rows.append(row.model_copy(update=same))
+    request = record.request.model_copy(update={"resample_every": int(redrawn)})
+    return record.model_copy(update={"history": tuple(rows), "request": request})
+
+
+def test_what_moved_in_the_last_third_has_no_mark():
+    (record,) = records((0.5,), steps=30)
+    for since, redrawn, end in (
+        (30, False, None),
+        (21, False, None),
+        (20, False, 20),
+        (20, True, 20),
+        (7, False, 7),
+        (0, False, 0),
+    ):
+        found = frames.stopped(still(record, since, redrawn))
+        assert (found.step if found else None) == end, since
+    moving = still(record, 7).model_copy(
+        update={
+            "history": tuple(
+                row.model_copy(update={"interior": float(number)})
+                for number, row in enumerate(still(record, 7).history)
+            )
+        }
+    )
+    assert frames.stopped(moving) is None  # the loss says that it moves
+    lost = [row.model_copy(update={"relative_l2": np.nan}) for row in record.history]
+    assert frames.stopped(record.model_copy(update={"history": tuple(lost)})) is None
+    short = record.history[:1]
+    assert frames.stopped(record.model_copy(update={"history": short})) is None
+
+
+def test_a_run_that_stopped_is_marked_and_its_steps_cost_what_those_that_moved_did():
+    found = alike(records((0.5, 0.5, 0.5), steps=30))
+    # the steps after the seventh took no time worth the name
+    quick = [
+        row.model_copy(update={"seconds": min(row.seconds, 14.0) * 2})
+        for row in found[0].history
+    ]
+    found[0] = still(found[0].model_copy(update={"history": tuple(quick)}), 7)
+    found[1] = still(found[1], 9)
+    runs = from_records(found).runs
+    assert runs["moved_until"].tolist()[:2] == [7, 9]
+    assert np.isnan(runs["moved_until"][2])
+    assert runs["step_seconds"].tolist() == pytest.approx([2, 1, 1])
+    row = summary.summarise(from_records(found)).iloc[0]
+    assert (row["stopped"], row["moved_until"]) == (2, 8)
+    for style in ("text", "markdown"):
+        text = summary.render(summary.summarise(from_records(found)), style)
+        assert "†" in text
+        assert (
+            "† sgd, torch: neither loss nor error changed after step 7 to 9 of 30 (2/3)"
+            in text
+        )
+    assert "†" not in summary.render(summary.summarise(from_records(records())), "text")
+
+
+def test_two_devices_are_two_cases():
+    found = alike(records((0.5, 0.6)))
+    for number, device in enumerate(("cpu", "NVIDIA H100")):
+        provenance = found[number].provenance.model_copy(update={"device": device})
+        found[number] = found[number].model_copy(update={"provenance": provenance})
+    assert list(summary.summarise(from_records(found))["case"]) == [
+        "poisson_sine_2d, tanh_4, on cpu",
+        "poisson_sine_2d, tanh_4, on NVIDIA H100",
+    ]
+    same = from_records(found[:1]).runs["case"].tolist()
+    assert same == ["poisson_sine_2d, tanh_4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("$5 to $6", r"\$5 to \$6"),
+        (r"a \$b", r"a \\$b"),
+        ("_hidden_", " _hidden_"),
+        ("a\nb", r"a\nb"),
+        ("中 ≥ Δ", "(U+4E2D) ≥ Δ"),
+    ],
+)
+def test_a_name_in_a_figure_is_text(name, text):
+    found = palette.text(name)
+    assert found == text
+    assert not is_math_text(found)
+
+
+def test_a_figure_has_a_limit_and_says_what_is_left_out(tmp_path):
+    names = [f"case {number}" for number in range(palette.MOST + 5)]
+    data, note = palette.first(pd.DataFrame({"panel": names * 2}))
+    assert [*dict.fromkeys(data["panel"])] == names[: palette.MOST]
+    assert note == f"The first {palette.MOST} of {palette.MOST + 5} cases"
+    assert palette.first(pd.DataFrame({"panel": names[:3]}))[1] == ""

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
+import fakes
 import numpy as np
 import psutil
 import pytest
@@ -136,7 +138,10 @@ helmholtz =""",
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)],
+)
 @pytest.mark.medium
 def test_a_run_in_hand_saves_itself(number, code, tmp_path):
     """Only the signal can have saved it: the second run and its interval are endless."""
@@ -158,8 +163,12 @@ def test_a_run_in_hand_saves_itself(number, code, tmp_path):
     draws = notes.stat().st_size
     within(60, lambda: notes.stat().st_size > draws + 10)
     campaign.send_signal(number)
+    # a second one, as from somebody impatient, leaves nothing half done
+    children = psutil.Process(campaign.pid).children(recursive=True)
+    campaign.send_signal(signal.SIGINT)
     assert "interrupted" in campaign.communicate(timeout=60)[0]
-    assert campaign.returncode == code
+    assert campaign.returncode in (code, 130)
+    assert not psutil.wait_procs(children, timeout=30)[1]
     (saved,) = tmp_path.rglob(".checkpoints/*.npz")
     with np.load(saved) as content:
         assert json.loads(content["told"].tobytes())["steps"] > 0
@@ -302,3 +311,39 @@ def test_an_orphan_ends_by_itself(tmp_path):
     campaign.communicate()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
+
+
+IDLE = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from fakes import request
+from optbench.records.cores import Claim, usable
+from optbench.schedule.local_workers import Workers
+from optbench.training.limits import Limits
+if __name__ == "__main__":
+    crew = Workers(Limits(processes="per-framework"), Claim(tuple(usable())))
+    crew.run(request(framework="none such"), lambda share, row: None)
+    print(crew._children["none such"]._children[0].pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.medium
+def test_an_idle_child_ends_with_a_parent_that_is_killed(tmp_path):
+    (tmp_path / "idle.py").write_text(IDLE)
+    command = [sys.executable, tmp_path / "idle.py", Path(fakes.__file__).parent]
+    parent = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=120)
+    assert parent.returncode == -signal.SIGKILL
+    within(30, lambda: not psutil.pid_exists(int(parent.stdout)))
+
+
+@pytest.mark.medium
+def test_an_idle_child_that_is_killed_costs_no_run():
+    with workers(Limits(processes="per-framework")) as crew:
+        asked = request(framework="none such")  # fails without a framework's import
+        assert crew.run(asked, lambda share, row: None).status == "failed"
+        (first,) = crew._children["none such"]._children
+        first.kill()
+        first.join()
+        record = crew.run(asked, lambda share, row: None)
+    assert "none such" in record.error  # what the run itself said, in a new child

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from optbench.campaign import results_folder
 from optbench.records import store
+from optbench.records.cores import Claim
 from optbench.schedule import runner
 from optbench.schedule.local_workers import Workers
 from optbench.training.limits import Limits
@@ -43,7 +44,7 @@ class Crew(Workers):
     """Does runs with the fake framework and keeps what it was asked."""
 
     def __init__(self):
-        super().__init__(Limits())
+        super().__init__(Limits(), Claim(()))
         self.asked = []
 
     def run(self, request, progress):

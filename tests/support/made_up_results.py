@@ -21,23 +21,47 @@ network = "tanh_4"
 problem = "poisson_sine_2d"
 network = "tanh_8"
 """
+# names that are markup, mathematics, formulas or comments somewhere
+HOSTILE = r"""
+version = "1.0 $a, =1+1"
+seeds = [0, 1]
+steps = 30
+points = { interior = 9, boundary = 6 }
+[optimizers]
+'a|b' = { name = "sgd", learning_rate = 0.9 }
+"<b>bold</b> &amp; x" = { name = "sgd", learning_rate = 0.8 }
+'=HYPERLINK("http://x")' = { name = "sgd", learning_rate = 0.7 }
+'#2' = { name = "sgd", learning_rate = 0.6 }
+'a, #2' = { name = "sgd", learning_rate = 0.65 }
+'--><script>alert(2)</script>' = { name = "sgd", learning_rate = 0.5 }
+'**x** _y_ `z` \textbf{w} % [l](http://x)' = { name = "sgd", learning_rate = 0.4 }
+'_$5 to $6_' = { name = "sgd", learning_rate = 0.3 }
+[[case]]
+name = 'Δu ≥ f, ν = 0.01 & 5 ~ 6 ^ \lambdaa # {中} ő'
+problem = "poisson_sine_2d"
+network = "tanh_4"
+[[case]]
+name = '[damping] $\lambdaa$, \$5 and _under_'
+problem = "poisson_sine_2d"
+network = "tanh_8"
+"""
 POWERS = {"quick": 7.0, "slow": 3.5, "broken": -1.0}  # of ten, by which the error falls
 
 
-def folder_of(place):
-    """`<place>/c/m` with the campaign and a record of every run."""
-    folder = place / "c" / "m"
+def folder_of(place, toml=TOML, name="c"):
+    """`<place>/<name>/m` with the campaign and a record of every run."""
+    folder = place / name / "m"
     (folder / "runs").mkdir(parents=True)
     file = folder / "campaign.toml"
-    file.write_text(TOML)
-    for request in expansion.requests(campaign.read(file), "c", file.name):
+    file.write_text(toml)
+    for request in expansion.requests(campaign.read(file), name, file.name):
         store.write(store.path(folder, request), falling(Fake().perform(request)))
     return folder
 
 
 def falling(record):
     """The record with errors that fall evenly in the logarithm, further for each seed."""
-    power = POWERS[record.request.labels.optimizer] + 0.1 * record.request.seed
+    power = POWERS.get(record.request.labels.optimizer, 2.0) + 0.1 * record.request.seed
     errors = [10 ** (-power * row.step / 30) for row in record.history]
     rows = zip(record.history, errors, strict=True)
     history = tuple(

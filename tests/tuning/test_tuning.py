@@ -416,6 +416,16 @@ def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(folde
     assert "secret" not in str(caught.value)
 
 
+def test_a_database_that_fills_the_disk_is_one_line(folder, monkeypatch):
+    def refuse(*_, **__):
+        raise tuning.optuna.exceptions.StorageInternalError("long") from OSError("full")
+
+    storage = tuning.optuna.storages.RDBStorage
+    monkeypatch.setattr(storage, "set_trial_user_attr", refuse)
+    with pytest.raises(CampaignError, match=r"sqlite3: does not keep a trial: full$"):
+        tune(folder, Crew())
+
+
 @pytest.mark.medium
 def test_the_command_tunes_in_child_processes_and_run_takes_what_it_wrote(
     tmp_path, monkeypatch, capsys
@@ -651,7 +661,7 @@ def test_a_database_that_rotted_is_one_line(rot, done, tmp_path):
     database.write_bytes(ROT[rot](database.read_bytes()))
     with pytest.raises(CampaignError) as caught:
         tune(folder, Crew(), seeds=2)
-    assert str(caught.value).startswith(f"{database}: cannot be ")
+    assert str(caught.value).startswith(f"{database}: ")
     assert "\n" not in str(caught.value)
 
 

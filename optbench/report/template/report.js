@@ -9,11 +9,11 @@ const text = (row, names, name) => row.cells[names.indexOf(name)].textContent;
 
 // filters: a row stays where every chosen value is its own; a table without the column keeps its rows
 const filters = all("#filters select");
-const shows = (cell, value) => cell === value || cell.split(", ").includes(value);
+const shows = (cell, value, name) => cell === value || (name === "status" && cell.split(", ").includes(value));
 function filter() {
   for (const { rows, names } of tables)
     for (const row of rows)
-      row.hidden = filters.some(({ name, value }) => value && names.includes(name) && !shows(text(row, names, name), value));
+      row.hidden = filters.some(({ name, value }) => value && names.includes(name) && !shows(text(row, names, name), value, name));
   const [{ rows }] = tables;
   one("#count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
 }
@@ -71,7 +71,7 @@ for (const { rows, names } of tables)
 // curves
 const form = one("#picked"), chart = one("#chart");
 const optimizers = [...new Set(entries.map((entry) => entry.optimizer))].sort();
-for (const name of new Set(entries.map((entry) => entry.case))) form.elements.case.append(element("option", name));
+for (const name of new Set(entries.map((entry) => entry.case))) form.elements.case.append(new Option(name, name));
 for (const name of optimizers) {
   const label = document.createElement("label"), box = document.createElement("input"), patch = document.createElement("i");
   Object.assign(box, { type: "checkbox", name: "optimizer", value: name, checked: true });

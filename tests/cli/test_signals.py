@@ -1,0 +1,34 @@
+"""A signal ends a command once; the next ones do not disturb how it ends."""
+
+import signal
+
+import pytest
+
+from optbench.cli import exit_codes
+
+SIGHUP = getattr(signal, "SIGHUP", None)
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    before = {number: signal.getsignal(number) for number in exit_codes.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", exit_codes.SIGNALS)
+def test_the_first_signal_interrupts_and_the_next_are_ignored(number):
+    exit_codes.heed_signals()
+    with pytest.raises(exit_codes.Interrupted) as caught:
+        signal.raise_signal(number)
+    assert caught.value.args == (number,)
+    for again in exit_codes.SIGNALS:
+        signal.raise_signal(again)
+
+
+@pytest.mark.skipif(SIGHUP is None, reason="no terminal hangs up there")
+def test_what_nohup_ignores_stays_ignored():
+    signal.signal(SIGHUP, signal.SIG_IGN)
+    exit_codes.heed_signals()
+    signal.raise_signal(SIGHUP)
