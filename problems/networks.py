@@ -16,6 +16,7 @@ from optbench.problems.seeds import stream
 # the three networks of the paper's cases in up to five inputs
 SMALL_MEDIUM_LARGE = ("tanh_64", "tanh_64_64_48_48", "tanh_256_256_128_128")
 
+DEEPEST = 100  # hidden layers: compilers take minutes for more, and tables have no room
 _NAME = re.compile(r"(?P<activation>[a-z][a-z0-9]*)(?P<widths>(_[1-9][0-9]{0,6})+)")
 
 
@@ -32,10 +33,10 @@ class Network:
 
 
 def parse(network: str | Network) -> Network:
-    """Parse a network's name, of one hidden layer or more, 1 to 9,999,999 wide.
+    """Parse a network's name, of 1 to DEEPEST hidden layers, 1 to 9,999,999 wide.
 
     Raises:
-        InvalidName: the name is malformed.
+        InvalidName: the name is malformed, or of too many layers.
     """
     match = _NAME.fullmatch(str(network))
     if not match:
@@ -44,7 +45,12 @@ def parse(network: str | Network) -> Network:
             "with at least one width of a hidden layer, each a positive integer, "
             "such as tanh_64_64"
         )
-    return Network(match["activation"], tuple(map(int, match["widths"][1:].split("_"))))
+    widths = match["widths"][1:].split("_")
+    if len(widths) > DEEPEST:
+        raise InvalidName(
+            f"{len(widths)} hidden layers, {str(network)[:20]}…: at most {DEEPEST}"
+        )
+    return Network(match["activation"], tuple(map(int, widths)))
 
 
 def shapes(network: str | Network, dim: int, outputs: int) -> list[tuple[int, int]]:

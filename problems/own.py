@@ -142,6 +142,9 @@ def read(path: Path) -> Own:
         InvalidFile: the file cannot be read or run.
     """
     try:
+        # a pipe or a device may never end
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InvalidFile(f"{path}: is no regular file")
         content = path.read_bytes()
     except OSError as error:
         raise InvalidFile(f"{path}: {error.strerror or error}") from error

@@ -4,9 +4,11 @@ An interrupted study goes on.
 """
 
 import hashlib
+import sqlite3
 import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from optbench.tuning.output import Result, Trial, describe, final_error, write
 from optbench.tuning.study import Protocol, Study
 
 Log = optuna.Study  # Optuna's record of a study
+DATABASE = "studies.sqlite3"
+BROKEN = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 class Sampler(optuna.samplers.BaseSampler):
@@ -99,11 +103,11 @@ def run(
         line(console, same)
     distinct = studies.once(wanted)
     folder.mkdir(parents=True, exist_ok=True)
-    database = folder / "studies.sqlite3"
+    database = folder / DATABASE
     trials = tune(
         distinct,
         trials=protocol.trials,
-        url=url or address(database),
+        url=url,
         folder=folder,
         crew=crew,
         console=console,
@@ -119,16 +123,11 @@ def run(
         line(console, f"written: {path}")
 
 
-def address(database: Path) -> str:
-    """Give the address of a database in a file, whatever signs its path has."""
-    return f"sqlite:///{database.resolve().as_uri()}?uri=true"
-
-
 def tune(
     wanted: Sequence[Study],
     *,
     trials: int,
-    url: str,
+    url: str | None,
     folder: Path,
     crew: AbstractContextManager[Workers],
     console: Console,
@@ -227,24 +226,51 @@ def _retire(log: Log, folder: Path) -> None:
 
 
 @contextmanager
-def _storage(url: str, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
-    """Open Optuna's database; it is closed in the end."""
+def _storage(url: str | None, folder: Path) -> Iterator[optuna.storages.RDBStorage]:
+    """Open Optuna's database, the folder's own without a `url`; it is closed in the end.
+
+    Raises CampaignError where it cannot be opened or, later, be read.
+    """
+    # without the address, which may hold a password
+    name = "--storage" if url else str(folder / DATABASE)
+    # opened by its path: in an address, "?" and "%" would have a meaning
+    connect = partial(sqlite3.connect, folder / DATABASE, check_same_thread=False)
     try:
         with opening(folder):
-            storage = optuna.storages.RDBStorage(url)
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError) as error:
-        # without the address, which may hold a password
-        raise CampaignError(
-            "--storage", (), f"cannot be opened: {str(error).splitlines()[0]}"
-        ) from error
+            storage = (
+                optuna.storages.RDBStorage(url)
+                if url
+                else optuna.storages.RDBStorage(
+                    f"sqlite:///{DATABASE}", engine_kwargs={"creator": connect}
+                )
+            )
+    # whatever Optuna and SQLAlchemy make of an address or a schema that they do not know
+    except Exception as error:
+        raise CampaignError(name, (), f"cannot be opened: {_why(error)}") from error
     try:
+        if not url:
+            _read(storage, name)
         yield storage
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise CampaignError("--storage", (), f"does not keep a trial: {reason}") from error
+    except BROKEN as error:
+        raise CampaignError(name, (), f"does not keep a trial: {_why(error)}") from error
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _read(storage: optuna.storages.RDBStorage, name: str) -> None:
+    """Read all of a database, so that bytes that rotted in it are found before a run."""
+    try:
+        for study in storage.get_all_studies():
+            storage.get_all_trials(study._study_id, deepcopy=False)
+    except Exception as error:  # whatever Optuna makes of a value that it does not know
+        raise CampaignError(name, (), f"cannot be read: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """Give the database's own words, where Optuna has others around them."""
+    inner = error.__cause__ or error
+    return next(iter(str(inner).splitlines()), type(inner).__name__)
 
 
 def _trials(log: Log, counted: int) -> list[Trial]:

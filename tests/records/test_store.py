@@ -2,12 +2,16 @@
 
 import json
 import math
+import os
+import time
 
 import pytest
 from fakes import Fake, request
 
 import optbench
-from optbench.records import files, store
+from optbench.cli import results
+from optbench.records import files, provenance, store
+from optbench.report import statistics
 
 
 @pytest.fixture
@@ -121,6 +125,39 @@ def test_frames_have_a_row_a_run_and_a_row_a_recorded_step(record, tmp_path):
     assert row[sections].sum() == pytest.approx(row["wall_seconds"])
 
 
+def test_two_machines_records_of_one_identity_are_two_runs(record, tmp_path):
+    """Nothing of one is joined with the other's, nor a name of a run with another."""
+
+    def falling(factor):
+        return tuple(
+            row.model_copy(update={"relative_l2": factor / (1 + row.step)})
+            for row in record.history
+        )
+
+    there = record.provenance.model_copy(update={"machine": "there"})
+    here = record.provenance.model_copy(update={"machine": "here"})
+    made = {
+        "here": record.model_copy(update={"provenance": here, "history": falling(1.0)}),
+        "there": record.model_copy(
+            update={"provenance": there, "history": falling(10.0), "floor": 0.95}
+        ),
+    }
+    for place, each in made.items():
+        store.write(store.path(tmp_path / place, each.request), each)
+    frames = optbench.load(tmp_path)
+    runs, history = frames
+    assert runs["identity"].nunique() == 1
+    assert runs["run"].is_unique
+    joined = history.merge(runs[["run", "machine"]], on="run", validate="many_to_one")
+    for machine, rows in joined.groupby("machine"):
+        errors = [row.relative_l2 for row in made[machine].history]
+        assert rows["relative_l2"].tolist() == errors
+    floored = frames.floored().history.groupby("run")["relative_l2"].min()
+    assert floored.tolist() == [1 / 11, 0.95]
+    reached = statistics.reached(frames, (1.0,)).set_index("machine")["steps"]
+    assert reached.to_dict() == {"here": 0, "there": 9}
+
+
 def test_where_a_run_came_from_is_told_without_a_host_name(record):
     import platform
 
@@ -155,6 +192,40 @@ def test_records_that_are_asked_for_again_do_not_count(again, found, record, tmp
     assert (kept.find(record.request) is not None) == found
     kept.write(record)
     assert kept.find(record.request) == record
+
+
+def test_what_another_command_wrote_meanwhile_counts_whatever_the_clocks_say(
+    record, tmp_path
+):
+    """Nobody repeats the other's new records, nor any of its own twice."""
+    file = store.path(tmp_path, record.request)
+    store.Store(tmp_path).write(record)
+    day = 24 * 3600
+    for hours in (-day, 0, day):  # a server's clock is behind, or was ahead
+        os.utime(file, (time.time() + hours,) * 2)
+        one, other = (store.Store(tmp_path, again=store.AGAIN["all"]) for _ in range(2))
+        assert one.find(record.request) is other.find(record.request) is None
+        one.write(record.model_copy(update={"started": f"again {hours}"}))
+        os.utime(file, (time.time() - 2 * day,) * 2)
+        for each in (one, other):
+            assert each.find(record.request).started == f"again {hours}"
+
+
+def test_a_file_that_is_named_twice_is_one(record, tmp_path, capsys):
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+    results.table([tmp_path, file, tmp_path / "runs" / ".." / "runs"])
+    assert " 1/1 " in capsys.readouterr().out
+
+
+def test_memory_at_a_border_is_rounded_into_the_folder_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "machine_class", lambda device: "cpu-2-cores-24-gib")
+    assert store.folder(tmp_path, "c").name == "cpu-2-cores-24-gib"
+    for near, found in (("23", "23"), ("26", "24"), ("240", "24")):
+        (tmp_path / near / f"cpu-2-cores-{near}-gib").mkdir(parents=True)
+        assert store.folder(tmp_path, near).name == f"cpu-2-cores-{found}-gib"
+    for other in ("cpu-4-cores-24-gib", "gpu-2-cores-24-gib", "cpu-2-cores-x-gib"):
+        assert not provenance.same_class(other, "cpu-2-cores-24-gib")
 
 
 def test_an_older_schema_says_who_reads_it(record, tmp_path):

@@ -1,6 +1,7 @@
 """Tuning: as much for every optimizer, nothing that a report sees, nothing lost."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from optbench import implementations
 from optbench.campaign import campaign, expansion, results_folder
 from optbench.campaign.errors import CampaignError
 from optbench.cli import app as command_line
-from optbench.records import provenance, store
+from optbench.records import files, provenance, store
 from optbench.records.record import Record, Row
 from optbench.schedule.place import Place
 from optbench.tuning import space as spaces
@@ -103,22 +104,31 @@ def made_up(request):
     )
 
 
-def tune(folder, crew, text=TINY, space=spaces.SHIPPED, url=None, **protocol):
+def tune(
+    folder,
+    crew,
+    text=TINY,
+    space=spaces.SHIPPED,
+    url=None,
+    says=None,
+    others=None,
+    **protocol,
+):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tiny.toml").write_text(text)
     plan = campaign.read(folder / "tiny.toml")
     protocol = Protocol(**{"trials": 12} | protocol)
-    with Path(os.devnull).open("w") as nowhere:
-        tuning.run(
-            plan,
-            file=folder / "tiny.toml",
-            spaces=space,
-            protocol=protocol,
-            url=url,
-            place=Place(folder, "cpu"),
-            crew=nullcontext(crew),
-            console=Console(file=nowhere),
-        )
+    tuning.run(
+        plan,
+        file=folder / "tiny.toml",
+        spaces=space,
+        protocol=protocol,
+        url=url,
+        place=Place(folder, "cpu"),
+        crew=nullcontext(crew),
+        console=Console(file=says or io.StringIO()),
+        others=others or (lambda folder, own: None),
+    )
     with (folder / "trials.csv").open() as file:
         return list(csv.DictReader(file))
 
@@ -412,7 +422,7 @@ def test_a_database_that_fills_the_disk_is_one_line(folder, monkeypatch):
 
     storage = tuning.optuna.storages.RDBStorage
     monkeypatch.setattr(storage, "set_trial_user_attr", refuse)
-    with pytest.raises(CampaignError, match=r"--storage: does not keep a trial: full$"):
+    with pytest.raises(CampaignError, match=r"sqlite3: does not keep a trial: full$"):
         tune(folder, Crew())
 
 
@@ -533,3 +543,153 @@ def test_the_best_trial_cannot_be_left_uncounted(copy, done):
     assert row in text
     (copy / "trials.csv").write_text(text.replace(row, row.replace("True", "False")))
     assert any("11 trials count, and 12 of others" in problem for problem in found_in(copy))
+
+
+SIZES = (
+    TINY.replace("points =", "# points =")
+    + """
+points = { interior = 9, boundary = 6 }
+[[case]]
+name = "larger"
+problem = "poisson_sine_2d"
+network = "tanh_4"
+points = { interior = 18, boundary = 12 }
+"""
+)
+
+
+def other_best(request):
+    """As `made_up`, but the larger case has its best at another learning rate."""
+    record = made_up(request)
+    if request.points.interior == 9:
+        return record
+    (row,) = record.history
+    error = {"relative_l2": abs(row.relative_l2 - 0.7) + 0.1}
+    return record.model_copy(update={"history": (row.model_copy(update=error),)})
+
+
+def test_cases_of_one_problem_and_network_are_told_apart(folder):
+    crew = Crew()
+    crew.run = lambda request, progress: other_best(request)
+    rows = tune(folder, crew, text=SIZES, trials=8)
+    assert found_in(folder) == []
+    rates = {
+        (run.labels.case, run.labels.optimizer): run.hyperparameters
+        for run in tuned(folder)
+    }
+    assert rates["", "sgd"] != rates["larger", "sgd"]
+    for number, case in (("0", ""), ("1", "larger")):
+        mine = [row for row in rows if (row["case"], row["label"]) == (number, "sgd")]
+        best = min(mine, key=lambda row: float(row["relative_l2"]))
+        assert json.loads(best["hyperparameters"]).items() <= rates[case, "sgd"].items()
+    # each case's choice in the other's place
+    plan = tomllib.loads((folder / "tuned.toml").read_text())
+    one, other = (case["optimizers"] for case in plan["case"])
+    one["sgd"], other["sgd"] = other["sgd"], one["sgd"]
+    (folder / "tuned.toml").write_text(tomli_w.dumps(plan))
+    assert sum("sgd on poisson_sine_2d" in issue for issue in found_in(folder)) == 2
+
+
+def test_a_case_or_a_label_that_nobody_tuned_is_found(copy):
+    plan = tomllib.loads((copy / "tuned.toml").read_text())
+    optimizers = plan["case"][0]["optimizers"]
+    optimizers["mine"] = optimizers["sgd"] | {"name": "sgd"}
+    (copy / "tuned.toml").write_text(tomli_w.dumps(plan))
+    assert any("no trial of mine on case 0" in issue for issue in found_in(copy))
+    plan["case"] *= 2
+    (copy / "tuned.toml").write_text(tomli_w.dumps(plan))
+    assert any("2 cases, but trials of 1" in issue for issue in found_in(copy))
+
+
+def test_labels_of_one_study_share_its_trials_and_it_is_said(folder):
+    fast = 'fast = { name = "sgd", learning_rate = 0.1 }\n[[case]]'
+    crew, says = Crew(), io.StringIO()
+    rows = tune(folder, crew, text=TINY.replace("[[case]]", fast), says=says, trials=6)
+    assert (
+        f"poisson_sine_2d, tanh_4, fast, {FRAMEWORK} is the same study as "
+        f"poisson_sine_2d, tanh_4, sgd, {FRAMEWORK}: done once" in says.getvalue()
+    )
+    assert "tiny-tuning: 12 trials, 6 per study" in says.getvalue()
+    assert len(crew.requests) == 12
+    assert Counter(row["label"] for row in rows) == {"sgd": 6, "L-BFGS": 6, "fast": 6}
+    chosen = {run.labels.optimizer: run.hyperparameters for run in tuned(folder)}
+    assert chosen["fast"] == chosen["sgd"]
+    assert found_in(folder) == []
+
+
+def test_what_an_earlier_campaign_left_is_named(folder):
+    told = []
+    tune(folder, Crew(), trials=2)
+    tune(
+        folder,
+        Crew(),
+        text=TINY.replace('"L-BFGS"', "# "),
+        trials=2,
+        others=lambda folder, own: told.extend(results_folder.others(folder, own)),
+    )
+    assert len(told) == 2
+    assert all("-lbfgs-" in file.name for file in told)
+    for file in told:
+        files.set_aside(file)
+    assert found_in(folder) == []
+    assert list(RULES["schema"].issues(results_folder.load(folder))) == []
+
+
+@pytest.mark.parametrize("name", ["why?", "a#b%20c", "x&mode=ro", "per cent %", "ü Δ"])
+def test_the_database_lies_in_the_folder_whatever_its_name(name, tmp_path):
+    folder = tmp_path / name / MACHINE
+    tune(folder, Crew(), trials=1)
+    assert (folder / "studies.sqlite3").stat().st_size > 0
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    tune(folder, (again := Crew()), trials=1)
+    assert again.requests == []
+
+
+ROT = {
+    "a page": lambda content: content[:8192] + bytes(range(256)) * 16 + content[12288:],
+    "a head": lambda content: b"not a database, " + content[16:],
+    "a half": lambda content: content[: len(content) // 2],
+    "a value": lambda content: content.replace(b"FloatDistribution", b"FloatDiZtribution"),
+    "a text": lambda content: content.replace(b"COMPLETE", b"COMPLE\x81E"),
+}
+
+
+@pytest.mark.parametrize("rot", ROT)
+def test_a_database_that_rotted_is_one_line(rot, done, tmp_path):
+    folder = Path(shutil.copytree(done[0], tmp_path / MACHINE))
+    database = folder / "studies.sqlite3"
+    database.write_bytes(ROT[rot](database.read_bytes()))
+    with pytest.raises(CampaignError) as caught:
+        tune(folder, Crew(), seeds=2)
+    assert str(caught.value).startswith(f"{database}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_is_its_machines_and_memory_at_a_border_makes_no_other(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(provenance, "machine_class", lambda device: "cpu-2-cores-24-gib")
+    named = {}
+    for there in ("cpu-2-cores-24-gib", "cpu-2-cores-25-gib", "cpu-2-cores-48-gib"):
+        (tmp_path / there / "c" / there).mkdir(parents=True)
+        (place,) = {Place(store.folder(tmp_path / there, "c"), "cpu")}
+        (tmp_path / "tiny.toml").write_text(TINY)
+        named[there] = (
+            place.machine,
+            [
+                study.name
+                for study in studies(
+                    campaign.read(tmp_path / "tiny.toml"),
+                    name="tiny",
+                    source="tiny.toml",
+                    file=spaces.SHIPPED,
+                    protocol=Protocol(),
+                    place=place,
+                )
+            ],
+        )
+    machines = [machine for machine, _ in named.values()]
+    assert machines == ["cpu-2-cores-24-gib", "cpu-2-cores-25-gib", "cpu-2-cores-24-gib"]
+    # a folder that another rounding named keeps its studies: they go on
+    assert named["cpu-2-cores-24-gib"][1] == named["cpu-2-cores-48-gib"][1]
+    assert not set(named["cpu-2-cores-24-gib"][1]) & set(named["cpu-2-cores-25-gib"][1])
