@@ -581,6 +581,26 @@ def test_where_the_bound_does_not_apply_it_is_said(fields, folder, made):
     )
 
 
+def test_a_run_is_held_against_the_other_seeds(made):
+    """Those that shared their cores do not count, and two runs are too few."""
+    runs = [asked_again(made[0], seed=seed) for seed in range(4)]
+    clock = made[0].clock
+    fast = runs[0].model_copy(update={"clock": clock | {"train": clock["train"] / 5.1}})
+    shared = made[0].provenance.model_copy(update={"shared_cores": True})
+    slow = [run.model_copy(update={"provenance": shared}) for run in runs]
+
+    def issues(*records):
+        files = {f"seed {record.request.seed}": record for record in records}
+        return list(RULES["speed"].issues(results_folder.Results(None, files, ())))
+
+    assert issues(*runs) == []
+    (issue,) = issues(fast, *runs[1:])
+    assert issue.startswith("seed 0: a step takes 0.196 s, and 1 s or more")
+    assert issues(fast, runs[1]) == []
+    assert issues(fast, runs[1], *slow[2:]) == []
+    assert len(issues(fast, *runs[1:3], slow[3])) == 1
+
+
 def test_the_faster_of_two_calibrations_is_the_bound(made):
     assert list(check_record("speed", on_cpu(made[0], before=SLOW)))
     assert not list(check_record("speed", on_cpu(made[0], before=SLOW, after=MEASURED)))
