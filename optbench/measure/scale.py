@@ -142,7 +142,7 @@ def measurements(results: Frames) -> pd.DataFrame:
         .groupby(history["run"])
         .median()
     ).rename(columns={"seconds": "step_seconds"})
-    runs: Any = results.runs.drop(columns="evaluations").merge(
+    runs: Any = results.runs.drop(columns=["evaluations", "step_seconds"]).merge(
         costs, left_on="run", right_index=True, how="left"
     )
     runs["step_seconds"] = runs["step_seconds"].where(runs["status"].isin(MEASURED))
