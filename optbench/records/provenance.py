@@ -135,14 +135,6 @@ def gpus() -> tuple[str, ...]:
     return tuple(filter(GPU_LINE.fullmatch, (lines or "").splitlines()))
 
 
-def commit_hash(name: str) -> str:
-    """Give the hash of a commit of the repository that this process is in.
-
-    Where there is none of this name, it gives the name itself.
-    """
-    return _output("git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") or name
-
-
 @functools.cache
 def unknown_commit() -> str | None:
     """Say why the commit of this clone is unknown; None where it is known, or no clone."""

@@ -139,17 +139,20 @@ def source(
 
 
 def devices(records: Iterable[Record]) -> str:
-    """Name what the frameworks computed on; of several devices, which computed on which."""
+    """Name what the frameworks computed on; of several devices, which computed on which.
+
+    A run whose process died before it could say is left out.
+    """
     frameworks: dict[str, set[str]] = {}
     for record in records:
-        device = record.provenance.device or "an unknown device"
-        frameworks.setdefault(device, set()).add(record.request.framework)
-    if len(frameworks) == 1:
-        return next(iter(frameworks))
-    each = sorted(
-        (device, ", ".join(sorted(names))) for device, names in frameworks.items()
+        if device := record.provenance.device:
+            frameworks.setdefault(device, set()).add(record.request.framework)
+    if len(frameworks) < 2:
+        return next(iter(frameworks), "an unknown device")
+    each = (
+        f"{on} ({', '.join(sorted(names))})" for on, names in sorted(frameworks.items())
     )
-    return " and ".join(f"{device} ({names})" for device, names in each)
+    return " and ".join(each)
 
 
 def texts(table: Table, source: Source) -> dict[str, str]:

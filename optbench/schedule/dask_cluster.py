@@ -38,7 +38,7 @@ from optbench.campaign.errors import CampaignError
 from optbench.problems import own
 from optbench.records.cores import Claim, claimed, pin_to, usable
 from optbench.records.record import Record, Request
-from optbench.schedule import local_workers
+from optbench.schedule import console, local_workers
 from optbench.schedule.child_process import Progress, ignore_terminal
 from optbench.schedule.progress import Display
 from optbench.training.limits import Limits
@@ -181,6 +181,7 @@ class Pinned(WorkerPlugin):
         """Pin the worker, before its first run."""
         # the submitter decides; a terminal interrupts both
         ignore_terminal()
+        console.soften()
         pin_to(self._shares[int(str(worker.name))].cores)
 
 

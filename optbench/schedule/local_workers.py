@@ -7,8 +7,9 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 
 from optbench import problems
 from optbench.records import provenance
@@ -22,11 +23,12 @@ from optbench.training.limits import Limits
 class Workers:
     """One child process per framework, or one per run, on the cores of a claim.
 
-    A child that dies costs the run in hand alone.
+    A child that dies costs the run in hand alone. Cores are claimed with the first run: who
+    only waits, or finds all done, is in nobody's way.
     """
 
-    def __init__(self, limits: Limits, claim: Claim) -> None:
-        self._limits, self._claim = limits, claim
+    def __init__(self, limits: Limits, claim: Callable[[], Claim]) -> None:
+        self._limits, self._claim = limits, cache(claim)
         self._children: dict[str, Child] = {}
         self.in_hand: list[tuple[Request, Progress]] = []
 
@@ -49,7 +51,7 @@ class Workers:
 
         The record says whether another process was on the same cores.
         """
-        shared = self._claim.watch()
+        shared = self._claim().watch()
         record, begun = self._attempt(request, progress)
         if not begun:  # its child had died idle
             record, _ = self._attempt(request, progress)
@@ -61,7 +63,7 @@ class Workers:
     def _attempt(self, request: Request, progress: Progress) -> tuple[Record, bool]:
         """Do a run in its framework's child, and say whether it has begun there."""
         if request.framework not in self._children:
-            self._children[request.framework] = Child(self._limits, self._claim.cores)
+            self._children[request.framework] = Child(self._limits, self._claim().cores)
         child, lives_on, begun = self._children[request.framework], False, True
         try:
             record = child.run(request, progress)
@@ -94,8 +96,9 @@ def workers(
     """
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(thread_environment(limits.threads))
-    with nullcontext(claim) if claim else claimed(limits.threads, say) as mine:
-        crew = Workers(limits, mine)
+    with ExitStack() as held:
+        take = claimed(limits.threads, say)
+        crew = Workers(limits, lambda: claim or held.enter_context(take))
         try:
             yield crew
         finally:

@@ -321,7 +321,7 @@ from optbench.records.cores import Claim, usable
 from optbench.schedule.local_workers import Workers
 from optbench.training.limits import Limits
 if __name__ == "__main__":
-    crew = Workers(Limits(processes="per-framework"), Claim(tuple(usable())))
+    crew = Workers(Limits(processes="per-framework"), lambda: Claim(tuple(usable())))
     crew.run(request(framework="none such"), lambda share, row: None)
     print(crew._children["none such"]._children[0].pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
