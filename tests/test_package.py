@@ -52,6 +52,7 @@ def test_every_folder_with_modules_is_installed():
 
 
 def test_twins_have_the_same_files():
+    """But for Inductor, a mode of PyTorch's."""
     torch, jax = (
         {
             path.relative_to(ROOT / "implementations" / name)
@@ -59,7 +60,7 @@ def test_twins_have_the_same_files():
         }
         for name in ("torch", "jax")
     )
-    assert torch == jax
+    assert torch - {Path("inductor.py")} == jax
 
 
 @pytest.fixture(scope="module")

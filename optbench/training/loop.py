@@ -51,6 +51,7 @@ class Training:
         self.steps = self.resumed = 0
         self.history: list[Row] = []
         self._saved = 0.0  # wall-clock seconds at the last checkpoint
+        self._unsaved = False  # whether one could not be written, which is said once
         self._begin(0, {})
         on_accelerator = run.backend.device_name() != "cpu"
         self._prefetch = (
@@ -229,7 +230,9 @@ class Training:
             checkpoint.write(self._checkpoint, self.request.identity, reached)
         except (OSError, ValueError) as error:
             # a full disk, or a state that is no tree of arrays, must not end a run
-            log.warning(f"optbench: {self.request.title}: no checkpoint: {error}")
+            if not self._unsaved:
+                log.warning(f"optbench: {self.request.title}: no checkpoint: {error}")
+            self._unsaved = True
 
     def _tree(self) -> tuple[Any, list[np.ndarray]]:
         """Give what a checkpoint keeps, as a tree and as its leaves' numbers."""

@@ -94,7 +94,8 @@ def _not_recorded(record: Record) -> Iterator[str]:
     rows, steps = record.history, record.request.steps
     for number, (before, after) in enumerate(pairwise(rows), 1):
         is_last = number == len(rows) - 1 or rows[number + 1].stage > after.stage
-        due, share = next_row(before.step), record.request.ends[after.stage - 1]
+        ends = record.request.ends
+        due, share = next_row(before.step), ends[min(after.stage, len(ends)) - 1]
         if is_last and number < len(rows) - 1 and steps is not None:
             # a stage before the last ends there
             due = next(k for k in count(int(share * steps)) if k / steps >= share)

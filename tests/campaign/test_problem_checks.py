@@ -387,7 +387,9 @@ def test_a_framework_that_does_not_import_is_not_the_problems_fault(good, monkey
 
     def load_others(name):
         if name == broken:
-            raise implementations.FrameworkBroken(name, ImportError("a planted fault"))
+            raise implementations.FrameworkBroken(
+                name, "does not import: ImportError: a planted fault"
+            )
         return load(name)
 
     monkeypatch.setattr(implementations, "load", load_others)

@@ -162,6 +162,7 @@ def test_a_run_that_ends_itself_is_an_error_of_the_run_alone(monkeypatch, error)
         raise error
 
     monkeypatch.setattr("optbench.training.run.perform", perform)
+    monkeypatch.setattr(child_process, "_report", lambda content: None)
     with pytest.raises(RuntimeError, match=f"ended itself by {type(error).__name__}"):
         child_process._perform(request(), Limits())
 

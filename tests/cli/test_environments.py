@@ -87,7 +87,7 @@ def test_a_campaign_that_nobody_reads_is_done_and_written(campaign):
     assert "diverged" in table
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_on_windows_a_campaign_runs_and_is_listed_reported_and_verified(campaign):
     (campaign / "sitecustomize.py").write_text(WINDOWS)

@@ -459,6 +459,7 @@ NEEDED_BY_A_TIMED_STEP = {
     "optbench.measure.timed",
     "optbench.records",
     "optbench.records.cores",
+    "optbench.records.file_locks",
     "optbench.training",
     "optbench.training.memory",
 }

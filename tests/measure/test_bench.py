@@ -36,7 +36,7 @@ PARTS = {
 OUTSIDE = {"step_of_torch_optim": "torch", "step_of_optax": "jax"}
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_every_benchmark_runs_once_and_frameworks_are_in_one_table(tmp_path):
     """In one test: a process a worker of xdist would run them all again."""
     file = tmp_path / "bench.json"

@@ -217,14 +217,14 @@ def test_a_step_of_the_ladder_is_one_after_the_warm_up():
     """The first ones search far; a run that diverged has no number."""
     seconds = np.cumsum([9.0, 9, 9, 9, 9, 1, 2, 3])
     rows = [
-        {"identity": name, "step": step, "seconds": taken, "evaluations": 4 * step}
+        {"run": name, "step": step, "seconds": taken, "evaluations": 4 * step}
         for name in ("a", "b", "c")
         for step, taken in enumerate(seconds, 1)
         if name != "c" or step <= scale.WARM_UP
     ]
     runs = [
         {
-            "identity": name,
+            "run": name,
             "optimizer": "kfac",
             "framework": "jax",
             "network": f"tanh_{width}_{width}",
@@ -232,6 +232,7 @@ def test_a_step_of_the_ladder_is_one_after_the_warm_up():
             "status": status,
             "evaluations": 32,
             "compile_seconds": 1.0,
+            "step_seconds": 0.0,
             "peak_memory": 1,
         }
         for name, width, status in (
