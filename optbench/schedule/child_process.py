@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Child:
     """
 
     def __init__(self, limits: Limits, cores: tuple[int, ...]) -> None:
+        _start_tracker()
         # a fork would copy the parent's threads and frameworks
         context = multiprocessing.get_context("spawn")
         self._limits = limits
@@ -140,6 +142,22 @@ class Child:
             child.join()
         self._reader.close()
         self._writer.close()
+
+
+def _start_tracker() -> None:
+    """Start multiprocessing's own helper so that a terminal that closes does not end it.
+
+    It ignores SIGINT and SIGTERM by itself. Without it, whatever is left to be tracked is a
+    traceback. Only the main thread may change what a signal does.
+    """
+    hang_up = getattr(signal, "SIGHUP", None)
+    if hang_up is None or threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.signal(hang_up, signal.SIG_IGN)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.signal(hang_up, before)
 
 
 def kernel_kills() -> int:

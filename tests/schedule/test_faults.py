@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -165,9 +166,10 @@ def test_a_run_in_hand_saves_itself(number, code, tmp_path):
     campaign.send_signal(number)
     # a second one, as from somebody impatient, leaves nothing half done
     children = psutil.Process(campaign.pid).children(recursive=True)
+    time.sleep(0.5)  # of two that arrive together, the smaller number counts
     campaign.send_signal(signal.SIGINT)
     assert "interrupted" in campaign.communicate(timeout=60)[0]
-    assert campaign.returncode in (code, 130)
+    assert campaign.returncode == code
     assert not psutil.wait_procs(children, timeout=30)[1]
     (saved,) = tmp_path.rglob(".checkpoints/*.npz")
     with np.load(saved) as content:
