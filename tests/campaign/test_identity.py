@@ -56,7 +56,7 @@ def test_every_field_that_is_asked_is_tried():
     assert {*ASKED, "seconds", "labels"} == set(Request.model_fields)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.fixed_dictionaries(ASKED), st.fixed_dictionaries(ASKED), CALLED, CALLED)
 def test_two_requests_are_one_run_where_they_ask_the_same(one, other, called, too):
     asked = [
@@ -67,7 +67,7 @@ def test_two_requests_are_one_run_where_they_ask_the_same(one, other, called, to
 
 
 @pytest.mark.parametrize("field", ASKED)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_one_field_alone_makes_another_identity(field, data):
     values = data.draw(ASKED[field]), data.draw(ASKED[field])
