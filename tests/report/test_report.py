@@ -468,7 +468,7 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         runner.run(
             requests,
-            nullcontext(Interrupted(Limits(), Claim(()))),
+            nullcontext(Interrupted(Limits(), lambda: Claim(()))),
             folder,
             Console(file=io.StringIO()),
             file=file,

@@ -44,7 +44,7 @@ class Crew(Workers):
     """Does runs with the fake framework and keeps what it was asked."""
 
     def __init__(self):
-        super().__init__(Limits(), Claim(()))
+        super().__init__(Limits(), lambda: Claim(()))
         self.asked = []
 
     def run(self, request, progress):

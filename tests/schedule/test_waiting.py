@@ -20,7 +20,7 @@ from optbench.training.limits import Limits
 
 class Crew(Workers):
     def __init__(self):
-        super().__init__(Limits(), Claim(()))
+        super().__init__(Limits(), lambda: Claim(()))
 
     def run(self, request, progress):
         return Fake().perform(request)
