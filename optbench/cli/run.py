@@ -257,7 +257,6 @@ def tune(
         frameworks=tuple(dict.fromkeys(framework or ())),
         budget=budget,
     )
-    console = Console()
     crew = local_workers.workers(
         Limits.of(plan, place.folder, place.device), partial(line, console)
     )

@@ -58,8 +58,7 @@ def issues(folder: Path) -> Iterator[str]:
     if not (folder / NAME).is_file():
         yield f"{folder / NAME} is missing"
         return
-    lines = (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(folder), 1):
         if not LINE.fullmatch(line):
             yield f"{folder / NAME}: line {number} is no checksum and file name"
     known, line_ends = listed(folder), []
@@ -103,9 +102,11 @@ def is_of(checksum: str, content: bytes) -> bool:
 
 def listed(folder: Path) -> dict[str, str]:
     """Read the checksums of a folder by their files' names; none where there is no list."""
-    file = folder / NAME
-    if not file.is_file():
+    if not (folder / NAME).is_file():
         return {}
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    matches = filter(None, map(LINE.fullmatch, lines))
+    matches = filter(None, map(LINE.fullmatch, _lines(folder)))
     return {match["name"]: match["checksum"] for match in matches}
+
+
+def _lines(folder: Path) -> list[str]:
+    return (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()

@@ -152,14 +152,15 @@ def unknown_commit() -> str | None:
 
 @functools.cache
 def _commit() -> tuple[str | None, bool | None]:
-    if not _is_clone():
-        return None, None
-    commit = _output("git", "-C", str(CLONE), "rev-parse", "HEAD")
+    commit = ask_clone("rev-parse", "HEAD")
     # what runs write is no change of what runs
-    changes = _output(
-        "git", "-C", str(CLONE), "status", "--porcelain", "--", ".", ":(exclude)results"
-    )
+    changes = ask_clone("status", "--porcelain", "--", ".", ":(exclude)results")
     return commit, None if changes is None else bool(changes)
+
+
+def ask_clone(*words: str) -> str | None:
+    """Give what git prints of this clone; None where it fails, or where there is none."""
+    return _output("git", "-C", str(CLONE), *words) if _is_clone() else None
 
 
 def _is_clone() -> bool:

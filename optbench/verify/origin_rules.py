@@ -4,18 +4,15 @@ What git can tell is asked of the clone that this module lies in.
 """
 
 import functools
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from optbench.campaign.results_folder import Results
-from optbench.records.provenance import class_of, same_class
+from optbench.records.provenance import ask_clone, class_of, same_class
 from optbench.records.record import Record
 from optbench.verify.finding import Remark
 
-CLONE = Path(__file__).parents[2]
 BEGAN = datetime(2026, 11, 24, tzinfo=UTC)  # of the project's first commit
 CLOCKS = timedelta(hours=1)  # by which two machines' clocks may differ
 CLUSTER = "cluster"  # the folder of runs of many machines
@@ -153,36 +150,17 @@ def commits(records: Sequence[Record]) -> str:
 @functools.cache
 def _date(commit: str) -> datetime | None:
     """Give when a commit was made; None where the clone does not have it."""
-    seconds = _git("show", "--no-patch", "--format=%ct", f"{commit}^{{commit}}")
+    seconds = ask_clone("show", "--no-patch", "--format=%ct", f"{commit}^{{commit}}")
     return datetime.fromtimestamp(int(seconds), UTC) if seconds else None
 
 
 @functools.cache
 def _seals(commit: str) -> bool:
     words, file = SEALS
-    return bool(_git("grep", "--fixed-strings", "-e", words, commit, "--", file))
+    return bool(ask_clone("grep", "--fixed-strings", "-e", words, commit, "--", file))
 
 
 @functools.cache
 def _knows_all_commits() -> bool:
     """Say whether this is a clone with its whole history."""
-    if not (CLONE / ".git").exists():
-        return False
-    return _git("rev-parse", "--is-shallow-repository") == "false"
-
-
-def _git(*command: str) -> str | None:
-    """Give what git prints, or None where there is no clone, or no such thing in it."""
-    if not (CLONE / ".git").exists():
-        return None
-    try:
-        return subprocess.run(
-            ("git", "-C", str(CLONE), *command),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-            timeout=30,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return ask_clone("rev-parse", "--is-shallow-repository") == "false"
