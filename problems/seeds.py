@@ -2,16 +2,17 @@
 
 import operator
 import zlib
+from collections.abc import Mapping
 from typing import SupportsIndex
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
 
 from optbench.problems.names import UnknownName
-from optbench.problems.problem import Batch, Problem
+from optbench.problems.problem import INTERIOR, Batch, Problem
 
 # a stream's number is part of what a seed means: add new ones at the end, change none
-STREAMS = {"parameters": 0, "points": 1, "report": 2, "selection": 3}
+STREAMS = {"parameters": 0, "points": 1, "report": 2, "selection": 3, "features": 4}
 EVALUATION_SETS = ("report", "selection")
 # the paper's arXiv number: evaluation points are the same whatever a run's seed
 EVALUATION_SEED = 240515603
@@ -28,32 +29,39 @@ def checked(seed: SupportsIndex) -> int:
     return operator.index(seed)
 
 
-def stream(seed: SupportsIndex, name: str, index: int = 0) -> Generator:
-    """Make the generator number `index` of the stream `name`.
+def stream(seed: SupportsIndex, name: str, *index: int) -> Generator:
+    """Make the generator of the stream `name` with a number, 0 if not given, or several.
 
     It is independent of every other seed, stream and index.
     """
     return np.random.default_rng(
-        SeedSequence(checked(seed), spawn_key=(STREAMS[name], index))
+        SeedSequence(checked(seed), spawn_key=(STREAMS[name], *(index or (0,))))
     )
 
 
 def batch(
-    problem: Problem, seed: SupportsIndex, index: int, interior: int, boundary: int
+    problem: Problem, seed: SupportsIndex, index: int, points: Mapping[str, int]
 ) -> Batch:
-    """Draw training points and targets after the `index`-th redraw, in float64.
+    """Draw uniform training points and targets after the `index`-th redraw, in float64.
 
     Redraw 0 is the first batch.
 
     The points depend on the arguments alone: not on the network, the framework or the
     optimizer. Raises ValueError for a bad seed, a negative index or fewer than one point.
     """
+    check_batch(problem, index, points)
+    return problem.batch(stream(seed, "points", index), points)
+
+
+def check_batch(problem: Problem, index: int, points: Mapping[str, int]) -> None:
+    """Raise ValueError for a negative index, or a term without a point."""
     if index < 0:
         raise ValueError(f"the index of a batch must be at least 0, not {index}")
-    for kind, count in (("interior", interior), ("boundary", boundary)):
-        if count < 1:
-            raise ValueError(f"a batch must have at least one {kind} point, not {count}")
-    return problem.batch(stream(seed, "points", index), interior, boundary)
+    for name in problem.terms:
+        if (count := points.get(name, 0)) < 1:
+            raise ValueError(
+                f"a batch must have at least one {name} point, not {count}"
+            )
 
 
 def evaluation_points(problem: Problem, which: str) -> tuple[np.ndarray, np.ndarray]:
@@ -68,5 +76,9 @@ def evaluation_points(problem: Problem, which: str) -> tuple[np.ndarray, np.ndar
     if which not in EVALUATION_SETS:
         raise UnknownName("evaluation set", which, EVALUATION_SETS)
     generator = stream(EVALUATION_SEED, which, zlib.crc32(problem.name.encode()))
-    x, _ = problem.interior.sample(generator, 10 * problem.interior_points)
+    count = 10 * problem.points[INTERIOR]
+    if problem.evaluation is None:
+        x, _ = problem.terms[INTERIOR].sample(generator, count)
+    else:
+        x = problem.evaluation(generator, count)
     return x, problem.solution(x)
