@@ -2,6 +2,7 @@
 
 import pkgutil
 from importlib import import_module
+from inspect import signature
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
@@ -34,12 +35,17 @@ def optimizer(cls: type[T]) -> type[T]:
 
 
 def complete(cls: Any) -> type[Optimizer]:
-    """Give a class that does not name the base what `Optimizer` has by default."""
+    """Give a class that does not name the base what `Optimizer` has by default.
+
+    A `working` from before it was given the objective goes on working.
+    """
     if not issubclass(cls, Optimizer):
         Optimizer.register(cls)
         for name in ("check", "progress", "working", "counters"):
             if not hasattr(cls, name):
                 setattr(cls, name, getattr(Optimizer, name))
+    if len(signature(working := cls.working).parameters) == 3:
+        cls.working = lambda self, objective, params, batch: working(self, params, batch)
     return cls
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from optbench.implementations.protocol import Params
+from optbench.implementations.protocol import Objective, Params
 from optbench.problems.problem import Batch
 
 # numbers of a layer's Jacobian that exist together, where a kernel is assembled
@@ -15,14 +15,14 @@ def parameters(params: Params) -> int:
 
 
 def jacobian_rows(batch: Batch) -> int:
-    """Count the rows of both terms' Jacobian, one per residual component of a point."""
-    return sum(math.prod(y.shape) for _, y in batch)
+    """Count the rows of all terms' Jacobian, one per residual component of a point."""
+    return sum(math.prod(y.shape) for _, y in batch.values())
 
 
 def by_channels(channels: int, others: int, out: int, columns: int) -> bool:
     """Say whether a layer's kernel takes fewer products of channels than of Jacobians.
 
-    `channels` and `others` are those of the two terms' jets; the layer's matrix is
+    `channels` and `others` are those of two terms' jets; the layer's matrix is
     [out, columns].
     """
     return channels * others * (out + columns) < out * columns
@@ -43,32 +43,34 @@ def gramian(params: Params, batch: Batch, whole: bool) -> int:
 def gramian_diagonal(params: Params) -> int:
     """Estimate a step with the Gramian's diagonal.
 
-    It holds both terms' squares and gradients, and their sums.
+    It holds two terms' squares and gradients at a time, and their sums.
     """
     return 6 * parameters(params)
 
 
-def kernel(params: Params, batch: Batch) -> int:
+def kernel(objective: Objective, params: Params, batch: Batch) -> int:
     """Estimate a solve with the kernel at its peak.
 
     Measured peaks lie within about a third of it, in both frameworks.
 
     It holds six matrices like the kernel, where it is solved by its eigenvectors, beside
-    the inputs and cotangents of all jets (d + 2 channels in the interior, one on the
-    boundary); or where it is assembled, if that is more, three matrices, three times the
-    inputs and cotangents, and twice the Jacobian of a layer that is made.
+    the inputs and cotangents of all channels of all jets; or where it is assembled, if that
+    is more, three matrices, three times the inputs and cotangents, and twice the Jacobian
+    of a layer that is made.
     """
-    (x, y), (x_b, y_b) = batch
-    channels, layers = x.shape[1] + 2, [matrix.shape for matrix in params]
-    matrix = jacobian_rows(batch) ** 2
-    terms = (channels * len(x), y.shape[1]), (len(x_b), y_b.shape[1])
-    passed = sum(jets * (columns + r * out) for jets, r in terms for out, columns in layers)
-    made = [
-        len(x) * out * columns
-        for out, columns in layers
-        if not by_channels(channels, channels, out, columns)
-    ]
-    assembled = 3 * matrix + 3 * passed + 2 * min(max(made, default=0), LARGEST)
+    layers = [matrix.shape for matrix in params]
+    matrix, passed, made = jacobian_rows(batch) ** 2, 0, [0]
+    for name, term in objective.problem.terms.items():
+        (points, components), channels = batch[name][1].shape, term.operator.channels
+        passed += sum(
+            channels * points * (columns + components * out) for out, columns in layers
+        )
+        made += [
+            points * out * columns
+            for out, columns in layers
+            if channels > 1 and not by_channels(channels, channels, out, columns)
+        ]
+    assembled = 3 * matrix + 3 * passed + 2 * min(max(made), LARGEST)
     return max(6 * matrix + passed, assembled)
 
 

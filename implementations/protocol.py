@@ -1,13 +1,15 @@
 """Optimizer, objective and backend in either framework: their shapes and contracts.
 
 Sizes are in brackets: n points in d dimensions, m outputs of the network, r components of a
-residual, D parameters in all, and S channels of a jet: the value, its d derivatives and the
-curvature tr(A ∇²u), or S = 1 for the value alone.
+residual, D parameters in all, and S channels of a jet: the value and the derivatives that
+an operator reads, or S = 1 for the value alone.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import Field, dataclass
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -20,34 +22,66 @@ Params = list[Array]  # one matrix [W | b] per layer, [out, in + 1]
 
 
 class Losses(NamedTuple):
-    """The two terms of the loss."""
+    """The terms of the loss by name, in the problem's order, weights included."""
 
-    interior: Array  # 1/(2N) Σ r²
-    boundary: Array  # 1/(2M) Σ r²
+    terms: dict[str, Array]  # w/(2n) Σ r²
 
     @property
     def total(self) -> Array:
         """L, their sum."""
-        return self.interior + self.boundary
+        return reduce(add, self.terms.values())
+
+
+class LayerInputs(Protocol):
+    """A layer's inputs a [S, n, in], stored as channels or in closed form."""
+
+    def linear(self, matrix: Array) -> Array:
+        """Apply a layer [W | b]: W a [S, n, out], with b added to the value alone."""
+        ...
+
+    def weigh(self, cotangents: Array) -> Array:
+        """Sum q aᵀ [out, in + 1] over points and channels of cotangents q [S, n, out]."""
+        ...
+
+    def full(self) -> Array:
+        """Write the inputs out [S, n, in + 1], with the bias's coordinate."""
+        ...
+
+    def square(self) -> Array:
+        """Sum a aᵀ [in, in] over points and channels."""
+        ...
+
+    def value(self) -> Array:
+        """Give the value's channel [n, in]."""
+        ...
+
+    def mean(self) -> Array:
+        """Average over the channels [n, in]."""
+        ...
+
+    def count(self) -> int:
+        """Count the channels, S."""
+        ...
 
 
 class Linearization(NamedTuple):
-    """A term's residual and the factors of its Jacobian.
+    """A term's residual and the factors of its Jacobian, without the term's weight.
 
     In every layer, ∂r_{n,c}/∂[W | b] = Σ_s q_{n,c,s} a_{n,s}ᵀ with the layer's inputs a
     and the cotangents q of its outputs.
     """
 
     residual: Array  # [n, r]
-    inputs: list[Array]  # per layer: a [S, n, in]; of the first the points alone [1, n, d]
+    inputs: list[LayerInputs]  # per layer: a [S, n, in]
     cotangents: list[Array]  # per layer: q [r, S, n, out]
 
 
 class Objective(Protocol):
-    """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² for networks with one activation.
+    """L = Σ_k w_k/(2 n_k) Σ_n ‖r_k(x_{k,n})‖² for networks of one name.
 
-    A batch is x [N, d], y [N, r] of the interior and x [M, d], y [M, r_b] of the boundary.
-    Whatever takes a batch raises ValueError where shapes or types do not fit each other.
+    A batch has x [n, d] and y [n, r] of every term, by its name. Whatever takes a batch
+    raises ValueError where shapes or types do not fit each other. What is given of every
+    term is a dictionary in the order of the problem's terms.
     """
 
     @property
@@ -59,16 +93,16 @@ class Objective(Protocol):
         """Evaluate u [n, m] at the points x [n, d]."""
         ...
 
-    def residuals(self, params: Params, batch: Batch) -> tuple[Array, Array]:
-        """Evaluate r [N, r] and r_b [M, r_b]."""
+    def residuals(self, params: Params, batch: Batch) -> dict[str, Array]:
+        """Evaluate every term's r [n, r]."""
         ...
 
     def losses(self, params: Params, batch: Batch) -> Losses:
-        """Evaluate the two terms of the loss."""
+        """Evaluate every term of the loss."""
         ...
 
     def loss(self, params: Params, batch: Batch) -> Array:
-        """Evaluate L, the sum of the two terms."""
+        """Evaluate L, the sum of the terms."""
         ...
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
@@ -79,29 +113,35 @@ class Objective(Protocol):
         """Multiply ∇²L by a direction: both are one matrix [out, in + 1] per layer."""
         ...
 
-    def linearize(
-        self, params: Params, batch: Batch
-    ) -> tuple[Linearization, Linearization]:
-        """Compute both terms' residuals with the factors of their Jacobians."""
+    def linearize(self, params: Params, batch: Batch) -> dict[str, Linearization]:
+        """Compute every term's residual with the factors of its Jacobian."""
         ...
 
-    def linearize_chunks(self, params: Params, batch: Batch) -> tuple[Tree, Tree]:
-        """Compute the same in chunks of the points, a tree for `passes.chunks`."""
+    def linearize_chunks(self, params: Params, batch: Batch) -> dict[str, Tree]:
+        """Compute the same in chunks of the points, trees for `passes.chunks`."""
         ...
 
-    def means(
+    def mean_over_points(
         self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        """Average a function of linearizations over all points, for both terms.
+    ) -> dict[str, Tree]:
+        """Average a function of linearizations over each term's points.
 
-        The function gives means over the points of a linearization.
+        The function gives means over the points of a linearization, without the weight.
         """
         ...
 
-    def joined(
+    def joined_over_points(
         self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        """Join, for both terms, arrays [n, …] that a function of linearizations gives."""
+    ) -> dict[str, Tree]:
+        """Join, for each term, arrays [n, …] that a function of linearizations gives."""
+        ...
+
+    def weighted_losses(self, halves: dict[str, Array]) -> Losses:
+        """Weigh the terms' half mean squares 1/(2n) Σ r²."""
+        ...
+
+    def weighted_sum(self, parts: dict[str, Params]) -> Params:
+        """Sum the terms' parts of ∇L, or other matrices, with their weights."""
         ...
 
 
@@ -152,7 +192,7 @@ class Optimizer(ABC):
         """
         return state
 
-    def working(self, params: Params, batch: Batch) -> int:
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate how many numbers the matrices of a step hold; 0 by default.
 
         A run that cannot have so much memory ends before its first step.
@@ -234,7 +274,7 @@ class Framework:
 
     name: str
     OPTIMIZERS: dict[str, type[Optimizer]]
-    Objective: Callable[..., Objective]  # of a problem and an activation's name
+    Objective: Callable[..., Objective]  # of a problem, a network's name and a seed
     backend: Backend
 
 

@@ -1,26 +1,37 @@
 """Shapes and dtypes, checked before they meet: a wrong one is named, not broadcast."""
 
 from optbench.implementations.protocol import Params
+from optbench.problems import networks
 from optbench.problems.problem import Batch, Problem
 
 
-def check_shapes(problem: Problem, params: Params, batch: Batch) -> None:
+def check_shapes(
+    problem: Problem, network: str, params: Params, batch: Batch
+) -> None:
     """Check that parameters and batch fit the problem and each other; reads shapes alone.
+
+    Of the network's name, what the first layer sees counts, the widths do not.
 
     Raises:
         ValueError: a shape or a type does not fit; the message says which is expected.
     """
+    features = networks.shapes(network, problem.inputs, problem.outputs)[0][1] - 1
     inputs, outputs, dtype = params[0].shape[1] - 1, params[-1].shape[0], params[0].dtype
-    if (inputs, outputs) != (problem.dim, problem.outputs):
+    if (inputs, outputs) != (features, problem.outputs):
         raise ValueError(
-            f"{problem.name} has {problem.dim} inputs and {problem.outputs} outputs, "
+            f"{problem.name} has {features} inputs and {problem.outputs} outputs, "
             f"the network {inputs} and {outputs}"
         )
-    terms = ("interior", problem.interior), ("boundary", problem.boundary)
-    for (name, term), (x, y) in zip(terms, batch, strict=True):
-        if x.ndim != 2 or x.shape[1] != inputs:
+    if missing := [name for name in problem.terms if name not in batch]:
+        raise ValueError(
+            f"the batch has no points of {missing[0]}: {problem.name} has the terms "
+            f"{', '.join(problem.terms)}"
+        )
+    for name, term in problem.terms.items():
+        x, y = batch[name]
+        if x.ndim != 2 or x.shape[1] != problem.dim:
             raise ValueError(
-                f"{name} points have shape {list(x.shape)}: must be [n, {inputs}]"
+                f"{name} points have shape {list(x.shape)}: must be [n, {problem.dim}]"
             )
         if tuple(y.shape) != (x.shape[0], term.components):
             raise ValueError(

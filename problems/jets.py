@@ -199,9 +199,10 @@ class Layout(NamedTuple):
 
 
 def layout(reads: Mapping[str, Read]) -> Layout:
-    """Lay out the channels that some readings need, in the order in which they are named.
+    """Lay out the channels that some readings need.
 
-    Of lines with one direction the longest is kept.
+    Of lines with one direction the longest is kept; lines of lower order come first, else
+    they stand as they are named.
     """
     families = [read.family for read in reads.values() if read.family]
     orders: dict[Any, int] = {}
@@ -211,6 +212,7 @@ def layout(reads: Mapping[str, Read]) -> Layout:
     for family in families:
         for axis in family.axes:
             orders.setdefault(((axis, 1.0),), 1)
+    orders = dict(sorted(orders.items(), key=lambda item: item[1]))
     starts, channel = {}, 1
     for direction, order in orders.items():
         starts[direction] = channel

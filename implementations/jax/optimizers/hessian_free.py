@@ -22,7 +22,6 @@ from optbench.implementations.jax.passes.linearization import (
 from optbench.implementations.jax.passes.objective import half_mean_square
 from optbench.implementations.jax.passes.parameters import (
     Params,
-    add,
     advance,
     flatten,
     select,
@@ -98,11 +97,11 @@ class HessianFree(Optimizer):
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
         chunks = objective.linearize_chunks(params, batch)
-        (interior, of_interior), (boundary, of_boundary) = (
-            mean(summarize, term) for term in chunks
+        terms = {name: mean(summarize, term) for name, term in chunks.items()}
+        losses = objective.weighted_losses({name: part[0] for name, part in terms.items()})
+        gradient_vector = flatten(
+            objective.weighted_sum({name: part[1] for name, part in terms.items()})
         )
-        losses = Losses(interior, boundary)
-        gradient_vector = flatten(add(of_interior, of_boundary))
         product = self._product(objective, params, batch, chunks, state.damping)
         solution = cg.conjugate_gradients(
             product, -gradient_vector, state.start, self.cg_max_iterations
@@ -141,7 +140,7 @@ class HessianFree(Optimizer):
         start = jnp.nan_to_num(self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0)
         return select(accepted, moved, params), State(start, damping, search), losses
 
-    def working(self, params: Params, batch: Batch) -> int:
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the numbers that the kept iterates hold."""
         return memory_estimates.iterates(params, cg.slots(self.cg_max_iterations))
 
@@ -154,11 +153,11 @@ class HessianFree(Optimizer):
         objective: Objective,
         params: Params,
         batch: Batch,
-        chunks: tuple[Chunks, Chunks],
+        chunks: dict[str, Chunks],
         damping: Array,
     ) -> Callable[[Array], Array]:
         if self.curvature == "ggn":
-            curvature = partial(gauss_newton, params, chunks)
+            curvature = partial(gauss_newton, objective, params, chunks)
         else:
             curvature = partial(hessian, objective, params, batch)
         return lambda vector: curvature(vector) + damping * vector
@@ -169,17 +168,20 @@ def summarize(term: Linearization) -> tuple[Array, Params]:
     return half_mean_square(term.residual), gradient(term)
 
 
-def gauss_newton(params: Params, chunks: tuple[Chunks, Chunks], vector: Array) -> Array:
+def gauss_newton(
+    objective: Objective, params: Params, chunks: dict[str, Chunks], vector: Array
+) -> Array:
     """Multiply G by v [D] without a pass through the network.
 
-    G v is 1/N JᵀJ v of the interior and 1/M JᵀJ v of the boundary.
+    G v is the sum of w/n JᵀJ v over the terms.
     """
     directions = split_like(params, vector)
 
     def image(term: Linearization) -> Params:
         return transposed_products(term, products(term, directions) / len(term.residual))
 
-    return flatten(add(mean(image, chunks[0]), mean(image, chunks[1])))
+    images = {name: mean(image, term) for name, term in chunks.items()}
+    return flatten(objective.weighted_sum(images))
 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Array) -> Array:

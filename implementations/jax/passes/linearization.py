@@ -7,10 +7,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from optbench.implementations.jax.passes.chunks import mean, most_numbers, split
-from optbench.implementations.jax.passes.network import linear
-from optbench.implementations.jax.passes.objective import weigh
 from optbench.implementations.jax.passes.parameters import Params
-from optbench.implementations.protocol import Linearization
+from optbench.implementations.protocol import LayerInputs, Linearization
 
 
 def jacobian_blocks(term: Linearization) -> list[Array]:
@@ -19,7 +17,7 @@ def jacobian_blocks(term: Linearization) -> list[Array]:
     Row (n, c) is Σ_s q_{n,c,s} a_{n,s}ᵀ, flattened by rows.
     """
     layers = zip(term.cotangents, term.inputs, strict=True)
-    blocks = (jacobian_rows(q, full_inputs(a, q.shape[1])) for q, a in layers)
+    blocks = (jacobian_rows(q, a.full()) for q, a in layers)
     return [rows.reshape(term.residual.size, -1) for rows in blocks]
 
 
@@ -37,7 +35,7 @@ def squared_columns(term: Linearization) -> Params:
     Entry by entry it is Σ_n Σ_c (∂r_{n,c}/∂[W | b])² / n.
     """
     layers = zip(term.cotangents, term.inputs, strict=True)
-    return [layer_squares(q, full_inputs(a, q.shape[1])) for q, a in layers]
+    return [layer_squares(q, a.full()) for q, a in layers]
 
 
 def layer_squares(cotangents: Array, inputs: Array) -> Array:
@@ -53,21 +51,6 @@ def layer_squares(cotangents: Array, inputs: Array) -> Array:
     return mean(of, split(points, most_numbers() // (r * out * inputs.shape[-1])))
 
 
-def full_inputs(inputs: Array, channels: int) -> Array:
-    """Write out a layer's inputs [S, n, in + 1], with the bias's coordinate.
-
-    Those of the first layer, stored as points alone, get their derivative channels.
-    """
-    n, width = inputs.shape[1:]
-    if len(inputs) < channels:
-        identity = jnp.broadcast_to(
-            jnp.eye(width, dtype=inputs.dtype)[:, None], (width, n, width)
-        )
-        inputs = jnp.concatenate([inputs, identity, jnp.zeros_like(inputs)])
-    bias = jnp.zeros((channels, n, 1), inputs.dtype).at[0].set(1)
-    return jnp.concatenate([inputs, bias], axis=2)
-
-
 def products(term: Linearization, directions: Params) -> Array:
     """Compute J v [n, r] = Σ_s q_sᵀ V a_s without a pass through the network.
 
@@ -76,7 +59,7 @@ def products(term: Linearization, directions: Params) -> Array:
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
     return reduce(
         add,
-        ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers),
+        ((q * a.linear(direction)).sum((1, 3)) for q, a, direction in layers),
     ).T
 
 
@@ -84,7 +67,7 @@ def transposed_products(term: Linearization, weights: Array) -> Params:
     """Compute Jᵀ w, one matrix [out, in + 1] per layer, for weights w [n, r]."""
     by_component = weights.T[:, None, :, None]
     return [
-        weigh((by_component * q).sum(0), a)
+        a.weigh((by_component * q).sum(0))
         for q, a in zip(term.cotangents, term.inputs, strict=True)
     ]
 
@@ -114,13 +97,13 @@ def kronecker_factors(
     if curvature == "forward-only":
         return [
             (
-                input_factor(a, q.shape[1], approximation),
+                input_factor(a, approximation),
                 jnp.eye(q.shape[-1], dtype=q.dtype),
             )
             for q, a in layers
         ]
     return [
-        (input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation))
+        (input_factor(a, approximation), cotangent_factor(q, approximation))
         for q, a in layers
     ]
 
@@ -130,22 +113,18 @@ def weighted(cotangents: Array, residual: Array) -> Array:
     return (residual.T[:, None, :, None] * cotangents).sum(0, keepdims=True)
 
 
-def input_factor(inputs: Array, channels: int, approximation: str) -> Array:
+def input_factor(inputs: LayerInputs, approximation: str) -> Array:
     """Compute A = 1/(nS) Σ a aᵀ [in + 1, in + 1], or 1/n Σ ā āᵀ with the channels' mean ā.
 
     The bias's coordinate is the last.
     """
-    n, d = inputs.shape[1:]
+    channels, value = inputs.count(), inputs.value()
+    n = len(value)
     if approximation == "reduce":
-        # the first layer's derivative channels are the identity: their sum is one in
-        # every coordinate
-        mean = inputs.mean(0) if len(inputs) == channels else (inputs[0] + 1) / channels
+        mean = inputs.mean()
         mean = jnp.concatenate([mean, jnp.full((n, 1), 1 / channels, mean.dtype)], axis=1)
         return mean.T @ mean / n
-    flat = inputs.reshape(-1, d)
-    square, edge = flat.T @ flat, inputs[0].sum(0)[:, None]
-    if len(inputs) < channels:
-        square += n * jnp.eye(d, dtype=square.dtype)
+    square, edge = inputs.square(), value.sum(0)[:, None]
     corner = jnp.full((1, 1), n, square.dtype)
     return jnp.block([[square, edge], [edge.T, corner]]) / (n * channels)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
+from optbench.implementations.jax.passes.activations import ACTIVATIONS
 from optbench.implementations.jax.passes.chunks import (
     Chunks,
     apply,
@@ -17,74 +18,94 @@ from optbench.implementations.jax.passes.chunks import (
     most_channels,
     split,
 )
+from optbench.implementations.jax.passes.collapsed import Collapsed
 from optbench.implementations.jax.passes.network import (
-    ACTIVATIONS,
-    Diffuse,
+    Architecture,
+    InputMap,
+    Jets,
     Pass,
     backward,
     forward,
 )
-from optbench.implementations.jax.passes.parameters import Params, add
+from optbench.implementations.jax.passes.parameters import Params, add, scale
+from optbench.implementations.jax.passes.taylor import Taylor
 from optbench.implementations.protocol import Linearization, Losses, Tree
 from optbench.implementations.shape_checks import check_shapes
+from optbench.problems import input_maps, jets, networks
 from optbench.problems.names import UnknownName
-from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
+from optbench.problems.problem import Batch, Operator, Problem, Term
 
 
 class Equation(NamedTuple):
-    """A term of a problem as the passes read it, for networks with one activation."""
+    """A term of a problem as the passes read it, for one network."""
 
-    residual: Callable[[Jet, Array, Array], Array]
-    channels: int  # of a jet
-    diffuse: Diffuse | None
-    activation: str
+    operator: Operator
+    network: Architecture
+    weight: float
+
+    def jets(self, x: Array) -> Jets:
+        """Make the kind of jet that the operator reads, at the points x [n, d]."""
+        if self.operator.diffusion is not None:
+            return Collapsed(self.operator.diffusion, x)
+        return Taylor(self.operator.layout, x)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² for networks with one activation.
+    """L = Σ_k w_k/(2 n_k) Σ_n ‖r_k(x_{k,n})‖² for networks of one name.
+
+    The seed is that of the name's random frequencies; the widths are the parameters' own.
 
     Raises:
+        InvalidName: the network's name is malformed.
         UnknownName: no activation has that name.
     """
 
     problem: Problem
-    activation: str = "tanh"
+    network: str = "tanh_64"
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise UnknownName("activation", self.activation, ACTIVATIONS)
+        activation = networks.parse(self.network).activation
+        if activation not in ACTIVATIONS:
+            raise UnknownName("activation", activation, ACTIVATIONS)
 
-    def equation(self, term: Term, like: Array) -> Equation:
-        """Prepare a term for points of an array's type."""
-        diffuse = diffusion_like(term.operator, like.dtype)
-        return Equation(
-            term.operator.residual, term.operator.channels, diffuse, self.activation
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The network but for its parameters."""
+        maps = input_maps.of(self.problem, self.network, self.seed)
+        return Architecture(
+            networks.parse(self.network).activation,
+            tuple(InputMap(made.matrix, made.waves) for made in maps),
         )
+
+    def equation(self, term: Term) -> Equation:
+        """Prepare a term for the passes."""
+        return Equation(term.operator, self.architecture, term.weight)
 
     def predict(self, params: Params, x: Array) -> Array:
         """Evaluate u [n, m] at the points x [n, d]."""
-        return forward(self.activation, params, x, None).outputs[-1][0]
+        value = Taylor(jets.layout({}), x)
+        return forward(self.architecture, params, value).outputs[-1][0]
 
-    def residuals(self, params: Params, batch: Batch) -> tuple[Array, Array]:
-        """Evaluate r [N, r] and r_b [M, r_b]."""
-        interior, boundary = self._both_terms(evaluate, params, batch)
-        return interior.residual, boundary.residual
+    def residuals(self, params: Params, batch: Batch) -> dict[str, Array]:
+        """Evaluate every term's r [n, r]."""
+        evaluations = self._whole(evaluate, params, batch)
+        return {name: term.residual for name, term in evaluations.items()}
 
     def losses(self, params: Params, batch: Batch) -> Losses:
-        """Evaluate the two terms of the loss."""
-        return Losses(*self._in_chunks(mean, half_squares, params, batch))
+        """Evaluate every term of the loss."""
+        return self.weighted_losses(self._over_points(mean, half_squares, params, batch))
 
     def loss(self, params: Params, batch: Batch) -> Array:
-        """Evaluate L, the sum of the two terms."""
+        """Evaluate L, the sum of the terms."""
         return self.losses(params, batch).total
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """Compute the losses and ∇L, one matrix per layer, by two passes per term."""
-        (interior, gradient), (boundary, gradient_b) = self._in_chunks(
-            mean, differentiate, params, batch
-        )
-        return Losses(interior, boundary), add(gradient, gradient_b)
+        terms = self._over_points(mean, differentiate, params, batch)
+        losses = self.weighted_losses({name: loss for name, (loss, _) in terms.items()})
+        return losses, self.weighted_sum({name: part for name, (_, part) in terms.items()})
 
     def hessian_product(self, params: Params, batch: Batch, directions: Params) -> Params:
         """Multiply ∇²L, the gradient's Jacobian, which is symmetric, by a direction."""
@@ -94,64 +115,71 @@ class Objective:
 
         return jax.vjp(gradient, params)[1](directions)[0]
 
-    def means(
-        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        """Average a function of linearizations over all points, for both terms.
+    def linearize(self, params: Params, batch: Batch) -> dict[str, Linearization]:
+        """Compute every term's residual with the factors of its Jacobian."""
+        return self._whole(linearize, params, batch)
 
-        The function gives means over the points of a linearization.
-        """
-        return self._in_chunks(mean, linearize, params, batch, function)
-
-    def joined(
-        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        """Join, for both terms, arrays [n, …] that a function of linearizations gives."""
-        interior, boundary = self._in_chunks(apply, linearize, params, batch, function)
-        return join(interior), join(boundary)
-
-    def linearize(
-        self, params: Params, batch: Batch
-    ) -> tuple[Linearization, Linearization]:
-        """Compute both terms' residuals with the factors of their Jacobians."""
-        return self._both_terms(linearize, params, batch)
-
-    def linearize_chunks(self, params: Params, batch: Batch) -> tuple[Chunks, Chunks]:
+    def linearize_chunks(self, params: Params, batch: Batch) -> dict[str, Chunks]:
         """Compute the same, one chunk of the points at a time."""
-        return self._in_chunks(apply, linearize, params, batch)
+        return self._over_points(apply, linearize, params, batch)
 
-    def _in_chunks(
+    def mean_over_points(
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> dict[str, Tree]:
+        """Average a function of linearizations over each term's points.
+
+        The function gives means over the points of a linearization, without the weight.
+        """
+        return self._over_points(mean, linearize, params, batch, function)
+
+    def joined_over_points(
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> dict[str, Tree]:
+        """Join, for each term, arrays [n, …] that a function of linearizations gives."""
+        chunks = self._over_points(apply, linearize, params, batch, function)
+        return {name: join(parts) for name, parts in chunks.items()}
+
+    def weighted_losses(self, halves: dict[str, Array]) -> Losses:
+        """Weigh the terms' half mean squares 1/(2n) Σ r²."""
+        weights = self.problem.weights.items()
+        return Losses({name: weight * halves[name] for name, weight in weights})
+
+    def weighted_sum(self, parts: dict[str, Params]) -> Params:
+        """Sum the terms' parts of ∇L, or other matrices, with their weights."""
+        weights = self.problem.weights.items()
+        return reduce(add, (scale(parts[name], weight) for name, weight in weights))
+
+    def _over_points(
         self,
         over: Callable,
         passes: Callable,
         params: Params,
         batch: Batch,
-        then: Callable[[Tree], Tree] = lambda linearization: linearization,
-    ) -> tuple[Tree, Tree]:
-        widest = max(len(matrix) for matrix in params)
+        function: Callable[[Tree], Tree] = lambda result: result,
+    ) -> dict[str, Tree]:
+        """Take what passes give of each term's chunks, and a function of it, together."""
+        most = most_channels(max(len(matrix) for matrix in params))
 
         def of(equation: Equation, params: Params, *points: Array) -> Tree:
-            parts = split(points, most_channels(widest) // equation.channels)
-            return over(lambda part: then(passes(equation, params, *part)), parts)
+            parts = split(points, most // equation.operator.channels)
+            return over(lambda part: function(passes(equation, params, *part)), parts)
 
-        return self._both_terms(of, params, batch)
+        return self._whole(of, params, batch)
 
-    def _both_terms(
-        self, function: Callable, params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        check_shapes(self.problem, params, batch)
-        (x, y), (x_b, y_b) = batch
-        interior, boundary = (
-            self.equation(term, params[0])
-            for term in (self.problem.interior, self.problem.boundary)
-        )
-        return function(interior, params, x, y), function(boundary, params, x_b, y_b)
+    def _whole(self, passes: Callable, params: Params, batch: Batch) -> dict[str, Tree]:
+        """Take what passes give of each term's points."""
+        check_shapes(self.problem, self.network, params, batch)
+        return {
+            name: passes(self.equation(term), params, *batch[name])
+            for name, term in self.problem.terms.items()
+        }
 
 
 class Evaluation(NamedTuple):
     """A term at one point of parameter space, ready to be differentiated."""
 
     forward_pass: Pass
+    jets: Jets
     residual: Array  # r [n, r]
     # from a cotangent of r to that of the network's output channels
     pull: Callable[[Array], tuple[Array]]
@@ -159,31 +187,32 @@ class Evaluation(NamedTuple):
 
 def evaluate(equation: Equation, params: Params, x: Array, y: Array) -> Evaluation:
     """Push the points' jets through the network and the operator."""
-    forward_pass = forward(equation.activation, params, x, equation.diffuse)
+    kind, operator = equation.jets(x), equation.operator
+    forward_pass = forward(equation.network, params, kind)
 
     def read(channels: Array) -> Array:
-        return equation.residual(as_jet(channels), x, y)
+        return operator.apply(operator.jet(channels), x, y, jnp.concatenate)
 
     residual, pull = jax.vjp(read, forward_pass.outputs[-1])
-    return Evaluation(forward_pass, residual, pull)
+    return Evaluation(forward_pass, kind, residual, pull)
 
 
 def half_squares(equation: Equation, params: Params, x: Array, y: Array) -> Array:
-    """Compute a term's loss."""
+    """Compute a term's half mean square."""
     return half_mean_square(evaluate(equation, params, x, y).residual)
 
 
 def differentiate(
     equation: Equation, params: Params, x: Array, y: Array
 ) -> tuple[Array, Params]:
-    """Compute a term's loss and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/∂[W | b] / n."""
+    """Compute a term's half mean square and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/n."""
     at = evaluate(equation, params, x, y)
     cotangent = at.pull(at.residual / len(x))[0]
     cotangents = backward(
-        equation.activation, params, at.forward_pass, cotangent[None], equation.diffuse
+        equation.network, params, at.forward_pass, cotangent[None], at.jets
     )
     return half_mean_square(at.residual), [
-        weigh(q[0], a) for q, a in zip(cotangents, at.forward_pass.inputs, strict=True)
+        a.weigh(q[0]) for q, a in zip(cotangents, at.forward_pass.inputs, strict=True)
     ]
 
 
@@ -200,49 +229,10 @@ def linearize(equation: Equation, params: Params, x: Array, y: Array) -> Lineari
     return Linearization(
         at.residual,
         at.forward_pass.inputs,
-        backward(
-            equation.activation,
-            params,
-            at.forward_pass,
-            output_cotangents,
-            equation.diffuse,
-        ),
+        backward(equation.network, params, at.forward_pass, output_cotangents, at.jets),
     )
-
-
-def weigh(cotangents: Array, inputs: Array) -> Array:
-    """Sum q aᵀ [out, in + 1] over points and channels.
-
-    Cotangents q are [S, n, out], inputs a [S, n, in], or the points alone [1, n, d].
-    """
-    flat = cotangents[: len(inputs)].reshape(-1, cotangents.shape[-1])
-    weights = flat.T @ inputs.reshape(-1, inputs.shape[-1])
-    if len(inputs) < len(cotangents):
-        weights += cotangents[1:-1].sum(1).T
-    return jnp.concatenate([weights, cotangents[0].sum(0)[:, None]], axis=1)
 
 
 def half_mean_square(residual: Array) -> Array:
     """Compute 1/(2n) Σ r² over the n points; components are summed."""
     return (residual * residual).sum() / (2 * len(residual))
-
-
-def as_jet(channels: Array) -> Jet:
-    """Name the network's output channels [S, n, m] as an operator reads them."""
-    if len(channels) == 1:
-        return Jet(channels[0], None, None)
-    return Jet(channels[0], channels[1:-1].swapaxes(0, 1), channels[-1])
-
-
-def diffusion_like(operator: Operator, dtype: jnp.dtype) -> Diffuse | None:
-    """Make ∇z ↦ A ∇z, with no more products than A needs."""
-    if operator.diffusion is None:
-        return None
-    diagonal = np.diag(operator.diffusion)
-    if np.array_equal(operator.diffusion, np.eye(len(diagonal))):
-        return lambda gradient: gradient
-    if np.array_equal(operator.diffusion, np.diag(diagonal)):
-        entries = jnp.asarray(diagonal, dtype)[:, None, None]
-        return lambda gradient: entries * gradient
-    matrix = jnp.asarray(operator.diffusion, dtype)
-    return lambda gradient: jnp.einsum("ij,jnh->inh", matrix, gradient)
