@@ -5,9 +5,7 @@ from optbench.problems import networks
 from optbench.problems.problem import Batch, Problem
 
 
-def check_shapes(
-    problem: Problem, network: str, params: Params, batch: Batch
-) -> None:
+def check_shapes(problem: Problem, network: str, params: Params, batch: Batch) -> None:
     """Check that parameters and batch fit the problem and each other; reads shapes alone.
 
     Of the network's name, what the first layer sees counts, the widths do not.

@@ -39,10 +39,7 @@ FORMS: dict[tuple[int, ...], tuple[tuple[float, tuple[int, ...]], ...]] = {
         *((-1 / 24, (0, 1, 1)), (1 / 24, (0, 1, -1))),
     ),
     (1, 1, 1, 1): tuple(
-        (b * c * e / 192, (1, b, c, e))
-        for b in (1, -1)
-        for c in (1, -1)
-        for e in (1, -1)
+        (b * c * e / 192, (1, b, c, e)) for b in (1, -1) for c in (1, -1) for e in (1, -1)
     ),
 }
 
@@ -90,7 +87,9 @@ def partial(*axes: int) -> Read:
         raise ValueError(
             f"partial{axes} is of order {len(axes)}: must be 1 to {HIGHEST_ORDER}"
         )
-    if any(isinstance(axis, bool) or not isinstance(axis, int) or axis < 0 for axis in axes):
+    if any(
+        isinstance(axis, bool) or not isinstance(axis, int) or axis < 0 for axis in axes
+    ):
         raise ValueError(f"partial{axes}: an axis must be a whole number of at least 0")
     by_axis = sorted(Counter(axes).items(), key=lambda item: (-item[1], item[0]))
     if len(by_axis) == 1:
@@ -195,7 +194,9 @@ class Layout(NamedTuple):
             if not callable(line.direction)
             for axis, _ in line.direction
         ]
-        return 1 + max([*named, *(max(family.axes) for family in self.families)], default=-1)
+        return 1 + max(
+            [*named, *(max(family.axes) for family in self.families)], default=-1
+        )
 
 
 def layout(reads: Mapping[str, Read]) -> Layout:

@@ -95,9 +95,7 @@ class Operator:
     @property
     def channels(self) -> int:
         """S, the channels of a jet that it reads: with `diffusion` d + 2."""
-        return (
-            self.layout.channels if self.diffusion is None else len(self.diffusion) + 2
-        )
+        return self.layout.channels if self.diffusion is None else len(self.diffusion) + 2
 
     @property
     def order(self) -> int:
@@ -353,8 +351,8 @@ def _check_terms(problem: str, terms: Mapping[str, Term]) -> None:
     for name, term in terms.items():
         if not name.isidentifier() or name in RESERVED:
             raise ValueError(
-                f"{problem} has a term {name!r}: must be letters, digits and _, and none of "
-                f"{', '.join(RESERVED)}"
+                f"{problem} has a term {name!r}: must be letters, digits and _, "
+                f"and none of {', '.join(RESERVED)}"
             )
         if not 0 < term.weight < np.inf:
             raise ValueError(

@@ -59,9 +59,7 @@ def check_batch(problem: Problem, index: int, points: Mapping[str, int]) -> None
         raise ValueError(f"the index of a batch must be at least 0, not {index}")
     for name in problem.terms:
         if (count := points.get(name, 0)) < 1:
-            raise ValueError(
-                f"a batch must have at least one {name} point, not {count}"
-            )
+            raise ValueError(f"a batch must have at least one {name} point, not {count}")
 
 
 def evaluation_points(problem: Problem, which: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "data" / "golden_poisson.json").read_text()
-)["poisson"]
+DATA = Path(__file__).parents[1] / "data"
+GOLDEN = json.loads((DATA / "golden_poisson.json").read_text())["poisson"]
+OPERATORS = json.loads((DATA / "golden_operators.json").read_text())
+del OPERATORS["_doc"]
 
 
 def numbers(recorded):

@@ -10,6 +10,7 @@ from cases import QUICK
 
 from optbench import implementations, problems
 from optbench.implementations import Framework
+from optbench.problems.problem import INTERIOR
 
 needs = {
     name: pytest.mark.skipif(
@@ -39,7 +40,7 @@ class Small(NamedTuple):
     framework: Framework
     objective: object
     params: list
-    batch: tuple
+    batch: dict
 
     @property
     def start(self):
@@ -60,28 +61,34 @@ class Small(NamedTuple):
 
 
 def small(
-    framework, problem, network="tanh_5_4", interior=7, boundary=5, seed=1, dtype=np.float64
+    framework,
+    problem,
+    network="tanh_5_4",
+    interior=7,
+    boundary=5,
+    seed=1,
+    dtype=np.float64,
 ):
+    """A case with so many points of the equation, and so many of every condition."""
     loaded = implementations.load(framework)
     start = problems.networks.initial_parameters(
-        network, problem.dim, problem.outputs, seed
+        network, problem.inputs, problem.outputs, seed
     )
-    batch = problems.seeds.batch(problem, seed, 0, interior, boundary)
-    return arrays(
-        loaded, problem, start, batch, problems.networks.parse(network).activation, dtype
-    )
+    points = {name: interior if name == INTERIOR else boundary for name in problem.terms}
+    batch = problems.seeds.batch(problem, seed, 0, points)
+    return arrays(loaded, problem, start, batch, network, dtype)
 
 
-def arrays(loaded, problem, params, batch, activation="tanh", dtype=np.float64):
+def arrays(loaded, problem, params, batch, network="tanh_5_4", dtype=np.float64):
     """A case with explicit NumPy numbers."""
 
     def put(array):
         return loaded.backend.from_numpy(np.asarray(array, dtype))
 
-    points = tuple((put(x), put(y)) for x, y in batch)
+    points = {name: (put(x), put(y)) for name, (x, y) in batch.items()}
     return Small(
         loaded,
-        loaded.Objective(problem, activation),
+        loaded.Objective(problem, network),
         [put(matrix) for matrix in params],
         points,
     )

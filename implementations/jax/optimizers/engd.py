@@ -1,7 +1,8 @@
 """Energy natural gradient descent with the Gramian G = JᵀJ (Müller and Zeinhofer 2023).
 
-G sums (w/n) JᵀJ over the terms; it is kept whole, in one block per layer, or its diagonal alone. Whole and without a moving average, the smaller of G
-and the kernel JJᵀ is solved: they give the same direction.
+G sums (w/n) JᵀJ over the terms; it is kept whole, in one block per layer, or its diagonal
+alone. Whole and without a moving average, the smaller of G and the kernel JJᵀ is solved:
+they give the same direction.
 """
 
 from collections.abc import Callable

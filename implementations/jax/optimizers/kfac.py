@@ -22,7 +22,8 @@ B ⊗ A of the differential equation plus B_c ⊗ A_c of the conditions. A step
 The paper has two terms. Of more, the conditions' factors are merged (`merged`).
 """
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -238,10 +239,12 @@ def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors
     total = sum(weights[name] for name in conditions)
     layers = []
     for layer, (A, B) in enumerate(terms[INTERIOR].factors):
-        A_c, B_c = 0 * A, 0 * B
-        for name in conditions:
-            A_k, B_k = terms[name].factors[layer]
-            A_c, B_c = A_c + weights[name] / total * A_k, B_c + weights[name] * B_k
+        of_conditions = [
+            (weights[name] / total * A_k, weights[name] * B_k)
+            for name in conditions
+            for A_k, B_k in (terms[name].factors[layer],)
+        ] or [(0 * A, 0 * B)]
+        A_c, B_c = (reduce(add, factors) for factors in zip(*of_conditions, strict=True))
         layers.append(Factors(A, weights[INTERIOR] * B, A_c, B_c))
     return layers
 

@@ -18,9 +18,13 @@ class Activation(NamedTuple):
 
 
 def derivatives(activation: Activation, z: Array, order: int) -> list[Array]:
-    """Evaluate σ, σ′, … up to the derivative of an order at z, each like z."""
+    """Evaluate σ, σ′, … up to the derivative of an order, of at least 1, each like z."""
     value, first = activation.start(z)
-    known = [value, first, *(higher(value, first) for higher in activation.higher[: order - 1])]
+    known = [
+        value,
+        first,
+        *(higher(value, first) for higher in activation.higher[: order - 1]),
+    ]
     return known[: order + 1]
 
 

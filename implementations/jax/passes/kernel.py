@@ -107,9 +107,7 @@ def kernel(one: Linearization, other: Linearization) -> Array:
     """Compute J J'ᵀ [n·r, n'·r'] of two terms, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
     parts = (layer_kernel(q, a.full(), q2, a2.full()) for q, a, q2, a2 in layers)
-    return reduce(operator.iadd, parts).reshape(
-        one.residual.size, -1
-    )
+    return reduce(operator.iadd, parts).reshape(one.residual.size, -1)
 
 
 def layer_kernel(q: Array, a: Array, q2: Array, a2: Array) -> Array:

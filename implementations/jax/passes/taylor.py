@@ -134,7 +134,9 @@ class Taylor:
         if not parts:
             return value[:, None]
         others = jnp.concatenate(parts, axis=1)
-        return jnp.concatenate([value[:, None], others + bent if self.traces else others], 1)
+        return jnp.concatenate(
+            [value[:, None], others + bent if self.traces else others], 1
+        )
 
 
 def faa_di_bruno(outer: list[Array], inner: list[Array]) -> list[Array]:

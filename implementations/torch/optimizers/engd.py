@@ -1,8 +1,8 @@
 """Energy natural gradient descent with the Gramian G = JᵀJ (Müller and Zeinhofer 2023).
 
-G sums (1/N) JᵀJ of the interior and (1/M) JᵀJ of the boundary; it is kept whole, in one
-block per layer, or its diagonal alone. Whole and without a moving average, the smaller of G
-and the kernel JJᵀ is solved: they give the same direction.
+G sums (w/n) JᵀJ over the terms; it is kept whole, in one block per layer, or its diagonal
+alone. Whole and without a moving average, the smaller of G and the kernel JJᵀ is solved:
+they give the same direction.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,6 @@ from optbench.implementations.torch.passes.linearization import (
 from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import (
     Params,
-    add,
     select,
     split_like,
     typed_like,
@@ -156,10 +155,10 @@ class ENGD(Optimizer):
                 {f"Gramian block {block}": kept[0] if kept else None}, self.damping
             )
 
-    def working(self, params: Params, batch: Batch) -> int:
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the numbers of a step's matrices, of the kernel or of the Gramian."""
         if self._has_smaller_kernel(params, batch):
-            return memory_estimates.kernel(params, batch)
+            return memory_estimates.kernel(objective, params, batch)
         return memory_estimates.gramian(params, batch, whole=self.structure is FULL)
 
     def counters(self, state: State) -> dict[str, int | Tensor]:
@@ -175,42 +174,41 @@ class ENGD(Optimizer):
         self, objective: Objective, params: Params, batch: Batch
     ) -> tuple[Losses, list[Tensor], list[Tensor]]:
         """Compute the losses, and the Gramian and the gradient, one array per block."""
-        losses, rows, residual = self._rows(objective, params, batch)
+        losses, rows, residual = self.rows(objective, params, batch)
         return (
             losses,
             [block.T @ block for block in rows],
             [block.T @ residual for block in rows],
         )
 
-    def _rows(
+    def rows(
         self, objective: Objective, params: Params, batch: Batch
     ) -> tuple[Losses, list[Tensor], Tensor]:
-        """Compute the losses, Jacobian rows and residuals of both terms, over √N and √M.
+        """Compute the losses, Jacobian rows and residuals of all terms, times √(w/n).
 
-        The rows are one array [N·r + M·r_b, p] per block, the residuals one [N·r + M·r_b].
+        The rows are one array [Σ n·r, p] per block, the residuals one [Σ n·r].
         """
-        terms = objective.joined(
+        terms = objective.joined_over_points(
             lambda term: (term.residual, jacobian_blocks(double(term))), params, batch
         )
-        scales = [len(residual) ** -0.5 for residual, _ in terms]
-        layers = zip(*(blocks for _, blocks in terms), strict=True)
+        counts = kernel.row_counts(objective, batch)
+        layers = zip(*(terms[name][1] for name in counts), strict=True)
         rows = [
             torch.cat(
-                [scale * block for scale, block in zip(scales, pair, strict=True)], dim=0
+                [
+                    count**-0.5 * block
+                    for count, block in zip(counts.values(), blocks, strict=True)
+                ],
+                dim=0,
             )
-            for pair in layers
+            for blocks in layers
         ]
-        residual = torch.cat(
-            [
-                scale * residual.flatten()
-                for scale, (residual, _) in zip(scales, double(terms), strict=True)
-            ],
-            dim=0,
-        )
+        residuals = {name: residual for name, (residual, _) in terms.items()}
+        halves = {name: half_mean_square(residual) for name, residual in residuals.items()}
         return (
-            Losses(*(half_mean_square(residual) for residual, _ in terms)),
+            objective.weighted_losses(halves),
             self.structure.merge(rows),
-            residual,
+            kernel.scaled(counts, double(residuals)),
         )
 
 
@@ -229,7 +227,7 @@ class ENGDDiagonal(ENGD):
     name: ClassVar[str] = "engd_diagonal"
     structure: ClassVar[Structure] = DIAGONAL
 
-    def working(self, params: Params, batch: Batch) -> int:
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the numbers that a step's arrays hold."""
         return memory_estimates.gramian_diagonal(params)
 
@@ -245,11 +243,12 @@ class ENGDDiagonal(ENGD):
             exact = double(term)
             return half_mean_square(term.residual), squared_columns(exact), gradient(exact)
 
-        (loss, squares, of_interior), (loss_b, squares_b, of_boundary) = objective.means(
-            of, params, batch
+        terms = objective.mean_over_points(of, params, batch)
+        halves, squares, gradients = (
+            {name: part[column] for name, part in terms.items()} for column in range(3)
         )
         return (
-            Losses(loss, loss_b),
-            flattened(add(squares, squares_b)),
-            flattened(add(of_interior, of_boundary)),
+            objective.weighted_losses(halves),
+            flattened(objective.weighted_sum(squares)),
+            flattened(objective.weighted_sum(gradients)),
         )

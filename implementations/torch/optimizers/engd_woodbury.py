@@ -53,9 +53,9 @@ class ENGDWoodbury(Optimizer):
         )
         return select(failure < 0, moved, params), State(search, failure), losses
 
-    def working(self, params: Params, batch: Batch) -> int:
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the numbers of a step's matrices: those of a solve with the kernel."""
-        return memory_estimates.kernel(params, batch)
+        return memory_estimates.kernel(objective, params, batch)
 
     def counters(self, state: State) -> dict[str, int | Tensor]:
         """Read what the line searches have counted."""

@@ -24,7 +24,6 @@ from optbench.implementations.torch.passes.linearization import (
 from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import (
     Params,
-    add,
     advance,
     flatten,
     select,
@@ -95,11 +94,11 @@ class HessianFree(Optimizer):
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
         chunks = objective.linearize_chunks(params, batch)
-        (interior, of_interior), (boundary, of_boundary) = (
-            mean(summarize, term) for term in chunks
+        terms = {name: mean(summarize, term) for name, term in chunks.items()}
+        losses = objective.weighted_losses({name: part[0] for name, part in terms.items()})
+        gradient_vector = flatten(
+            objective.weighted_sum({name: part[1] for name, part in terms.items()})
         )
-        losses = Losses(interior, boundary)
-        gradient_vector = flatten(add(of_interior, of_boundary))
         product = self._product(objective, params, batch, chunks, state.damping)
         solution = cg.conjugate_gradients(
             product, -gradient_vector, state.start, self.cg_max_iterations
@@ -136,7 +135,7 @@ class HessianFree(Optimizer):
         )
         return select(accepted, moved, params), State(start, damping, search), losses
 
-    def working(self, params: Params, batch: Batch) -> int:
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the numbers that the kept iterates hold."""
         return memory_estimates.iterates(params, cg.slots(self.cg_max_iterations))
 
@@ -149,11 +148,11 @@ class HessianFree(Optimizer):
         objective: Objective,
         params: Params,
         batch: Batch,
-        chunks: tuple[Chunks, Chunks],
+        chunks: dict[str, Chunks],
         damping: Tensor,
     ) -> Callable[[Tensor], Tensor]:
         if self.curvature == "ggn":
-            curvature = partial(gauss_newton, params, chunks)
+            curvature = partial(gauss_newton, objective, params, chunks)
         else:
             curvature = partial(hessian, objective, params, batch)
         return lambda vector: curvature(vector) + damping * vector
@@ -164,17 +163,20 @@ def summarize(term: Linearization) -> tuple[Tensor, Params]:
     return half_mean_square(term.residual), gradient(term)
 
 
-def gauss_newton(params: Params, chunks: tuple[Chunks, Chunks], vector: Tensor) -> Tensor:
+def gauss_newton(
+    objective: Objective, params: Params, chunks: dict[str, Chunks], vector: Tensor
+) -> Tensor:
     """Multiply G by v [D] without a pass through the network.
 
-    G v is 1/N JᵀJ v of the interior and 1/M JᵀJ v of the boundary.
+    G v is the sum of w/n JᵀJ v over the terms.
     """
     directions = split_like(params, vector)
 
     def image(term: Linearization) -> Params:
         return transposed_products(term, products(term, directions) / len(term.residual))
 
-    return flatten(add(mean(image, chunks[0]), mean(image, chunks[1])))
+    images = {name: mean(image, term) for name, term in chunks.items()}
+    return flatten(objective.weighted_sum(images))
 
 
 def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) -> Tensor:

@@ -1,12 +1,29 @@
 """KFAC for physics-informed networks (arXiv 2405.15603, section 3.3 and algorithm 2).
 
-The paper is Dangel, Müller, Zeinhofer (2024).
+The paper is Dangel, Müller, Zeinhofer (2024). In every layer the Gramian is approximated by
+B ⊗ A of the differential equation plus B_c ⊗ A_c of the conditions. A step
 
-In every layer the Gramian is approximated by B ⊗ A of the interior plus B ⊗ A of the
-boundary, each damped on its own.
+1. linearizes every term and computes its Kronecker factors (equations 10 to 12),
+2. weighs and merges the terms' factors to two pairs,
+3. averages the four factors over the steps,
+4. damps them, each on its own,
+5. diagonalises B ⊗ A + B_c ⊗ A_c, and
+6. multiplies ∇L by the inverse; momentum and a line search follow.
+
+| paper | here | |
+|---|---|---|
+| Ω, ∂Ω | no index, `_c` | the equation's term; all conditions, merged |
+| A, B | `A`, `B` | factors of a layer's inputs and cotangents |
+| β | `decay` | share of the past in the averages |
+| λ | `damping` | |
+| Δ | `directions` | −(B ⊗ A + B_c ⊗ A_c)⁻¹ ∇L |
+| μ, α* | `momentum`, the search's choice | |
+
+The paper has two terms. Of more, the conditions' factors are merged (`merged`).
 """
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -30,7 +47,7 @@ from optbench.implementations.protocol import (
 from optbench.implementations.torch.backend import read, to_numpy
 from optbench.implementations.torch.passes.linearization import gradient, kronecker_factors
 from optbench.implementations.torch.passes.objective import half_mean_square
-from optbench.implementations.torch.passes.parameters import Params, add, select, typed_like
+from optbench.implementations.torch.passes.parameters import Params, select, typed_like
 from optbench.implementations.torch.solvers.control_flow import when
 from optbench.implementations.torch.solvers.line_search import Search, follow, never
 from optbench.implementations.torch.solvers.linear_algebra import (
@@ -38,25 +55,26 @@ from optbench.implementations.torch.solvers.linear_algebra import (
     double,
     first_failure,
     kronecker_sum,
+    kronecker_sum_by_roots,
 )
-from optbench.problems.problem import Batch
+from optbench.problems.problem import INTERIOR, Batch
 
 
 class Factors(NamedTuple):
-    """A layer's Kronecker factors of the two terms, undamped."""
+    """A layer's Kronecker factors, undamped."""
 
-    A: Tensor  # interior, of the inputs [in + 1, in + 1]
-    B: Tensor  # interior, of the cotangents [out, out]
-    A_b: Tensor  # boundary
-    B_b: Tensor  # boundary
+    A: Tensor  # of the equation's inputs [in + 1, in + 1]
+    B: Tensor  # of its cotangents [out, out]
+    A_c: Tensor  # of the conditions
+    B_c: Tensor  # of the conditions
 
 
 class Summary(NamedTuple):
     """The means over a term's points that a step needs."""
 
     loss: Tensor
-    gradient: Params  # Jᵀ r / n
-    factors: list[tuple[Tensor, Tensor]]  # A and B of every layer
+    gradient: Params  # Jᵀ r / n, without the term's weight
+    factors: list[tuple[Tensor, Tensor]]  # A and B of every layer, without it too
 
 
 class Preconditioner(NamedTuple):
@@ -94,7 +112,8 @@ class KFAC(Optimizer):
     inverse_interval: Count = 1
     approximation: Literal["expand", "reduce"] = "expand"
     curvature: Literal["type-2", "empirical", "forward-only"] = "type-2"
-    damping_rule: Literal["same", "trace-norm"] = "same"
+    damping_rule: Literal["same", "trace-norm", "relative"] = "same"
+    guard: bool = False  # empty the momentum where no step size lowers the loss
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with factors of zeros or identities, and no momentum."""
@@ -105,11 +124,11 @@ class KFAC(Optimizer):
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
-        summary = partial(summarize, self, state.preconditioner)
-        terms = objective.means(summary, params, batch)
-        losses = Losses(*(term.loss for term in terms))
-        directions, preconditioner = precondition(
-            self, state.preconditioner, terms, total_gradient(terms)
+        summary = partial(summarize, self, state.preconditioner)  # 1
+        terms = objective.mean_over_points(summary, params, batch)
+        losses, gradient = losses_and_gradient(objective, terms)
+        directions, preconditioner = precondition(  # 2 to 6
+            self, objective, state.preconditioner, terms, gradient
         )
         # the buffer holds directions, not updates: the recorded runs did not scale it by
         # the step size
@@ -120,6 +139,9 @@ class KFAC(Optimizer):
         moved, search = follow(
             self, objective, params, momentum, batch, losses, state.search
         )
+        if self.guard:
+            stalled = search.stalls > state.search.stalls
+            momentum = select(stalled, [0 * m for m in momentum], momentum)
         params = select(preconditioner.failure < 0, moved, params)
         return params, State(preconditioner, momentum, search), losses
 
@@ -168,10 +190,20 @@ def is_due(step: int | Tensor, interval: int) -> bool | Tensor:
     return interval == 1 or read(step) % interval == 0
 
 
+def losses_and_gradient(
+    objective: Objective, terms: dict[str, Summary]
+) -> tuple[Losses, Params]:
+    """Weigh and sum what the terms give to the losses and ∇L."""
+    halves = {name: term.loss for name, term in terms.items()}
+    gradients = {name: term.gradient for name, term in terms.items()}
+    return objective.weighted_losses(halves), objective.weighted_sum(gradients)
+
+
 def precondition(
     options: Preconditioning,
+    objective: Objective,
     state: Preconditioner,
-    terms: tuple[Summary, Summary],
+    terms: dict[str, Summary],
     gradient: Params,
 ) -> tuple[Params, Preconditioner]:
     """Compute Δ = −C⁻¹ ∇L, and the state with averaged, damped and inverted factors.
@@ -181,9 +213,12 @@ def precondition(
     factors_due, inverses_due = (
         is_due(state.step, n) for n in (options.factor_interval, options.inverse_interval)
     )
-    factors = when(
-        factors_due, lambda: average(options, state.factors, terms), lambda: state.factors
-    )
+
+    def averaged() -> list[Factors]:
+        new = merged(objective.problem.weights, terms)
+        return average(options.decay, state.factors, new)
+
+    factors = when(factors_due, averaged, lambda: state.factors)
     inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
     directions = [
         -inverse.solve(matrix)
@@ -195,44 +230,63 @@ def precondition(
     )
 
 
-def total_gradient(terms: tuple[Summary, Summary]) -> Params:
-    """Compute ∇L, the sum over both terms."""
-    return add(terms[0].gradient, terms[1].gradient)
+def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors]:
+    """Weigh the terms' factors, and merge those of all conditions, layer by layer.
+
+    The equation's pair is A, w B. That of the conditions is Σ w A / Σ w, Σ w B: weights
+    enter B alone. For conditions of one weight and number of points that read values, these
+    are the factors over all their points.
+    """
+    conditions = [name for name in weights if name != INTERIOR]
+    total = sum(weights[name] for name in conditions)
+    layers = []
+    for layer, (A, B) in enumerate(terms[INTERIOR].factors):
+        of_conditions = [
+            (weights[name] / total * A_k, weights[name] * B_k)
+            for name in conditions
+            for A_k, B_k in (terms[name].factors[layer],)
+        ] or [(0 * A, 0 * B)]
+        A_c, B_c = (reduce(add, factors) for factors in zip(*of_conditions, strict=True))
+        layers.append(Factors(A, weights[INTERIOR] * B, A_c, B_c))
+    return layers
 
 
-def average(
-    options: Preconditioning, factors: list[Factors], terms: tuple[Summary, Summary]
-) -> list[Factors]:
+def average(decay: float, factors: list[Factors], new: list[Factors]) -> list[Factors]:
     """Average the four factors, F ← β F + (1 − β) F_batch, without bias correction."""
-    layers = zip(factors, terms[0].factors, terms[1].factors, strict=True)
     return [
         Factors(
             *(
-                options.decay * old + (1 - options.decay) * new
-                for old, new in zip(olds, (*new, *new_b), strict=True)
+                decay * old + (1 - decay) * batch
+                for old, batch in zip(olds, news, strict=True)
             )
         )
-        for olds, new, new_b in layers
+        for olds, news in zip(factors, new, strict=True)
     ]
 
 
 def invert(options: Preconditioning, factors: list[Factors]) -> list[KroneckerSum]:
-    """Diagonalise B̃ ⊗ Ã + B̃_b ⊗ Ã_b of every layer."""
-    return [kronecker_sum(*damped(options, layer)) for layer in factors]
+    """Diagonalise B̃ ⊗ Ã + B̃_c ⊗ Ã_c of every layer."""
+    # where the damping is small against rounding, as "relative" allows, a Cholesky factor
+    # would not exist
+    sum_of = kronecker_sum_by_roots if options.damping_rule == "relative" else kronecker_sum
+    return [sum_of(*damped(options, layer)) for layer in factors]
 
 
 def damped(options: Preconditioning, factors: Factors) -> Factors:
     """Add its share of λ to every factor.
 
-    The shares are λ itself ("same"), or √λ π and √λ / π ("trace-norm").
+    The shares are λ itself ("same"), √λ π and √λ / π ("trace-norm"), or √λ times the
+    factor's own mean eigenvalue ("relative").
     """
-    shares = {"same": same, "trace-norm": trace_norm}[options.damping_rule]
-    interior = shares(factors.A, factors.B, options.damping)
-    boundary = shares(factors.A_b, factors.B_b, options.damping)
+    shares = {"same": same, "trace-norm": trace_norm, "relative": relative}[
+        options.damping_rule
+    ]
+    equation = shares(factors.A, factors.B, options.damping)
+    conditions = shares(factors.A_c, factors.B_c, options.damping)
     return Factors(
         *(
             shifted(factor, by)
-            for factor, by in zip(factors, (*interior, *boundary), strict=True)
+            for factor, by in zip(factors, (*equation, *conditions), strict=True)
         )
     )
 
@@ -251,6 +305,15 @@ def trace_norm(A: Tensor, B: Tensor, damping: float) -> tuple[Tensor, Tensor]:
     return damping**0.5 * pi, damping**0.5 / pi
 
 
+def relative(A: Tensor, B: Tensor, damping: float) -> tuple[Tensor, Tensor]:
+    """Put √λ tr M / dim M on both factors M: a unit of length does not change it.
+
+    The factors of operators of order three and four have mean eigenvalues of 1e4 and more,
+    against which an absolute λ is smaller than rounding.
+    """
+    return damping**0.5 * A.trace() / len(A), damping**0.5 * B.trace() / len(B)
+
+
 def shifted(matrix: Tensor, by: float | Tensor) -> Tensor:
     """Add `by` to a matrix's diagonal."""
     return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
@@ -263,7 +326,7 @@ def check_preconditioner(options: Preconditioning, state: Preconditioner) -> Non
         factors = damped(options, state.factors[layer])
         names = (
             f"layer {layer} {name}"
-            for name in ("interior A", "interior B", "boundary A", "boundary B")
+            for name in ("A", "B", "A of the conditions", "B of the conditions")
         )
         raise FactorisationFailed(
             dict(zip(names, map(to_numpy, factors), strict=True)), options.damping

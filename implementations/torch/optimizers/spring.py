@@ -2,7 +2,7 @@
 
 The method is that of Goldshlager et al. (2024).
 
-φ_k = μ φ_{k−1} − Jᵀ (JJᵀ + λI)⁺ (r + μ J φ_{k−1}), the rows of J and r divided by √N and √M
+φ_k = μ φ_{k−1} − Jᵀ (JJᵀ + λI)⁺ (r + μ J φ_{k−1}), the rows of J and r multiplied by √(w/n)
 (arXiv 2401.10190; the bias correction is of Guzmán-Cordero et al. 2025, arXiv 2505.12149).
 With μ = 0 it is `engd_woodbury`.
 """
@@ -77,9 +77,9 @@ class SPRING(Optimizer):
             losses,
         )
 
-    def working(self, params: Params, batch: Batch) -> int:
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the numbers of a step's matrices: those of a solve with the kernel."""
-        return memory_estimates.kernel(params, batch)
+        return memory_estimates.kernel(objective, params, batch)
 
     def counters(self, state: State) -> dict[str, int | Tensor]:
         """Read what the line searches have counted."""

@@ -2,9 +2,8 @@
 
 It is the Gramian's twin, as large as the points.
 
-(JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with the rows of J and r divided by √N in the
-interior and √M on the boundary. JJᵀ is assembled layer by layer from the inputs a and
-cotangents q; J is never stored.
+(JᵀJ + λI)⁻¹ Jᵀ r = Jᵀ (JJᵀ + λI)⁻¹ r, with a term's rows of J and r multiplied by √(w/n).
+JJᵀ is assembled layer by layer from the inputs a and cotangents q; J is never stored.
 """
 
 import operator
@@ -18,7 +17,6 @@ from optbench.implementations.memory_estimates import LARGEST, by_channels
 from optbench.implementations.protocol import Linearization, Losses, Objective
 from optbench.implementations.torch.passes.chunks import mean, split
 from optbench.implementations.torch.passes.linearization import (
-    full_inputs,
     jacobian_rows,
     products,
     transposed_products,
@@ -47,69 +45,76 @@ def solve(
     """
     linearized = objective.linearize(params, batch)
     terms = double(linearized)
-    residual = scaled([term.residual for term in terms])
+    counts = row_counts(objective, batch)
+    residual = scaled(counts, {name: term.residual for name, term in terms.items()})
     before = None if prior is None else double(prior)
     if before is not None:
-        residual = residual + scaled([products(term, before) for term in terms])
-    weights = damped_solve(scaled_kernel(terms), damping, residual)
-    step = transposed(terms, -weights)
+        images = {name: products(term, before) for name, term in terms.items()}
+        residual = residual + scaled(counts, images)
+    weights = damped_solve(scaled_kernel(counts, terms), damping, residual)
+    step = transposed(counts, terms, -weights)
     directions = typed_like(params, step if before is None else add(before, step))
-    return (
-        Losses(*(half_mean_square(term.residual) for term in linearized)),
-        directions,
-        first_failure([weights]),
-    )
+    halves = {name: half_mean_square(term.residual) for name, term in linearized.items()}
+    return objective.weighted_losses(halves), directions, first_failure([weights])
 
 
-def scaled(parts: list[Tensor]) -> Tensor:
-    """Put numbers of both terms side by side, divided by √N and √M.
+def row_counts(objective: Objective, batch: Batch) -> dict[str, float]:
+    """Give n/w of every term: its rows of J and r are divided by the root of it."""
+    weights = objective.problem.weights.items()
+    return {name: len(batch[name][0]) / weight for name, weight in weights}
 
-    They are [N, r] and [M, r_b], one per row of the Jacobian, and become [N·r + M·r_b].
+
+def scaled(counts: dict[str, float], parts: dict[str, Tensor]) -> Tensor:
+    """Put numbers of all terms side by side, multiplied by √(w/n).
+
+    They are [n, r], one per row of the Jacobian, and become [Σ n·r].
     """
-    return torch.cat([len(part) ** -0.5 * part.flatten() for part in parts], dim=0)
-
-
-def scaled_kernel(terms: tuple[Linearization, Linearization]) -> Tensor:
-    """Assemble JJᵀ of both terms [N·r + M·r_b, N·r + M·r_b], rows over √N and √M."""
-    interior, boundary = terms
-    N, M = len(interior.residual), len(boundary.residual)
-    mixed = kernel(interior, boundary) / (N * M) ** 0.5
-    upper = torch.cat([kernel(interior, interior) / N, mixed], dim=1)
     return torch.cat(
-        [upper, torch.cat([mixed.T, kernel(boundary, boundary) / M], dim=1)], dim=0
+        [count**-0.5 * parts[name].flatten() for name, count in counts.items()]
     )
 
 
-def transposed(terms: tuple[Linearization, Linearization], weights: Tensor) -> Params:
-    """Compute Jᵀ w for one weight w per row, the rows divided by √N and √M."""
-    residuals = terms[0].residual, terms[1].residual
-    parts = weights.split([residual.numel() for residual in residuals])
-    shares = (
-        part.reshape(residual.shape) / len(residual) ** 0.5
-        for part, residual in zip(parts, residuals, strict=True)
-    )
-    return add(
-        *(
-            transposed_products(term, share)
-            for term, share in zip(terms, shares, strict=True)
-        )
+def scaled_kernel(counts: dict[str, float], terms: dict[str, Linearization]) -> Tensor:
+    """Assemble JJᵀ of all terms [Σ n·r, Σ n·r], the rows multiplied by √(w/n)."""
+    names = list(counts)
+    blocks: dict[tuple[str, str], Tensor] = {}
+    for i, one in enumerate(names):
+        for other in names[i:]:
+            block = kernel(terms[one], terms[other]) / (counts[one] * counts[other]) ** 0.5
+            blocks[other, one], blocks[one, other] = block.T, block
+    rows = [[blocks[one, other] for other in names] for one in names]
+    return torch.cat([torch.cat(row, dim=1) for row in rows], dim=0)
+
+
+def transposed(
+    counts: dict[str, float], terms: dict[str, Linearization], weights: Tensor
+) -> Params:
+    """Compute Jᵀ w for one weight w per row, the rows multiplied by √(w/n)."""
+    residuals = [terms[name].residual for name in counts]
+    split = weights.split([residual.numel() for residual in residuals])
+    parts = zip(counts.items(), residuals, split, strict=True)
+    return reduce(
+        add,
+        (
+            transposed_products(terms[name], part.reshape(residual.shape) / count**0.5)
+            for (name, count), residual, part in parts
+        ),
     )
 
 
 def kernel(one: Linearization, other: Linearization) -> Tensor:
     """Compute J J'ᵀ [n·r, n'·r'] of two terms, the sum over the layers."""
     layers = zip(one.cotangents, one.inputs, other.cotangents, other.inputs, strict=True)
-    return reduce(operator.iadd, (layer_kernel(*layer) for layer in layers)).reshape(
-        one.residual.numel(), -1
-    )
+    parts = (layer_kernel(q, a.full(), q2, a2.full()) for q, a, q2, a2 in layers)
+    return reduce(operator.iadd, parts).reshape(one.residual.numel(), -1)
 
 
 def layer_kernel(q: Tensor, a: Tensor, q2: Tensor, a2: Tensor) -> Tensor:
     """Compute a layer's part [n, r, n', r'] of the kernel by the fewer products.
 
-    They are of jet channels or of the layer's Jacobians.
+    They are of jet channels or of the layer's Jacobians; the inputs have the bias's
+    coordinate.
     """
-    a, a2 = full_inputs(a, q.shape[1]), full_inputs(a2, q2.shape[1])
     way = (
         channels_pairwise
         if by_channels(len(a), len(a2), q.shape[-1], a.shape[-1])

@@ -6,10 +6,8 @@ from operator import add
 import torch
 from torch import Tensor
 
-from optbench.implementations.protocol import Linearization
+from optbench.implementations.protocol import LayerInputs, Linearization
 from optbench.implementations.torch.passes.chunks import mean, most_numbers, split
-from optbench.implementations.torch.passes.network import linear
-from optbench.implementations.torch.passes.objective import weigh
 from optbench.implementations.torch.passes.parameters import Params
 
 
@@ -19,7 +17,7 @@ def jacobian_blocks(term: Linearization) -> list[Tensor]:
     Row (n, c) is Σ_s q_{n,c,s} a_{n,s}ᵀ, flattened by rows.
     """
     layers = zip(term.cotangents, term.inputs, strict=True)
-    blocks = (jacobian_rows(q, full_inputs(a, q.shape[1])) for q, a in layers)
+    blocks = (jacobian_rows(q, a.full()) for q, a in layers)
     return [rows.flatten(0, 1).flatten(1) for rows in blocks]
 
 
@@ -37,7 +35,7 @@ def squared_columns(term: Linearization) -> Params:
     Entry by entry it is Σ_n Σ_c (∂r_{n,c}/∂[W | b])² / n.
     """
     layers = zip(term.cotangents, term.inputs, strict=True)
-    return [layer_squares(q, full_inputs(a, q.shape[1])) for q, a in layers]
+    return [layer_squares(q, a.full()) for q, a in layers]
 
 
 def layer_squares(cotangents: Tensor, inputs: Tensor) -> Tensor:
@@ -55,22 +53,6 @@ def layer_squares(cotangents: Tensor, inputs: Tensor) -> Tensor:
     )
 
 
-def full_inputs(inputs: Tensor, channels: int) -> Tensor:
-    """Write out a layer's inputs [S, n, in + 1], with the bias's coordinate.
-
-    Those of the first layer, stored as points alone, get their derivative channels.
-    """
-    n, width = inputs.shape[1:]
-    if len(inputs) < channels:
-        identity = torch.eye(width, dtype=inputs.dtype, device=inputs.device)[
-            :, None
-        ].expand(width, n, width)
-        inputs = torch.cat([inputs, identity, torch.zeros_like(inputs)])
-    bias = inputs.new_zeros(channels, n, 1)
-    bias[0] = 1
-    return torch.cat([inputs, bias], dim=2)
-
-
 def products(term: Linearization, directions: Params) -> Tensor:
     """Compute J v [n, r] = Σ_s q_sᵀ V a_s without a pass through the network.
 
@@ -79,7 +61,7 @@ def products(term: Linearization, directions: Params) -> Tensor:
     layers = zip(term.cotangents, term.inputs, directions, strict=True)
     return reduce(
         add,
-        ((q * linear(direction, a, q.shape[1])).sum((1, 3)) for q, a, direction in layers),
+        ((q * a.linear(direction)).sum((1, 3)) for q, a, direction in layers),
     ).T
 
 
@@ -87,7 +69,7 @@ def transposed_products(term: Linearization, weights: Tensor) -> Params:
     """Compute Jᵀ w, one matrix [out, in + 1] per layer, for weights w [n, r]."""
     by_component = weights.T[:, None, :, None]
     return [
-        weigh((by_component * q).sum(0), a)
+        a.weigh((by_component * q).sum(0))
         for q, a in zip(term.cotangents, term.inputs, strict=True)
     ]
 
@@ -117,13 +99,13 @@ def kronecker_factors(
     if curvature == "forward-only":
         return [
             (
-                input_factor(a, q.shape[1], approximation),
+                input_factor(a, approximation),
                 torch.eye(q.shape[-1], dtype=q.dtype, device=q.device),
             )
             for q, a in layers
         ]
     return [
-        (input_factor(a, q.shape[1], approximation), cotangent_factor(q, approximation))
+        (input_factor(a, approximation), cotangent_factor(q, approximation))
         for q, a in layers
     ]
 
@@ -133,22 +115,18 @@ def weighted(cotangents: Tensor, residual: Tensor) -> Tensor:
     return (residual.T[:, None, :, None] * cotangents).sum(0, keepdim=True)
 
 
-def input_factor(inputs: Tensor, channels: int, approximation: str) -> Tensor:
+def input_factor(inputs: LayerInputs, approximation: str) -> Tensor:
     """Compute A = 1/(nS) Σ a aᵀ [in + 1, in + 1], or 1/n Σ ā āᵀ with the channels' mean ā.
 
     The bias's coordinate is the last.
     """
-    n, d = inputs.shape[1:]
+    channels, value = inputs.count(), inputs.value()
+    n = len(value)
     if approximation == "reduce":
-        # the first layer's derivative channels are the identity: their sum is one in
-        # every coordinate
-        mean = inputs.mean(0) if len(inputs) == channels else (inputs[0] + 1) / channels
+        mean = inputs.mean()
         mean = torch.cat([mean, mean.new_full((n, 1), 1 / channels)], dim=1)
         return mean.T @ mean / n
-    flat = inputs.flatten(0, 1)
-    square, edge = flat.T @ flat, inputs[0].sum(0)[:, None]
-    if len(inputs) < channels:
-        square += n * torch.eye(d, dtype=square.dtype, device=square.device)
+    square, edge = inputs.square(), value.sum(0)[:, None]
     corner = square.new_full((1, 1), n)
     return torch.cat(
         [torch.cat([square, edge], dim=1), torch.cat([edge.T, corner], dim=1)]

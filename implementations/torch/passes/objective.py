@@ -3,15 +3,15 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from optbench.implementations.protocol import Linearization, Losses, Tree
 from optbench.implementations.shape_checks import check_shapes
+from optbench.implementations.torch.passes.activations import ACTIVATIONS
 from optbench.implementations.torch.passes.chunks import (
     Chunks,
     apply,
@@ -20,16 +20,20 @@ from optbench.implementations.torch.passes.chunks import (
     most_channels,
     split,
 )
+from optbench.implementations.torch.passes.collapsed import Collapsed
 from optbench.implementations.torch.passes.network import (
-    ACTIVATIONS,
-    Diffuse,
+    Architecture,
+    InputMap,
+    Jets,
     Pass,
     backward,
     forward,
 )
-from optbench.implementations.torch.passes.parameters import Params, add
+from optbench.implementations.torch.passes.parameters import Params, add, scale
+from optbench.implementations.torch.passes.taylor import Taylor
+from optbench.problems import input_maps, jets, networks
 from optbench.problems.names import UnknownName
-from optbench.problems.problem import Batch, Jet, Operator, Problem, Term
+from optbench.problems.problem import Batch, Operator, Problem, Term
 
 MOST_PROGRAMS = (
     256  # a process may hold, of each pass: one per term, network and number of points
@@ -37,66 +41,91 @@ MOST_PROGRAMS = (
 
 
 class Equation(NamedTuple):
-    """A term of a problem as the passes read it, for networks with one activation."""
+    """A term of a problem as the passes read it, for one network."""
 
-    residual: Callable[[Jet, Tensor, Tensor], Tensor]
-    channels: int  # of a jet
-    diffuse: Diffuse | None
-    activation: str
+    operator: Operator
+    network: Architecture
+    weight: float
+
+    def jets(self, x: Tensor) -> Jets:
+        """Make the kind of jet that the operator reads, at the points x [n, d]."""
+        if self.operator.diffusion is not None:
+            return Collapsed(self.operator, x)
+        return Taylor(self.operator.layout, x)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """L = 1/(2N) Σ ‖r(x_n)‖² + 1/(2M) Σ ‖r_b(x_m)‖² for networks with one activation.
+    """L = Σ_k w_k/(2 n_k) Σ_n ‖r_k(x_{k,n})‖² for networks of one name.
 
+    The seed is that of the name's random frequencies; the widths are the parameters' own.
     `compiled` has Inductor compile the passes through the network (the mode
     "torch-compiled").
 
     Raises:
+        InvalidName: the network's name is malformed.
         UnknownName: no activation has that name.
     """
 
     problem: Problem
-    activation: str = "tanh"
+    network: str = "tanh_64"
+    seed: int = 0
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise UnknownName("activation", self.activation, ACTIVATIONS)
+        activation = networks.parse(self.network).activation
+        if activation not in ACTIVATIONS:
+            raise UnknownName("activation", activation, ACTIVATIONS)
+
+    @cached_property
+    def architectures(self) -> dict[tuple[torch.dtype, torch.device], Architecture]:
+        """The network but for its parameters, in the types and on the devices asked for."""
+        return {}
+
+    def architecture(self, like: Tensor) -> Architecture:
+        """Give the network but for its parameters, for points of an array's type."""
+        key = like.dtype, like.device
+        if key not in self.architectures:
+            maps = input_maps.of(self.problem, self.network, self.seed)
+            self.architectures[key] = Architecture(
+                networks.parse(self.network).activation,
+                tuple(
+                    InputMap(
+                        torch.as_tensor(made.matrix, dtype=like.dtype, device=like.device),
+                        torch.as_tensor(made.waves, device=like.device),
+                    )
+                    for made in maps
+                ),
+            )
+        return self.architectures[key]
 
     def equation(self, term: Term, like: Tensor) -> Equation:
         """Prepare a term for points of an array's type."""
-        operator = term.operator
-        return Equation(
-            operator.residual,
-            operator.channels,
-            diffusion_like(operator, like.dtype, like.device),
-            self.activation,
-        )
+        return Equation(term.operator, self.architecture(like), term.weight)
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
         """Evaluate u [n, m] at the points x [n, d]."""
-        return forward(self.activation, params, x, None).outputs[-1][0]
+        value = Taylor(jets.layout({}), x)
+        return forward(self.architecture(x), params, value).outputs[-1][0]
 
-    def residuals(self, params: Params, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Evaluate r [N, r] and r_b [M, r_b]."""
-        interior, boundary = self._both_terms(evaluate, params, batch)
-        return interior.residual, boundary.residual
+    def residuals(self, params: Params, batch: Batch) -> dict[str, Tensor]:
+        """Evaluate every term's r [n, r]."""
+        evaluations = self._whole(evaluate, params, batch)
+        return {name: term.residual for name, term in evaluations.items()}
 
     def losses(self, params: Params, batch: Batch) -> Losses:
-        """Evaluate the two terms of the loss."""
-        return Losses(*self._in_chunks(mean, half_squares, params, batch))
+        """Evaluate every term of the loss."""
+        return self.weighted_losses(self._over_points(mean, half_squares, params, batch))
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
-        """Evaluate L, the sum of the two terms."""
+        """Evaluate L, the sum of the terms."""
         return self.losses(params, batch).total
 
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """Compute the losses and ∇L, one matrix per layer, by two passes per term."""
-        (interior, gradient), (boundary, gradient_b) = self._in_chunks(
-            mean, differentiate, params, batch
-        )
-        return Losses(interior, boundary), add(gradient, gradient_b)
+        terms = self._over_points(mean, differentiate, params, batch)
+        losses = self.weighted_losses({name: loss for name, (loss, _) in terms.items()})
+        return losses, self.weighted_sum({name: part for name, (_, part) in terms.items()})
 
     def hessian_product(self, params: Params, batch: Batch, directions: Params) -> Params:
         """Multiply ∇²L, the gradient's Jacobian, which is symmetric, by a direction."""
@@ -108,64 +137,69 @@ class Objective:
 
         return torch.func.vjp(gradient, params)[1](directions)[0]
 
-    def means(
-        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        """Average a function of linearizations over all points, for both terms.
+    def linearize(self, params: Params, batch: Batch) -> dict[str, Linearization]:
+        """Compute every term's residual with the factors of its Jacobian."""
+        return self._whole(self._fastest(linearize), params, batch)
 
-        The function gives means over the points of a linearization.
-        """
-        return self._in_chunks(mean, linearize, params, batch, function)
-
-    def joined(
-        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        """Join, for both terms, arrays [n, …] that a function of linearizations gives."""
-        interior, boundary = self._in_chunks(apply, linearize, params, batch, function)
-        return join(interior), join(boundary)
-
-    def linearize(
-        self, params: Params, batch: Batch
-    ) -> tuple[Linearization, Linearization]:
-        """Compute both terms' residuals with the factors of their Jacobians."""
-        return self._both_terms(self._fastest(linearize), params, batch)
-
-    def linearize_chunks(self, params: Params, batch: Batch) -> tuple[Chunks, Chunks]:
+    def linearize_chunks(self, params: Params, batch: Batch) -> dict[str, Chunks]:
         """Compute the same, one chunk of the points at a time."""
-        return self._in_chunks(apply, linearize, params, batch)
+        return self._over_points(apply, linearize, params, batch)
 
-    def _in_chunks(
+    def mean_over_points(
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> dict[str, Tree]:
+        """Average a function of linearizations over each term's points.
+
+        The function gives means over the points of a linearization, without the weight.
+        """
+        return self._over_points(mean, linearize, params, batch, function)
+
+    def joined_over_points(
+        self, function: Callable[[Linearization], Tree], params: Params, batch: Batch
+    ) -> dict[str, Tree]:
+        """Join, for each term, arrays [n, …] that a function of linearizations gives."""
+        chunks = self._over_points(apply, linearize, params, batch, function)
+        return {name: join(parts) for name, parts in chunks.items()}
+
+    def weighted_losses(self, halves: dict[str, Tensor]) -> Losses:
+        """Weigh the terms' half mean squares 1/(2n) Σ r²."""
+        weights = self.problem.weights.items()
+        return Losses({name: weight * halves[name] for name, weight in weights})
+
+    def weighted_sum(self, parts: dict[str, Params]) -> Params:
+        """Sum the terms' parts of ∇L, or other matrices, with their weights."""
+        weights = self.problem.weights.items()
+        return reduce(add, (scale(parts[name], weight) for name, weight in weights))
+
+    def _over_points(
         self,
         over: Callable,
         passes: Callable,
         params: Params,
         batch: Batch,
-        then: Callable[[Tree], Tree] = lambda linearization: linearization,
-    ) -> tuple[Tree, Tree]:
+        function: Callable[[Tree], Tree] = lambda result: result,
+    ) -> dict[str, Tree]:
+        """Take what passes give of each term's chunks, and a function of it, together."""
         widest = max(len(matrix) for matrix in params)
         passes = self._fastest(passes)
 
         def of(equation: Equation, params: Params, *points: Tensor) -> Tree:
-            parts = split(
-                points, most_channels(points[0].device, widest) // equation.channels
-            )
-            return over(lambda part: then(passes(equation, params, *part)), parts)
+            most = most_channels(points[0].device, widest)
+            parts = split(points, most // equation.operator.channels)
+            return over(lambda part: function(passes(equation, params, *part)), parts)
 
-        return self._both_terms(of, params, batch)
+        return self._whole(of, params, batch)
 
     def _fastest(self, passes: Callable) -> Callable:
         return compiled(passes) if self.compiled else passes
 
-    def _both_terms(
-        self, function: Callable, params: Params, batch: Batch
-    ) -> tuple[Tree, Tree]:
-        check_shapes(self.problem, params, batch)
-        (x, y), (x_b, y_b) = batch
-        interior, boundary = (
-            self.equation(term, params[0])
-            for term in (self.problem.interior, self.problem.boundary)
-        )
-        return function(interior, params, x, y), function(boundary, params, x_b, y_b)
+    def _whole(self, passes: Callable, params: Params, batch: Batch) -> dict[str, Tree]:
+        """Take what passes give of each term's points."""
+        check_shapes(self.problem, self.network, params, batch)
+        return {
+            name: passes(self.equation(term, params[0]), params, *batch[name])
+            for name, term in self.problem.terms.items()
+        }
 
 
 @lru_cache
@@ -185,6 +219,7 @@ class Evaluation(NamedTuple):
     """A term at one point of parameter space, ready to be differentiated."""
 
     forward_pass: Pass
+    jets: Jets
     residual: Tensor  # r [n, r]
     # from a cotangent of r to that of the network's output channels
     pull: Callable[[Tensor], tuple[Tensor]]
@@ -192,31 +227,32 @@ class Evaluation(NamedTuple):
 
 def evaluate(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Evaluation:
     """Push the points' jets through the network and the operator."""
-    forward_pass = forward(equation.activation, params, x, equation.diffuse)
+    kind, operator = equation.jets(x), equation.operator
+    forward_pass = forward(equation.network, params, kind)
 
     def read(channels: Tensor) -> Tensor:
-        return equation.residual(as_jet(channels), x, y)
+        return operator.apply(operator.jet(channels), x, y, torch.cat)
 
     residual, pull, *_ = torch.func.vjp(read, forward_pass.outputs[-1])
-    return Evaluation(forward_pass, residual, pull)
+    return Evaluation(forward_pass, kind, residual, pull)
 
 
 def half_squares(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Tensor:
-    """Compute a term's loss."""
+    """Compute a term's half mean square."""
     return half_mean_square(evaluate(equation, params, x, y).residual)
 
 
 def differentiate(
     equation: Equation, params: Params, x: Tensor, y: Tensor
 ) -> tuple[Tensor, Params]:
-    """Compute a term's loss and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/∂[W | b] / n."""
+    """Compute a term's half mean square and its gradient, Σ_n Σ_c r_{n,c} ∂r_{n,c}/n."""
     at = evaluate(equation, params, x, y)
     cotangent = at.pull(at.residual / len(x))[0]
     cotangents = backward(
-        equation.activation, params, at.forward_pass, cotangent[None], equation.diffuse
+        equation.network, params, at.forward_pass, cotangent[None], at.jets
     )
     return half_mean_square(at.residual), [
-        weigh(q[0], a) for q, a in zip(cotangents, at.forward_pass.inputs, strict=True)
+        a.weigh(q[0]) for q, a in zip(cotangents, at.forward_pass.inputs, strict=True)
     ]
 
 
@@ -230,51 +266,10 @@ def linearize(equation: Equation, params: Params, x: Tensor, y: Tensor) -> Linea
     return Linearization(
         at.residual,
         at.forward_pass.inputs,
-        backward(
-            equation.activation,
-            params,
-            at.forward_pass,
-            output_cotangents,
-            equation.diffuse,
-        ),
+        backward(equation.network, params, at.forward_pass, output_cotangents, at.jets),
     )
-
-
-def weigh(cotangents: Tensor, inputs: Tensor) -> Tensor:
-    """Sum q aᵀ [out, in + 1] over points and channels.
-
-    Cotangents q are [S, n, out], inputs a [S, n, in], or the points alone [1, n, d].
-    """
-    weights = cotangents[: len(inputs)].flatten(0, 1).T @ inputs.flatten(0, 1)
-    if len(inputs) < len(cotangents):
-        weights += cotangents[1:-1].sum(1).T
-    return torch.cat([weights, cotangents[0].sum(0)[:, None]], dim=1)
 
 
 def half_mean_square(residual: Tensor) -> Tensor:
     """Compute 1/(2n) Σ r² over the n points; components are summed."""
     return (residual * residual).sum() / (2 * len(residual))
-
-
-def as_jet(channels: Tensor) -> Jet:
-    """Name the network's output channels [S, n, m] as an operator reads them."""
-    if len(channels) == 1:
-        return Jet(channels[0], None, None)
-    return Jet(channels[0], channels[1:-1].transpose(0, 1), channels[-1])
-
-
-@lru_cache
-def diffusion_like(
-    operator: Operator, dtype: torch.dtype, device: torch.device
-) -> Diffuse | None:
-    """Make ∇z ↦ A ∇z on the points' device, with no more products than A needs."""
-    if operator.diffusion is None:
-        return None
-    diagonal = np.diag(operator.diffusion)
-    if np.array_equal(operator.diffusion, np.eye(len(diagonal))):
-        return lambda gradient: gradient
-    if np.array_equal(operator.diffusion, np.diag(diagonal)):
-        entries = torch.tensor(diagonal, dtype=dtype, device=device)[:, None, None]
-        return lambda gradient: entries * gradient
-    matrix = torch.tensor(operator.diffusion, dtype=dtype, device=device)
-    return lambda gradient: torch.einsum("ij,jnh->inh", matrix, gradient)

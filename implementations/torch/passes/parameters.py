@@ -19,6 +19,11 @@ def add(params: Params, others: Params) -> Params:
     return [matrix + other for matrix, other in zip(params, others, strict=True)]
 
 
+def scale(params: Params, factor: float) -> Params:
+    """Multiply matrices by a number; those multiplied by 1 are the same."""
+    return params if factor == 1 else [factor * matrix for matrix in params]
+
+
 def typed_like(params: Params, matrices: Params) -> Params:
     """Convert matrices to the parameters' type."""
     return [matrix.to(like.dtype) for matrix, like in zip(matrices, params, strict=True)]

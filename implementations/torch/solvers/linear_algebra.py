@@ -12,6 +12,9 @@ from torch.utils import _pytree as pytree
 from optbench.implementations.protocol import Tree
 from optbench.implementations.torch.solvers.control_flow import when
 
+# times the dimension and the largest eigenvalue: the least that a damped factor's may be
+ROOT_FLOOR = 1e-15
+
 
 def double(tree: Tree) -> Tree:
     """Convert a tree's arrays to float64.
@@ -89,7 +92,7 @@ def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]
 
 
 class KroneckerSum(NamedTuple):
-    """The inverse of X ↦ B X A + B_b X A_b, diagonalised.
+    """The inverse of X ↦ B X A + B_c X A_c, diagonalised.
 
     Source: Martens and Grosse (2015), appendix B.
     """
@@ -99,7 +102,7 @@ class KroneckerSum(NamedTuple):
     eigenvalues: Tensor  # 1 + s_B s_Aᵀ [out, in + 1]
 
     def solve(self, matrix: Tensor) -> Tensor:
-        """Solve B X A + B_b X A_b = matrix for X [out, in + 1]."""
+        """Solve B X A + B_c X A_c = matrix for X [out, in + 1]."""
         return (
             self.left
             @ ((self.left.T @ matrix @ self.right) / self.eigenvalues)
@@ -107,11 +110,34 @@ class KroneckerSum(NamedTuple):
         )
 
 
-def kronecker_sum(A: Tensor, B: Tensor, A_b: Tensor, B_b: Tensor) -> KroneckerSum:
-    """Diagonalise A, A_b [in + 1, in + 1] together and B, B_b [out, out] together."""
-    of_left, left = generalized_eigh(B, B_b)
-    of_right, right = generalized_eigh(A, A_b)
+def kronecker_sum(A: Tensor, B: Tensor, A_c: Tensor, B_c: Tensor) -> KroneckerSum:
+    """Diagonalise A, A_c [in + 1, in + 1] together and B, B_c [out, out] together."""
+    of_left, left = generalized_eigh(B, B_c)
+    of_right, right = generalized_eigh(A, A_c)
     return KroneckerSum(left, right, 1 + torch.outer(of_left, of_right))
+
+
+def kronecker_sum_by_roots(A: Tensor, B: Tensor, A_c: Tensor, B_c: Tensor) -> KroneckerSum:
+    """Diagonalise the same by inverse square roots, with eigenvalues that have a floor.
+
+    It answers where rounding has made A or B indefinite, which Cholesky refuses.
+    """
+    of_left, left = generalized_eigh_by_root(B, B_c)
+    of_right, right = generalized_eigh_by_root(A, A_c)
+    return KroneckerSum(left, right, 1 + torch.outer(of_left, of_right))
+
+
+def generalized_eigh_by_root(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute s ≥ 0 and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s).
+
+    Eigenvalues of the reference are at least 1e-15 · dim · the largest.
+    """
+    values, vectors = eigh(reference)
+    floor = ROOT_FLOOR * len(values) * values[-1]
+    root = (vectors / torch.sqrt(torch.maximum(values, floor))) @ vectors.T
+    half = root @ matrix @ root
+    values, vectors = eigh((half + half.T) / 2)
+    return values.clamp(min=0), root @ vectors
 
 
 def first_failure(arrays: list[Tensor]) -> Tensor:
