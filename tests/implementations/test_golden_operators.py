@@ -106,21 +106,14 @@ def test_directions_of_kfac_and_engd(framework, name):
     moved, state, _ = step(here.params, state, here.batch)
     direction = vector(here.numpy(moved)) - vector(here.start)
     assert relative(direction, vector(recorded["kfac"]["direction"])) <= 1e-9
-    for layer, (pde, conditions) in enumerate(
-        zip(recorded["kfac"]["pde"], recorded["kfac"]["conditions"], strict=True)
-    ):
+    batches = [
+        recorded["kfac"][pair][factor] for pair in ("pde", "conditions") for factor in "AB"
+    ]
+    for averages, batch in zip(zip(*state.preconditioner.factors), batches, strict=True):
         # averaged with the identity at a decay of one half
-        for ours, batch in zip(
-            here.numpy(list(state.preconditioner.factors[layer])),
-            [*pair(pde), *pair(conditions)],
-            strict=True,
-        ):
-            assert relative(2 * ours - np.eye(len(ours)), batch) <= TOLERANCE
+        ours = [2 * a - np.eye(len(a)) for a in here.numpy(list(averages))]
+        assert relative(ours, numbers(batch)) <= TOLERANCE
     _, state, step = here.prepare("engd", damping=0.01, learning_rate=1.0)
     moved, _, _ = step(here.params, state, here.batch)
     direction = vector(here.numpy(moved)) - vector(here.start)
     assert relative(direction, vector(recorded["engd_direction"])) <= 1e-9
-
-
-def pair(factors):
-    return np.array(factors["A"]), np.array(factors["B"])
