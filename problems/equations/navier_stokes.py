@@ -17,7 +17,7 @@ from optbench.problems.problem import Array, Operator, Periodic, Problem
 REYNOLDS = 40.0  # of Kovasznay's flow
 DECAY = REYNOLDS / 2 - np.sqrt(REYNOLDS**2 / 4 + 4 * np.pi**2)  # its λ
 WAKE = (-0.5, -0.5), (1, 1.5)  # where it is
-VISCOSITY = 0.01  # of Taylor's and Green's vortices
+VISCOSITY = 0.01  # ν of Taylor's and Green's vortices
 BELTRAMI = (0, -1, -1, -1), (1, 1, 1, 1)
 
 
@@ -78,9 +78,7 @@ def beltrami_flow(x: np.ndarray) -> np.ndarray:
     velocity, pressure = [], 0.0
     for turn in range(3):  # u, v and w are cyclic, and so are the parts of the pressure
         x, y, z = space[turn:] + space[:turn]
-        velocity.append(
-            -(np.exp(x) * np.sin(y + z) + np.exp(z) * np.cos(x + y)) * decay
-        )
+        velocity.append(-(np.exp(x) * np.sin(y + z) + np.exp(z) * np.cos(x + y)) * decay)
         mixed = np.sin(x + y) * np.cos(z + x) * np.exp(y + z)
         pressure = pressure + np.exp(2 * x) + 2 * mixed
     return np.column_stack([*velocity, -pressure / 2 * decay**2])

@@ -1,9 +1,9 @@
 """Compute the reference of `allen_cahn_1d`: `make references`.
 
-u_t = 10⁻⁴ u_xx + 5(u - u³) with u(0, x) = x² cos πx and period 2, for t in [0, 1]. u is even:
-a cosine series, without aliases, marched by ETDRK4 (Kassam, Trefethen 2005, SIAM J. Sci.
-Comput. 26). It is computed again with half as many modes and steps of twice the length: what
-differs is the stated accuracy, with what the interpolation between the nodes adds.
+u_t = 10⁻⁴ u_xx + 5(u - u³) with u(0, x) = x² cos πx and period 2, for t in [0, 1]. u is
+even: a cosine series, without aliases, marched by ETDRK4 (Kassam, Trefethen 2005, SIAM J.
+Sci. Comput. 26). It is computed again with half as many modes and steps of twice the
+length: what differs is the stated accuracy, with what interpolation between nodes adds.
 """
 
 import argparse
@@ -89,9 +89,7 @@ def graded(states: np.ndarray, points: int) -> np.ndarray:
     density = np.convolve(wide, window / window.sum(), "valid")
     density = density / density.mean() + 0.2
     total = np.append(0, np.cumsum((density[1:] + density[:-1]) / 2))
-    return np.interp(
-        np.linspace(0, total[-1], NODES), total, np.linspace(0, 1, points + 1)
-    )
+    return np.interp(np.linspace(0, total[-1], NODES), total, np.linspace(0, 1, points + 1))
 
 
 def main() -> None:
