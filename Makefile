@@ -40,6 +40,10 @@ test: $(INSTALLED) ## test all but the slow ones; `make browser latex` before it
 test-all: $(INSTALLED) ## test all, the slow ones too
 	$(PINNED) $(BIN)/pytest -n 2 -q -m ""
 
+.PHONY: references
+references: $(INSTALLED) ## compute solutions on grids again, and say how far they are from those kept
+	$(PINNED) $(BIN)/python -m optbench.problems.references.allen_cahn build/allen_cahn_1d.npz
+
 .PHONY: bench
 bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/guides/asv.md
 	@mkdir -p $(dir $(JSON)) && rm -f $(PART)

@@ -48,9 +48,9 @@ def families() -> dict[str, Family]:
 
 
 def names() -> list[str]:
-    """List the published problems, in the paper's order.
+    """List the problems: the paper's in its order, then the others.
 
-    `get` knows the same families in other dimensions too.
+    `get` knows many of the families in other dimensions too.
     """
     return [
         f"{family.name}_{dim}d"

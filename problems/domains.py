@@ -59,7 +59,7 @@ def whole(
 
 
 def slice_at(lower: np.ndarray, upper: np.ndarray, fixed: dict[int, float]) -> Region:
-    """Make the part of a box where some coordinates are fixed, as by {0: 0.0} at t = 0."""
+    """Make the part of a box where some coordinates are fixed: {0: 0.0} is t = 0."""
     low, high = lower.copy(), upper.copy()
     for axis, value in fixed.items():
         low[axis] = high[axis] = value

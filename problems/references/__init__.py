@@ -1,0 +1,1 @@
+"""How the solutions that have no formula were computed, a file each: `make references`."""
