@@ -157,14 +157,15 @@ def _along(
     with np.errstate(divide="ignore"):
         length = (widths / np.abs(v)).min(1)
     # a direction that is 0 has derivatives 0
-    unit = np.where(np.isfinite(length), length, 1.0).astype(x.dtype)
+    length = np.where(np.isfinite(length), length, 1.0).astype(x.dtype)
     best = None
     for middle in (0, 1, -1):
         for radius in RADII:
-            found = _on_line(function, x, v, order, radius * unit, middle)
+            found = _on_line(function, x, v, order, length, radius, middle)
             best = found if best is None else _better(best, found)
-        size = best.scales + np.abs(best.values)
-        if (best.errors <= EXACT * size).all():
+            if (best.errors <= ENOUGH * best.scales).all():
+                return best
+        if (best.errors <= EXACT * best.scales).all():
             break
     return best
 
@@ -179,13 +180,17 @@ def _on_line(
     x: np.ndarray,
     v: np.ndarray,
     order: int,
-    radius: np.ndarray,
+    length: np.ndarray,
+    fraction: float,
     middle: int,
 ) -> _Derivatives:
     """Differentiate the polynomial through the values at Chebyshev's points of a line.
 
-    Its ends are x + (middle ± 1)·radius·v, with a radius [n] per point.
+    Its ends are x + (middle ± 1)·radius·v, its radius the fraction of a length [n]. No
+    derivative is smaller thereabouts than that of a function that turns once in a length:
+    of a polynomial, it may be 0.
     """
+    radius = fraction * length
     nodes = _x.astype(x.dtype) + middle
     points = x + nodes[:, None, None] * radius[:, None] * v  # [j, n, d]
     try:
@@ -208,6 +213,10 @@ def _on_line(
         power = radius[:, None] ** p
         error = np.where(np.isfinite(error), error, np.inf)
         parts.append(
-            (np.tensordot(at_x, coefficients, axes=1) / power, error / power, scale / power)
+            (
+                np.tensordot(at_x, coefficients, axes=1) / power,
+                error / power,
+                np.maximum(scale / power, largest / length[:, None] ** p),
+            )
         )
     return _Derivatives(*(np.stack(channel) for channel in zip(*parts, strict=True)))
