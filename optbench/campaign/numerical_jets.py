@@ -22,9 +22,9 @@ RADII = (0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.008, 0.004, 0.002, 0.001, 0.0005)
 NODES = 24
 TAIL = 4  # coefficients that show what the polynomial leaves out, and the values' noise
 TINY = 1e-300  # instead of a direction's length of 0
-EXACT = (
-    1e-10  # of a derivative's size; where a line's middle does worse, its ends are tried
-)
+# of a derivative's size: so good that no better line is looked for, and so bad that lines
+# are tried which end at the point
+ENOUGH, POOR = 1e-14, 1e-10
 
 _theta = (np.arange(NODES, dtype=np.longdouble) + 0.5) * (
     np.arccos(np.longdouble(-1)) / NODES
@@ -165,7 +165,7 @@ def _along(
             best = found if best is None else _better(best, found)
             if (best.errors <= ENOUGH * best.scales).all():
                 return best
-        if (best.errors <= EXACT * best.scales).all():
+        if (best.errors <= POOR * best.scales).all():
             break
     return best
 
