@@ -7,7 +7,7 @@ import numpy as np
 
 from optbench.campaign.checks.words import kind, listed
 from optbench.problems import networks
-from optbench.problems.jets import Layout
+from optbench.problems.jets import layout
 from optbench.problems.problem import Operator, Periodic, Problem, Term
 
 ROUNDED = 1e-9  # two widths that agree so far, relatively, are the same
@@ -118,16 +118,11 @@ def _inputs(problem: Problem, name: str, operator: Operator) -> Iterator[str]:
             f"[{problem.dim}, {problem.dim}], as dim inputs"
         )
     for read, what in operator.reads.items():
-        named = _named_inputs(Operator(operator.residual, reads={read: what}).layout)
-        if named > problem.dim:
+        if (named := layout({read: what}).inputs) > problem.dim:
             yield (
                 f"{read} of {name} reads along the input {named - 1}: "
                 f"must be 0 to {problem.dim - 1}"
             )
-
-
-def _named_inputs(layout: Layout) -> int:
-    return layout.inputs
 
 
 def shapes(problem: Problem) -> Iterator[str]:
