@@ -95,9 +95,7 @@ class Operator:
     @property
     def channels(self) -> int:
         """S, the channels of a jet that it reads: with `diffusion` d + 2."""
-        return (
-            self.layout.channels if self.diffusion is None else len(self.diffusion) + 2
-        )
+        return self.layout.channels if self.diffusion is None else len(self.diffusion) + 2
 
     @property
     def order(self) -> int:

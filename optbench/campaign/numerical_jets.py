@@ -67,27 +67,24 @@ def jet_of(
     Lines through x are at most as long as a box of `widths` [d]; they may leave the domain,
     where the function may fail or not be finite.
     """
-    read, value = layout(operator.reads), np.asarray(function(x))
+    read = layout(operator.reads)
     lines, families = read.lines, read.families
     if operator.diffusion is not None:
         axes = range(len(operator.diffusion))
         lines = tuple(Line(((axis, 1.0),), 1) for axis in axes)
         # kept whole: `trace` leaves out the axes of zeros, and there may be no others
         families = (Family(tuple(axes), operator.diffusion),)
-    kept = _in_extended_precision(function, x)
     widths = np.broadcast_to(widths, x.shape[1:])
-    parts = [_Derivatives(value[None], 0 * value[None], np.abs(value[None]))]
     with np.errstate(all="ignore"):  # a line may leave the domain: log, roots
+        kept, value = _in_extended_precision(function, x), function(x)[None]
+        parts = [_Derivatives(value, np.zeros_like(value), np.abs(value))]
         parts += [
             _along(function, kept, _vectors(line.direction, x), line.order, widths)
             for line in lines
         ]
         parts += [_traced(function, kept, family, x, widths) for family in families]
     return NumericalJet(
-        *(
-            np.concatenate(channels).astype(np.float64)
-            for channels in zip(*parts, strict=True)
-        )
+        *(np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
     )
 
 
@@ -193,10 +190,7 @@ def _on_line(
     radius = fraction * length
     nodes = _x.astype(x.dtype) + middle
     points = x + nodes[:, None, None] * radius[:, None] * v  # [j, n, d]
-    try:
-        values = function(points.reshape(-1, x.shape[1])).reshape(NODES, len(x), -1)
-    except Exception:  # beyond the domain it may do what it likes
-        values = np.full((NODES, *np.shape(function(x))), np.nan)
+    values = _values(function, points)
     coefficients = np.tensordot(_coefficients, values, axes=1)  # [k, n, m]
     largest = np.abs(values).max(0)
     tail = np.abs(coefficients[-TAIL:]).max(0)
@@ -220,3 +214,18 @@ def _on_line(
             )
         )
     return _Derivatives(*(np.stack(channel) for channel in zip(*parts, strict=True)))
+
+
+def _values(function: Field, points: np.ndarray) -> np.ndarray:
+    """Evaluate a function on lines [j, n, d]; it has no values on one where it fails."""
+    try:
+        return function(points.reshape(-1, points.shape[-1])).reshape(*points.shape[:2], -1)
+    except Exception:
+        lines = []
+        for line in np.moveaxis(points, 1, 0):
+            try:
+                lines.append(function(line))
+            except Exception:
+                lines.append(np.full((len(line), 1), np.nan))
+        outputs = max(line.shape[1] for line in lines)
+        return np.stack([np.broadcast_to(line, (len(line), outputs)) for line in lines], 1)

@@ -43,6 +43,7 @@ def nothing(components=1):
 
 # -- Korteweg and de Vries's equation: u_t + 6 u u_x + u_xxx = 0, one soliton --
 LOWER, UPPER = np.array([0.0, -3.0]), np.array([1.0, 5.0])
+OUTWARD = outward_normal(LOWER, UPPER, [1])
 THIRD = {"u_t": partial(0), "u_x": partial(1), "u_xxx": partial(1, 1, 1)}
 
 
@@ -57,7 +58,7 @@ def soliton_slope(x):
 def kdv(
     reads=THIRD,
     residual=lambda jet, x, y: jet.u_t + 6 * jet.value * jet.u_x + jet.u_xxx - y,
-    normal=outward_normal(LOWER, UPPER, [1]),
+    normal=OUTWARD,
 ):
     """Pose it with values and normal derivatives at both ends."""
     ends = walls(LOWER, UPPER, [1])
