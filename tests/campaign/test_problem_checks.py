@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import posed
@@ -377,6 +378,56 @@ def test_a_framework_that_does_not_import_is_not_the_problems_fault(good, monkey
     (result,) = contract.check(good, ["frameworks"])
     assert (result.issues, result.skipped) == (["planted"], False)
     assert f"1 issue ({broken} does not import" in str(result)
+
+
+def framework(name, gradient=1.0, residual=1.0):
+    """A framework made of NumPy, whose numbers may be off by a factor."""
+
+    class Objective:
+        def __init__(self, problem, network, seed):
+            self.problem = problem
+
+        def gradient(self, params, batch):
+            assert list(batch) == list(self.problem.terms)
+            return None, [gradient * matrix for matrix in params]
+
+    backend = SimpleNamespace(
+        from_numpy=np.array,
+        to_numpy=lambda array: residual * array,
+        from_numpy_tree=lambda tree: tree,
+        to_numpy_tree=lambda tree: tree,
+        compile=lambda function: function,
+    )
+    return SimpleNamespace(name=name, backend=backend, Objective=Objective)
+
+
+@pytest.mark.parametrize("pose", posed.EVERY)
+def test_frameworks_are_compared_with_numpy_and_with_each_other(pose, monkeypatch):
+    one, two = implementations.FRAMEWORKS
+    monkeypatch.setattr(implementations, "installed", lambda: (one, two))
+
+    def issues(**off):
+        made = {one: framework(one), two: framework(two, **off)}
+        monkeypatch.setattr(implementations, "load", made.get)
+        return list(contract.frameworks(pose()))
+
+    assert issues() == []
+    assert issues(gradient=1 + 1e-9) == [
+        f"the loss's gradient in {one} and {two} differs by 1.0e-09, relative"
+    ]
+    assert issues(residual=1 + 1e-9) == [
+        f"the residual of {name} in {two} is not that in NumPy" for name in pose().terms
+    ]
+
+
+def test_a_reference_is_not_asked_for_derivatives(good):
+    axis = np.linspace(0, 1, 33)
+    neumann = Operator(lambda jet, x, y: jet.u_x - y, reads={"u_x": derivative(0)})
+    flux = Term.of(neumann, partial(faces, dim=2), lambda x: 7 + 0 * x[:, :1])
+    known = on_grid(good.solution, axis, axis, accuracy=1e-4)
+    problem = replace(good, boundary=flux)
+    assert "misses the condition boundary" in next(iter(contract.data(problem)))
+    assert list(contract.data(replace(problem, solution=known))) == []
 
 
 @pytest.mark.medium

@@ -93,6 +93,7 @@ def periodicity(problem: Problem) -> Iterator[str]:
         lower, upper = (float(bound[axis]) for bound in problem.bounds)
         # both points lie in the box, which may hold the period several times
         share = (x[:, axis] - lower) / (upper - lower)
+        x = x.copy()
         x[:, axis] = lower + share * max(0.0, upper - lower - period)
         moved = x.copy()
         moved[:, axis] = np.minimum(x[:, axis] + period, upper)
