@@ -357,8 +357,8 @@ def _check_terms(problem: str, terms: Mapping[str, Term]) -> None:
     for name, term in terms.items():
         if not name.isidentifier() or name in RESERVED:
             raise ValueError(
-                f"{problem} has a term {name!r}: must be letters, digits and _, and none of "
-                f"{', '.join(RESERVED)}"
+                f"{problem} has a term {name!r}: must be letters, digits and _, and none "
+                f"of {', '.join(RESERVED)}"
             )
         if not 0 < term.weight < np.inf:
             raise ValueError(

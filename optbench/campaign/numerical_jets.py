@@ -114,18 +114,19 @@ def _traced(
     function: Field, kept: np.ndarray, family: Family, x: np.ndarray, widths: np.ndarray
 ) -> _Derivatives:
     """Sum the second derivatives along a matrix's eigenvectors, by its eigenvalues."""
-    nothing = np.zeros_like(function(x))[None]
-    parts = [(nothing, nothing, nothing)]
+    total = [np.zeros_like(function(x))[None]] * 3
     for weights, directions in _eigenvectors(family, x):
-        if not weights.any():
-            continue
-        along = _along(function, kept, directions, 2, widths)
-        w = weights[:, None]
-        # sizes are those of the summands, which may cancel
-        parts.append(
-            (w * along.values[1:], abs(w) * along.errors[1:], abs(w) * along.scales[1:])
-        )
-    return _Derivatives(*map(sum, zip(*parts, strict=True)))
+        if weights.any():
+            w = weights[:, None]
+            along = _along(function, kept, directions, 2, widths)
+            # sizes are those of the summands, which may cancel
+            total = [
+                summed + factor * part[1:]
+                for summed, factor, part in zip(
+                    total, (w, abs(w), abs(w)), along, strict=True
+                )
+            ]
+    return _Derivatives(*total)
 
 
 def _eigenvectors(family: Family, x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -155,11 +156,11 @@ def _along(
         length = (widths / np.abs(v)).min(1)
     # a direction that is 0 has derivatives 0
     length = np.where(np.isfinite(length), length, 1.0).astype(x.dtype)
-    best = None
+    best = _Derivatives(*(np.full((1, 1, 1), unknown) for unknown in (np.nan, np.inf, 0.0)))
     for middle in (0, 1, -1):
         for radius in RADII:
             found = _on_line(function, x, v, order, length, radius, middle)
-            best = found if best is None else _better(best, found)
+            best = _better(best, found)
             if (best.errors <= ENOUGH * best.scales).all():
                 return best
         if (best.errors <= POOR * best.scales).all():
@@ -194,26 +195,26 @@ def _on_line(
     coefficients = np.tensordot(_coefficients, values, axes=1)  # [k, n, m]
     largest = np.abs(values).max(0)
     tail = np.abs(coefficients[-TAIL:]).max(0)
+    scales = [
+        np.abs(np.tensordot(T.T, coefficients, axes=1)).max(0) for T in _thereabouts[:order]
+    ]
+    # rounding of the values, and of the points where the function is steep
+    moved = np.abs(x).max(1) / (radius * np.abs(v).max(1)).clip(TINY)
+    noise = np.finfo(values.dtype).eps * (largest + moved[:, None] * scales[0])
     parts = []
-    for p in range(1, order + 1):
-        at_x = chebyshev.chebval(-float(middle), _derived[p - 1])  # T_k^(p) [k]
-        inner = np.tensordot(_thereabouts[p - 1].T, coefficients, axes=1)
-        scale = np.abs(inner).max(0)
-        if p == 1:
-            # rounding of the values, and of the points where the function is steep
-            moved = np.abs(x).max(1) / (radius * np.abs(v).max(1)).clip(TINY)
-            noise = np.finfo(values.dtype).eps * (largest + moved[:, None] * scale)
+    for p, (scale, series) in enumerate(zip(scales, _derived, strict=False), 1):
+        at_x = chebyshev.chebval(-float(middle), series)  # T_k^(p) [k]
+        derivative = np.tensordot(at_x, coefficients, axes=1)
         error = tail * np.abs(at_x).sum() + noise * np.abs(at_x @ _coefficients).sum()
         power = radius[:, None] ** p
-        error = np.where(np.isfinite(error), error, np.inf)
         parts.append(
             (
-                np.tensordot(at_x, coefficients, axes=1) / power,
-                error / power,
+                derivative / power,
+                np.where(np.isfinite(error), error, np.inf) / power,
                 np.maximum(scale / power, largest / length[:, None] ** p),
             )
         )
-    return _Derivatives(*(np.stack(channel) for channel in zip(*parts, strict=True)))
+    return _Derivatives(*(np.stack(part) for part in zip(*parts, strict=True)))
 
 
 def _values(function: Field, points: np.ndarray) -> np.ndarray:
