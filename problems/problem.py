@@ -206,6 +206,10 @@ class Periodic(NamedTuple):
     modes: int = 1  # cos ωx, sin ωx, cos 2ωx, … up to so many, with ω = 2π/period
 
 
+class _Own(dict[str, Term]):
+    """The terms of a problem, as it holds them."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Problem:
     """A PDE with its data and its solution.
@@ -259,16 +263,18 @@ class Problem:
         interior_points: int | None,
         boundary_points: int | None,
     ) -> None:
-        terms = dict(self.terms)
+        terms = _Own(self.terms)
         short = {
             INTERIOR: (interior, interior_points),
             "boundary": (boundary, boundary_points),
         }
-        for name, (term, number) in short.items():
-            if term is not None or number is not None:
-                term = term or terms[name]
-                number = term.default_points if number is None else number
-                terms[name] = replace(term, default_points=number)
+        # `replace` hands on every field, the short ones too. Beside terms that a problem
+        # had already they may be new; terms that are new stand for themselves
+        if not terms or isinstance(self.terms, _Own):
+            for name, (given, number) in short.items():
+                if (term := given or terms.get(name)) is not None:
+                    number = term.default_points if number is None else number
+                    terms[name] = replace(term, default_points=number)
         _check_terms(self.name, terms)
         object.__setattr__(self, "terms", terms)
         for name in short:
