@@ -21,7 +21,6 @@ RADII = (0.5, 0.25, 0.12, 0.06, 0.03, 0.015, 0.008, 0.004, 0.002, 0.001, 0.0005)
 # derivative then loses (NODES/3)^4, four digits
 NODES = 24
 TAIL = 4  # coefficients that show what the polynomial leaves out, and the values' noise
-TINY = 1e-300  # instead of a direction's length of 0
 # of a derivative's size: so good that no better line is looked for, and so bad that lines
 # are tried which end at the point
 ENOUGH, POOR = 1e-14, 1e-10
@@ -184,9 +183,9 @@ def _on_line(
 ) -> _Derivatives:
     """Differentiate the polynomial through the values at Chebyshev's points of a line.
 
-    Its ends are x + (middle ± 1)·radius·v, its radius the fraction of a length [n]. No
-    derivative is smaller thereabouts than that of a function that turns once in a length:
-    of a polynomial, it may be 0.
+    Its ends are x + (middle ± 1)·radius·v, its radius the fraction of a length [n]. What is
+    called the size of a derivative is at least that of a function which turns once in a
+    length: some are 0 everywhere.
     """
     radius = fraction * length
     nodes = _x.astype(x.dtype) + middle
@@ -199,7 +198,8 @@ def _on_line(
         np.abs(np.tensordot(T.T, coefficients, axes=1)).max(0) for T in _thereabouts[:order]
     ]
     # rounding of the values, and of the points where the function is steep
-    moved = np.abs(x).max(1) / (radius * np.abs(v).max(1)).clip(TINY)
+    reach = radius * np.abs(v).max(1)
+    moved = np.abs(x).max(1) / np.where(reach > 0, reach, np.inf)
     noise = np.finfo(values.dtype).eps * (largest + moved[:, None] * scales[0])
     parts = []
     for p, (scale, series) in enumerate(zip(scales, _derived, strict=False), 1):

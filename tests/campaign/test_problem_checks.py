@@ -670,22 +670,6 @@ def test_a_fault_in_several_terms_is_found_and_explained(what):
     assert any(re.search(message, issue) for issue in found.get(expected, [])), found
 
 
-@pytest.mark.parametrize(
-    ("terms", "message"),
-    [
-        ({"loss": posed.kdv().terms["initial"]}, "kdv_1d has a term 'loss': must be"),
-        ({"a b": posed.kdv().terms["initial"]}, "kdv_1d has a term 'a b': must be"),
-        (
-            {"initial": replace(posed.kdv().terms["initial"], weight=0.0)},
-            "kdv_1d: the weight of initial is 0.0: must be a positive number",
-        ),
-    ],
-)
-def test_a_problem_is_not_made_of_such_terms(terms, message):
-    with pytest.raises(ValueError, match=message):
-        replace(posed.kdv(), terms={**posed.kdv().terms, **terms})
-
-
 def test_a_condition_may_hold_at_one_place_of_the_domain():
     """A pressure is known up to a constant: it may be given anywhere, at all times."""
     lower, upper = posed.LOWER, posed.UPPER
@@ -701,17 +685,7 @@ def test_a_condition_may_hold_at_one_place_of_the_domain():
     assert "points of gauge lie within" in said
 
 
-def test_weights_and_terms_outlive_other_changes():
-    problem = posed.kdv().with_weights({"interior": 3.0, "boundary": 0.5})
-    again = replace(problem, resample_every=7)
-    expected = {"interior": 3.0, "initial": 10.0, "boundary": 0.5, "slope": 1.0}
-    assert (problem.weights, again.weights) == (expected, expected)
-    assert replace(posed.convection(), march=0).points == posed.convection().points
-
-
-def test_every_way_of_reading_is_checked_by_its_own_errors():
-    """A solution that keeps no extended precision has the same digits checked."""
-
+def test_a_solution_without_extended_precision_is_checked_to_the_same_digits():
     def rounded(x):
         return posed.soliton(x.astype(np.float64))
 
