@@ -1,6 +1,7 @@
 """Hyperparameters: fields of a frozen dataclass, validated where they are made."""
 
 import pkgutil
+from dataclasses import fields
 from importlib import import_module
 from inspect import signature
 from types import ModuleType
@@ -32,6 +33,20 @@ def optimizer(cls: type[T]) -> type[T]:
     complete(cls)
     made: Any = dataclass(frozen=True, kw_only=True, config=CONFIGURATION)(cls)
     return made
+
+
+def spelled_out(made: Optimizer) -> dict[str, Any]:
+    """List an optimizer's hyperparameters by name, as a run's identity has them.
+
+    Those that came later, which its class names in `later`, are left out where they say
+    nothing: older runs keep their identity.
+    """
+    later = getattr(made, "later", ())
+    return {
+        field.name: value
+        for field in fields(made)
+        if (value := getattr(made, field.name)) != field.default or field.name not in later
+    }
 
 
 def complete(cls: Any) -> type[Optimizer]:

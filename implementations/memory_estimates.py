@@ -40,6 +40,15 @@ def gramian(params: Params, batch: Batch, whole: bool) -> int:
     return jacobian_rows(batch) * sum(layers) + sum(squares) + 5 * max(squares)
 
 
+def jacobian(params: Params, batch: Batch) -> int:
+    """Estimate a step with the singular values of the whole Jacobian.
+
+    It holds the Jacobian, its two orthogonal factors and four square matrices.
+    """
+    rows, columns = jacobian_rows(batch), parameters(params)
+    return 3 * rows * columns + 4 * min(rows, columns) ** 2
+
+
 def gramian_diagonal(params: Params) -> int:
     """Estimate a step with the Gramian's diagonal.
 

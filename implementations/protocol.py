@@ -156,6 +156,8 @@ class Optimizer(ABC):
     name: ClassVar[str]
     version: ClassVar[int]  # raised whenever a trajectory changes
     framework: ClassVar[str]  # of one in a user's file: "torch" or "jax"
+    # fields that came after runs of this version had been published
+    later: ClassVar[tuple[str, ...]] = ()
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init__(self, **hyperparameters: object) -> None:

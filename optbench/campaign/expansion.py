@@ -1,7 +1,7 @@
 """From a campaign to the runs that it asks for, each spelled out in full and checked."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Any
 
@@ -13,6 +13,7 @@ from optbench.campaign.campaign import Campaign, Case, OptimizerTable, StageTabl
 from optbench.campaign.errors import CampaignError, Where, dotted, explain, keys
 from optbench.campaign.names import claimed, fault, seen
 from optbench.implementations import lookup
+from optbench.implementations.hyperparameters import spelled_out
 from optbench.implementations.protocol import Objective
 from optbench.problems import networks
 from optbench.problems.names import UnknownName
@@ -287,7 +288,7 @@ class Expansion:
         return Stage(
             optimizer=name,
             optimizer_version=optimizer.version,
-            hyperparameters=asdict(optimizer),
+            hyperparameters=spelled_out(optimizer),
             share=table.share if isinstance(table, StageTable) else None,
         )
 

@@ -101,6 +101,7 @@ class KFAC(Optimizer):
 
     name: ClassVar[str] = "kfac"
     version: ClassVar[int] = 2
+    later: ClassVar[tuple[str, ...]] = ("guard",)
 
     damping: NonNegative = 1e-8
     decay: Fraction = 0.9

@@ -64,6 +64,7 @@ class KFACStar(Optimizer):
 
     name: ClassVar[str] = "kfac_star"
     version: ClassVar[int] = 1
+    later: ClassVar[tuple[str, ...]] = ("guard",)
 
     damping: NonNegative = 1e-8
     decay: Fraction = 0.9

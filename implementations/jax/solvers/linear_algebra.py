@@ -73,6 +73,31 @@ def damped_solve(matrix: Array, damping: float, vector: Array) -> Array:
     )
 
 
+def svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """Compute U, s and Vᵀ of the thin singular value decomposition.
+
+    They are NaN where the matrix is not finite or the solver does not converge.
+    """
+    U, s, Vt = jnp.linalg.svd(matrix, full_matrices=False)
+    return U, s, Vt
+
+
+def least_squares(J: Array, damping: float, residual: Array) -> Array:
+    """Compute (JᵀJ + λI)⁺ Jᵀ r from the singular values of J [R, D] itself.
+
+    A QR decomposition makes J square first; singular values s ≤ eps·max(R, D)·max(s) count
+    as zero. The error is that of J's condition number, not of its square.
+    """
+    wide = J.shape[0] < J.shape[1]
+    Q, R = jnp.linalg.qr(J.T if wide else J)
+    U, s, Vt = svd(R.T if wide else R)
+    kept = s > jnp.finfo(s.dtype).eps * max(J.shape) * s.max()
+    inverse = jnp.where(kept, s / jnp.where(kept, s * s + damping, 1), 0 * s)
+    if wide:
+        return Q @ (Vt.T @ (inverse * (U.T @ residual)))
+    return Vt.T @ (inverse * (U.T @ (Q.T @ residual)))
+
+
 def generalized_eigh(reference: Array, matrix: Array) -> tuple[Array, Array]:
     """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
     factor = cholesky(reference)

@@ -1,14 +1,30 @@
 """Energy natural gradient descent with the Gramian G = JᵀJ (Müller and Zeinhofer 2023).
 
 G sums (w/n) JᵀJ over the terms; it is kept whole, in one block per layer, or its diagonal
-alone. Whole and without a moving average, the smaller of G and the kernel JJᵀ is solved:
-they give the same direction.
+alone. A step
+
+1. computes the rows of J and the residuals r of all terms, multiplied by √(w/n),
+2. sums G = JᵀJ and ∇L = Jᵀ r, and averages G over the steps,
+3. solves (G + λI) x = ∇L, and
+4. follows −x with the step size of a line search.
+
+Whole and without an average, the smaller of G and the kernel JJᵀ is solved in step 3: they
+give the same direction. Both square the condition number of J, and with it the share of
+rounding in the direction; `solve = "jacobian"` takes the direction from J itself.
+
+| paper | here | |
+|---|---|---|
+| G_N | `gramian` | the Gramian, one array per block |
+| λ | `damping` | |
+| β | `decay` | share of the past in the average |
+| η | `learning_rate`, or the search's choice | |
 """
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from optbench.implementations import memory_estimates
@@ -39,6 +55,7 @@ from optbench.implementations.torch.solvers.linear_algebra import (
     damped_solve,
     double,
     first_failure,
+    least_squares,
 )
 from optbench.problems.problem import Batch
 
@@ -94,6 +111,7 @@ class ENGD(Optimizer):
 
     name: ClassVar[str] = "engd"
     version: ClassVar[int] = 2
+    later: ClassVar[tuple[str, ...]] = ("solve",)
     structure: ClassVar[Structure] = FULL
 
     damping: NonNegative = 1e-8
@@ -101,6 +119,17 @@ class ENGD(Optimizer):
     identity_init: bool = False
     learning_rate: Positive | None = None  # None: the line search
     line_search: Literal["grid", "grid_exhaustive"] = "grid"
+    # what step 3 solves with: G, or by singular values J itself, without an average
+    solve: Literal["gramian", "jacobian"] = "gramian"
+
+    @model_validator(mode="after")
+    def _from_one_batch(self) -> Self:
+        if self.solve == "jacobian" and (self.decay or self.structure is not FULL):
+            raise ValueError(
+                "solve = 'jacobian' is of the whole J of one batch: must be with decay = 0, "
+                "and with engd alone"
+            )
+        return self
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with a Gramian of zeros or the identity."""
@@ -121,24 +150,29 @@ class ENGD(Optimizer):
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
         average = state.gramian
-        if self._has_smaller_kernel(params, batch):
+        if self.solve == "jacobian":
+            losses, (rows,), residual = self.rows(objective, params, batch)  # 1
+            solution = -least_squares(rows, self.damping, residual)  # 3
+            failure = first_failure([solution])
+            directions = typed_like(params, split_like(params, solution))
+        elif self._has_smaller_kernel(params, batch):
             losses, directions, failure = kernel.solve(
                 objective, params, batch, self.damping
             )
         else:
-            losses, gramian, gradient = self._measure(objective, params, batch)
+            losses, gramian, gradient = self._measure(objective, params, batch)  # 1, 2
             if self.decay:
                 pairs = zip(average, gramian, strict=True)
                 average = gramian = [
                     self.decay * old + (1 - self.decay) * new for old, new in pairs
                 ]
             blocks = zip(gramian, gradient, strict=True)
-            solutions = [
+            solutions = [  # 3
                 -self.structure.solve(G, self.damping, block) for G, block in blocks
             ]
             failure = first_failure(solutions)
             directions = typed_like(params, split_like(params, torch.cat(solutions, dim=0)))
-        moved, search = follow(
+        moved, search = follow(  # 4
             self, objective, params, directions, batch, losses, state.search
         )
         return select(failure < 0, moved, params), State(average, search, failure), losses
@@ -157,6 +191,8 @@ class ENGD(Optimizer):
 
     def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the numbers of a step's matrices, of the kernel or of the Gramian."""
+        if self.solve == "jacobian":
+            return memory_estimates.jacobian(params, batch)
         if self._has_smaller_kernel(params, batch):
             return memory_estimates.kernel(objective, params, batch)
         return memory_estimates.gramian(params, batch, whole=self.structure is FULL)

@@ -83,6 +83,35 @@ def damped_solve(matrix: Tensor, damping: float, vector: Tensor) -> Tensor:
     )
 
 
+def svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute U, s and Vᵀ of the thin singular value decomposition.
+
+    They are NaN where the matrix is not finite or the solver does not converge.
+    """
+    finite = matrix.isfinite().all()
+    try:
+        U, s, Vt = torch.linalg.svd(torch.where(finite, matrix, 0), full_matrices=False)
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]  # no convergence
+        U, s, Vt = matrix, torch.full_like(matrix[0], torch.nan), matrix
+    return U, torch.where(finite, s, torch.nan), Vt
+
+
+def least_squares(J: Tensor, damping: float, residual: Tensor) -> Tensor:
+    """Compute (JᵀJ + λI)⁺ Jᵀ r from the singular values of J [R, D] itself.
+
+    A QR decomposition makes J square first; singular values s ≤ eps·max(R, D)·max(s) count
+    as zero. The error is that of J's condition number, not of its square.
+    """
+    wide = J.shape[0] < J.shape[1]
+    Q, R = torch.linalg.qr(J.T if wide else J)
+    U, s, Vt = svd(R.T if wide else R)
+    kept = s > torch.finfo(s.dtype).eps * max(J.shape) * s.max()
+    inverse = torch.where(kept, s / torch.where(kept, s * s + damping, 1), 0 * s)
+    if wide:
+        return Q @ (Vt.T @ (inverse * (U.T @ residual)))
+    return Vt.T @ (inverse * (U.T @ (Q.T @ residual)))
+
+
 def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
     factor = cholesky(reference)
