@@ -288,6 +288,32 @@ def test_a_residual_sees_the_jet_and_is_compared_with_its_target(name, term):
     assert (np.abs(r + y) > 1e-6).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "term", "jet", "expected"),
+    [
+        # u = 2, u_t = 3, u_xx = 5 below u_x = 11; y = 7
+        ("allen_cahn_1d", "interior", (2, 3, 11, 5), 3 - 5e-4 - 5 * (2 - 8) - 7),
+        ("wave_1d", "initial_velocity", (2, 3), 3 - 7),
+        ("kdv_1d", "slope", (2, 3), 3 - 7),
+        ("kuramoto_sivashinsky_1d", "slope", (2, 3), 3 - 7),
+        ("biharmonic_2d", "normal", (2, 3), 3 - 7),
+    ],
+)
+def test_residual_is_that_by_hand(name, term, jet, expected):
+    operator = problems.get(name).terms[term].operator
+    x, y = np.zeros((1, 2)), np.full((1, 1), 7.0)
+    numbers = np.array(jet, dtype=float)[:, None, None]
+    assert operator.apply(operator.jet(numbers), x, y) == pytest.approx(expected)
+
+
+def test_a_plates_normal_points_outward_on_all_four_edges():
+    term = problems.get("biharmonic_2d").terms["normal"]
+    x, _ = term.sample(rng(13), 8)
+    (line,) = term.operator.layout.lines
+    expected = np.repeat([[-1, 0], [1, 0], [0, -1], [0, 1]], 2, axis=0)
+    np.testing.assert_array_equal(np.stack(line.direction(x), 1), expected)
+
+
 @pytest.mark.medium
 @every_term
 def test_residuals_are_the_same_in_every_framework(name, term):
