@@ -50,7 +50,7 @@ def on_box(
         defaults: other fields of the problem.
     """
     lower, upper = (np.asarray(bound, dtype=np.float64) for bound in bounds)
-    space = [axis for axis, name in enumerate(axes) if name != TIME]
+    space = [axis for axis, label in enumerate(axes) if label != TIME]
 
     def zero(x: np.ndarray) -> np.ndarray:
         return np.zeros((len(x), outputs))
