@@ -108,5 +108,5 @@ def nonlinear_poisson(dim: int) -> Problem:
         source=lambda x: -32 * np.pi**2 * bumps(x) - np.exp(solution(x)),
         solution_norm=float(np.sqrt(5) / 2),  # (1 + 1/4)^½: the wave has the mean 0
         networks=("box_1_sin_20_20",),
-        reference="Urbán, Stefanou, Pons (2025), arXiv 2405.04230",
+        reference="made for this benchmark",
     )
