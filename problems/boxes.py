@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from optbench.problems.domains import Region, slice_at, walls, whole
 from optbench.problems.problem import DIRICHLET, Array, Field, Operator, Problem, Term
@@ -14,7 +15,7 @@ GAUSS_NODES = 16  # of a panel: integrals of analytic functions are exact in few
 def on_box(
     name: str,
     axes: Sequence[str],
-    bounds: tuple[Sequence[float], Sequence[float]],
+    bounds: tuple[ArrayLike, ArrayLike],
     operator: Operator,
     solution: Field,
     points: Mapping[str, int],
@@ -49,12 +50,12 @@ def on_box(
         defaults: other fields of the problem.
     """
     lower, upper = (np.asarray(bound, dtype=np.float64) for bound in bounds)
-    space = [axis for axis, name in enumerate(axes) if name != TIME]
+    space = [axis for axis, label in enumerate(axes) if label != TIME]
 
     def zero(x: np.ndarray) -> np.ndarray:
         return np.zeros((len(x), outputs))
 
-    known = {
+    known: dict[str, tuple[Operator, Region, Field]] = {
         "interior": (operator, whole(lower, upper, bend), source or zero),
         "initial": (DIRICHLET, slice_at(lower, upper, {0: lower[0]}), solution),
         "terminal": (DIRICHLET, slice_at(lower, upper, {0: upper[0]}), solution),
@@ -91,13 +92,13 @@ def column(x: Array, number: int) -> Array:
 
 def root_mean_square(
     solution: Field,
-    bounds: tuple[Sequence[float], Sequence[float]],
+    bounds: tuple[ArrayLike, ArrayLike],
     panels: Sequence[int],
 ) -> float:
     """Compute (E |u*|²)^½ over a box, by Gauss's rule on panels of every input."""
     nodes, weights = np.polynomial.legendre.leggauss(GAUSS_NODES)
     axes, square = [], np.ones(())
-    for low, high, count in zip(*bounds, panels, strict=True):
+    for low, high, count in zip(*map(np.asarray, bounds), panels, strict=True):
         unit = (np.arange(count)[:, None] + (nodes + 1) / 2) / count
         axes.append(low + (high - low) * unit.ravel())
         square = np.multiply.outer(square, np.tile(weights / (2 * count), count))

@@ -23,13 +23,12 @@ BELTRAMI = (0, -1, -1, -1), (1, 1, 1, 1)
 
 def navier_stokes(axes: Sequence[str], viscosity: float) -> Operator:
     """Make the operator of a flow: its momentum's components, then its divergence."""
-    space = [name for name in axes if name != TIME]
     slopes = {f"u_{name}": partial(axis) for axis, name in enumerate(axes)}
-    where = [axis for axis, name in enumerate(axes) if name != TIME]
+    space = {axis: f"u_{name}" for axis, name in enumerate(axes) if name != TIME}
     pressure = len(space)  # its output's number
 
     def residual(jet, x: Array, y: Array) -> tuple[Array, ...]:
-        gradient = [getattr(jet, f"u_{name}") for name in space]
+        gradient = [getattr(jet, slope) for slope in space.values()]
         # of all outputs, the pressure too; [n, m]
         carried = sum(column(jet.value, i) * slope for i, slope in enumerate(gradient))
         change = carried - viscosity * jet.laplacian
@@ -42,7 +41,7 @@ def navier_stokes(axes: Sequence[str], viscosity: float) -> Operator:
         divergence = sum(column(slope, i) for i, slope in enumerate(gradient))
         return *momentum, divergence - column(y, pressure)
 
-    laplacian = trace(np.ones(len(space)), axes=where)
+    laplacian = trace(np.ones(len(space)), axes=list(space))
     return Operator(residual, reads={**slopes, "laplacian": laplacian})
 
 

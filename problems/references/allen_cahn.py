@@ -16,7 +16,7 @@ from optbench.problems.reference import Reference
 
 KEPT = Path(__file__).parents[1] / "data" / "allen_cahn_1d.npz"
 MODES, STEP = 4096, 5e-4
-TIMES, NODES = 201, 301  # that are kept, and these on [0, 1]
+TIMES, NODES = 201, 401  # that are kept, and these on [0, 1]
 # intervals of time between two that are kept: interpolation is looked at there too
 PARTS = 5
 CONTOUR = np.exp(1j * np.pi * (np.arange(16) + 0.5) / 16)  # half of it: L is real
@@ -134,9 +134,13 @@ def main() -> None:
         points = np.column_stack([np.full_like(middle, time), middle])
         errors.append(np.mean((reference(points)[:, 0] - exact) ** 2))
     interpolation = float(np.sqrt(over_time @ errors)) / norm(fine)
-    write(float(f"{solver + interpolation:.1e}"))
+    estimate = reference.interpolation_error()
+    # no less than what `optbench check` asks for
+    accuracy = solver + max(interpolation, estimate)
+    write(accuracy)
     print(f"{file}: {file.stat().st_size / 1e6:.2f} MB; (E u²)^½ = {norm(fine):.13f}")
-    print(f"accuracy {solver:.1e}, with interpolation {solver + interpolation:.1e}")
+    print(f"differences by steps and modes {solver:.1e}, between nodes {interpolation:.1e}")
+    print(f"(half of the nodes say {estimate:.1e}); stated accuracy {accuracy:.1e}")
     kept = Reference.read(KEPT)
     grid = np.stack(np.meshgrid(times[::PARTS], x, indexing="ij"), -1).reshape(-1, 2)
     far = np.linalg.norm(kept(grid) - u.reshape(-1, 1)) / np.linalg.norm(u)
