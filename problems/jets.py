@@ -94,12 +94,13 @@ def partial(*axes: int) -> Read:
     by_axis = sorted(Counter(axes).items(), key=lambda item: (-item[1], item[0]))
     if len(by_axis) == 1:
         return Read(((1.0, Line(((axes[0], 1.0),), len(axes))),))
-    form: Counter[Line] = Counter()
+    form: dict[Line, float] = {}
     for weight, components in FORMS[tuple(count for _, count in by_axis)]:
         pairs = zip(by_axis, components, strict=True)
         direction = tuple(sorted((axis, float(c)) for (axis, _), c in pairs if c))
         line, sign = _upward(direction)
-        form[Line(line, len(axes))] += weight * sign ** len(axes)
+        key = Line(line, len(axes))
+        form[key] = form.get(key, 0.0) + weight * sign ** len(axes)
     return Read(tuple((weight, line) for line, weight in form.items()))
 
 

@@ -91,7 +91,7 @@ def test_parameter_counts_are_the_papers(name, dim, count):
 
 
 def test_shapes_are_out_by_in_plus_one():
-    assert networks.shapes("tanh_7_5", dim=3, outputs=2) == [(7, 4), (5, 8), (2, 6)]
+    assert networks.shapes("tanh_7_5", inputs=3, outputs=2) == [(7, 4), (5, 8), (2, 6)]
 
 
 def test_initial_parameters_are_uniform_with_the_bias_column():

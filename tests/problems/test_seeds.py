@@ -13,8 +13,11 @@ from optbench.problems.names import UnknownName
 PROBLEM = problems.get("poisson_sine_2d")
 
 
-def points(seed, index=0, interior=50, boundary=20):
-    return seeds.batch(PROBLEM, seed, index, interior, boundary)
+NUMBERS = {"interior": 50, "boundary": 20}
+
+
+def points(seed, index=0, **numbers):
+    return seeds.batch(PROBLEM, seed, index, NUMBERS | numbers)
 
 
 def test_same_seed_and_index_give_the_same_bits():
@@ -22,22 +25,22 @@ def test_same_seed_and_index_give_the_same_bits():
     networks.initial_parameters("tanh_64", 2, 1, 3)  # draws elsewhere change nothing
     points(3, 1)
     seeds.evaluation_points(PROBLEM, "report")
-    for (x, y), (x2, y2) in zip(first, points(3, 2), strict=True):
+    second = points(3, 2)
+    for (x, y), (x2, y2) in zip(first.values(), second.values(), strict=True):
         assert (x.tobytes(), y.tobytes()) == (x2.tobytes(), y2.tobytes())
 
 
 def test_the_streams_are_what_the_documentation_says():
     generator = np.random.default_rng(np.random.SeedSequence(7, spawn_key=(1, 4)))
-    for (x, y), (x2, y2) in zip(
-        points(7, 4), PROBLEM.batch(generator, 50, 20), strict=True
-    ):
+    ours, expected = points(7, 4), PROBLEM.batch(generator, NUMBERS)
+    for (x, y), (x2, y2) in zip(ours.values(), expected.values(), strict=True):
         np.testing.assert_array_equal(x, x2)
         np.testing.assert_array_equal(y, y2)
 
 
 def test_streams_share_no_number():
     drawn = [
-        points(seed, index).interior[0]
+        points(seed, index)["interior"][0]
         for seed in (0, 1, seeds.EVALUATION_SEED)
         for index in (0, 1, 2)
     ]
@@ -103,7 +106,8 @@ def test_a_seed_is_an_integer_of_at_least_0(seed):
 
 
 def test_numpy_integers_are_seeds():
-    np.testing.assert_array_equal(points(np.int64(3)).interior[0], points(3).interior[0])
+    one, other = points(np.int64(3)), points(3)
+    np.testing.assert_array_equal(one["interior"][0], other["interior"][0])
 
 
 @pytest.mark.parametrize(

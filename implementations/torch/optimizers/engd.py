@@ -126,8 +126,8 @@ class ENGD(Optimizer):
     def _from_one_batch(self) -> Self:
         if self.solve == "jacobian" and (self.decay or self.structure is not FULL):
             raise ValueError(
-                "solve = 'jacobian' is of the whole J of one batch: must be with decay = 0, "
-                "and with engd alone"
+                "solve = 'jacobian' is of the whole J of one batch: needs decay = 0, "
+                "and engd alone has it"
             )
         return self
 
