@@ -59,7 +59,8 @@ def complete(cls: Any) -> type[Optimizer]:
         for name in ("check", "progress", "working", "counters"):
             if not hasattr(cls, name):
                 setattr(cls, name, getattr(Optimizer, name))
-    if len(signature(working := cls.working).parameters) == 3:
+    working: Any = cls.working
+    if len(signature(working).parameters) == 3:
         cls.working = lambda self, objective, params, batch: working(self, params, batch)
     return cls
 

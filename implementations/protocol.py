@@ -59,7 +59,7 @@ class LayerInputs(Protocol):
         """Average over the channels [n, in]."""
         ...
 
-    def count(self) -> int:
+    def channels(self) -> int:
         """Count the channels, S."""
         ...
 

@@ -16,7 +16,8 @@ from optbench.implementations.jax.passes.activations import (
     derivatives,
     further,
 )
-from optbench.implementations.jax.passes.layer_inputs import LayerInputs, Points
+from optbench.implementations.jax.passes.layer_inputs import Points
+from optbench.implementations.protocol import LayerInputs
 
 
 class Kept(NamedTuple):

@@ -43,7 +43,7 @@ class Channels(NamedTuple):
         """Average over the channels [n, in]."""
         return self.array.mean(0)
 
-    def count(self) -> int:
+    def channels(self) -> int:
         """Count the channels, S."""
         return len(self.array)
 
@@ -84,14 +84,11 @@ class Points(NamedTuple):
 
     def mean(self) -> Array:
         """Average over the channels [n, d]: the slopes' sum is one in every coordinate."""
-        return (self.array + 1) / self.count()
+        return (self.array + 1) / self.channels()
 
-    def count(self) -> int:
+    def channels(self) -> int:
         """Count the channels, S."""
         return self.array.shape[1] + 2
-
-
-LayerInputs = Channels | Points
 
 
 def rows(channels: Array) -> Array:

@@ -12,8 +12,9 @@ import numpy as np
 from jax import Array
 
 from optbench.implementations.jax.passes.activations import ACTIVATIONS, SIN, Activation
-from optbench.implementations.jax.passes.layer_inputs import Channels, LayerInputs
+from optbench.implementations.jax.passes.layer_inputs import Channels
 from optbench.implementations.jax.passes.parameters import Params
+from optbench.implementations.protocol import LayerInputs
 
 
 class Jets(Protocol):

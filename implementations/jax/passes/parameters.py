@@ -33,7 +33,7 @@ def typed_like(params: Params, matrices: Params) -> Params:
     ]
 
 
-def select(condition: Array, params: Params, otherwise: Params) -> Params:
+def select(condition: bool | Array, params: Params, otherwise: Params) -> Params:
     """Choose `params` where the condition holds, else `otherwise`, on the device."""
     return [
         jnp.where(condition, new, old) for new, old in zip(params, otherwise, strict=True)

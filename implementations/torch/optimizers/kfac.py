@@ -141,7 +141,9 @@ class KFAC(Optimizer):
             self, objective, params, momentum, batch, losses, state.search
         )
         if self.guard:
-            stalled = search.stalls > state.search.stalls
+            stalled = torch.as_tensor(
+                search.stalls > state.search.stalls, device=params[0].device
+            )
             momentum = select(stalled, [0 * m for m in momentum], momentum)
         params = select(preconditioner.failure < 0, moved, params)
         return params, State(preconditioner, momentum, search), losses

@@ -6,18 +6,19 @@ forward Laplacian of arXiv 2405.15603, equation 6 and appendix C).
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from optbench.implementations.protocol import LayerInputs
 from optbench.implementations.torch.passes.activations import (
     Activation,
     derivatives,
     further,
 )
-from optbench.implementations.torch.passes.layer_inputs import LayerInputs, Points
+from optbench.implementations.torch.passes.layer_inputs import Points
 from optbench.problems.problem import Operator
 
 
@@ -80,11 +81,12 @@ def diffusing(
     operator: Operator, dtype: torch.dtype, device: torch.device
 ) -> Callable[[Tensor], Tensor]:
     """Make ∇z ↦ A ∇z [d, n, h] on a device, with no more products than A needs."""
-    diagonal = np.diag(operator.diffusion)
-    if np.array_equal(operator.diffusion, np.eye(len(diagonal))):
+    A: Any = operator.diffusion
+    diagonal = np.diag(A)
+    if np.array_equal(A, np.eye(len(diagonal))):
         return lambda gradient: gradient
-    if np.array_equal(operator.diffusion, np.diag(diagonal)):
+    if np.array_equal(A, np.diag(diagonal)):
         entries = torch.tensor(diagonal, dtype=dtype, device=device)[:, None, None]
         return lambda gradient: entries * gradient
-    matrix = torch.tensor(operator.diffusion, dtype=dtype, device=device)
+    matrix = torch.tensor(A, dtype=dtype, device=device)
     return lambda gradient: torch.einsum("ij,jnh->inh", matrix, gradient)

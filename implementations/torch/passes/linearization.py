@@ -120,7 +120,7 @@ def input_factor(inputs: LayerInputs, approximation: str) -> Tensor:
 
     The bias's coordinate is the last.
     """
-    channels, value = inputs.count(), inputs.value()
+    channels, value = inputs.channels(), inputs.value()
     n = len(value)
     if approximation == "reduce":
         mean = inputs.mean()

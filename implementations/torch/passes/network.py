@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from optbench.implementations.protocol import LayerInputs
 from optbench.implementations.torch.passes.activations import ACTIVATIONS, SIN, Activation
-from optbench.implementations.torch.passes.layer_inputs import Channels, LayerInputs
+from optbench.implementations.torch.passes.layer_inputs import Channels
 from optbench.implementations.torch.passes.parameters import Params
 
 

@@ -8,17 +8,18 @@ Bruno's formula; a collapsed trace z_A = tr(A ∇²z) to σ′ z_A + σ″ ∇z�
 from collections.abc import Callable
 from itertools import groupby
 from math import comb
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from optbench.implementations.protocol import LayerInputs
 from optbench.implementations.torch.passes.activations import (
     Activation,
     derivatives,
     further,
 )
-from optbench.implementations.torch.passes.layer_inputs import Channels, LayerInputs
+from optbench.implementations.torch.passes.layer_inputs import Channels
 from optbench.problems.jets import Family, Layout, Line
 
 
@@ -26,14 +27,14 @@ class Lines(NamedTuple):
     """Lines of one order, whose channels are side by side."""
 
     start: int
-    count: int
+    number: int
     order: int
 
     def of(self, channels: Tensor) -> Tensor:
-        """Take their channels [..., count, order, n, h] out of a jet's [..., S, n, h]."""
+        """Take their channels [..., number, order, n, h] out of a jet's [..., S, n, h]."""
         *before, _, n, h = channels.shape
-        part = channels[..., self.start : self.start + self.count * self.order, :, :]
-        return part.reshape(*before, self.count, self.order, n, h)
+        part = channels[..., self.start : self.start + self.number * self.order, :, :]
+        return part.reshape(*before, self.number, self.order, n, h)
 
 
 class Trace(NamedTuple):
@@ -62,7 +63,7 @@ class Taylor:
         self.lines, start = [], 1
         for order, lines in groupby(layout.lines, lambda line: line.order):
             self.lines.append(Lines(start, len(list(lines)), order))
-            start += self.lines[-1].count * order
+            start += self.lines[-1].number * order
         self.traces = [
             Trace(list(slopes), channel, matrix_at(family, x))
             for channel, (family, slopes) in enumerate(
@@ -113,7 +114,7 @@ class Taylor:
             D = faa_di_bruno(known[1:], [z[:, k] for k in range(lines.order)])
             orders = range(1, lines.order + 1)
             value += sum((D[k] * q[:, :, k - 1]).sum(1) for k in orders)
-            pulled = [
+            pulled: list[Any] = [
                 sum(
                     comb(k, j) * D[k - j] * q[:, :, k - 1]
                     for k in range(j, lines.order + 1)
@@ -126,13 +127,13 @@ class Taylor:
             q = cotangents[:, trace.channel]
             value += (known[2] * jet[trace.channel] + known[3] * bend) * q
             parts.append((known[1] * q)[:, None])
-        pulled = torch.cat([value[:, None], *parts], dim=1)
+        back = torch.cat([value[:, None], *parts], dim=1)
         for trace in self.traces:
             q = cotangents[:, trace.channel]
-            pulled[:, trace.slopes] += (
+            back[:, trace.slopes] += (
                 2 * (known[2] * q)[:, None] * trace.diffuse(jet[trace.slopes])
             )
-        return pulled
+        return back
 
 
 def faa_di_bruno(outer: list[Tensor], inner: list[Tensor]) -> list[Tensor]:
