@@ -266,6 +266,11 @@ class Row(_Strict):
         """The sum of the terms."""
         return sum(self.losses.values())
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The losses and errors by name: all that no clock and no counter enters."""
+        return {**self.losses, "relative_l2": self.relative_l2, "rms": self.rms}
+
 
 class Record(_Strict):
     """One run's result, complete in itself."""
