@@ -177,7 +177,8 @@ def _header(rows: Any) -> str:
 
 
 def _batch(row: Any) -> str:
-    return batches(*(row[column] for column in BATCHES))
+    points = {name: row[f"{name}_points"] for name in ("interior", "boundary")}
+    return batches(points, row["resample_every"])
 
 
 def _budget(row: Any) -> str:
