@@ -865,7 +865,7 @@ sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
 from fakes import Fake
 from optbench.verify import start
 fake = Fake()
-start._functions = lambda name, network: (fake, fake._losses, fake._predict)
+start._functions = lambda *asked: (fake, fake._losses, fake._predict)
 """
 REPORTING = ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2", "scipy")
 
