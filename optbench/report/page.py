@@ -156,11 +156,9 @@ def command(request: Request) -> str:
     for name, weight in request.weights.items():
         words += ["--weight", f"{name}={weight:g}"]
     for name in ("sampling", "march"):
-        value = getattr(request, name)
         # a file of the user's own need not be here
-        if own.is_own(request.problem) or value != getattr(
-            problems.get(request.problem), name
-        ):
+        known = None if own.is_own(request.problem) else problems.get(request.problem)
+        if (value := getattr(request, name)) != getattr(known, name, None):
             words += [f"--{name}", str(value)]
     words += [
         "--resample-every",
