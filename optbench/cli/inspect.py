@@ -175,7 +175,7 @@ def parity(
         int, typer.Option(min=1, help="Interior points of the batch.")
     ] = 30,
     boundary: Annotated[
-        int, typer.Option(min=1, help="Boundary points of the batch.")
+        int, typer.Option(min=1, help="Points of the batch, of every other term.")
     ] = 20,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the initial parameters and the points.")
@@ -196,7 +196,7 @@ def parity(
         "network": network,
         "steps": steps,
         "interior": interior,
-        "boundary": boundary,
+        "others": boundary,
         "seed": seed,
     }
     problems.networks.parse(network)
@@ -236,6 +236,10 @@ def profile(
         int | None,
         typer.Option(min=1, help="Boundary points; if not given, the problem's."),
     ] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(help="Points of any term: initial=200; once for each."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Cores.")] = 1,
     seconds: Annotated[
         float, typer.Option(min=0, help="Measure for about so long, each framework.")
@@ -271,6 +275,7 @@ def profile(
         settings=settings or [],
         interior=interior,
         boundary=boundary,
+        points=points or [],
         steps=1,
     )
     (request,) = expansion.requests(plan, "profile", single_run.SOURCE)

@@ -90,18 +90,24 @@ def conditioned(problem: "Problem", optimizer: str, **fields: Any) -> Case:
 
 
 def cases(
-    names: Sequence[str], optimizers: Sequence[str], known: Sequence[str], **fields: Any
+    names: Sequence[str],
+    optimizers: Sequence[str],
+    known: Sequence[str],
+    interior: int | None = None,
+    others: int | None = None,
+    **fields: Any,
 ) -> Iterator[Case]:
     """Give a case for each optimizer on each problem, for all `known` ones by default.
 
-    Raises InvalidName.
+    Each has so many interior points, and so many of every other term. Raises InvalidName.
     """
     for optimizer in optimizers:
         if optimizer not in known:
             raise UnknownName("optimizer", optimizer, known)
-    for name in names:
+    for problem in map(problems.get, names):
+        points = timed.few_points(problem, interior, others)
         for optimizer in optimizers or known:
-            yield conditioned(problems.get(name), optimizer, **fields)
+            yield conditioned(problem, optimizer, points=points, **fields)
 
 
 def certify(case: Case, frameworks: "tuple[Framework, Framework]") -> Certificate:

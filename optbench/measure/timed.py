@@ -149,12 +149,14 @@ class Timed:
         return optimizer, step
 
 
-def few_points(problem: Any) -> dict[str, int]:
-    """Give the numbers of points on which a step's work is counted."""
+def few_points(
+    problem: Any, interior: int | None = None, others: int | None = None
+) -> dict[str, int]:
+    """Give so many points of the equation and of every other term; FEW_POINTS if None."""
     equation, condition = FEW_POINTS
     return {
-        name: condition if number else equation
-        for number, name in enumerate(commits.points(problem))
+        name: (interior or equation) if name == "interior" else (others or condition)
+        for name in commits.points(problem)
     }
 
 
