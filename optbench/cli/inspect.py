@@ -23,7 +23,7 @@ def list_(
 
 
 def _problems() -> Iterator[str]:
-    """List the paper's problems with their defaults."""
+    """List the problems with their defaults."""
     from optbench import problems
     from optbench.problems import networks
     from optbench.records.record import batches
@@ -31,13 +31,25 @@ def _problems() -> Iterator[str]:
     for name in problems.names():
         problem = problems.get(name)
         points = batches(
-            problem.interior_points, problem.boundary_points, problem.resample_every
+            problem.points,
+            problem.resample_every,
+            problem.weights,
+            problem.sampling,
+            problem.march,
+        )
+        axes = problem.axes or range(problem.dim)
+        waves = "".join(
+            f", periodic in {axes[axis]} ({wave.period:g})"
+            for axis, wave in problem.periodic.items()
         )
         sizes = (
-            networks.describe(network, problem.dim, problem.outputs)
+            networks.describe(network, problem.inputs, problem.outputs)
             for network in problem.networks
         )
-        yield f"{name}: {problem.dim} inputs, {points}; {', '.join(sizes)}"
+        yield (
+            f"{name}: {problem.dim} inputs{waves}, order {problem.order}, {points}; "
+            f"{', '.join(sizes)}"
+        )
     yield "every family is there in other dimensions too: poisson_sine_3d"
 
 
@@ -76,7 +88,7 @@ def _networks() -> Iterator[str]:
     sizes: dict[str, list[str]] = {}
     for problem in map(problems.get, problems.names()):
         for network in problem.networks:
-            count = networks.parameter_count(network, problem.dim, problem.outputs)
+            count = networks.parameter_count(network, problem.inputs, problem.outputs)
             sizes.setdefault(network, []).append(f"D = {count:,} for {problem.name}")
     for network, counts in sizes.items():
         yield f"{network}: {', '.join(counts)}"
@@ -163,7 +175,7 @@ def parity(
         int, typer.Option(min=1, help="Interior points of the batch.")
     ] = 30,
     boundary: Annotated[
-        int, typer.Option(min=1, help="Boundary points of the batch.")
+        int, typer.Option(min=1, help="Points of the batch, of every other term.")
     ] = 20,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the initial parameters and the points.")
@@ -184,7 +196,7 @@ def parity(
         "network": network,
         "steps": steps,
         "interior": interior,
-        "boundary": boundary,
+        "others": boundary,
         "seed": seed,
     }
     problems.networks.parse(network)
@@ -224,6 +236,10 @@ def profile(
         int | None,
         typer.Option(min=1, help="Boundary points; if not given, the problem's."),
     ] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(help="Points of any term: initial=200; once for each."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Cores.")] = 1,
     seconds: Annotated[
         float, typer.Option(min=0, help="Measure for about so long, each framework.")
@@ -259,6 +275,7 @@ def profile(
         settings=settings or [],
         interior=interior,
         boundary=boundary,
+        points=points or [],
         steps=1,
     )
     (request,) = expansion.requests(plan, "profile", single_run.SOURCE)
@@ -269,7 +286,6 @@ def profile(
             problem=problem,
             network=network,
             hyperparameters=request.hyperparameters,
-            interior=request.points.interior,
-            boundary=request.points.boundary,
+            points=request.points,
         )
         typer.echo(profile.render(profile.alone(work, threads, seconds, say)) + "\n")

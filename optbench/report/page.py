@@ -13,6 +13,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from optbench import problems
+from optbench.problems import own
 from optbench.records import palette, plain_text
 from optbench.records.frames import Frames
 from optbench.records.record import Record, Request
@@ -147,13 +149,17 @@ def command(request: Request) -> str:
         "--seed",
         str(request.seed),
     ]
-    words += [
-        *budget.split(),
-        "--interior",
-        str(request.points.interior),
-        "--boundary",
-        str(request.points.boundary),
-    ]
+    words += budget.split()
+    for name, number in request.points.items():
+        short = name in ("interior", "boundary")
+        words += [f"--{name}", str(number)] if short else ["--points", f"{name}={number}"]
+    for name, weight in request.weights.items():
+        words += ["--weight", f"{name}={weight:g}"]
+    for name in ("sampling", "march"):
+        # a file of the user's own need not be here
+        known = None if own.is_own(request.problem) else problems.get(request.problem)
+        if (value := getattr(request, name)) != getattr(known, name, None):
+            words += [f"--{name}", str(value)]
     words += [
         "--resample-every",
         str(request.resample_every),
@@ -205,6 +211,7 @@ def _run(
     )
     facts = {
         "relative L2": f"{record.relative_l2:.3e}",
+        **_batches(record),
         "steps": f"{record.steps:,}",
         "seconds": ", ".join(
             f"{section} {seconds:.3g}" for section, seconds in record.clock.items()
@@ -230,6 +237,16 @@ def _run(
         "command": command(record.request),
         "history": [] if history is None else _history(history, before),
     }
+
+
+def _batches(record: Record) -> dict[str, str]:
+    """Give a run's batches in words, and its last losses, where it has other terms."""
+    request = record.request
+    if not request.weights and set(request.points) == {"interior", "boundary"}:
+        return {}
+    losses = record.history[-1].losses if record.history else {}
+    each = ", ".join(f"{name} {loss:.3e}" for name, loss in losses.items())
+    return {"batches": request.batches} | ({"losses": each} if each else {})
 
 
 def _history(rows: Any, before: float) -> list[list[float]]:

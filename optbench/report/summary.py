@@ -1,6 +1,7 @@
 """The tables that a run prints: one per case, the best optimizer first."""
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from tabulate import tabulate
 from optbench.problems import own
 from optbench.records import plain_text
 from optbench.records.frames import Frames
-from optbench.records.record import SECTIONS, batches
+from optbench.records.record import SECTIONS
 from optbench.report import captions, statistics
 
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
@@ -26,7 +27,10 @@ CASE = [
     "precision",
     "floor",
 ]
-BATCHES = ["interior_points", "boundary_points", "resample_every"]
+BATCHES = ["batches"]  # in words
+# of batches, and what each says in every run of the paper's problems: columns of a CSV
+# where they say more
+QUIET = {"weights": "", "sampling": "uniform", "march": 0}
 BUDGETS = ["budget_steps", "budget_seconds"]
 ENTRY = [
     "evaluation",
@@ -39,6 +43,8 @@ ENTRY = [
     "hyperparameters_from",
     "hyperparameters",
     "files",
+    "resample_every",
+    *QUIET,
     *BATCHES,
     *BUDGETS,
 ]
@@ -70,10 +76,12 @@ def summarise(frames: Frames) -> pd.DataFrame:
     """
     runs: Any = frames.floored().runs
     runs = runs.assign(ms_per_step=1e3 * runs["step_seconds"])
-    groups = runs.groupby(CASE + ENTRY, sort=False, dropna=False)
+    points = [name for name in runs if name.endswith("_points")]
+    before = ENTRY.index("resample_every")
+    columns = [*CASE, *ENTRY[:before], *points, *ENTRY[before:]]
     rows = [
-        dict(zip(CASE + ENTRY, names, strict=True)) | _entry(group)
-        for names, group in groups
+        dict(zip(columns, names, strict=True)) | _entry(group)
+        for names, group in runs.groupby(columns, sort=False, dropna=False)
     ]
     table = pd.DataFrame(rows)
     table = table.assign(place=table.groupby(GROUP, sort=False).ngroup())
@@ -122,7 +130,8 @@ def texts(frames: Frames) -> dict[str, str]:
 def render(table: pd.DataFrame, style: str) -> str:
     """Write a summary as text, CSV (every column, one line per row) or Markdown."""
     if style == "csv":
-        return plain_text.csv(table)
+        silent = [name for name, value in QUIET.items() if (table[name] == value).all()]
+        return plain_text.csv(table.drop(columns=[*silent, *BATCHES]))
     several = len(table[GROUP[:2]].drop_duplicates()) > 1
     return "\n".join(
         _case(rows, style, several) for _, rows in table.groupby(GROUP, sort=False)
@@ -170,14 +179,10 @@ def _header(rows: Any) -> str:
         else f"{first['case']}: "
     )
     kinds = rows[BATCHES].drop_duplicates()
-    points = _batch(first) if len(kinds) == 1 else "points differ by optimizer"
+    points = first["batches"] if len(kinds) == 1 else "points differ by optimizer"
     budgets = rows[BUDGETS].drop_duplicates()
     budget = _budget(first) if len(budgets) == 1 else "budgets differ by optimizer"
     return f"{named}{first['problem']}, {network}, {points}, {budget}, {first['precision']}"
-
-
-def _batch(row: Any) -> str:
-    return batches(*(row[column] for column in BATCHES))
 
 
 def _budget(row: Any) -> str:
@@ -224,7 +229,7 @@ def _number(value: float, form: str) -> str:
 def _notes(rows: Any) -> Iterator[str]:
     """Say what a reader must know before comparing the rows."""
     for what, columns, words in (
-        ("batches", BATCHES, _batch),
+        ("batches", BATCHES, itemgetter("batches")),
         ("budgets", BUDGETS, _budget),
     ):
         if len(rows[columns].drop_duplicates()) > 1:

@@ -11,7 +11,7 @@ from matplotlib.cbook import is_math_text
 
 from optbench.records import frames, palette
 from optbench.records.frames import from_records
-from optbench.records.record import Origin, Points
+from optbench.records.record import Origin
 from optbench.report import curves, summary
 
 
@@ -99,7 +99,7 @@ def test_versions_and_machines_are_not_mixed():
 def test_optimizers_that_saw_different_batches_are_told_apart():
     (one,), (other,) = (
         records((0.5,)),
-        records((0.5,), points=Points(interior=12, boundary=6)),
+        records((0.5,), points={"interior": 12, "boundary": 6}),
     )
     labels = other.request.labels.model_copy(update={"optimizer": "sgd, more"})
     other = other.model_copy(

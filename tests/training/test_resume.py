@@ -12,7 +12,7 @@ from stopping import StopAfter, bits
 
 from optbench import implementations
 from optbench.records import provenance, store
-from optbench.records.record import Points, Stage
+from optbench.records.record import Stage
 from optbench.training import checkpoint
 from optbench.training import run as train
 from optbench.training.checkpoint import Checkpoint, Unusable
@@ -22,7 +22,7 @@ from optbench.training.loop import Stopped
 
 def asked(framework, optimizer):
     mode = {"torch": "eager", "jax": "jit"}[framework]
-    points = Points(interior=12, boundary=6)
+    points = {"interior": 12, "boundary": 6}
     return request(
         framework=framework,
         mode=mode,
@@ -65,11 +65,11 @@ def test_the_points_go_on_where_they_were(tmp_path):
         fake = Fake()
         with suppress(Stopped):
             fake.perform(run, checkpoints=tmp_path, stop=StopAfter(steps))
-        used += [batch[0][0] for batch in fake.batches[2:]]
+        used += [batch["interior"][0] for batch in fake.batches[2:]]
     whole = Fake()
     whole.perform(run)
     assert all(
-        np.array_equal(one, other[0][0])
+        np.array_equal(one, other["interior"][0])
         for one, other in zip(used, whole.batches[2:], strict=True)
     )
 
