@@ -9,7 +9,7 @@ from typing import Any
 EXTRAS = {
     "torch": ("torch",),
     "jax": ("jax",),
-    "report": ("pandas", "seaborn", "matplotlib", "scipy", "tabulate", "jinja2", "tomli_w"),
+    "report": ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2", "tomli_w"),
     "tune": ("optuna", "sqlalchemy", "tomli_w"),
     "cluster": ("distributed", "dask", "bokeh"),
     "dev": ("asv",),

@@ -28,7 +28,7 @@ from optbench.campaign.names import fault
 from optbench.campaign.presets import PRESETS
 from optbench.problems import own
 from optbench.problems.names import UnknownName
-from optbench.records.record import Origin, Points, Positive, Precision, Share
+from optbench.records.record import Origin, Positive, Precision, Sampling, Share
 
 RESERVED = ("single", "scale")  # what is no campaign's has a folder too
 # from a problem's or optimizer's name to itself, or to one with an absolute path
@@ -60,7 +60,11 @@ class Table(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    points: Points | None = None
+    # by the names of the problem's terms; those that are not named have its defaults
+    points: dict[str, PositiveInt] | None = None
+    weights: dict[str, Positive] | None = None
+    sampling: Sampling | None = None
+    march: NonNegativeInt | None = None
     resample_every: NonNegativeInt | None = None
     steps: PositiveInt | None = None
     seconds: Positive | None = None
@@ -222,5 +226,5 @@ def parse(tables: dict[str, Any], source: str, locate: Locate | None = None) -> 
         )
     except ValidationError as error:
         parent = error.errors()[0]["loc"][:-1]
-        model = Points if "points" in parent else Case if parent else Campaign
+        model = Case if parent else Campaign
         raise explain(source, error, keys(model)) from error

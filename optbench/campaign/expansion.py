@@ -2,24 +2,23 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
 from pydantic import ValidationError
 
 from optbench import implementations, problems
-from optbench.campaign import presets, source_files
+from optbench.campaign import batches, presets, source_files
 from optbench.campaign.campaign import Campaign, Case, OptimizerTable, StageTable, Table
 from optbench.campaign.errors import CampaignError, Where, dotted, explain, keys
 from optbench.campaign.names import claimed, fault, seen
 from optbench.implementations import lookup
 from optbench.implementations.hyperparameters import spelled_out
-from optbench.implementations.protocol import Objective
-from optbench.problems import networks
 from optbench.problems.names import UnknownName
 from optbench.problems.own import bare, is_own
 from optbench.problems.problem import Problem
-from optbench.records.record import Labels, Mode, Points, Precision, Request, Stage
+from optbench.records.record import Labels, Mode, Precision, Request, Stage
 
 MODES: dict[str, Mode] = {"torch": "eager", "torch-compiled": "inductor", "jax": "jit"}
 
@@ -116,9 +115,8 @@ class Expansion:
         if case.name:
             self._name((*where, "name"), case.name)
         problem = self._checked((*where, "problem"), case.problem, problems.get)
-        self._checked(
-            (*where, "network"), case.network, lambda name: self._objective(problem, name)
-        )
+        objective = partial(self.framework.Objective, problem)
+        self._checked((*where, "network"), case.network, objective)
         self._budget(where, case)
         frameworks = self._frameworks(
             where, _first(case.frameworks, self.campaign.frameworks)
@@ -135,7 +133,7 @@ class Expansion:
         for label, table in tables.items():
             at = (*inside, label)
             self._name(at, label)
-            run = self._optimizer(at, label, problem, case, table)
+            run = self._optimizer(at, label, problem, case, where, table)
             self._label(at, label, bare(run["optimizer"]), labels)
             names = _optimizers(label, table)
             runs.append((run, self._written_for(at, names, table, frameworks)))
@@ -177,11 +175,21 @@ class Expansion:
             raise CampaignError(self.source, where, message)
 
     def _optimizer(
-        self, where: Where, label: str, problem: Problem, case: Case, table: OptimizerTable
+        self,
+        where: Where,
+        label: str,
+        problem: Problem,
+        case: Case,
+        around: Where,
+        table: OptimizerTable,
     ) -> dict[str, Any]:
-        """Make the part of a request that its seed and framework do not change."""
+        """Make the part of a request that its seed and framework do not change.
+
+        The table is at `where` in the file, its case at `around`.
+        """
         self._budget(where, table)
         levels = (table, case, self.campaign)
+        places: tuple[Where, ...] = (where, around, ())
         budget = next((level for level in levels if level.steps or level.seconds), None)
         if budget is None:
             raise CampaignError(self.source, where, "has no budget: give seconds or steps")
@@ -189,9 +197,8 @@ class Expansion:
             "problem": case.problem,
             "problem_version": problem.version,
             "network": case.network,
-            "points": _first(*(level.points for level in levels), _default_points(problem)),
-            "resample_every": _first(
-                *(level.resample_every for level in levels), problem.resample_every
+            **batches.spelled_out(
+                problem, tuple(zip(places, levels, strict=True)), self.source
             ),
             **(
                 self._stages(where, table, table.stages)
@@ -312,12 +319,6 @@ class Expansion:
             experiment=table.experiment,
         )
 
-    def _objective(self, problem: Problem, network: str) -> Objective:
-        """Make an objective of the network's activation, which the framework must have."""
-        return self.framework.Objective(
-            problem, activation=networks.parse(network).activation
-        )
-
     def _frameworks(self, where: Where, frameworks: list[str]) -> list[str]:
         for number, framework in enumerate(frameworks):
             if framework not in implementations.NAMES:
@@ -369,10 +370,6 @@ def _optimizers(label: str, table: OptimizerTable) -> list[str]:
 def _has_hyperparameters(table: OptimizerTable) -> bool:
     """Say whether a table or one of its stages has hyperparameters."""
     return any(part.model_extra for part in (table, *(table.stages or ())))
-
-
-def _default_points(problem: Problem) -> Points:
-    return Points(interior=problem.interior_points, boundary=problem.boundary_points)
 
 
 def _first(*levels: Any) -> Any:

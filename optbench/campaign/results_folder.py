@@ -185,12 +185,19 @@ def _whole(folder: Path, file: Path, listed: dict[str, str]) -> Record:
         raise store.InvalidRecord(f"{file}: {changed}")
     try:
         expected = record.request.parameter_count
-        floor = problems.get(record.request.problem).floor
+        problem = problems.get(record.request.problem)
     except InvalidName as error:
         raise store.InvalidRecord(f"{file}: {error}") from error
-    if record.floor != floor:
+    if record.floor != problem.floor:
         raise store.InvalidRecord(
-            f"{file}: an accuracy of {record.floor:g}, but its reference has {floor:g}"
+            f"{file}: an accuracy of {record.floor:g}, but its reference has "
+            f"{problem.floor:g}"
+        )
+    points, version = record.request.points, record.request.problem_version
+    if version == problem.version and points.keys() != problem.terms.keys():
+        raise store.InvalidRecord(
+            f"{file}: points of {', '.join(points)}, but its problem has the terms "
+            f"{', '.join(problem.terms)}"
         )
     if record.parameters != expected:
         raise store.InvalidRecord(

@@ -4,7 +4,6 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from optbench import problems
 from optbench.campaign.campaign import Campaign, parse
 from optbench.campaign.errors import CampaignError
 
@@ -21,42 +20,39 @@ def campaign(
     seed: int = 0,
     interior: int | None = None,
     boundary: int | None = None,
+    points: Iterable[str] = (),
+    weights: Iterable[str] = (),
     **fields: Any,
 ) -> Campaign:
     """Make a campaign of one run.
 
-    `settings` are hyperparameters such as "damping=1e-3"; other fields of a case that are
-    None are left out. Raises CampaignError.
+    `settings` are hyperparameters such as "damping=1e-3", `points` and `weights` those of
+    terms, such as "initial=200"; what is empty and other fields of a case that are None are
+    left out. Raises CampaignError.
     """
+    both = {"interior": interior, "boundary": boundary}
+    numbers = {term: number for term, number in both.items() if number is not None}
+    numbers |= dict(_named("--points", "term", text) for text in points)
+    fields["points"] = numbers or None
+    fields["weights"] = dict(_named("--weight", "term", text) for text in weights) or None
     case = {key: value for key, value in fields.items() if value is not None}
-    if interior is not None or boundary is not None:
-        case["points"] = _points(problem, interior, boundary)
     case |= {
         "problem": problem,
         "network": network,
         "seeds": [seed],
         "frameworks": [framework],
-        "optimizers": {optimizer: dict(map(_setting, settings))},
+        "optimizers": {
+            optimizer: dict(_named("--set", "hyperparameter", text) for text in settings)
+        },
     }
     return parse({"version": "1.0", "case": [case]}, SOURCE)
 
 
-def _points(problem: str, interior: int | None, boundary: int | None) -> dict[str, int]:
-    """Give the numbers of points of a batch, the problem's where none is given."""
-    default = problems.get(problem)
-    return {
-        "interior": default.interior_points if interior is None else interior,
-        "boundary": default.boundary_points if boundary is None else boundary,
-    }
-
-
-def _setting(text: str) -> tuple[str, Any]:
+def _named(option: str, what: str, text: str) -> tuple[str, Any]:
     """Read a name and its value, written as in TOML; a bare word is a string."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise CampaignError(
-            SOURCE, ("--set",), "must be <hyperparameter>=<value>", value=text
-        )
+        raise CampaignError(SOURCE, (option,), f"must be <{what}>=<value>", value=text)
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -23,7 +23,7 @@ def list_(
 
 
 def _problems() -> Iterator[str]:
-    """List the paper's problems with their defaults."""
+    """List the problems with their defaults."""
     from optbench import problems
     from optbench.problems import networks
     from optbench.records.record import batches
@@ -31,13 +31,25 @@ def _problems() -> Iterator[str]:
     for name in problems.names():
         problem = problems.get(name)
         points = batches(
-            problem.interior_points, problem.boundary_points, problem.resample_every
+            problem.points,
+            problem.resample_every,
+            problem.weights,
+            problem.sampling,
+            problem.march,
+        )
+        axes = problem.axes or range(problem.dim)
+        waves = "".join(
+            f", periodic in {axes[axis]} ({wave.period:g})"
+            for axis, wave in problem.periodic.items()
         )
         sizes = (
-            networks.describe(network, problem.dim, problem.outputs)
+            networks.describe(network, problem.inputs, problem.outputs)
             for network in problem.networks
         )
-        yield f"{name}: {problem.dim} inputs, {points}; {', '.join(sizes)}"
+        yield (
+            f"{name}: {problem.dim} inputs{waves}, order {problem.order}, {points}; "
+            f"{', '.join(sizes)}"
+        )
     yield "every family is there in other dimensions too: poisson_sine_3d"
 
 
@@ -76,7 +88,7 @@ def _networks() -> Iterator[str]:
     sizes: dict[str, list[str]] = {}
     for problem in map(problems.get, problems.names()):
         for network in problem.networks:
-            count = networks.parameter_count(network, problem.dim, problem.outputs)
+            count = networks.parameter_count(network, problem.inputs, problem.outputs)
             sizes.setdefault(network, []).append(f"D = {count:,} for {problem.name}")
     for network, counts in sizes.items():
         yield f"{network}: {', '.join(counts)}"
@@ -269,7 +281,7 @@ def profile(
             problem=problem,
             network=network,
             hyperparameters=request.hyperparameters,
-            interior=request.points.interior,
-            boundary=request.points.boundary,
+            interior=request.points["interior"],
+            boundary=request.points.get("boundary"),
         )
         typer.echo(profile.render(profile.alone(work, threads, seconds, say)) + "\n")

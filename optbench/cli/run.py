@@ -80,6 +80,26 @@ def run(
         int | None,
         typer.Option(help="Boundary points per batch; if not given, the problem's."),
     ] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(help="Points per batch of any term: initial=200; once for each."),
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="The weight of a term: initial=100.0; once for each."),
+    ] = None,
+    sampling: Annotated[
+        str | None,
+        typer.Option(
+            help="How points are drawn: uniform or sobol; if not given, the problem's."
+        ),
+    ] = None,
+    march: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps in which the points reach the last time; 0: all of them do."
+        ),
+    ] = None,
     resample_every: Annotated[
         int | None, typer.Option(help="Steps between new points; 0: one fixed batch.")
     ] = None,
@@ -146,6 +166,10 @@ def run(
             seed=seed,
             interior=interior,
             boundary=boundary,
+            points=points or [],
+            weights=weight or [],
+            sampling=sampling,
+            march=march,
             resample_every=resample_every,
             precision=precision,
             seconds=seconds,

@@ -14,7 +14,7 @@ from optbench.records.record import COUNTERS, SECTIONS, Record, Request, Row
 # of a request: what a row tells in columns of other names
 ELSEWHERE = {
     *("labels", "points", "hyperparameters", "stages", "steps", "seconds", "files"),
-    *("dtype", "tf32"),
+    *("dtype", "tf32", "weights", "sampling", "march"),
 }
 
 
@@ -27,7 +27,8 @@ class Frames(NamedTuple):
 
     # one row per run; errors as measured, below a reference's accuracy (`floor`) too
     runs: pd.DataFrame
-    # one row per recorded step: run, identity, step, seconds, losses, errors
+    # one row per recorded step: run, identity, step, seconds, a loss for every term (NaN
+    # where a problem has no such term), their sum `loss`, errors
     history: pd.DataFrame
 
     def floored(self) -> "Frames":
@@ -58,16 +59,27 @@ def from_records(records: Iterable[Record]) -> Frames:
     records = list(records)
     devices = {record.provenance.device for record in records} - {None}
     rows = [
-        {"run": number, "identity": record.identity, **row.model_dump()}
+        {"run": number, "identity": record.identity, **row.model_dump(), "loss": row.loss}
         for number, record in enumerate(records)
         for row in record.history
     ]
+    further = {
+        name: None
+        for record in records
+        for name in record.request.points
+        if name not in Row.model_fields
+    }
+    runs = pd.DataFrame(
+        _run(number, record, several=len(devices) > 1)
+        for number, record in enumerate(records)
+    )
+    # numbers of points of a term that not all problems have
+    some: Any = [name for name in runs if name.endswith("_points") and runs[name].hasnans]
     return Frames(
+        runs.astype(dict.fromkeys(some, "Int64")),
         pd.DataFrame(
-            _run(number, record, several=len(devices) > 1)
-            for number, record in enumerate(records)
+            rows, columns=["run", "identity", *Row.model_fields, *further, "loss"]
         ),
-        pd.DataFrame(rows, columns=["run", "identity", *Row.model_fields]),
     )
 
 
@@ -79,7 +91,8 @@ def stopped(record: Record) -> Row | None:
     if not record.history or not math.isfinite(record.history[-1].relative_l2):
         return None
     fixed = {"relative_l2", "rms"}
-    fixed |= set() if record.request.resample_every else {"interior", "boundary"}
+    drawn_anew = record.request.resample_every or record.request.march
+    fixed |= set() if drawn_anew else set(record.request.points)
     *before, last = record.history
     end = last.model_dump(include=fixed)
     still = takewhile(lambda row: row.model_dump(include=fixed) == end, reversed(before))
@@ -111,8 +124,13 @@ def _run(number: int, record: Record, several: bool) -> dict[str, object]:
         ),
         "budget_steps": request.steps,
         "budget_seconds": request.seconds,
-        "interior_points": request.points.interior,
-        "boundary_points": request.points.boundary,
+        **{f"{name}_points": number for name, number in request.points.items()},
+        "weights": ", ".join(
+            f"{name}={weight:g}" for name, weight in request.weights.items()
+        ),
+        "sampling": request.sampling,
+        "march": request.march,
+        "batches": request.batches,
         "parameters": record.parameters,
         "floor": record.floor,
         "label": request.labels.optimizer,

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from itertools import accumulate
+from operator import not_
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -19,6 +21,7 @@ from pydantic import (
 
 from optbench import problems
 from optbench.problems import networks, own
+from optbench.problems.problem import Problem
 from optbench.records.machine_state import Conditions
 from optbench.records.provenance import Provenance
 
@@ -38,6 +41,7 @@ Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
 # elsewhere: on another case
 Origin = Literal["paper", "ours", "tuned", "tuned elsewhere", "default"]
 Precision = Literal["float64", "float32", "tf32"]
+Sampling = Literal["uniform", "sobol"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 # JSON has no NaN and no infinity: they are kept as strings
@@ -52,13 +56,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, ser_json_inf_nan="strings"
     )
-
-
-class Points(_Strict):
-    """How many points a batch has."""
-
-    interior: PositiveInt
-    boundary: PositiveInt
 
 
 class Labels(_Strict):
@@ -87,13 +84,22 @@ class Stage(_Strict):
 
 
 class Request(_Strict):
-    """One run, fully spelled out: every default filled in, exactly one budget."""
+    """One run, fully spelled out: every default filled in, exactly one budget.
+
+    What came after the first records were published is in the identity only where it says
+    something, so that those keep theirs.
+    """
 
     # one of ours, or `<path>.py:<name>`; what is written of it leaves the folders out
     problem: str
     problem_version: int
     network: str
-    points: Points
+    points: dict[str, PositiveInt]  # of a batch, by the names of the problem's terms
+    # of the terms; none: every weight is 1, and the problem's defaults are
+    weights: dict[str, Positive] = Field(default={}, exclude_if=not_)
+    sampling: Sampling = Field(default="uniform", exclude_if="uniform".__eq__)
+    # steps in which the points reach the last time; 0: all of them do
+    march: NonNegativeInt = Field(default=0, exclude_if=not_)
     resample_every: NonNegativeInt  # steps between new points; 0: one fixed batch
     optimizer: str  # where there are stages: what their sequence is called
     optimizer_version: int  # where there are stages: of how they follow each other
@@ -124,10 +130,19 @@ class Request(_Strict):
             raise ValueError("a run has exactly one budget, steps or seconds")
         return self
 
+    @model_validator(mode="after")
+    def _a_weight_for_every_term(self) -> Self:
+        if self.weights and self.weights.keys() != self.points.keys():
+            raise ValueError(
+                f"weights of {', '.join(self.weights)}, but points of "
+                f"{', '.join(self.points)}"
+            )
+        return self
+
     @property
     def identity(self) -> str:
         """The SHA-256 of what was asked, without the labels, in canonical JSON."""
-        # what came later is left out where it says nothing: older runs keep their identity
+        # older runs keep their identity
         silent = {
             name
             for name in ("files", "stages", "tf32", "device")
@@ -186,10 +201,22 @@ class Request(_Strict):
         }
 
     @property
+    def posed(self) -> Problem:
+        """The problem with the run's weights."""
+        return problems.get(self.problem).with_weights(self.weights)
+
+    @property
+    def batches(self) -> str:
+        """The run's batches in words."""
+        return batches(
+            self.points, self.resample_every, self.weights, self.sampling, self.march
+        )
+
+    @property
     def parameter_count(self) -> int:
         """D, the number of parameters of the network."""
         problem = problems.get(self.problem)
-        return networks.parameter_count(self.network, problem.dim, problem.outputs)
+        return networks.parameter_count(self.network, problem.inputs, problem.outputs)
 
     @property
     def case(self) -> str:
@@ -201,23 +228,48 @@ class Request(_Strict):
     def title(self) -> str:
         """The run in a few words."""
         problem = problems.get(self.problem)
-        network = networks.describe(self.network, problem.dim, problem.outputs)
+        network = networks.describe(self.network, problem.inputs, problem.outputs)
         precision = "" if self.precision == "float64" else f", {self.precision}"
         words = f"{own.bare(self.problem)}, {network}, {self.labels.optimizer}"
         return f"{words}, {self.framework}{precision}, seed {self.seed}"
 
 
 class Row(_Strict):
-    """The state after `step` steps: losses and errors at the same parameters."""
+    """The state after `step` steps: losses and errors at the same parameters.
+
+    The loss of a term that is not named here has a field of its name, so that a row is
+    flat: {"step": 5, "interior": 0.1, "initial": 0.2, …}.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Number]
 
     step: NonNegativeInt
     seconds: Number  # of optimizer steps so far
-    interior: Number  # the two losses on the batch of the last step
-    boundary: Number
+    # the losses on the batch of the last step, weights included
+    interior: Number
+    # None: the problem has no such term
+    boundary: Number | None = Field(default=None, exclude_if=lambda loss: loss is None)
     relative_l2: Number  # ‖u − u*‖ / ‖u*‖ over the evaluation points
     rms: Number  # root mean square of |u − u*|
     evaluations: NonNegativeInt = 0  # of the loss by the line search so far
     stage: PositiveInt = 1  # the one that made these parameters
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The terms of the loss by name, weights included."""
+        boundary = {} if self.boundary is None else {"boundary": self.boundary}
+        return {"interior": self.interior, **boundary, **self.__pydantic_extra__}
+
+    @property
+    def loss(self) -> float:
+        """The sum of the terms."""
+        return sum(self.losses.values())
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The losses and errors by name: all that no clock and no counter enters."""
+        return {**self.losses, "relative_l2": self.relative_l2, "rms": self.rms}
 
 
 class Record(_Strict):
@@ -254,14 +306,42 @@ class Record(_Strict):
             raise ValueError("the identity is not that of the request")
         return self
 
+    @model_validator(mode="after")
+    def _a_loss_of_every_term(self) -> Self:
+        for row in self.history:
+            if row.losses.keys() != self.request.points.keys():
+                raise ValueError(
+                    f"losses of {', '.join(row.losses)} after step {row.step}, but points "
+                    f"of {', '.join(self.request.points)}"
+                )
+        return self
+
     @property
     def relative_l2(self) -> float:
         """The last relative L2 error, or the floor if larger; NaN without a history."""
         return max(self.history[-1].relative_l2, self.floor) if self.history else math.nan
 
 
-def batches(interior: int, boundary: int, resample_every: int) -> str:
-    """Describe a run's batches in words."""
+def batches(
+    points: Mapping[str, int],
+    resample_every: int,
+    weights: Mapping[str, float] = {},
+    sampling: str = "uniform",
+    march: int = 0,
+) -> str:
+    """Describe a run's batches in words, with the weights that are not 1."""
+    *most, last = (
+        f"{number} {name}"
+        + ("" if (weight := weights.get(name, 1)) == 1 else f" (weight {weight:g})")
+        for name, number in points.items()
+    )
     every = "every step" if resample_every == 1 else f"every {resample_every} steps"
-    redrawn = f"redrawn {every}" if resample_every else "one fixed batch"
-    return f"{interior} interior and {boundary} boundary points ({redrawn})"
+    manner = [
+        *(["Sobol sequence"] if sampling == "sobol" else []),
+        *([f"in {march} steps to the last time"] if march else []),
+        f"redrawn {every}" if resample_every else "one fixed batch",
+    ]
+    if march:
+        manner[-1] = f"then {manner[-1]}"
+    together = f"{', '.join(most)} and {last}" if most else last
+    return f"{together} points ({', '.join(manner)})"

@@ -106,16 +106,17 @@ def _checksum(text: bytes, leaves: list[np.ndarray]) -> bytes:
 
 
 def leaves(tree: Any) -> list[Any]:
-    """Take the arrays and numbers out of lists, tuples and named tuples, in order."""
-    if not isinstance(tree, list | tuple):
+    """Take the arrays and numbers out of lists, tuples, named tuples and dictionaries."""
+    if (parts := _parts(tree)) is None:
         return [tree]
-    return [leaf for part in tree for leaf in leaves(part)]
+    return [leaf for part in parts.values() for leaf in leaves(part)]
 
 
 def structure(tree: Any, arrays: list[np.ndarray]) -> list[str]:
     """Say where every leaf stands in a tree, and its type and shape.
 
-    Two of one shape are told apart by the fields of the named tuples that they are in.
+    Two of one shape are told apart by the names that they have in named tuples and
+    dictionaries.
     """
     return [
         f"{place} {array.dtype} {list(array.shape)}"
@@ -124,20 +125,28 @@ def structure(tree: Any, arrays: list[np.ndarray]) -> list[str]:
 
 
 def _places(tree: Any) -> list[str]:
-    if not isinstance(tree, list | tuple):
+    if (parts := _parts(tree)) is None:
         return [""]
-    names = getattr(tree, "_fields", range(len(tree)))
-    return [
-        f".{name}{place}"
-        for name, part in zip(names, tree, strict=True)
-        for place in _places(part)
-    ]
+    return [f".{name}{place}" for name, part in parts.items() for place in _places(part)]
 
 
 def like(tree: Any, values: list[Any]) -> Any:
     """Put other leaves into a tree of this shape; empties `values`."""
-    if not isinstance(tree, list | tuple):
+    if (parts := _parts(tree)) is None:
         return values.pop(0)
-    parts = [like(part, values) for part in tree]
+    new = {name: like(part, values) for name, part in parts.items()}
+    if isinstance(tree, dict):
+        return {name: new[name] for name in tree}
     kind: Any = type(tree)
-    return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+    return kind(*new.values()) if hasattr(kind, "_fields") else kind(new.values())
+
+
+def _parts(tree: Any) -> dict[Any, Any] | None:
+    """Give the parts of a tree by name or number; None for a leaf."""
+    if isinstance(tree, dict):
+        # what JAX compiles gives dictionaries back in the order of their names
+        return {name: tree[name] for name in sorted(tree)}
+    if isinstance(tree, list | tuple):
+        names = getattr(tree, "_fields", range(len(tree)))
+        return dict(zip(names, tree, strict=True))
+    return None

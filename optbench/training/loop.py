@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optbench.implementations.protocol import Losses
 from optbench.records import files, store
 from optbench.records.record import COUNTERS, Request, Row
 from optbench.training import checkpoint, solution_grid
@@ -47,17 +48,16 @@ class Training:
         self.request, self.run, self.clock, self._limits = request, run, clock, limits
         folder, identity = limits.checkpoints, request.identity
         self._checkpoint = store.checkpoint(folder, identity) if folder else None
-        self.params, self.batch = run.params, run.batch
+        self.params, self.batch, self._drawn = run.params, run.batch, 0
         self.steps = self.resumed = 0
         self.history: list[Row] = []
         self._saved = 0.0  # wall-clock seconds at the last checkpoint
         self._unsaved = False  # whether one could not be written, which is said once
         self._begin(0, {})
         on_accelerator = run.backend.device_name() != "cpu"
-        self._prefetch = (
-            Prefetch(run.sample) if on_accelerator and request.resample_every else None
-        )
-        self._draw = self._prefetch or run.sample
+        redraws = request.resample_every or request.march
+        self._prefetch = Prefetch(run.draws.batch) if on_accelerator and redraws else None
+        self._draw = self._prefetch or run.draws.batch
 
     def train(self, report: Report, stop: Callable[[], bool]) -> None:
         """Step to the end of the budget; raises what ends a run early.
@@ -120,31 +120,39 @@ class Training:
 
     def _advance(self) -> None:
         """Do one step, with new points where they are due."""
-        every = self.request.resample_every
-        if every and self.steps and self.steps % every == 0:
-            self._redraw(self.steps // every)
+        self._take_the_points_of(self.steps + 1)
         self.state = self._part.optimizer.progress(self.state, self._share())
         with self.clock.section("train"):
             params, state, losses = self._part.step(self.params, self.state, self.batch)
             self.run.backend.wait((params, state, losses))
         # at once: the step may have overwritten the old one, and its counters are asked for
         self.state = state
-        self._check([float(self.run.backend.to_numpy(loss)) for loss in losses])
+        self._check(list(self._numbers(losses).values()))
         self._part.optimizer.check(state)
         self.params, self.steps = params, self.steps + 1
 
-    def _redraw(self, number: int) -> None:
-        """Take the batch after redraw `number`."""
+    def _take_the_points_of(self, step: int) -> None:
+        """Take the batch that a step has, where it is another one than the last."""
+        number = self.run.draws.number(step)
+        if number == self._drawn:
+            return
         with self.clock.section("draw"):
             batch = self._draw(number)
         self.batch = copied(batch, self.request.dtype, self.run.backend, self.clock)
+        self._drawn = number
+
+    def _numbers(self, losses: Losses) -> dict[str, float]:
+        """Copy the terms of the loss from the device, in the problem's order."""
+        to_numpy = self.run.backend.to_numpy
+        return {
+            name: float(to_numpy(losses.terms[name])) for name in self.run.problem.terms
+        }
 
     def _check(self, losses: list[float]) -> None:
         """Raise Diverged for losses that are not finite or far above the first."""
-        first = self.history[0].interior + self.history[0].boundary
         if not np.isfinite(losses).all():
             raise Diverged(f"the loss before step {self.steps + 1} is not finite")
-        if sum(losses) > DIVERGED * first:
+        if sum(losses) > DIVERGED * self.history[0].loss:
             raise Diverged(
                 f"the loss before step {self.steps + 1} is more than {DIVERGED:g} "
                 "times the first"
@@ -154,9 +162,7 @@ class Training:
         """Add a row for the parameters as they are, and give the step; raises Diverged."""
         with self.clock.section("evaluate"), np.errstate(over="ignore", invalid="ignore"):
             to_numpy, solution = self.run.backend.to_numpy, self.run.solution
-            interior, boundary = (
-                float(to_numpy(loss)) for loss in self.run.losses(self.params, self.batch)
-            )
+            losses = self._numbers(self.run.losses(self.params, self.batch))
             errors = to_numpy(self.run.predict(self.params, self.run.points)) - solution
             rms, reference = (
                 float(np.sqrt(np.mean(np.sum(u**2, axis=1)))) for u in (errors, solution)
@@ -164,15 +170,14 @@ class Training:
         row = Row(
             step=self.steps,
             seconds=self.clock.seconds["train"],
-            interior=interior,
-            boundary=boundary,
+            **losses,
             relative_l2=rms / reference,
             rms=rms,
             evaluations=self.counters().get("evaluations", 0),
             stage=self.stage + 1,
         )
         self.history.append(row)
-        if not np.isfinite([interior, boundary, rms]).all():
+        if not np.isfinite([*losses.values(), rms]).all():
             raise Diverged(f"the loss or the error after step {self.steps} is not finite")
         return self.steps
 
@@ -268,6 +273,4 @@ class Training:
         self.steps, self.resumed = reached.steps, reached.resumed + 1
         self.history = list(reached.history)
         self.clock.restore(reached.seconds)
-        every = self.request.resample_every
-        if every and self.steps > every:
-            self._redraw((self.steps - 1) // every)
+        self._take_the_points_of(max(1, self.steps))

@@ -28,7 +28,7 @@ def foresee(
     A step holds the old state, the new one and its working matrices; `memory` is the limit
     in bytes, beside what the device has free.
     """
-    numbers = optimizer.working(params, batch)
+    numbers = optimizer.working(objective, params, batch)
     needed = 2 * backend.state_bytes(optimizer, objective, params) + numbers * DOUBLE
     free = min(backend.free_memory(), memory)
     if needed > free:

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from optbench import problems
 from optbench.campaign import source_files
 from optbench.campaign.expansion import NO_TF32
 from optbench.implementations import lookup
 from optbench.implementations.protocol import Backend, Framework, Optimizer
 from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile
-from optbench.problems.problem import Batch, Problem
+from optbench.problems.problem import Problem
 from optbench.records.record import Request
 from optbench.training.checkpoint import leaves, like
 from optbench.training.clock import Clock
+from optbench.training.draws import Draws
 from optbench.training.limits import Limits
 from optbench.training.memory import foresee
 from optbench.training.status import Refused, TimedOut, stage
@@ -49,8 +49,7 @@ class Prepared:
     solution: np.ndarray  # u* there [n, m]
     params: Any  # initial ones
     batch: Any  # the first one
-    # from the number of a redraw to its points and targets, in NumPy
-    sample: Callable[[int], Batch]
+    draws: Draws  # all of them, in NumPy
 
 
 def prepare(
@@ -66,7 +65,7 @@ def prepare(
     """
     if changed := source_files.changed(request):
         raise InvalidFile(changed)
-    problem, backend = problems.get(request.problem), framework.backend
+    problem, backend = request.posed, framework.backend
     if limits.device not in (None, device := backend.device_name()):
         raise Refused(
             f"{request.framework} computes on {device} here, and the run is kept among "
@@ -76,17 +75,14 @@ def prepare(
         raise Refused(f"precision tf32 {NO_TF32}")
     backend.allow_tf32(request.tf32)
     backend.reset_peak_memory()
-    objective = framework.Objective(
-        problem, activation=networks.parse(request.network).activation
-    )
+    objective = framework.Objective(problem, request.network, request.seed)
     params = networks.initial_parameters(
-        request.network, problem.dim, problem.outputs, request.seed
+        request.network, problem.inputs, problem.outputs, request.seed
     )
     params = copied(params, request.dtype, backend, clock)
-    sizes = {"interior": request.points.interior, "boundary": request.points.boundary}
-    sample = functools.partial(seeds.batch, problem, request.seed, **sizes)
+    draws = Draws.of(request)
     with clock.section("draw"):
-        first = sample(0)
+        first = draws.batch(0)
         points, solution = seeds.evaluation_points(problem, request.evaluation)
     parts = []
     for number, part in enumerate(request.parts):
@@ -109,7 +105,7 @@ def prepare(
         solution=solution,
         params=params,
         batch=copied(first, request.dtype, backend, clock),
-        sample=sample,
+        draws=draws,
     )
     for number, part in enumerate(parts):
         with stage(request, number):

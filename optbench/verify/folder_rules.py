@@ -148,8 +148,8 @@ def _shared_histories(results: Results) -> Iterator[str]:
                 yield f"{file}: its history is that of {other.name}"
 
 
-def _numbers(row: Row) -> tuple[float, float, float]:
-    return row.interior, row.boundary, row.rms
+def _numbers(row: Row) -> tuple[object, ...]:
+    return *sorted(row.losses.items()), row.rms
 
 
 def check_tables(results: Results) -> Iterator[str]:

@@ -20,7 +20,6 @@ ROUNDING = 1e-9  # relative, of one sum over the evaluation points on two machin
 # by which the errors over the solution's grid and over the evaluation points may differ:
 # from 0.97 to 1.52 in all that is published
 GRID_FACTOR = 4.0
-NUMBERS = ("interior", "boundary", "relative_l2", "rms")
 
 
 def clock(record: Record) -> Iterator[str]:
@@ -125,9 +124,10 @@ def errors(record: Record) -> Iterator[str]:
     points.
     """
     for row in record.history:
-        if below := [name for name in NUMBERS if getattr(row, name) < 0]:
-            yield f"{below[0]} = {getattr(row, below[0]):g} after step {row.step}"
-            return
+        for name, number in row.numbers.items():
+            if number < 0:
+                yield f"{name} = {number:g} after step {row.step}"
+                return
     problem = problems.get(record.request.problem)
     if problem.version != record.request.problem_version:
         return

@@ -16,6 +16,7 @@ from optbench.campaign.results_folder import Results
 from optbench.problems import networks, seeds
 from optbench.records.record import Record, Request
 from optbench.training.clock import Clock
+from optbench.training.draws import Draws
 from optbench.training.setup import copied
 from optbench.verify.finding import Remark
 
@@ -39,7 +40,7 @@ def check(results: Results) -> Iterator[str]:
         row, tolerance = record.history[0], TOLERANCE[record.request.precision]
         for name, expected in _expected(record).items():
             if not math.isclose(
-                value := getattr(row, name), expected, rel_tol=tolerance
+                value := row.numbers[name], expected, rel_tol=tolerance
             ) and not (math.isnan(value) and math.isnan(expected)):
                 yield (
                     f"{file}: {name} = {value:.12g} before the first step, which is "
@@ -55,8 +56,10 @@ def _expected(record: Record) -> dict[str, float]:
     return _row(
         request.problem,
         request.network,
-        request.points.interior,
-        request.points.boundary,
+        tuple(request.points.items()),
+        tuple(request.weights.items()),
+        request.sampling,
+        request.march,
         request.seed,
         request.dtype,
         request.evaluation,
@@ -67,35 +70,41 @@ def _expected(record: Record) -> dict[str, float]:
 def _row(
     name: str,
     network: str,
-    interior: int,
-    boundary: int,
+    points: tuple[tuple[str, int], ...],
+    weights: tuple[tuple[str, float], ...],
+    sampling: str,
+    march: int,
     seed: int,
     dtype: str,
     evaluation: str,
 ) -> dict[str, float]:
     """Compute the numbers of the first row, as the loop observes them."""
-    problem, (backend, losses, predict) = problems.get(name), _functions(name, network)
+    problem = problems.get(name).with_weights(dict(weights))
+    # a seed draws the network's frequencies too, where it has any
+    features = seed if networks.parse(network).features else 0
+    backend, losses, predict = _functions(name, network, weights, features)
     put = functools.partial(copied, dtype=dtype, backend=backend, clock=Clock())
-    params = put(networks.initial_parameters(network, problem.dim, problem.outputs, seed))
-    batch = put(seeds.batch(problem, seed, 0, interior, boundary))
+    start = networks.initial_parameters(network, problem.inputs, problem.outputs, seed)
+    params = put(start)
+    draws = Draws(problem, dict(points), seed, sampling=sampling, march=march)
     x, solution = seeds.evaluation_points(problem, evaluation)
-    both = [float(backend.to_numpy(loss)) for loss in losses(params, batch)]
+    terms = losses(params, put(draws.batch(0))).terms
     rms = root_mean_square(backend.to_numpy(predict(params, put(x))) - solution)
     return {
-        "interior": both[0],
-        "boundary": both[1],
+        **{term: float(backend.to_numpy(terms[term])) for term in problem.terms},
         "rms": rms,
         "relative_l2": rms / root_mean_square(solution),
     }
 
 
 @functools.cache
-def _functions(name: str, network: str) -> tuple[Any, Any, Any]:
+def _functions(
+    name: str, network: str, weights: tuple[tuple[str, float], ...], seed: int
+) -> tuple[Any, Any, Any]:
     """Give the backend, and the compiled losses and prediction of a problem and network."""
     framework = _framework()
-    objective = framework.Objective(
-        problems.get(name), activation=networks.parse(network).activation
-    )
+    problem = problems.get(name).with_weights(dict(weights))
+    objective = framework.Objective(problem, network, seed)
     compiled = framework.backend.compile
     return framework.backend, compiled(objective.losses), compiled(objective.predict)
 

@@ -11,7 +11,7 @@ from optbench.problems.names import UnknownName
 
 def test_every_default_is_spelled_out(tmp_path):
     (run,) = read(GOOD, tmp_path)
-    assert (run.points.interior, run.points.boundary, run.resample_every) == (900, 120, 0)
+    assert (run.points, run.resample_every) == ({"interior": 900, "boundary": 120}, 0)
     assert (run.seconds, run.steps, run.seed, run.dtype, run.mode) == (
         2.0,
         None,
@@ -42,7 +42,11 @@ def test_the_innermost_table_decides(tmp_path):
         None,
         3,
     )
-    assert (slow.points.interior, plain.points.interior, plain.seconds) == (10, 900, 2.0)
+    assert (slow.points["interior"], plain.points["interior"], plain.seconds) == (
+        10,
+        900,
+        2.0,
+    )
     assert (slow.labels.hyperparameters_from, plain.labels.hyperparameters_from) == (
         "default",
         "default",
@@ -67,7 +71,10 @@ def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_pat
         "dtype": "float32",
         "tf32": True,
         "seconds": 3.0,
-        "points": run.points.model_copy(update={"interior": 8}),
+        "points": run.points | {"interior": 8},
+        "weights": {"interior": 1.0, "boundary": 2.0},
+        "sampling": "sobol",
+        "march": 5,
         "optimizer": "adam",
     }
     identities = {
@@ -211,12 +218,8 @@ def test_one_run_from_the_command_line():
     assert run.hyperparameters["damping"] == 1e-3
     assert run.hyperparameters["curvature"] == "empirical"
     assert run.hyperparameters["identity_init"] is False
-    assert (run.points.interior, run.points.boundary, run.seed, run.steps) == (
-        50,
-        120,
-        3,
-        5,
-    )
+    assert run.points == {"interior": 50, "boundary": 120}
+    assert (run.seed, run.steps) == (3, 5)
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,22 @@ from fakes import request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbench.records.record import Labels, Points, Request, Stage
+from optbench.records.record import Labels, Request, Stage
 
 RECORDS = sorted((Path(__file__).parents[2] / "results").rglob("runs/*.json"))
 STAGES = (
     Stage(optimizer="adam", optimizer_version=1, hyperparameters={}, share=0.5),
     Stage(optimizer="sgd", optimizer_version=1, hyperparameters={}),
 )
+TERMS, NUMBERS = ("interior", "boundary"), st.sampled_from([1.0, 2.0])
 ASKED = {
     "problem": st.sampled_from(["poisson_sine_2d", "heat_sine_1d"]),
     "problem_version": st.integers(1, 3),
     "network": st.sampled_from(["tanh_4", "tanh_44", "tanh_4_4"]),
-    "points": st.builds(Points, interior=st.integers(1, 3), boundary=st.integers(1, 3)),
+    "points": st.fixed_dictionaries({term: st.integers(1, 3) for term in TERMS}),
+    "weights": st.just({}) | st.fixed_dictionaries(dict.fromkeys(TERMS, NUMBERS)),
+    "sampling": st.sampled_from(["uniform", "sobol"]),
+    "march": st.integers(0, 2),
     "resample_every": st.integers(0, 2),
     "optimizer": st.sampled_from(["sgd", "adam"]),
     "optimizer_version": st.integers(1, 3),

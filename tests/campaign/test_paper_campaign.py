@@ -80,13 +80,13 @@ def test_numbers_are_the_recorded_ones(requests):
         assert request.problem == PROBLEMS[recorded["problem"]]
         assert request.network == setup["model"].replace("mlp-", "").replace("-", "_")
         assert (
-            networks.parameter_count(request.network, problem.dim, problem.outputs)
+            networks.parameter_count(request.network, problem.inputs, problem.outputs)
             == recorded["D"]
         )
-        assert (request.points.interior, request.points.boundary) == (
-            setup["N_Omega"],
-            setup["N_dOmega"],
-        )
+        assert request.points == {
+            "interior": setup["N_Omega"],
+            "boundary": setup["N_dOmega"],
+        }
         assert request.resample_every == setup["batch_frequency"]
         assert request.seconds == setup["num_seconds"]
         assert request.labels.hyperparameters_from == "paper"

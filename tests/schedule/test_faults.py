@@ -22,7 +22,6 @@ from waiting import within
 
 import optbench
 from optbench.records import store
-from optbench.records.record import Points
 from optbench.schedule import child_process
 from optbench.schedule.local_workers import workers
 from optbench.training.limits import Limits
@@ -178,7 +177,7 @@ def test_a_run_in_hand_saves_itself(number, code, tmp_path):
 
 def ask(**fields):
     mode = {"torch": "eager", "jax": "jit"}[FRAMEWORK]
-    points = Points(interior=9, boundary=6)
+    points = {"interior": 9, "boundary": 6}
     return request(
         framework=FRAMEWORK, mode=mode, hyperparameters={}, points=points, **fields
     )

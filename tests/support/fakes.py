@@ -6,8 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from optbench.implementations.protocol import Optimizer
-from optbench.records.record import Labels, Points, Request
+from optbench.implementations.protocol import Losses, Optimizer
+from optbench.records.record import Labels, Request
 from optbench.training.clock import Clock
 from optbench.training.limits import Limits
 from optbench.training.run import perform
@@ -35,11 +35,6 @@ class Search(NamedTuple):
 
 class State(NamedTuple):
     search: Search
-
-
-class Losses(NamedTuple):
-    interior: Any
-    boundary: Any
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Fake:
         )
         self.OPTIMIZERS, self.backend, self._on_step = {"sgd": Descent}, self, on_step
 
-    def Objective(self, problem, activation):
+    def Objective(self, problem, network, seed):
         return SimpleNamespace(losses=self._losses, predict=self._predict, steps=self._step)
 
     def compile(self, function, donate=()):
@@ -104,7 +99,7 @@ class Fake:
             self._on_step(self.calls - 2)
 
     def _losses(self, params, batch):
-        return Losses(*(np.array(np.abs(params[0]).mean()) for _ in range(2)))
+        return Losses({name: np.array(np.abs(params[0]).mean()) for name in batch})
 
     def _predict(self, params, x):
         self.pending += EVALUATE
@@ -157,7 +152,7 @@ def request(**fields):
         "problem": "poisson_sine_2d",
         "problem_version": 1,
         "network": "tanh_4",
-        "points": Points(interior=9, boundary=6),
+        "points": {"interior": 9, "boundary": 6},
         "resample_every": 0,
         "optimizer": "sgd",
         "optimizer_version": 1,

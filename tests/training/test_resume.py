@@ -12,7 +12,7 @@ from stopping import StopAfter, bits
 
 from optbench import implementations
 from optbench.records import provenance, store
-from optbench.records.record import Points, Stage
+from optbench.records.record import Stage
 from optbench.training import checkpoint
 from optbench.training import run as train
 from optbench.training.checkpoint import Checkpoint, Unusable
@@ -22,7 +22,7 @@ from optbench.training.loop import Stopped
 
 def asked(framework, optimizer):
     mode = {"torch": "eager", "jax": "jit"}[framework]
-    points = Points(interior=12, boundary=6)
+    points = {"interior": 12, "boundary": 6}
     return request(
         framework=framework,
         mode=mode,
