@@ -281,7 +281,6 @@ def profile(
             problem=problem,
             network=network,
             hyperparameters=request.hyperparameters,
-            interior=request.points["interior"],
-            boundary=request.points.get("boundary"),
+            points=request.points,
         )
         typer.echo(profile.render(profile.alone(work, threads, seconds, say)) + "\n")

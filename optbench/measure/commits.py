@@ -7,10 +7,11 @@ before a function needs it, so that `find` can be called first.
 """
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -75,23 +76,58 @@ def find(installed: Collection[str] | None = None) -> None:
         sys.meta_path.insert(0, TopLevelNames())
 
 
-def batch(problem: "Problem", seed: int, interior: int, boundary: int) -> "Batch":
-    """Draw the first batch of a run with this seed."""
+def has_two_terms(problem: Any) -> bool:
+    """Tell whether a commit's problems have an interior and a boundary, and no more.
+
+    Such a commit draws a pair, gives a pair of losses, and knows nothing of a network but
+    its activation.
+    """
+    return not hasattr(problem, "terms")
+
+
+def points(problem: Any) -> dict[str, int]:
+    """Give the default number of points of every term, by its name."""
+    if has_two_terms(problem):
+        return {"interior": problem.interior_points, "boundary": problem.boundary_points}
+    return problem.points
+
+
+def inputs(problem: Any) -> int:
+    """Count the numbers that a network sees of a point."""
+    return problem.dim if has_two_terms(problem) else problem.inputs
+
+
+def batch(problem: Any, seed: int, points: Mapping[str, int]) -> "Batch":
+    """Draw the first batch of a run with this seed, so many points of every term."""
     from optbench.problems import seeds
 
-    return seeds.batch(problem, seed, 0, interior, boundary)
+    if has_two_terms(problem):
+        return seeds.batch(problem, seed, 0, **points)
+    return seeds.batch(problem, seed, 0, points)
 
 
-def objective(framework: "Framework", problem: "Problem", network: str) -> Any:
-    """Make the objective of a problem for a network's activation."""
+def each_term(function: Callable[..., Any], batch: Any) -> Any:
+    """Apply a function of (x, y) to every term of a batch, which stays of its kind."""
+    if isinstance(batch, Mapping):
+        return {name: function(*pair) for name, pair in batch.items()}
+    return type(batch)(*(function(*pair) for pair in batch))
+
+
+def objective(
+    framework: "Framework", problem: "Problem", network: str, seed: int = 0
+) -> Any:
+    """Make the objective of a problem for a network; the seed is the run's."""
     from optbench.problems import networks
 
-    return framework.Objective(problem, networks.parse(network).activation)
+    if has_two_terms(problem):
+        return framework.Objective(problem, networks.parse(network).activation)
+    return framework.Objective(problem, network, seed)
 
 
 def loss(framework: "Framework", losses: Any) -> float:
     """Sum the losses of the terms."""
-    return sum(float(framework.backend.to_numpy(term)) for term in losses)
+    terms = losses.terms.values() if hasattr(losses, "terms") else losses
+    return sum(float(framework.backend.to_numpy(term)) for term in terms)
 
 
 class Additions:
@@ -103,9 +139,18 @@ class Additions:
         names = ("stalls", "evaluations", "iterations")
         return {name: getattr(search, name) for name in names if hasattr(search, name)}
 
-    def working(self, params: Any, batch: Any) -> int:
+    def working(self, objective: Any, params: Any, batch: Any) -> int:
         """Foresee no working matrices."""
         return 0
+
+
+class WithoutObjective:
+    """An optimizer of a commit that foresees its working matrices without an objective."""
+
+    def working(self, objective: Any, params: Any, batch: Any) -> int:
+        """Foresee them."""
+        foreseeing: Any = super()
+        return foreseeing.working(params, batch)
 
 
 def optimizer(framework: "Framework", name: str, hyperparameters: Any) -> Any:
@@ -117,6 +162,8 @@ def optimizer(framework: "Framework", name: str, hyperparameters: Any) -> Any:
         kind = lookup.optimizer(framework, name)
     if not all(hasattr(kind, method) for method in ("counters", "working")):
         kind = type(kind.__name__, (kind, Additions), {})
+    if "objective" not in signature(kind.working).parameters:
+        kind = type(kind.__name__, (WithoutObjective, kind), {})
     return kind(**hyperparameters)
 
 

@@ -5,16 +5,70 @@ are activations, the operator, the parameters' update and everything else that i
 elementwise.
 """
 
-import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from optbench import problems
 from optbench.measure.timed import Work
-from optbench.problems import networks
+from optbench.problems import input_maps, networks
+from optbench.problems.problem import INTERIOR, Problem, Term
 from optbench.records.record import Record, Request
 
-# forward passes that a gradient costs at least: itself and a way back (which costs two)
-GRADIENT = 2
 EVALUATED = 10  # evaluation points for each interior one, as `seeds.evaluation_points` has
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The matrix products of passes with the jets of some points through a network."""
+
+    maps: list[tuple[int, int]]  # outputs and inputs of what comes before the first layer
+    layers: list[tuple[int, int]]  # of every layer
+    points: int
+    channels: int  # S
+    # channels that the first matrix is multiplied by: of a jet in closed form the value's
+    # alone, since the others are columns of that matrix
+    first: int
+
+    def counts(self) -> list[int]:
+        """Count the channels that every map and every layer is applied to."""
+        others = len(self.maps) + len(self.layers) - 1
+        return [self.first] + [self.channels] * others
+
+    def forward(self) -> float:
+        """Give the flops of a forward pass: its maps', and its layers' as below."""
+        return self._products(self.maps) + self.weights()
+
+    def weights(self) -> float:
+        """Give the flops of one product for each layer, point and channel.
+
+        That is 2 out in: as many as in a forward pass, in ∇L from all layers' cotangents,
+        in J v, and in Jᵀ w.
+        """
+        return self._products(self.layers, after=len(self.maps))
+
+    def backward(self) -> float:
+        """Give the flops of ∇L's way back.
+
+        They are those of its cotangents, which are not needed below the first layer, and of
+        the weights' gradient.
+        """
+        _, *above = self.layers
+        return self._products(above, after=len(self.maps) + 1) + self.weights()
+
+    def factors(self, components: int) -> float:
+        """Give the flops of full Kronecker factors: 2 h² for each row of h numbers."""
+        inputs = [(columns, columns) for _, columns in self.layers]
+        outputs = sum(2.0 * rows**2 for rows, _ in self.layers)
+        cotangents = self.points * self.channels * components * outputs
+        return self._products(inputs, after=len(self.maps)) + cotangents
+
+    def _products(self, matrices: list[tuple[int, int]], after: int = 0) -> float:
+        """Give 2 n s (rows · columns) of these, which stand after so many others."""
+        counts = self.counts()[after : after + len(matrices)]
+        return sum(
+            2.0 * self.points * channels * rows * columns
+            for (rows, columns), channels in zip(matrices, counts, strict=True)
+        )
 
 
 def run(record: Record) -> float:
@@ -25,93 +79,72 @@ def run(record: Record) -> float:
 def step(request: Request) -> float:
     """Give the flops of one step, at least: those of the loss's gradient on one batch.
 
-    Every optimizer needs it in every step. Curvature, line searches and inner iterations
-    are left out.
+    Every optimizer needs it in every step; its way back is at least one more product for
+    every layer. Curvature, line searches and inner iterations are left out.
     """
-    return GRADIENT * _losses(request)
+    passes = _terms(problems.get(request.problem), request.network, request.points)
+    return sum(term.forward() + term.weights() for term in passes.values())
 
 
 def row(request: Request) -> float:
     """Give the flops of a row of the history: the losses, and u where errors are taken."""
     problem = problems.get(request.problem)
-    points = EVALUATED * problem.interior_points
-    return _losses(request) + _forward(_layers(request), points, 1)
-
-
-def _losses(request: Request) -> float:
-    problem = problems.get(request.problem)
-    terms = (
-        (problem.interior, request.points.interior),
-        (problem.boundary, request.points.boundary),
-    )
-    return sum(
-        _forward(_layers(request), points, term.operator.channels) for term, points in terms
-    )
-
-
-def _layers(request: Request) -> list[tuple[int, int]]:
-    """Give every layer's outputs and inputs."""
-    problem = problems.get(request.problem)
-    return [
-        (out, columns - 1)
-        for out, columns in networks.shapes(request.network, problem.dim, problem.outputs)
-    ]
-
-
-def _forward(layers: list[tuple[int, int]], points: int, channels: int) -> float:
-    """Give 2 n (h₀ h₁ + s Σ_l≥2 h_l₋₁ h_l) for n points and s channels of the jet.
-
-    That is a multiplication and an addition for each weight, point and channel. In the
-    first layer the value's channel alone counts: the others are columns of its matrix.
-    """
-    first, *others = (out * inputs for out, inputs in layers)
-    return 2.0 * points * (first + channels * sum(others))
+    maps, layers = _network(problem, request.network)
+    points = EVALUATED * problem.points[INTERIOR]
+    evaluation = Passes(maps, layers, points, channels=1, first=1)
+    terms = _terms(problem, request.network, request.points)
+    return sum(term.forward() for term in terms.values()) + evaluation.forward()
 
 
 def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
     """Give the flops of a step's phases.
 
-    `evaluations` are those of the loss in its line search, `products` those G v. The way
-    back costs two forward passes, but for the cotangents below the first layer, which are
-    not needed. A full Kronecker factor of width h costs 2 h² per row of its matrix, a pair
-    of factors n³ (1/3 + 2 + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one
-    solve more. G v is J v and Jᵀ of that, each as much as a forward pass.
+    `evaluations` are those of the loss in its line search, `products` those G v, each a
+    product with J and one with its transpose. A pair of Kronecker factors costs n³ (1/3 + 2
+    + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one solve more.
     """
     problem = problems.get(work.problem)
-    shapes = networks.shapes(work.network, problem.dim, problem.outputs)
-    layers = [(out, columns - 1) for out, columns in shapes]
-    points = (
-        work.interior or problem.interior_points,
-        work.boundary or problem.boundary_points,
-    )
-    terms = list(zip((problem.interior, problem.boundary), points, strict=True))
-    forward = sum(_forward(layers, n, term.operator.channels) for term, n in terms)
-    first = 2.0 * sum(points) * math.prod(layers[0])
+    terms = _terms(problem, work.network, problem.points | work.points)
+    forward = sum(term.forward() for term in terms.values())
     counted = {
         "forward": forward,
-        "backward": 2 * forward - first,
+        "backward": sum(term.backward() for term in terms.values()),
         "line search": evaluations * forward,
     }
     if products:
-        counted["products"] = products * 2 * forward
+        weights = sum(term.weights() for term in terms.values())
+        counted["products"] = products * 2 * weights
     if work.optimizer in ("kfac", "kfac_star"):
         counted["factors"] = sum(
-            _factors(layers, n, term.operator.channels, term.components)
-            for term, n in terms
+            term.factors(problem.terms[name].components) for name, term in terms.items()
         )
+        shapes = networks.shapes(work.network, problem.inputs, problem.outputs)
         counted["inverses"] = sum(
             (37 / 3) * float(out**3 + columns**3) for out, columns in shapes
         )
     return counted
 
 
-def _factors(
-    layers: list[tuple[int, int]], points: int, channels: int, components: int
-) -> float:
-    """Give Σ 2 n s (h_l² r + h_l₋₁²); the first input factor needs the points alone."""
-    first, *others = (inputs**2 for _, inputs in layers)
-    return (
-        2.0
-        * points
-        * (first + channels * (sum(others) + components * sum(out**2 for out, _ in layers)))
-    )
+def _terms(problem: Problem, network: str, points: Mapping[str, int]) -> dict[str, Passes]:
+    """Describe the passes of every term."""
+    maps, layers = _network(problem, network)
+
+    def passes(term: Term, points: int) -> Passes:
+        channels = term.operator.channels
+        closed = term.operator.diffusion is not None
+        return Passes(maps, layers, points, channels, first=1 if closed else channels)
+
+    return {name: passes(term, points[name]) for name, term in problem.terms.items()}
+
+
+def _network(
+    problem: Problem, network: str
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Give the outputs and inputs of every map and every layer; no seed changes them."""
+    maps = [made.matrix.shape for made in input_maps.of(problem, network, seed=0)]
+    layers = networks.shapes(network, problem.inputs, problem.outputs)
+    return _without_bias(maps), _without_bias(layers)
+
+
+def _without_bias(shapes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(rows, columns - 1) for rows, columns in shapes]

@@ -13,7 +13,7 @@ import numpy as np
 from tabulate import tabulate
 
 from optbench import implementations, problems
-from optbench.measure import commits
+from optbench.measure import commits, timed
 from optbench.problems import networks, seeds
 from optbench.problems.names import UnknownName
 
@@ -51,15 +51,22 @@ class Case:
     optimizer: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     network: str = "tanh_8_8"
-    interior: int = 30
-    boundary: int = 20
+    # by term; few where a term is not named
+    points: Mapping[str, int] = field(default_factory=dict)
     steps: int = 20
     seed: int = 0
 
     @property
     def described_network(self) -> str:
         """The network with its parameter count."""
-        return networks.describe(self.network, self.problem.dim, self.problem.outputs)
+        inputs = commits.inputs(self.problem)
+        return networks.describe(self.network, inputs, self.problem.outputs)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The shapes of the layers' matrices [W | b]."""
+        inputs = commits.inputs(self.problem)
+        return networks.shapes(self.network, inputs, self.problem.outputs)
 
 
 @dataclass(frozen=True)
@@ -121,15 +128,16 @@ def walker(framework: "Framework", case: Case) -> Callable[[int], np.ndarray]:
     The step is compiled once for all orders.
     """
     backend = framework.backend
-    objective = commits.objective(framework, case.problem, case.network)
+    objective = commits.objective(framework, case.problem, case.network, case.seed)
     optimizer = commits.optimizer(framework, case.optimizer, case.hyperparameters)
     start = networks.initial_parameters(
-        case.network, case.problem.dim, case.problem.outputs, case.seed
+        case.network, commits.inputs(case.problem), case.problem.outputs, case.seed
     )
+    points = timed.few_points(case.problem) | case.points
     step = backend.compile(partial(optimizer.step, objective))
 
     def walk(order: int) -> np.ndarray:
-        batch = commits.batch(case.problem, case.seed, case.interior, case.boundary)
+        batch = commits.batch(case.problem, case.seed, points)
         batch = backend.from_numpy_tree(permuted(batch, order) if order else batch)
         params = backend.from_numpy_tree(start)
         state, path = optimizer.init(objective, params), [vector(start)]
@@ -149,9 +157,12 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 
 def permuted(batch: "Batch", order: int) -> "Batch":
     """Put the points in another order: in exact arithmetic every step stays the same."""
-    orders = [np.random.default_rng(order).permutation(len(x)) for x, _ in batch]
-    points = ((x[new], y[new]) for (x, y), new in zip(batch, orders, strict=True))
-    return type(batch)(*points)
+
+    def term(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        new = np.random.default_rng(order).permutation(len(x))
+        return x[new], y[new]
+
+    return commits.each_term(term, batch)
 
 
 def vector(params: list[np.ndarray]) -> np.ndarray:
@@ -161,7 +172,7 @@ def vector(params: list[np.ndarray]) -> np.ndarray:
 
 def matrices(case: Case, vector: np.ndarray) -> list[np.ndarray]:
     """Take the layers' matrices [W | b] out of all parameters side by side [D]."""
-    shapes = networks.shapes(case.network, case.problem.dim, case.problem.outputs)
+    shapes = case.shapes
     ends = np.cumsum([rows * columns for rows, columns in shapes])
     return [
         part.reshape(shape)
@@ -177,7 +188,7 @@ def relative_l2(framework: "Framework", case: Case, path: np.ndarray) -> float:
     x, solution = seeds.evaluation_points(case.problem, "report")
     backend = framework.backend
     params = backend.from_numpy_tree(matrices(case, path[-1]))
-    objective = commits.objective(framework, case.problem, case.network)
+    objective = commits.objective(framework, case.problem, case.network, case.seed)
     u = backend.to_numpy(objective.predict(params, backend.from_numpy(x)))
     return float(np.linalg.norm(u - solution) / np.linalg.norm(solution))
 

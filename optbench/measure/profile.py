@@ -81,7 +81,7 @@ def measure(work: Work, seconds: float) -> Profile:
     return Profile(
         work,
         parameters=networks.parameter_count(
-            work.network, timed.problem.dim, timed.problem.outputs
+            work.network, timed.problem.inputs, timed.problem.outputs
         ),
         seconds=parts["step"],
         gradient=parts["gradient"],

@@ -22,7 +22,8 @@ from optbench.training.memory import foresee
 
 WARM_UP = 5  # steps: by then a line search has found its scale
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)  # of networks whose cost is fitted
-FEW_POINTS = {"interior": 30, "boundary": 20}  # on which a step's work is counted
+# on which a step's work is counted: of the equation, of every other term
+FEW_POINTS = 30, 20
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Work:
     problem: str
     network: str
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    interior: int | None = None  # points; the problem's if None
-    boundary: int | None = None
+    # by term; the problem's where a term is not named
+    points: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
 
 
@@ -53,18 +54,17 @@ class Timed:
         self.framework = implementations.load(work.framework)
         self.problem = problems.get(work.problem)
         start = networks.initial_parameters(
-            work.network, self.problem.dim, self.problem.outputs, work.seed
+            work.network, commits.inputs(self.problem), self.problem.outputs, work.seed
         )
         backend = self.framework.backend
         self.batch = backend.from_numpy_tree(
             commits.batch(
-                self.problem,
-                work.seed,
-                interior=work.interior or self.problem.interior_points,
-                boundary=work.boundary or self.problem.boundary_points,
+                self.problem, work.seed, commits.points(self.problem) | work.points
             )
         )
-        self.objective = commits.objective(self.framework, self.problem, work.network)
+        self.objective = commits.objective(
+            self.framework, self.problem, work.network, work.seed
+        )
         self.params = backend.from_numpy_tree(start)
         self.optimizer, self.step = self._made()
         if commits.foresees(backend):
@@ -149,6 +149,15 @@ class Timed:
         return optimizer, step
 
 
+def few_points(problem: Any) -> dict[str, int]:
+    """Give the numbers of points on which a step's work is counted."""
+    equation, condition = FEW_POINTS
+    return {
+        name: condition if number else equation
+        for number, name in enumerate(commits.points(problem))
+    }
+
+
 def network(width: int) -> str:
     """Name the network of a width, its layers in the proportions of `tanh_64_64_48_48`."""
     narrow = 3 * width // 4
@@ -222,7 +231,7 @@ def counts(work: Work) -> dict[str, float]:
 
     Raises what `Timed` raises.
     """
-    timed = Timed(replace(work, **FEW_POINTS))
+    timed = Timed(replace(work, points=few_points(problems.get(work.problem))))
     unknown = commits.uncounted(timed.framework.backend, timed.optimizer, timed.state)
     return {name: count(timed) for name, count in QUANTITIES.items() if name not in unknown}
 

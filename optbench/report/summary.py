@@ -9,7 +9,7 @@ from tabulate import tabulate
 from optbench.problems import own
 from optbench.records import plain_text
 from optbench.records.frames import Frames
-from optbench.records.record import SECTIONS
+from optbench.records.record import SECTIONS, batches
 from optbench.report import captions, statistics
 
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
@@ -177,7 +177,8 @@ def _header(rows: Any) -> str:
 
 
 def _batch(row: Any) -> str:
-    return row["batches"]
+    points = {name: row[f"{name}_points"] for name in ("interior", "boundary")}
+    return batches(points, row["resample_every"])
 
 
 def _budget(row: Any) -> str:

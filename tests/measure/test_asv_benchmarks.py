@@ -46,6 +46,7 @@ CLASSES = [
     accuracy.RelativeL2,
 ]
 SINE = "poisson_sine_2d"
+FEW = {"interior": 6, "boundary": 4}
 needs_torch = pytest.mark.skipif(
     "torch" not in implementations.installed(), reason="torch is missing"
 )
@@ -100,12 +101,10 @@ def tiny(monkeypatch):
     """Networks and batches as small as can be."""
 
     def shrunk(framework, optimizer, problem, network, settings):
-        return timed.Work(
-            framework, optimizer, problem, "tanh_3", settings, interior=6, boundary=4
-        )
+        return timed.Work(framework, optimizer, problem, "tanh_3", settings, FEW)
 
     monkeypatch.setattr(common, "Work", shrunk)
-    monkeypatch.setattr(timed, "FEW_POINTS", {"interior": 6, "boundary": 4})
+    monkeypatch.setattr(timed, "FEW_POINTS", FEW.values())
     monkeypatch.setattr(calibration, "SIZE", 8)
     common.warm.cache_clear()
     yield
@@ -218,8 +217,7 @@ def small_case(optimizer, problem):
     return replace(
         parity.conditioned(problems.get(problem), optimizer),
         network="tanh_3",
-        interior=6,
-        boundary=4,
+        points=FEW,
     )
 
 

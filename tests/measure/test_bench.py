@@ -123,8 +123,7 @@ def timed(framework, optimizer, **hyperparameters):
             "heat_sine_1d",
             "tanh_4_3",
             hyperparameters,
-            interior=7,
-            boundary=5,
+            {"interior": 7, "boundary": 5},
         )
     )
 

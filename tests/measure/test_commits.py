@@ -23,6 +23,9 @@ MOVE = "9f4bf7e"  # the last commit with `problems` and `implementations` as top
 # foresee and count nothing
 FIRST = "52bb5091"
 FORESEEN = "8a55740"  # its backends tell what is free, its optimizers not what they need
+# the last one whose problems have an interior and a boundary alone: its batches and losses
+# are pairs, its objectives know an activation
+TWO_TERMS = "01ec154"
 SINE = "poisson_sine_2d"
 needs_torch = pytest.mark.skipif(
     "torch" not in implementations.installed(), reason="torch is missing"
@@ -60,9 +63,10 @@ def test_a_tree_has_the_commits_code_and_this_clones_optbench(base):
 
 
 @frameworks
+@pytest.mark.parametrize("commit", [MOVE, TWO_TERMS])
 @pytest.mark.medium
-def test_a_commit_from_before_the_move_is_timed_as_the_head_is(framework):
-    with trees(MOVE, "HEAD") as folders:
+def test_a_commit_from_before_a_change_is_timed_as_the_head_is(commit, framework):
+    with trees(commit, "HEAD") as folders:
         base, head = (
             regressions.measure(folders[name], job(framework)) for name in ("base", "head")
         )
@@ -85,6 +89,17 @@ def test_a_commit_that_lacks_methods_is_timed(commit, reads):
     assert counts == {"line_search_evaluations": 0, "compilations": 0, **reads}
     assert len(measurements.path["sgd"]) == 21
     assert min(measurements.samples["sgd"]) > 0
+
+
+@needs_torch
+@pytest.mark.medium
+def test_what_a_commit_foresees_without_an_objective_is_asked():
+    """Of ENGD, whose Gramian does not fit."""
+    with trees(TWO_TERMS, TWO_TERMS) as folders:
+        wide = Job("torch", ("engd",), SINE, "tanh_3000_3000", {}, 0.0, counted=False)
+        measurements = regressions.measure(folders["base"], wide)
+    assert list(measurements.failed) == ["engd"]
+    assert "engd needs" in measurements.failed["engd"]
 
 
 @needs_torch
@@ -138,14 +153,14 @@ def test_a_process_of_asvs_has_one_core_this_optbench_and_the_commit(commit):
 
 
 @needs_torch
-@pytest.mark.parametrize("commit", ["HEAD", MOVE])
+@pytest.mark.parametrize("commit", ["HEAD", MOVE, TWO_TERMS])
 @pytest.mark.medium
 def test_asv_counts_the_work_of_a_commit(commit):
     code = f"from benchmarks import work\nprint(work._counts('torch', 'sgd', '{SINE}'))"
     with trees("HEAD", commit) as folders:
-        packages = regressions.packages(folders["head"], packaged=commit == "HEAD")
-        installed = packages.parent if commit == "HEAD" else packages
-        said = asv_process(code, installed=installed)
+        packaged = commit != MOVE
+        packages = regressions.packages(folders["head"], packaged)
+        said = asv_process(code, installed=packages.parent if packaged else packages)
     work = timed.Work("torch", "sgd", SINE, "tanh_16_16", {"learning_rate": 1e-2})
     assert eval(said) == timed.counts(work)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from commands import cli
 from fakes import Fake
-from small import needs_both, small
+from small import arrays, needs_both, small
 
 from optbench import implementations, problems
 from optbench.measure import cost_figures, flops, profile, scale
@@ -18,7 +18,7 @@ from optbench.problems.names import UnknownName
 from optbench.records.frames import Frames
 
 SINE = problems.get("poisson_sine_2d")
-WORK = Work("torch", "kfac", SINE.name, "tanh_3_2", interior=5, boundary=4)
+WORK = Work("torch", "kfac", SINE.name, "tanh_3_2", points={"interior": 5, "boundary": 4})
 
 
 def test_flops_by_phase_are_those_counted_by_hand():
@@ -33,22 +33,37 @@ def test_flops_by_phase_are_those_counted_by_hand():
     assert counted["inverses"] == pytest.approx(37 / 3 * cubes)
 
 
+COUNTED = [
+    (SINE.name, "tanh_3_2"),
+    (SINE.name, "box_3_tanh_3_2"),  # whose map has the closed form, its first layer none
+    ("log_fokker_planck_2d", "tanh_3_2"),
+    ("burgers_1d", "tanh_3_2"),
+    ("convection_1d", "box_10_sin_3_2"),  # waves of a periodic axis
+    ("biharmonic_2d", "tanh_3_2"),
+    ("kovasznay_2d", "box_1_tanh_3_2"),  # three residual components
+    ("multiscale_poisson_2d", "box_1_fourier_24_20.0_tanh_3_2"),
+]
+
+
 @pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
-@pytest.mark.parametrize(
-    "problem",
-    [SINE, problems.get("log_fokker_planck_2d")],
-    ids=lambda problem: problem.name,
-)
-def test_flops_are_those_that_torch_counts(problem):
+@pytest.mark.parametrize(("name", "network"), COUNTED)
+def test_flops_are_those_that_torch_counts(name, network):
     from torch.utils.flop_counter import FlopCounterMode
 
-    case = small("torch", problem, "tanh_3_2", interior=5, boundary=4)
+    problem = problems.get(name)
+    points = {term: 5 - number for number, term in enumerate(problem.terms)}
+    case = small("torch", problem, network)
+    case = arrays(
+        case.framework,
+        problem,
+        case.start,
+        problems.seeds.batch(problem, 1, 0, points),
+        network,
+    )
     part = case.part("passes.linearization")
     factors = partial(part.kronecker_factors, approximation="expand", curvature="type-2")
     counted = flops.phases(
-        Work("torch", "kfac", problem.name, "tanh_3_2", interior=5, boundary=4),
-        0,
-        products=1,
+        Work("torch", "kfac", problem.name, network, points=points), 0, products=1
     )
     terms = case.objective.linearize(case.params, case.batch)
     chunks = case.objective.linearize_chunks(case.params, case.batch)
@@ -59,10 +74,10 @@ def test_flops_are_those_that_torch_counts(problem):
             lambda: case.objective.gradient(case.params, case.batch),
             counted["forward"] + counted["backward"],
         ),
-        (lambda: [factors(term) for term in terms], counted["factors"]),
+        (lambda: [factors(term) for term in terms.values()], counted["factors"]),
         (
             lambda: case.part("optimizers.hessian_free").gauss_newton(
-                case.params, chunks, vector
+                case.objective, case.params, chunks, vector
             ),
             counted["products"],
         ),
@@ -164,8 +179,7 @@ def test_a_profile_tells_what_a_product_costs():
         SINE.name,
         "tanh_4",
         {"damping": 0.1},
-        interior=6,
-        boundary=4,
+        points={"interior": 6, "boundary": 4},
     )
     result = profile.measure(work, 0)
     assert result.products > 1

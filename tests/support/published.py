@@ -29,7 +29,7 @@ def computed_by_the_fake(monkeypatch):
     """Let `verify` compute the first rows as the fake framework does."""
     fake = Fake()
     functions = fake, fake._losses, fake._predict
-    monkeypatch.setattr(start, "_functions", lambda name, network: functions)
+    monkeypatch.setattr(start, "_functions", lambda *asked: functions)
     monkeypatch.setattr(start, "_row", start._row.__wrapped__)
 
 

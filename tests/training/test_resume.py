@@ -65,11 +65,11 @@ def test_the_points_go_on_where_they_were(tmp_path):
         fake = Fake()
         with suppress(Stopped):
             fake.perform(run, checkpoints=tmp_path, stop=StopAfter(steps))
-        used += [batch[0][0] for batch in fake.batches[2:]]
+        used += [batch["interior"][0] for batch in fake.batches[2:]]
     whole = Fake()
     whole.perform(run)
     assert all(
-        np.array_equal(one, other[0][0])
+        np.array_equal(one, other["interior"][0])
         for one, other in zip(used, whole.batches[2:], strict=True)
     )
 

@@ -65,9 +65,10 @@ def test_points_are_drawn_when_they_are_due():
     fake = Fake()
     fake.perform(request(steps=7, resample_every=3))
     problem = problems.get("poisson_sine_2d")
-    used = [batch[0][0] for batch in fake.batches[2:]]
+    used = [batch["interior"][0] for batch in fake.batches[2:]]
     expected = [
-        problems.seeds.batch(problem, 3, k, 9, 6).interior[0] for k in (0, 0, 0, 1, 1, 1, 2)
+        problems.seeds.batch(problem, 3, k, {"interior": 9, "boundary": 6})["interior"][0]
+        for k in (0, 0, 0, 1, 1, 1, 2)
     ]
     assert all(
         np.array_equal(one, other) for one, other in zip(used, expected, strict=True)

@@ -317,7 +317,7 @@ def test_ours_go_on_with_the_parameters_and_start_with_a_new_state(run):
     record = train.perform(run)
     assert (record.status, record.error) == ("finished", None)
     framework, problem = implementations.load(FRAMEWORK), problems.get(run.problem)
-    backend, objective = framework.backend, framework.Objective(problem)
+    backend, objective = framework.backend, framework.Objective(problem, run.network)
     params = backend.from_numpy_tree(
         problems.networks.initial_parameters(run.network, 2, 1, run.seed)
     )
@@ -329,12 +329,12 @@ def test_ours_go_on_with_the_parameters_and_start_with_a_new_state(run):
             optimizer = framework.OPTIMIZERS[part.optimizer](**part.hyperparameters)
             state = optimizer.init(objective, params)
         batch = backend.from_numpy_tree(
-            problems.seeds.batch(problem, run.seed, step // 2, 12, 6)
+            problems.seeds.batch(problem, run.seed, step // 2, run.points)
         )
         params, state, _ = backend.compile(partial(optimizer.step, objective))(
             params, state, batch
         )
-        losses.append(float(backend.to_numpy(objective.losses(params, batch).interior)))
+        losses.append(float(backend.to_numpy(objective.losses(params, batch).terms["interior"])))
     assert [row.interior for row in record.history[1:]] == pytest.approx(losses, rel=1e-9)
     assert [row.stage for row in record.history] == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
 

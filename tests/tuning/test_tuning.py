@@ -561,7 +561,7 @@ points = { interior = 18, boundary = 12 }
 def other_best(request):
     """As `made_up`, but the larger case has its best at another learning rate."""
     record = made_up(request)
-    if request.points.interior == 9:
+    if request.points["interior"] == 9:
         return record
     (row,) = record.history
     error = {"relative_l2": abs(row.relative_l2 - 0.7) + 0.1}
