@@ -136,14 +136,14 @@ def test_the_problems_of_the_guides_stand_their_checks(name, tmp_path):
     (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "theirs.py").write_text(source)
     (problem,) = problem_checks.named(str(tmp_path / "theirs.py"))
-    assert not problem_checks.solution(problem)
+    assert not list(problem_checks.solution(problem))
     spoiled = source.replace("6 * jet.value", "5 * jet.value").replace(
         "- VISCOSITY *", "+ VISCOSITY *"
     )
     assert spoiled != source
     (tmp_path / "spoiled.py").write_text(spoiled)
     (problem,) = problem_checks.named(str(tmp_path / "spoiled.py"))
-    assert problem_checks.solution(problem)
+    assert list(problem_checks.solution(problem))
 
 
 @needs_both
