@@ -44,6 +44,10 @@ test-all: $(INSTALLED) ## test all, the slow ones too
 references: $(INSTALLED) ## compute solutions on grids again, and say how far they are from those kept
 	$(PINNED) $(BIN)/python -m optbench.problems.references.allen_cahn build/allen_cahn_1d.npz
 
+.PHONY: gallery
+gallery: $(INSTALLED) ## write the registry's facts and the best results into docs/gallery.md
+	$(BIN)/python -m benchmarks.gallery
+
 .PHONY: bench
 bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/guides/asv.md
 	@mkdir -p $(dir $(JSON)) && rm -f $(PART)

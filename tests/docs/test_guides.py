@@ -3,10 +3,12 @@
 Their blocks are written and run, in an empty folder.
 """
 
+import json
 import re
 import runpy
 import shlex
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,43 @@ def test_the_pages_fault_is_explained_as_it_says(page, tmp_path, capfd, monkeypa
         re.findall(r"^> (.*)$", (GUIDES / "own_pde.md").read_text(), re.MULTILINE)
     )
     assert page_says == f"solution: {said}"
+
+
+@needs_both
+def test_a_pde_of_third_order_with_weighted_terms(page, capfd):
+    folder = page("own_pde_terms.md", capfd)
+    assert "soliton_1d" in capfd.readouterr().out
+    (table,) = folder.rglob("table.txt")
+    done = re.findall(r"^(\w+) +(\w+) .* 1/1 +finished", table.read_text(), re.MULTILINE)
+    assert set(done) == set(product(("engd", "kfac_star"), ("torch", "jax")))
+    (record, *_) = folder.rglob("runs/*.json")
+    request = json.loads(record.read_text())["request"]
+    assert request["weights"]["initial"] == 100
+    assert (request["march"], request["sampling"]) == (10, "sobol")
+
+
+@needs_both
+def test_a_system_with_periodic_inputs(page, capfd):
+    page("own_pde_systems.md", capfd)
+    said = capfd.readouterr().out
+    done = re.findall(r"^engd +(\w+) .* 1/1 +finished", said, re.MULTILINE)
+    assert done == ["jax", "torch"]
+
+
+@pytest.mark.parametrize("name", ["own_pde_terms.md", "own_pde_systems.md"])
+def test_the_problems_of_the_guides_stand_their_checks(name, tmp_path):
+    text = (GUIDES / name).read_text()
+    (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "theirs.py").write_text(source)
+    (problem,) = problem_checks.named(str(tmp_path / "theirs.py"))
+    assert not list(problem_checks.solution(problem))
+    spoiled = source.replace("6 * jet.value", "5 * jet.value").replace(
+        "- VISCOSITY *", "+ VISCOSITY *"
+    )
+    assert spoiled != source
+    (tmp_path / "spoiled.py").write_text(spoiled)
+    (problem,) = problem_checks.named(str(tmp_path / "spoiled.py"))
+    assert list(problem_checks.solution(problem))
 
 
 @needs_both

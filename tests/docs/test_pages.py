@@ -29,7 +29,7 @@ FOLDERS += [
 FOLDERS += ["benchmarks"]
 # what the pages' own examples are made of
 THEIRS = re.compile(
-    r"(my_|helmholtz|membrane|make_reference|lion|mine|staged|wrong|fast|<)"
+    r"(my_|helmholtz|membrane|kdv|vortices|make_reference|lion|mine|staged|wrong|fast|<)"
 )
 TESTS = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
 
