@@ -242,8 +242,9 @@ def test_lists(answer):
     assert "poisson_norm_100d: 100 inputs" in problems
     assert "tanh_768_768_512_512 (D = 1,325,057)" in problems
     assert (
-        "kdv_1d: 2 inputs, order 3, 5000 interior, 400 initial, 300 boundary and 150 slope "
-        "points (Sobol sequence, in 100 steps to the last time, then redrawn every 20 steps)"
+        "kdv_1d: 2 inputs, order 3, 5000 interior, 400 initial, 300 boundary and 150 "
+        "slope points (Sobol sequence, in 100 steps to the last time, then redrawn every "
+        "20 steps)"
     ) in problems
     assert (
         "convection_1d: 2 inputs, periodic in x (6.28319), order 1, 2500 interior and 300 "
