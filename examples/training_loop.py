@@ -12,11 +12,11 @@ problem = problems.get("poisson_sine_2d")
 def train(framework):
     """Take STEPS steps of KFAC*, and return the loss before each of them."""
     backend = framework.backend
-    objective = framework.Objective(problem, activation="tanh")
+    objective = framework.Objective(problem, NETWORK)
     optimizer = framework.OPTIMIZERS["kfac_star"]()
     # drawn in NumPy: both frameworks start from the same parameters and see the same points
-    params = networks.initial_parameters(NETWORK, problem.dim, problem.outputs, SEED)
-    batch = seeds.batch(problem, SEED, 0, interior=900, boundary=120)
+    params = networks.initial_parameters(NETWORK, problem.inputs, problem.outputs, SEED)
+    batch = seeds.batch(problem, SEED, 0, {"interior": 900, "boundary": 120})
     params, batch = backend.from_numpy_tree(params), backend.from_numpy_tree(batch)
     state = optimizer.init(objective, params)
 
@@ -27,7 +27,7 @@ def train(framework):
     history = []
     for _ in range(STEPS):
         params, state, losses = step(params, state)
-        history.append(sum(float(backend.to_numpy(loss)) for loss in losses))
+        history.append(float(backend.to_numpy(losses.total)))
     return history
 
 
