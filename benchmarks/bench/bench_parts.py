@@ -70,11 +70,16 @@ def part(timed: Timed, file: str) -> ModuleType:
 
 def forward_laplacian(timed: Timed) -> Callable[[], Any]:
     """Compute tr(A ∇²u) [n, m] at all interior points by the forward Laplacian."""
-    evaluate = part(timed, "passes.objective").evaluate
+    passes = part(timed, "passes.objective")
+    activation = networks.parse(timed.work.network).activation
+    architecture = part(timed, "passes.network").Architecture(activation, ())
+    operator = timed.problem.terms[INTERIOR].operator
+    equation = passes.Equation(operator, architecture, weight=1.0)
 
     def laplacian(params, batch):
-        equation = timed.objective.equation(timed.problem.terms[INTERIOR])
-        return evaluate(equation, params, *batch[INTERIOR]).forward_pass.outputs[-1][-1]
+        return passes.evaluate(equation, params, *batch[INTERIOR]).forward_pass.outputs[-1][
+            -1
+        ]
 
     return timed.function(laplacian)
 
