@@ -77,9 +77,8 @@ def forward_laplacian(timed: Timed) -> Callable[[], Any]:
     equation = passes.Equation(operator, architecture, weight=1.0)
 
     def laplacian(params, batch):
-        return passes.evaluate(equation, params, *batch[INTERIOR]).forward_pass.outputs[-1][
-            -1
-        ]
+        evaluation = passes.evaluate(equation, params, *batch[INTERIOR])
+        return evaluation.forward_pass.outputs[-1][-1]
 
     return timed.function(laplacian)
 
