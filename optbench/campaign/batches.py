@@ -65,7 +65,7 @@ class _Batches:
         where, sampling = self.said("sampling", self.problem.sampling)
         for name, term in self.problem.terms.items():
             if sampling == "sobol" and (term.region is None or term.target is None):
-                self._refuse(where, sampling, name, "a region")
+                self._refuse(where, sampling, name, "region")
         return sampling
 
     def march(self) -> int:
@@ -76,12 +76,12 @@ class _Batches:
             raise CampaignError(self.source, where, message, value=march)
         for name, term in self.problem.terms.items():
             if march and term.target is None:
-                self._refuse(where, march, name, "a target")
+                self._refuse(where, march, name, "target")
         return march
 
     def _refuse(self, where: Where, value: Any, term: str, missing: str) -> None:
         message = (
-            f"the term {term} of {self.name} has not {missing}: make it by "
+            f"the term {term} of {self.name} has no {missing}: make it by "
             "Term.of(operator, region, target)"
         )
         raise CampaignError(self.source, where, message, value=value)

@@ -26,7 +26,7 @@ PRECISIONS: dict[Precision, dict[str, Any]] = {
     "float32": {"dtype": "float32"},
     "tf32": {"dtype": "float32", "tf32": True},
 }
-# hyperparameters that came after results with their optimizer were published: at its default
+# hyperparameters that came after results of their optimizer were published: at its default,
 # one is left out of a request, so that those runs keep their identity
 LATER: dict[str, tuple[str, ...]] = {"kfac": ("guard",), "kfac_star": ("guard",)}
 NO_TF32 = "needs an NVIDIA GPU, and there is none"

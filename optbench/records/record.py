@@ -242,7 +242,7 @@ class Row(_Strict):
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Number]
+    __pydantic_extra__: dict[str, Number] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     step: NonNegativeInt
     seconds: Number  # of optimizer steps so far

@@ -163,6 +163,14 @@ MISTAKES = [
         "give either a campaign, or --problem, --optimizer and --framework for one run",
     ),
     (("run", "--problem", "poisson_sine_2d"), "give either a campaign, or"),
+    (
+        (*ONE, "poisson_sine_2d", "--points", "initial=9"),
+        "command line: case[0].points.initial = 9: poisson_sine_2d has no such term: "
+        "it has interior, boundary",
+    ),
+    ((*ONE, "poisson_sine_2d", "--march", "9"), "must be 0: the first input of"),
+    ((*ONE, "poisson_sine_2d", "--sampling", "sobol"), "has no region"),
+    ((*ONE, "poisson_sine_2d", "--weight", "boundary=0"), "must be > 0"),
     (("run", "quick", "--problem", "poisson_sine_2d"), "--problem: not with a campaign"),
     (
         ("run", "quick", "--seconds", "1", "--set", "x=1"),
@@ -233,6 +241,16 @@ def test_lists(answer):
     _, problems, _ = answer("list", "problems")
     assert "poisson_norm_100d: 100 inputs" in problems
     assert "tanh_768_768_512_512 (D = 1,325,057)" in problems
+    assert (
+        "kdv_1d: 2 inputs, order 3, 5000 interior, 400 initial, 300 boundary and 150 "
+        "slope points (Sobol sequence, in 100 steps to the last time, then redrawn every "
+        "20 steps)"
+    ) in problems
+    assert (
+        "convection_1d: 2 inputs, periodic in x (6.28319), order 1, 2500 interior and 300 "
+        "initial (weight 100) points (Sobol sequence, one fixed batch); "
+        "box_10_sin_20_20 (D = 521)"
+    ) in problems
     for kind, line in {
         "optimizers": "kfac_star: damping=1e-08",
         "networks": "tanh_64: D = 257",

@@ -334,7 +334,9 @@ def test_ours_go_on_with_the_parameters_and_start_with_a_new_state(run):
         params, state, _ = backend.compile(partial(optimizer.step, objective))(
             params, state, batch
         )
-        losses.append(float(backend.to_numpy(objective.losses(params, batch).terms["interior"])))
+        losses.append(
+            float(backend.to_numpy(objective.losses(params, batch).terms["interior"]))
+        )
     assert [row.interior for row in record.history[1:]] == pytest.approx(losses, rel=1e-9)
     assert [row.stage for row in record.history] == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
 
