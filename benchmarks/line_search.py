@@ -12,10 +12,10 @@ from rich.progress import track
 from tabulate import tabulate
 
 from optbench import implementations, problems
-from optbench.measure import commits
-from optbench.problems import networks
+from optbench.measure import commits, timed
+from optbench.problems import networks, seeds
 
-NETWORK, INTERIOR, BOUNDARY = "tanh_32", 200, 60
+NETWORK, INTERIOR, OTHERS = "tanh_32", 200, 60
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("kfac", {"damping": 1e-6, "decay": 0.9}),
     ("kfac", {"damping": 1e-3, "decay": 0.5}),
@@ -31,11 +31,11 @@ def agreement(
     Beside them, the mean number of evaluations of the lazy one.
     """
     framework, pde = implementations.load("torch"), problems.get(problem)
-    backend, objective = framework.backend, framework.Objective(pde)
-    start = networks.initial_parameters(NETWORK, pde.dim, pde.outputs, 0)
+    backend, objective = framework.backend, framework.Objective(pde, NETWORK)
+    start = networks.initial_parameters(NETWORK, pde.inputs, pde.outputs, 0)
+    points = timed.few_points(pde, INTERIOR, OTHERS)
     params, batch = (
-        backend.from_numpy_tree(tree)
-        for tree in (start, commits.batch(pde, 0, INTERIOR, BOUNDARY))
+        backend.from_numpy_tree(tree) for tree in (start, seeds.batch(pde, 0, 0, points))
     )
     lazy, whole = (
         commits.optimizer(framework, optimizer, {**hyperparameters, "line_search": search})
@@ -63,7 +63,7 @@ def main(steps: int) -> None:
         rows.append([problem, *cells])
     print(
         f"choices alike in {steps} steps (evaluations per step); "
-        f"{NETWORK}, {INTERIOR} + {BOUNDARY} points, torch"
+        f"{NETWORK}, {INTERIOR} points of the equation, {OTHERS} of other terms, torch"
     )
     print(tabulate(rows, ["problem", *names], tablefmt="pipe"))
 

@@ -66,8 +66,8 @@ JUDGED = (
     Planted(
         "the boundary's factors skipped, jax",
         "implementations/jax/optimizers/kfac.py",
-        "zip(factors, terms[0].factors, terms[1].factors, strict=True)",
-        "zip(factors, terms[0].factors, terms[0].factors, strict=True)",
+        "for A_k, B_k in (terms[name].factors[layer],)",
+        "for A_k, B_k in (terms[INTERIOR].factors[layer],)",
         found_by="accuracy",
         where="jax kfac",
     ),

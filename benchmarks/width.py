@@ -2,6 +2,7 @@
 
 from benchmarks import common
 from optbench import problems
+from optbench.measure import commits
 from optbench.measure.timed import network
 from optbench.problems import networks
 
@@ -35,4 +36,5 @@ class Parameters:
     def track_parameters(self, width: int) -> int:
         """Count the parameters D."""
         problem = problems.get(PROBLEM)
-        return networks.parameter_count(network(width), problem.dim, problem.outputs)
+        inputs = commits.inputs(problem)
+        return networks.parameter_count(network(width), inputs, problem.outputs)

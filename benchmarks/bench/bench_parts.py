@@ -14,6 +14,8 @@ import pytest
 
 from optbench.implementations import FRAMEWORKS
 from optbench.measure.timed import Timed
+from optbench.problems import networks
+from optbench.problems.problem import INTERIOR
 
 ANY = "any"  # the optimizer of what every optimizer does
 # "torch-compiled" compiles the objective's own passes: of these, what the line search calls
@@ -68,11 +70,15 @@ def part(timed: Timed, file: str) -> ModuleType:
 
 def forward_laplacian(timed: Timed) -> Callable[[], Any]:
     """Compute tr(A ∇²u) [n, m] at all interior points by the forward Laplacian."""
-    evaluate = part(timed, "passes.objective").evaluate
+    passes = part(timed, "passes.objective")
+    activation = networks.parse(timed.work.network).activation
+    architecture = part(timed, "passes.network").Architecture(activation, ())
+    operator = timed.problem.terms[INTERIOR].operator
+    equation = passes.Equation(operator, architecture, weight=1.0)
 
     def laplacian(params, batch):
-        interior = timed.objective.equation(timed.problem.interior, params[0])
-        return evaluate(interior, params, *batch[0]).forward_pass.outputs[-1][-1]
+        evaluation = passes.evaluate(equation, params, *batch[INTERIOR])
+        return evaluation.forward_pass.outputs[-1][-1]
 
     return timed.function(laplacian)
 
@@ -84,9 +90,9 @@ def nested_laplacian(timed: Timed) -> Callable[[], Any]:
     """
     names = {"torch": ("torch", "torch.func"), "jax": ("jax.numpy", "jax")}
     arrays, transforms = map(import_module, names[timed.framework.name])
-    operator: Any = timed.problem.interior.operator  # which has a diffusion
+    operator: Any = timed.problem.terms[INTERIOR].operator  # which has a diffusion
     diffusion = timed.framework.backend.from_numpy(operator.diffusion)
-    sigma = getattr(arrays, timed.objective.activation)
+    sigma = getattr(arrays, networks.parse(timed.work.network).activation)
 
     def u(params, x):
         for matrix in params[:-1]:
@@ -94,28 +100,30 @@ def nested_laplacian(timed: Timed) -> Callable[[], Any]:
         return params[-1][:, :-1] @ x + params[-1][:, -1]
 
     def laplacian(params, batch):
-        hessians = transforms.vmap(transforms.hessian(lambda x: u(params, x)))(batch[0][0])
+        hessians = transforms.vmap(transforms.hessian(lambda x: u(params, x)))(
+            batch[INTERIOR][0]
+        )
         return arrays.einsum("ij,nkij->nk", diffusion, hessians)
 
     return timed.function(laplacian)
 
 
 def factors(timed: Timed) -> Callable[[], Any]:
-    """Compute KFAC's Kronecker factors of both terms, all points at once.
+    """Compute KFAC's Kronecker factors of every term, all points at once.
 
     They are made from the layers' inputs and cotangents.
     """
     kronecker_factors = part(timed, "passes.linearization").kronecker_factors
 
-    def both(params, batch, terms):
+    def of_all(params, batch, terms):
         return [
             kronecker_factors(
                 term, timed.optimizer.approximation, timed.optimizer.curvature
             )
-            for term in terms
+            for term in terms.values()
         ]
 
-    return timed.function(both, prepared(timed, timed.objective.linearize))
+    return timed.function(of_all, prepared(timed, timed.objective.linearize))
 
 
 def line_search(timed: Timed) -> Callable[[], Any]:
@@ -165,15 +173,17 @@ def gramian(timed: Timed) -> tuple[np.ndarray, np.ndarray]:
     def jacobians(params, batch):
         return [
             (jacobian_blocks(term), term.residual)
-            for term in timed.objective.linearize(params, batch)
+            for term in timed.objective.linearize(params, batch).values()
         ]
 
     terms = timed.framework.backend.to_numpy_tree(prepared(timed, jacobians))
     G, gradient = np.zeros(()), np.zeros(())
-    for blocks, residual in terms:
+    for weight, (blocks, residual) in zip(
+        timed.problem.weights.values(), terms, strict=True
+    ):
         J = np.concatenate(blocks, axis=1)
-        G = G + J.T @ J / len(residual)
-        gradient = gradient + J.T @ residual.ravel() / len(residual)
+        G = G + weight * J.T @ J / len(residual)
+        gradient = gradient + weight * J.T @ residual.ravel() / len(residual)
     return G, gradient
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from optbench import problems
 from optbench.campaign import campaign
 from optbench.implementations import NAMES, FrameworkMissing
 from optbench.measure.timed import Timed, Work
+from optbench.problems.problem import INTERIOR
 from optbench.records import cores, provenance
 
 CASES = {case.problem: case for case in campaign.read(campaign.find("quick")).case}
@@ -26,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--interior", type=int, help="interior points; if not given, the problem's"
     )
     group.addoption(
-        "--boundary", type=int, help="boundary points; if not given, the problem's"
+        "--boundary", type=int, help="points of other terms; if not given, the problem's"
     )
 
 
@@ -64,9 +66,6 @@ def timed(request: pytest.FixtureRequest) -> Callable[[str, str, str], Timed]:
 
     It skips where the framework is missing.
     """
-    points: dict[str, Any] = {
-        name: request.config.getoption(name) for name in ("interior", "boundary")
-    }
 
     @cache
     def make(framework: str, problem: str, optimizer: str) -> Timed:
@@ -76,9 +75,14 @@ def timed(request: pytest.FixtureRequest) -> Callable[[str, str, str], Timed]:
             (tables[optimizer].model_extra or {}) if optimizer in tables else {}
         )
         network = request.config.getoption("network") or case.network
+        options = {True: "interior", False: "boundary"}
+        points = {
+            term: request.config.getoption(options[term == INTERIOR]) or number
+            for term, number in problems.get(problem).points.items()
+        }
         try:
             return Timed(
-                Work(framework, optimizer, problem, network, hyperparameters, **points)
+                Work(framework, optimizer, problem, network, hyperparameters, points)
             )
         except FrameworkMissing as missing:
             pytest.skip(str(missing))

@@ -20,6 +20,7 @@ from small import OPTIMIZERS, frameworks, needs_both
 
 from benchmarks import accuracy, calibration, common, compile, memory, step, width, work
 from optbench import implementations, problems
+from optbench.implementations.protocol import Losses
 from optbench.measure import parity, timed
 
 ROOT = Path(__file__).parents[2]
@@ -288,7 +289,7 @@ def test_what_the_memory_cannot_hold_is_skipped(monkeypatch):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_step_that_diverged_fails(monkeypatch, bad):
     made = fake(monkeypatch)
-    made._losses = lambda params, batch: (np.array(bad), np.array(1.0))
+    made._losses = lambda params, batch: Losses({"interior": np.array(bad)})
     with pytest.raises(ArithmeticError, match="sgd diverged"):
         step.Step().setup("torch", "sgd", SINE)
     with pytest.raises(ArithmeticError, match="not a finite number"):
@@ -357,14 +358,13 @@ def test_factors_that_are_skipped_are_seen(monkeypatch):
         }
         return errors, parity.difference(*paths.values())
 
-    (errors, difference), kept = quantities(), kfac.average
+    (errors, difference), kept = quantities(), kfac.merged
 
-    def average(options, factors, terms):
-        interior, boundary = terms
-        none = [(0 * A, 0 * B) for A, B in boundary.factors]
-        return kept(options, factors, (interior, boundary._replace(factors=none)))
+    def merged(weights, terms):
+        none = [(0 * A, 0 * B) for A, B in terms["boundary"].factors]
+        return kept(weights, terms | {"boundary": terms["boundary"]._replace(factors=none)})
 
-    monkeypatch.setattr(kfac, "average", average)
+    monkeypatch.setattr(kfac, "merged", merged)
     wrong, apart = quantities()
     assert difference < 1e-10 < 1e-3 < apart
     assert wrong["jax"] == errors["jax"] == pytest.approx(errors["torch"], rel=1e-9)

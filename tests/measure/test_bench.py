@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small import OPTIMIZERS, frameworks, relative
 
-from benchmarks.bench import bench_parts, bench_step
+from benchmarks.bench import bench_operators, bench_parts, bench_step
 from optbench import implementations
 from optbench.measure.timed import Timed, Work
 
@@ -92,12 +92,18 @@ def assert_every_one_ran(benchmarks):
         for optimizer in ("sgd", "adam")
         if framework in implementations.installed()
     }
-    assert ran == ours | theirs
+    operators = {
+        ("operator", operator, framework, "any")
+        for operator in bench_operators.OPERATORS
+        for framework in implementations.installed()
+    }
+    assert ran == ours | theirs | operators
 
 
 def assert_frameworks_are_in_one_table(said):
     tables = re.split(r"-+ benchmark 'problem=", said)[1:]
-    assert len(tables) == len(PROBLEMS) * (len(OPTIMIZERS) + 1)
+    operators = len(bench_operators.OPERATORS)
+    assert len(tables) == len(PROBLEMS) * (len(OPTIMIZERS) + 1) + operators
     rows = [
         name
         for name, framework in OUTSIDE.items()
@@ -139,6 +145,31 @@ def test_both_laplacians_are_the_same_numbers(framework):
     )
     assert forward.shape == (7, 1)
     assert relative(forward, nested) <= 1e-13
+
+
+@frameworks
+@pytest.mark.parametrize("operator", bench_operators.OPERATORS)
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+@pytest.mark.medium
+def test_every_way_to_compute_an_operator_agrees(operator, framework):
+    """`checked` holds each against nested differentiation, which is not ours."""
+    case = bench_operators.make(framework, operator, "tanh_4_3", points=5)
+    ours = bench_operators.checked(case, "ours")
+    assert case.framework.backend.to_numpy(ours()).shape == (5,)
+
+
+@frameworks
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_an_operator_that_is_another_is_not_timed(framework, monkeypatch):
+    case = bench_operators.make(framework, "laplacian_2d", "tanh_4_3", points=5)
+    kept = bench_operators.ours
+
+    def wrong(applied):
+        return lambda params, x: kept(applied)(params, x) * (1 + 1e-7)
+
+    monkeypatch.setattr(bench_operators, "ours", wrong)
+    with pytest.raises(AssertionError):
+        bench_operators.checked(case, "ours")
 
 
 @frameworks

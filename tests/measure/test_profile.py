@@ -12,6 +12,7 @@ from fakes import Fake
 from small import arrays, needs_both, small
 
 from optbench import implementations, problems
+from optbench.implementations.protocol import Losses
 from optbench.measure import cost_figures, flops, profile, scale
 from optbench.measure.timed import WARM_UP, Timed, Work, medians, network
 from optbench.problems.names import UnknownName
@@ -106,7 +107,7 @@ def test_a_timed_step_waits_for_its_device(fake):
 
 
 def test_a_step_that_diverges_is_not_timed(fake):
-    fake._losses = lambda params, batch: (np.array(np.nan), np.array(1.0))
+    fake._losses = lambda params, batch: Losses({"interior": np.array(np.nan)})
     with pytest.raises(ArithmeticError, match="sgd diverged"):
         Timed(Work("torch", "sgd", SINE.name, "tanh_4"))
 

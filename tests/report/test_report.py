@@ -437,10 +437,39 @@ def test_the_page_names_no_outside_address(folder):
     assert not re.findall(r"(?:import|fetch|url)\s*\(\s*[\"']?https?:", text)
 
 
-def test_a_command_repeats_the_run():
-    (record,) = [Fake().perform(request())]
+TERMS = {
+    "problem": "burgers_1d",
+    "points": {"interior": 9, "initial": 6, "boundary": 4},
+    "weights": {"interior": 1.0, "initial": 100.0, "boundary": 1.0},
+    "march": 5,
+}
+
+
+def test_a_command_and_the_page_s_facts_name_every_term():
+    record = Fake().perform(request(**TERMS))
+    words = " ".join(page.command(record.request).split())
+    for said in (
+        "--interior 9 --points initial=6 --boundary 4",
+        "--weight interior=1 --weight initial=100 --weight boundary=1",
+        "--sampling uniform --march 5",  # the problem's own are sobol and 0
+    ):
+        assert said in words
+    facts = page._batches(record)
+    assert facts["batches"] == record.request.batches
+    last = record.history[-1].losses
+    assert facts["losses"] == ", ".join(f"{name} {loss:.3e}" for name, loss in last.items())
+    plain = Fake().perform(request())
+    assert page._batches(plain) == {}
+    assert not {"--sampling", "--march", "--points"} & set(
+        page.command(plain.request).split()
+    )
+
+
+@pytest.mark.parametrize("fields", [{}, TERMS], ids=["two terms", "three terms"])
+def test_a_command_repeats_the_run(fields):
+    (record,) = [Fake().perform(request(**fields))]
     words = page.command(record.request).split()
-    assert words[:4] == ["optbench", "run", "--problem", "poisson_sine_2d"]
+    assert words[:4] == ["optbench", "run", "--problem", record.request.problem]
     assert "learning_rate=0.5" in words
     assert words[words.index("--steps") + 1] == "10"
     options = {

@@ -258,3 +258,27 @@ def test_a_figure_has_a_limit_and_says_what_is_left_out(tmp_path):
     assert [*dict.fromkeys(data["panel"])] == names[: palette.MOST]
     assert note == f"The first {palette.MOST} of {palette.MOST + 5} cases"
     assert palette.first(pd.DataFrame({"panel": names[:3]}))[1] == ""
+
+
+def test_terms_are_spoken_of_by_name():
+    """With weights that are not 1, and with what a CSV of two plain terms has not."""
+    terms = {
+        "problem": "burgers_1d",
+        "points": {"interior": 9, "initial": 6, "boundary": 4},
+        "weights": {"interior": 1.0, "initial": 100.0, "boundary": 1.0},
+        "sampling": "sobol",
+    }
+    table = summary.summarise(from_records(records((0.5,), **terms)))
+    words = "9 interior, 6 initial (weight 100) and 4 boundary points (Sobol sequence, one"
+    for style in ("text", "markdown"):
+        assert words in summary.render(table, style)
+    back = pd.read_csv(io.StringIO(summary.render(table, "csv"))).iloc[0]
+    assert [back[f"{name}_points"] for name in terms["points"]] == [9, 6, 4]
+    assert back["weights"] == "interior=1, initial=100, boundary=1"
+    assert back["sampling"] == "sobol"
+    plain = summary.summarise(from_records(records((0.5,))))
+    two = pd.read_csv(io.StringIO(summary.render(plain, "csv")))
+    assert not {"weights", "sampling", "march", "batches", "initial_points"} & set(two)
+    both = from_records([*records((0.5,)), *records((0.5,), **terms)])
+    assert len(summary.summarise(both)) == 2
+    assert "9 interior and 6 boundary" in summary.render(summary.summarise(both), "text")
