@@ -100,7 +100,7 @@ def test_the_whole_loss_its_gradient_gramian_and_kernel(framework, name):
 def test_directions_of_kfac_and_engd(framework, name):
     here, recorded = case(framework, name), OPERATORS[name]
     hyperparameters = {"identity_init": True, "decay": 0.5, "damping": 1e-3}
-    kfac, state, step = here.prepare(
+    _, state, step = here.prepare(
         "kfac", momentum=0.0, learning_rate=1.0, **hyperparameters
     )
     moved, state, _ = step(here.params, state, here.batch)
@@ -109,7 +109,9 @@ def test_directions_of_kfac_and_engd(framework, name):
     batches = [
         recorded["kfac"][pair][factor] for pair in ("pde", "conditions") for factor in "AB"
     ]
-    for averages, batch in zip(zip(*state.preconditioner.factors), batches, strict=True):
+    for averages, batch in zip(
+        zip(*state.preconditioner.factors, strict=True), batches, strict=True
+    ):
         # averaged with the identity at a decay of one half
         ours = [2 * a - np.eye(len(a)) for a in here.numpy(list(averages))]
         assert relative(ours, numbers(batch)) <= TOLERANCE

@@ -29,7 +29,7 @@ def autodiff(framework):
 
 
 def exact_jacobians(case):
-    """J of both terms by automatic differentiation, as NumPy arrays.
+    """J of every term by automatic differentiation, as NumPy arrays by name.
 
     Each layer has its own columns [n·r, out·(in + 1)].
     """
@@ -41,7 +41,7 @@ def exact_jacobians(case):
     of_terms = case.numpy(
         autodiff(case.framework.name).jacobian(residuals, argnums=layers)(*case.params)
     )
-    return [
-        [block.reshape(block.shape[0] * block.shape[1], -1) for block in blocks]
-        for blocks in of_terms
-    ]
+    return {
+        name: [block.reshape(block.shape[0] * block.shape[1], -1) for block in blocks]
+        for name, blocks in of_terms.items()
+    }
