@@ -211,7 +211,7 @@ def test_a_failed_factorisation_says_what_is_singular(framework, optimizer):
     assert np.isfinite(case.numpy(losses.total))
     with pytest.raises(
         FactorisationFailed,
-        match=r"layer 0 interior A: .*(condition|not positive definite)",
+        match=r"layer 0 A: .*(condition|not positive definite)",
     ):
         made.check(state)
 
