@@ -8,8 +8,9 @@ import numpy as np
 import oracle
 import posed
 import pytest
-from autodiff import autodiff, nested_channels, nested_residual
+from autodiff import autodiff, nested, nested_channels, nested_residual, plain_network
 from made_up import DIFFUSION, coupled_2d
+from numpy.polynomial import Polynomial
 from small import drawn, frameworks, relative, small, vector
 
 from optbench import problems
@@ -157,14 +158,14 @@ def test_a_line_of_a_polynomial_has_its_coefficients(framework, monkeypatch):
         for axis, component in line.direction:
             v[axis] = component
         for n, point in enumerate(case.numpy(x)):
-            z = [np.poly1d([slope, at]) for slope, at in zip(v, point, strict=True)]
-            for layer, (*_,) in enumerate(case.start):
-                W, b = case.start[layer][:, :-1], case.start[layer][:, -1]
+            z = [Polynomial([at, slope]) for slope, at in zip(v, point, strict=True)]
+            for layer, matrix in enumerate(case.start):
+                W, b = matrix[:, :-1], matrix[:, -1]
                 z = [sum(w * p for w, p in zip(row, z, strict=True)) + c
                      for row, c in zip(W, b, strict=True)]  # fmt: skip
                 if layer < len(case.start) - 1:
                     z = [p * p for p in z]
-            coefficients = np.array([np.pad(p.c[::-1], (0, 5))[:5] for p in z])
+            coefficients = np.array([np.pad(p.coef, (0, 5))[:5] for p in z])
             for k in range(1, line.order + 1):
                 derivative = factorial(k) * coefficients[:, k]
                 assert ours[start + k - 1, n] == pytest.approx(derivative, rel=1e-12)
@@ -204,7 +205,7 @@ def exact_of_registry(name):
 @every_problem
 def test_a_problem_s_linearization_is_the_oracle_s(framework, name):
     """Residual, gradient, rows of J, cotangents and Kronecker factors of every term."""
-    case, part = of_registry(framework, name), None
+    case = of_registry(framework, name)
     part = case.part("passes.linearization")
     terms = case.objective.linearize(case.params, case.batch)
     weighted = 0
@@ -274,8 +275,6 @@ def test_a_partial_is_the_derivative_that_its_name_says(name):
         units = [torch.zeros_like(x) for _ in axes]
         for unit, axis in zip(units, axes, strict=True):
             unit[:, axis] = 1
-        from autodiff import nested, plain_network
-
         exact = nested(case, lambda x: plain_network(case, case.params, x), x, units)
         assert relative(getattr(jet, read).numpy(), exact.numpy()) <= 1e-11
         checked += 1

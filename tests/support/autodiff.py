@@ -1,5 +1,6 @@
 """The frameworks' own automatic differentiation, against which ours is tested."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,10 @@ def autodiff(framework):
     """Reverse-mode Jacobian, activations, and the Hessian by nested differentiation."""
     if framework == "torch":
         import torch
+
+        with warnings.catch_warnings():  # what it loads at the first jvp is deprecated
+            warnings.simplefilter("ignore")
+            import torch._decomp.decompositions_for_jvp
 
         functions = {"tanh": torch.tanh, "sin": torch.sin}
 
@@ -124,7 +129,8 @@ def nested_channels(case, operator, params, x):
     for v, order in read.lines:
         v = put(v)
         rows += [nested(case, u, x, [v] * k) for k in range(1, order + 1)]
-    for A in read.traces:
+    for values, vectors in read.traces:
+        A = np.einsum("kn,kni,knj->nij", values, vectors, vectors)
         axes = [put(np.tile(unit, (len(x), 1))) for unit in np.eye(x.shape[1])]
         pairs = zip(*np.nonzero(A.any(0)), strict=True)
         second = (

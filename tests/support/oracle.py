@@ -1,9 +1,11 @@
 """Slow, obvious NumPy oracle: residuals, Jacobians, Kronecker factors, Gramian.
 
 Written from the mathematics alone. Along a line a network is a power series, which goes
-through an activation by the recurrence of its differential equation; a trace is that of the
-full Hessian. Derivatives by parameters are complex steps, no backward pass. Letters:
-n points, d inputs, m outputs, r residual components, S channels, D parameters.
+through an activation by the recurrence of its differential equation; a trace is a sum over
+second derivatives along its matrix's eigenvectors. Derivatives by parameters are complex
+steps, no backward pass.
+
+Letters: n points, d inputs, m outputs, r residual components, S channels, D parameters.
 """
 
 from math import factorial
@@ -64,8 +66,8 @@ class Units(NamedTuple):
 
     value: np.ndarray  # [n, h]
     lines: list  # of each line of order K: coefficients [K, n, h] of ε, ε², …
-    gradient: np.ndarray  # [n, d, h]
-    hessian: np.ndarray  # [n, d, d, h]
+    # of each trace: coefficients [2, k, n, h] of ε and ε² along its eigenvectors
+    bends: list
     shifts: list  # of each trace: what it is beside tr(A ∇²), [n, h]; zero but for a nudge
 
 
@@ -93,7 +95,7 @@ class Channels(NamedTuple):
     """What an operator reads, at n points."""
 
     lines: list  # (direction [n, d], order)
-    traces: list  # A [n, d, d]
+    traces: list  # eigenvalues [k, n] of A, its eigenvectors [k, n, d]
     slopes: dict  # axis -> the line along it
 
 
@@ -103,7 +105,7 @@ def channels(operator, x):
     if operator.diffusion is not None:
         lines = [(np.tile(unit, (n, 1)), 1) for unit in np.eye(d)]
         A = np.tile(operator.diffusion, (n, 1, 1))
-        return Channels(lines, [A], {axis: axis for axis in range(d)})
+        return Channels(lines, [spectral(A)], {axis: axis for axis in range(d)})
     lines, slopes = [], {}
     for number, (direction, order) in enumerate(operator.layout.lines):
         if callable(direction):
@@ -125,8 +127,20 @@ def channels(operator, x):
         A = A if A.ndim == 3 else np.stack([np.diag(row) for row in A])
         whole = np.zeros((n, d, d))
         whole[:, np.array(axes)[:, None], np.array(axes)] = A
-        traces.append(whole)
+        traces.append(spectral(whole))
     return Channels(lines, traces, slopes)
+
+
+def spectral(A):
+    """Eigenvalues [k, n] and eigenvectors [k, n, d] of symmetric matrices [n, d, d]."""
+    if all(np.array_equal(each, np.diag(np.diag(each))) for each in A):
+        values = np.einsum("nii->in", A)
+        vectors = np.tile(np.eye(A.shape[1])[:, None], (1, len(A), 1))
+    else:
+        values, vectors = np.linalg.eigh(A)
+        values, vectors = values.T, np.transpose(vectors, (2, 0, 1))
+    kept = values.any(1)
+    return values[kept], vectors[kept]
 
 
 def columns(v):
@@ -153,46 +167,52 @@ def start(read, x):
     lines = [
         np.concatenate([v[None], np.zeros((order - 1, n, d))]) for v, order in read.lines
     ]
-    gradient, hessian = np.tile(np.eye(d), (n, 1, 1)), np.zeros((n, d, d, d))
-    return Units(
-        np.asarray(x), lines, gradient, hessian, [np.zeros((n, d))] * len(read.traces)
-    )
+    bends = [np.stack([vectors, 0 * vectors]) for _, vectors in read.traces]
+    return Units(np.asarray(x), lines, bends, [np.zeros((n, d))] * len(read.traces))
 
 
 def linear(units, W, b):
     """W times every derivative, b on the value alone."""
-    value, lines, gradient, hessian, shifts = units
+    value, lines, bends, shifts = units
     return Units(
         value @ W.T + b,
         [line @ W.T for line in lines],
-        gradient @ W.T,
-        hessian @ W.T,
+        [bend @ W.T for bend in bends],
         [shift @ W.T for shift in shifts],
     )
 
 
 def activated(units, activation):
-    """∇σ(z) = σ′∇z, ∇²σ(z) = σ″ ∇z∇zᵀ + σ′ ∇²z, power series by their recurrence."""
-    value, lines, gradient, hessian, shifts = units
-    sigma, first, second = ACTIVATIONS[activation](value)
-    outer = np.einsum("nih,njh->nijh", gradient, gradient)
+    """Power series by their recurrence; what is linear in a shift by σ′."""
+    value, lines, bends, shifts = units
+    sigma, first, _ = ACTIVATIONS[activation](value)
     return Units(
         sigma,
-        [np.stack(SERIES[activation]([value, *line])[1:]) for line in lines],
-        first[:, None] * gradient,
-        second[:, None, None] * outer + first[:, None, None] * hessian,
+        series_of(activation, value, lines),
+        [np.stack(SERIES[activation]([value, *bend])[1:]) for bend in bends],
         [first * shift for shift in shifts],
     )
 
 
+def series_of(activation, value, lines):
+    """The lines of σ(z), those of one order together."""
+    result = [None] * len(lines)
+    for order in {len(line) for line in lines}:
+        which = [number for number, line in enumerate(lines) if len(line) == order]
+        together = np.stack([lines[number] for number in which], axis=1)
+        passed = np.stack(SERIES[activation]([value, *together])[1:])
+        for place, number in enumerate(which):
+            result[number] = passed[:, place]
+    return result
+
+
 def side_by_side(parts):
     """Units next to each other."""
-    value, lines, gradient, hessian, shifts = zip(*parts, strict=True)
+    value, lines, bends, shifts = zip(*parts, strict=True)
     return Units(
         np.concatenate(value, -1),
         [np.concatenate(line, -1) for line in zip(*lines, strict=True)],
-        np.concatenate(gradient, -1),
-        np.concatenate(hessian, -1),
+        [np.concatenate(bend, -1) for bend in zip(*bends, strict=True)],
         [np.concatenate(shift, -1) for shift in zip(*shifts, strict=True)],
     )
 
@@ -219,7 +239,8 @@ def network(problem, name, seed=0):
         return side_by_side(seen)
 
     def see(units):
-        units = coordinates(units)
+        if problem.periodic or parsed.box is not None:
+            units = coordinates(units)
         if not parsed.features:
             return units
         shape = parsed.features, units.value.shape[1]
@@ -255,8 +276,10 @@ def stacked(units, read):
         for k, coefficient in enumerate(line, start=1)
     ]
     traces = [
-        np.einsum("nij,nijh->nh", A, units.hessian) + shift
-        for A, shift in zip(read.traces, units.shifts, strict=True)
+        2 * np.einsum("kn,knh->nh", values, bend[1]) + shift
+        for (values, _), bend, shift in zip(
+            read.traces, units.bends, units.shifts, strict=True
+        )
     ]
     return np.stack([units.value, *derivatives, *traces])
 
@@ -362,7 +385,7 @@ def nudged(term, params, points, made, layer, channel, unit):
     def change(units):
         value = units.value.astype(complex)
         lines = [line.astype(complex) for line in units.lines]
-        gradient = units.gradient.astype(complex)
+        bends = [bend.astype(complex) for bend in units.bends]
         shifts = [shift.astype(complex) for shift in units.shifts]
         if channel == 0:
             value[:, unit] += 1j * H
@@ -372,10 +395,11 @@ def nudged(term, params, points, made, layer, channel, unit):
             # the traces read the same slope
             for axis, along in read.slopes.items():
                 if (line, k) == (along, 0):
-                    gradient[:, axis, unit] += 1j * H
+                    for bend, (_, vectors) in zip(bends, read.traces, strict=True):
+                        bend[0, :, :, unit] += 1j * H * vectors[:, :, axis]
         else:
             shifts[channel - 1 - len(places)][:, unit] += 1j * H
-        return Units(value, lines, gradient, units.hessian, shifts)
+        return Units(value, lines, bends, shifts)
 
     return residual(term, params, points, made, (layer, change))
 
