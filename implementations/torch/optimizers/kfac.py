@@ -140,7 +140,8 @@ class KFAC(Optimizer):
             self, objective, params, momentum, batch, losses, state.search
         )
         if self.guard:
-            stalled = search.stalls > state.search.stalls
+            more = search.stalls > state.search.stalls  # a number in Python, or a tensor
+            stalled = torch.as_tensor(more, device=momentum[0].device)
             momentum = select(stalled, [0 * m for m in momentum], momentum)
         params = select(preconditioner.failure < 0, moved, params)
         return params, State(preconditioner, momentum, search), losses
