@@ -10,6 +10,7 @@ import pytest
 from small import OPTIMIZERS, drawn, frameworks, needs_both, relative, small, vector
 
 from optbench import implementations, problems
+from optbench.implementations.failures import FactorisationFailed
 from optbench.measure.parity import CONDITIONED
 
 KDV = posed.kdv().with_weights({"interior": 0.5, "initial": 10.0, "slope": 3.0})
@@ -328,3 +329,15 @@ def walk(framework, problem, optimizer, order=0):
 
 def apart(one, other):
     return (np.linalg.norm(one - other, axis=1) / np.linalg.norm(one, axis=1)).max()
+
+
+@frameworks
+@pytest.mark.slow
+def test_without_the_options_the_plate_s_loss_rises_or_is_not_a_number(framework):
+    problem = problems.get("biharmonic_2d")
+    here = small(framework, problem, "box_1_tanh_6_6", interior=40, boundary=20)
+    try:
+        losses = losses_of(here, "kfac_star", 30, damping=1e-6)
+    except FactorisationFailed:
+        return
+    assert not np.isfinite(losses).all() or (np.diff(losses) > 0).any()
