@@ -3,6 +3,7 @@
 import shutil
 from functools import partial
 
+import posed
 import pytest
 from small import relative, small
 
@@ -21,8 +22,13 @@ needs_compiler = pytest.mark.skipif(
 @needs_compiler
 @pytest.mark.medium
 @pytest.mark.filterwarnings("ignore")  # Inductor uses what PyTorch calls deprecated
-def test_compiled_passes_give_the_eager_numbers():
-    eager, compiled = (small(name, HEAT) for name in ("torch", "torch-compiled"))
+@pytest.mark.parametrize(
+    "problem",
+    [HEAT, posed.kdv(), posed.kovasznay()],
+    ids=lambda problem: problem.name,
+)
+def test_compiled_passes_give_the_eager_numbers(problem):
+    eager, compiled = (small(name, problem) for name in ("torch", "torch-compiled"))
     # the gradient alone; the linearization and the line search's loss
     for optimizer in ("sgd", "kfac"):
         one, other = (one_step(case, optimizer) for case in (eager, compiled))

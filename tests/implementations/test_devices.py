@@ -104,7 +104,7 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
     with torch.no_grad():
         params, batch = (
             [m.to("meta") for m in case.params],
-            [[t.to("meta") for t in term] for term in case.batch],
+            {name: [t.to("meta") for t in term] for name, term in case.batch.items()},
         )
         params, state, losses = made.step(
             case.objective, params, made.init(case.objective, params), batch

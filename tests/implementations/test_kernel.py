@@ -21,21 +21,22 @@ every_problem = pytest.mark.parametrize(
 @every_problem
 def test_the_kernel_equals_the_product_of_dense_jacobians(framework, problem):
     case = small(framework, problem)
-    rows = [np.concatenate(blocks, axis=1) for blocks in exact_jacobians(case)]
     dense = np.concatenate(
-        [J / len(x) ** 0.5 for J, (x, _) in zip(rows, case.batch, strict=True)]
+        [
+            np.concatenate(blocks, axis=1)
+            * (problem.weights[name] / len(case.batch[name][0])) ** 0.5
+            for name, blocks in exact_jacobians(case).items()
+        ]
     )
-    terms = case.objective.linearize(case.params, case.batch)
-    assert (
-        relative(
-            case.numpy(case.part("passes.kernel").scaled_kernel(terms)), dense @ dense.T
-        )
-        <= 1e-12
+    part, terms = (
+        case.part("passes.kernel"),
+        case.objective.linearize(case.params, case.batch),
     )
+    counts = part.row_counts(case.objective, case.batch)
+    ours = case.numpy(part.scaled_kernel(counts, terms))
+    assert relative(ours, dense @ dense.T) <= 1e-12
     weights = np.random.default_rng(0).normal(size=len(dense))
-    pulled = case.part("passes.kernel").transposed(
-        terms, case.framework.backend.from_numpy(weights)
-    )
+    pulled = part.transposed(counts, terms, case.framework.backend.from_numpy(weights))
     assert relative(vector(case.numpy(pulled)), weights @ dense) <= 1e-12
 
 
@@ -46,7 +47,7 @@ def test_both_ways_to_a_layer_s_kernel_agree(monkeypatch, framework, problem, la
     case = small(framework, problem)
     kernel = case.part("passes.kernel")
     monkeypatch.setattr(kernel, "LARGEST", largest)
-    interior, boundary = case.objective.linearize(case.params, case.batch)
+    interior, boundary = case.objective.linearize(case.params, case.batch).values()
     for q, a, q2, a2 in zip(
         interior.cotangents,
         interior.inputs,
@@ -54,8 +55,7 @@ def test_both_ways_to_a_layer_s_kernel_agree(monkeypatch, framework, problem, la
         boundary.inputs,
         strict=True,
     ):
-        full = case.part("passes.linearization").full_inputs
-        layer = q, full(a, q.shape[1]), q2, full(a2, q2.shape[1])
+        layer = q, a.full(), q2, a2.full()
         by_channels, by_neurons = case.numpy(
             (kernel.channels_pairwise(*layer), kernel.neurons_together(*layer))
         )
@@ -76,7 +76,7 @@ def test_the_kernel_s_direction_is_the_gramian_s(monkeypatch, framework, problem
         made, state, step = case.prepare(optimizer, damping=1e-2)
         params, state, losses = step(case.params, state, case.batch)
         made.check(state)
-        ends.append(case.numpy([*params, *losses]))
+        ends.append(case.numpy([*params, *losses.terms.values()]))
     assert relative(ends[0], ends[1]) == 0
     assert relative(ends[1], ends[2]) <= 1e-10
 
@@ -155,7 +155,7 @@ def test_a_solve_holds_what_is_foreseen(framework, problem, network):
     """By eigenvectors, whose solver's own workspace of two matrices neither count sees."""
     case = small(framework, problems.get(problem), network, interior=420, boundary=80)
     solve = case.part("passes.kernel").solve
-    estimate = memory_estimates.kernel(case.params, case.batch)
+    estimate = memory_estimates.kernel(case.objective, case.params, case.batch)
     held = {"torch": held_by_torch, "jax": held_by_xla}[framework](
         case, lambda params, batch: solve(case.objective, params, batch, 1e-15, params)
     )

@@ -4,10 +4,9 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from small import frameworks, relative, small
+from small import drawn, frameworks, relative, small
 
 from optbench import problems
-from optbench.problems import seeds
 
 torch = pytest.importorskip("torch")
 
@@ -33,7 +32,7 @@ def torch_lbfgs(case, fields, line_search, batches):
         losses, gradient = case.numpy(differentiate(here, batch))
         for matrix, entries in zip(theirs, gradient, strict=True):
             matrix.grad = torch.tensor(entries)
-        return torch.tensor(float(sum(losses)), dtype=torch.float64)
+        return torch.tensor(float(sum(losses.terms.values())), dtype=torch.float64)
 
     for batch in batches:
         optimizer.step(partial(closure, batch))
@@ -49,8 +48,12 @@ def assert_equal_walks(
     """Returns the inner iterations done after each step."""
     problem = problems.get(problem)
     case = small(framework, problem, interior=20, boundary=12)
-    drawn = [seeds.batch(problem, 1, index * redrawn, 20, 12) for index in range(steps)]
-    batches = [case.framework.backend.from_numpy_tree(batch) for batch in drawn]
+    batches = [
+        case.framework.backend.from_numpy_tree(
+            drawn(problem, 20, 12, index=index * redrawn)
+        )
+        for index in range(steps)
+    ]
     _, state, step = case.prepare(name, **fields)
     params, iterations = case.params, []
     walk = torch_lbfgs(case, fields, line_search, batches)

@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import oracle_steps
 import pytest
-from golden import GOLDEN, numbers
+from golden import GOLDEN, golden_batch, numbers
 from made_up import coupled_2d
 
 from optbench import problems
@@ -57,17 +57,19 @@ def close(one, other, rel=1e-10):
 
 @pytest.fixture
 def golden():
-    batch = tuple((np.array(GOLDEN[x]), np.array(GOLDEN[y])) for x, y in ("Xf", "Bg"))
-    return POISSON, numbers(GOLDEN["W"]), batch
+    return POISSON, numbers(GOLDEN["W"]), golden_batch()
 
 
 def case(problem, network="tanh_4_3", points=5):
-    params = problems.networks.initial_parameters(network, problem.dim, problem.outputs, 3)
-    return problem, params, problems.seeds.batch(problem, 3, 0, points, points - 1)
+    params = problems.networks.initial_parameters(
+        network, problem.inputs, problem.outputs, 3
+    )
+    numbers = dict.fromkeys(problem.terms, points - 1) | {"interior": points}
+    return problem, params, problems.seeds.batch(problem, 3, 0, numbers)
 
 
 def terms(problem, batch):
-    return list(zip((problem.interior, problem.boundary), batch, strict=True))
+    return [(term, batch[name]) for name, term in problem.terms.items()]
 
 
 def golden_kfac(golden):
@@ -79,7 +81,8 @@ def test_golden_residuals_losses_gradient(golden):
     (interior, points), (boundary, condition) = terms(golden[0], golden[2])
     close(oracle.residual(interior, golden[1], points), GOLDEN["residual_interior"])
     close(oracle.residual(boundary, golden[1], condition), GOLDEN["residual_boundary"])
-    close(oracle.losses(*golden), [GOLDEN["loss_interior"], GOLDEN["loss_boundary"]])
+    losses = oracle.losses(*golden)
+    close(list(losses.values()), [GOLDEN["loss_interior"], GOLDEN["loss_boundary"]])
     close(oracle.gramian_and_gradient(*golden)[1], numbers(GOLDEN["gradient"]))
 
 
@@ -130,13 +133,14 @@ def test_golden_kfac_and_kfac_star(golden):
 def test_jacobian_is_inputs_times_cotangents(problem, activation):
     _, params, batch = case(problem)
     for term, points in terms(problem, batch):
-        linear = oracle.linearized(term, params, points, activation)
+        network = oracle.Network(activation)
+        linear = oracle.linearized(term, params, points, network)
         pairs = zip(linear.inputs, linear.cotangents, strict=True)
         rows = [
             np.einsum("csno,sni->ncoi", q, a).reshape(linear.residual.size, -1)
             for a, q in pairs
         ]
-        close(np.hstack(rows), oracle.jacobian(term, params, points, activation), 1e-13)
+        close(np.hstack(rows), oracle.jacobian(term, params, points, network), 1e-13)
 
 
 @every_case
@@ -144,8 +148,8 @@ def test_jacobian_is_inputs_times_cotangents(problem, activation):
 def test_factors_are_exact_at_one_boundary_point(problem, curvature):
     """With S = n = 1: B ⊗ A = Σ_c JᵀJ of the layer, or its gradient's outer product."""
     _, params, batch = case(problem, points=2)
-    J = oracle.jacobian(problem.boundary, params, batch[1])
-    linear = oracle.linearized(problem.boundary, params, batch[1])
+    J = oracle.jacobian(problem.boundary, params, batch["boundary"])
+    linear = oracle.linearized(problem.boundary, params, batch["boundary"])
     if curvature == "empirical":
         J = linear.residual @ J
     factors, start = oracle.kronecker_factors(linear, curvature=curvature), 0
@@ -157,11 +161,13 @@ def test_factors_are_exact_at_one_boundary_point(problem, curvature):
 @activations
 def test_jet_equals_a_closed_form(activation):
     """u = Σ_k c_k σ(w_k·x + b_k): ∇u = Σ_k c_k σ′ w_k, tr(A∇²u) = Σ_k c_k σ″ w_kᵀAw_k."""
-    problem, params, ((x, _), _) = case(coupled_2d, "tanh_4")
-    A = problem.interior.operator.diffusion
+    problem, params, batch = case(coupled_2d, "tanh_4")
+    (x, _), operator = batch["interior"], problem.interior.operator
+    A = operator.diffusion
     (W, b), (C, shift) = ((matrix[:, :-1], matrix[:, -1]) for matrix in params)
     value, first, second = oracle.ACTIVATIONS[activation](x @ W.T + b)
-    jet = oracle.jet(oracle.forward(params, x, activation)[1], A)
+    network = oracle.Network(activation)
+    jet = oracle.jet(operator, oracle.forward(operator, params, x, network)[1], x)
     close(jet.value, value @ C.T + shift, 1e-13)
     close(jet.gradient, np.einsum("mk,nk,ki->nim", C, first, W), 1e-13)
     close(jet.curvature, np.einsum("mk,nk,ki,ij,kj->nm", C, second, W, A, W), 1e-13)
@@ -186,7 +192,7 @@ def test_gradient_is_the_slope_of_the_loss(problem):
     for index in range(0, len(theta), 7):
         step = np.eye(len(theta))[index] * 1e-5
         above, below = (
-            sum(oracle.losses(problem, oracle.like(params, theta + s), batch))
+            oracle.loss(problem, oracle.like(params, theta + s), batch)
             for s in (step, -step)
         )
         assert (above - below) / 2e-5 == pytest.approx(slope[index], rel=1e-5, abs=1e-8)
@@ -257,7 +263,7 @@ def test_engd_solves_linear_least_squares_in_one_step(kind):
     """A linear u has Δu = 0 = f: the undamped step ends at the quadratic loss's minimum."""
     problem, params, batch = case(problems.get("poisson_harmonic_2d"))
     (end,) = oracle_steps.engd_steps(problem, [params[0][:1]], batch, 1, kind, damping=0.0)
-    x, g = batch[1]
+    x, g = batch["boundary"]
     close(end, [np.linalg.lstsq(np.c_[x, np.ones(len(x))], g, rcond=None)[0].T])
 
 
@@ -285,7 +291,7 @@ def test_diagonal_engd_divides_by_the_averaged_diagonal(golden):
 @every_case
 def test_losses_fall_along_trajectories(problem, steps, options):
     path = [case(problem)[1], *steps(*case(problem), 4, **options)]
-    values = [sum(oracle.losses(problem, params, case(problem)[2])) for params in path]
+    values = [oracle.loss(problem, params, case(problem)[2]) for params in path]
     assert np.isfinite(values).all()
     assert values[-1] < values[0]
     if steps is not oracle_steps.kfac_star_steps:  # the line search never goes up
@@ -316,8 +322,10 @@ def test_momentum_is_not_scaled_and_histories_have_intervals(golden, interval):
     start = kronecker.direction(params, batch, oracle.gramian_and_gradient(*golden)[1])
     gradient = oracle.gramian_and_gradient(problem, first, batch)[1]
     stale = [
-        oracle_steps.kronecker_sum_solve(*block)
-        for block in zip(*kronecker.damped, oracle.like(params, gradient), strict=True)
+        oracle_steps.kronecker_sum_solve(*pairs, matrix)
+        for pairs, matrix in zip(
+            kronecker.damped, oracle.like(params, gradient), strict=True
+        )
     ]
     close(
         oracle.flat(second) - oracle.flat(first),

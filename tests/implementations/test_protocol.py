@@ -1,5 +1,6 @@
 """What `@optimizer` gives to a user's class, and what the twins' estimates say."""
 
+from types import SimpleNamespace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from made_up import coupled_2d
 from small import frameworks, small
 
+from optbench import problems
 from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Positive, optimizer
-from optbench.implementations.protocol import Optimizer
+from optbench.implementations.protocol import Losses, Optimizer
 
 
 class State(NamedTuple):
@@ -28,7 +30,7 @@ class Bare:
         return State(0)
 
     def step(self, objective, params, state, batch):
-        return params, State(state.steps + 1), (0.0, 0.0)
+        return params, State(state.steps + 1), Losses({})
 
 
 @optimizer
@@ -42,7 +44,7 @@ def test_a_class_that_does_not_name_the_base_has_its_defaults():
     assert issubclass(Bare, Optimizer)
     assert made.check(state) is None
     assert made.progress(state, 0.5) is state
-    assert made.working([], ()) == 0
+    assert made.working(None, [], {}) == 0
     assert made.counters(state) == {}
 
 
@@ -73,9 +75,11 @@ ESTIMATES = {
 def test_the_estimates_are_those_that_were_measured(network):
     shapes, expected = ESTIMATES[network]
     params = [np.empty(shape) for shape in shapes]
-    batch = [(np.empty((n, 2)), np.empty((n, 1))) for n in (420, 80)]
+    objective = SimpleNamespace(problem=problems.get("poisson_sine_2d"))
+    counts = {"interior": 420, "boundary": 80}
+    batch = {name: (np.empty((n, 2)), np.empty((n, 1))) for name, n in counts.items()}
     assert (
-        memory_estimates.kernel(params, batch),
+        memory_estimates.kernel(objective, params, batch),
         memory_estimates.gramian(params, batch, whole=True),
         memory_estimates.gramian(params, batch, whole=False),
         memory_estimates.gramian_diagonal(params),

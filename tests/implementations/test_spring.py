@@ -5,9 +5,9 @@ import oracle
 import oracle_steps
 import pytest
 from fakes import request
-from golden import GOLDEN, numbers
+from golden import GOLDEN, golden_batch, numbers
 from made_up import coupled_2d
-from small import arrays, frameworks, needs, relative, small, vector
+from small import arrays, drawn, frameworks, needs, relative, small, vector
 
 from optbench import implementations, problems
 from optbench.training import run
@@ -22,19 +22,7 @@ def directions(
     """φ₁, φ₂ … and the parameters after constant steps: dense NumPy, a batch per step."""
     theta, phi = vector(start), 0 * vector(start)
     for k, batch in enumerate(batches, start=1):
-        params, pairs = (
-            oracle.like(start, theta),
-            list(zip((problem.interior, problem.boundary), batch, strict=True)),
-        )
-        J = np.concatenate(
-            [oracle.jacobian(term, params, at) / len(at[0]) ** 0.5 for term, at in pairs]
-        )
-        r = np.concatenate(
-            [
-                oracle.residual(term, params, at).ravel() / len(at[0]) ** 0.5
-                for term, at in pairs
-            ]
-        )
+        J, r = oracle.weighted_rows(problem, oracle.like(start, theta), batch)
         zeta = -r - momentum * J @ phi
         phi = (
             J.T @ np.linalg.solve(J @ J.T + damping * np.eye(len(r)), zeta) + momentum * phi
@@ -59,10 +47,8 @@ def walk(case, batches, **fields):
 @frameworks
 def test_the_direction_is_the_golden_one(framework):
     golden, start = GOLDEN["spring"], numbers(GOLDEN["W"])
-    batch = tuple((np.array(GOLDEN[x]), np.array(GOLDEN[y])) for x, y in ("Xf", "Bg"))
-    case = arrays(
-        implementations.load(framework), problems.get("poisson_sine_2d"), start, batch
-    )
+    loaded, sine = implementations.load(framework), problems.get("poisson_sine_2d")
+    case = arrays(loaded, sine, start, golden_batch())
     made, state, step = case.prepare(
         "spring", learning_rate=1.0, momentum=golden["decay"], damping=golden["damping"]
     )
@@ -89,7 +75,7 @@ CASES = [
 def test_steps_equal_the_dense_recursion(framework, problem, fields):
     """The points are new in every step, as in its paper."""
     case = small(framework, problem, "tanh_4_3", interior=6, boundary=4)
-    batches = [problems.seeds.batch(problem, 3, index, 6, 4) for index in range(3)]
+    batches = [drawn(problem, 6, 4, seed=3, index=index) for index in range(3)]
     constraint, corrected = fields["norm_constraint"], fields.get("bias_correction", False)
     theirs = directions(
         problem, case.start, batches, 0.05, 0.9, 1e-2, constraint, corrected
@@ -114,7 +100,7 @@ def test_a_line_search_follows_the_corrected_direction(framework):
     followed, start = phi / np.sqrt(1 - 0.99**2), vector(case.start)
     (alpha,) = {round(size, 12) for size in (theta - start) / followed}
     tried = [oracle.like(case.start, start + size * followed) for size in oracle_steps.GRID]
-    losses = [sum(oracle.losses(HEAT, params, case.numpy(case.batch))) for params in tried]
+    losses = [oracle.loss(HEAT, params, drawn(HEAT)) for params in tried]
     assert alpha == oracle_steps.GRID[np.argmin(losses)]
 
 
@@ -130,7 +116,7 @@ def test_without_momentum_it_is_engd(framework):
         params = case.params
         for _ in range(3):
             params, state, losses = step(params, state, case.batch)
-        ends.append(case.numpy([*params, *losses]))
+        ends.append(case.numpy([*params, *losses.terms.values()]))
     assert relative(*ends) <= 1e-13
     assert relative(ends[0][:-2], case.start) > 1e-6
 
@@ -148,11 +134,13 @@ def test_a_run_draws_its_points_anew_in_every_step():
     )
     problem = problems.get("poisson_sine_2d")
     start = problems.networks.initial_parameters("tanh_4", problem.dim, problem.outputs, 3)
-    batches = [problems.seeds.batch(problem, 3, index, 9, 6) for index in range(3)]
+    batches = [drawn(problem, 9, 6, seed=3, index=index) for index in range(3)]
     path = directions(problem, start, batches, 0.05, 0.9, 1e-2)
     for row, batch, (_, theta) in zip(record.history[1:], batches, path, strict=True):
         expected = oracle.losses(problem, oracle.like(start, theta), batch)
-        assert (row.interior, row.boundary) == pytest.approx(expected, rel=1e-9)
+        assert (row.interior, row.boundary) == pytest.approx(
+            tuple(expected.values()), rel=1e-9
+        )
 
 
 @frameworks
@@ -161,7 +149,7 @@ def test_four_thousand_points_need_a_full_kernel_s_memory_and_it_is_said_before(
 ):
     """A kernel of 128 MB: six of them, and little beside."""
     case = small(framework, HEAT)
-    made, batch = case.prepare("spring")[0], problems.seeds.batch(HEAT, 0, 0, 3500, 500)
+    made, batch = case.prepare("spring")[0], drawn(HEAT, 3500, 500)
     monkeypatch.setattr(case.framework.backend, "free_memory", lambda: 1e12)
     foresee(made, case.objective, case.params, batch, case.framework.backend, 9 * 128e6)
     with pytest.raises(

@@ -1,10 +1,9 @@
 """Whole steps of ENGD, KFAC and KFAC* against a NumPy oracle made from the mathematics."""
 
-import numpy as np
 import oracle_steps
 import pytest
 from made_up import coupled_2d
-from small import frameworks, relative, small
+from small import drawn, frameworks, relative, small
 
 from optbench import problems
 
@@ -40,8 +39,9 @@ CASES = [
 @pytest.mark.parametrize(("optimizer", "fields"), CASES)
 def test_steps_equal_the_oracle(framework, problem, optimizer, fields):
     case = small(framework, problem, "tanh_4_3", interior=6, boundary=4)
-    batch = tuple((np.array(x), np.array(y)) for x, y in case.numpy(case.batch))
-    expected = ORACLES[optimizer](problem, case.start, batch, STEPS, **fields)
+    expected = ORACLES[optimizer](
+        problem, case.start, drawn(problem, 6, 4), STEPS, **fields
+    )
     _, state, step = case.prepare(optimizer, **fields)
     params = case.params
     for theirs in expected:

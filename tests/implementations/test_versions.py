@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import drawn
 
 from optbench import implementations, problems
 from optbench.measure import parity
-from optbench.problems import networks, seeds
+from optbench.problems import input_maps, networks, seeds
 from optbench.problems.problem import Jet
 
 FILE = Path(__file__).parents[1] / "data" / "versions.json"
@@ -51,6 +52,10 @@ def digest(parts):
 def made_up_residual(term, x, y, outputs):
     """The operator's residual of a made-up jet, since the solution's is zero."""
     n, dim = x.shape
+    if term.operator.reads:
+        shape = term.operator.channels, n, outputs
+        jet = term.operator.jet(np.cos(np.arange(np.prod(shape))).reshape(shape))
+        return term.operator.apply(jet, x, y)
     shapes = {
         "value": (n, outputs),
         "gradient": (n, dim, outputs),
@@ -71,14 +76,20 @@ def made_up_residual(term, x, y, outputs):
 def of_problem(name):
     """Numbers that change with points, targets, operators or initial parameters."""
     problem = problems.get(name)
-    batch = seeds.batch(problem, 3, 1, 7, 5)
-    start = networks.initial_parameters("tanh_4", problem.dim, problem.outputs, 3)
+    batch = drawn(problem, 7, 5, seed=3, index=1)
+    start = networks.initial_parameters("tanh_4", problem.inputs, problem.outputs, 3)
     x, u = seeds.evaluation_points(problem, "report")
-    terms = zip((problem.interior, problem.boundary), batch, strict=True)
-    residuals = [made_up_residual(term, *points, problem.outputs) for term, points in terms]
+    residuals = [
+        made_up_residual(term, *batch[name], problem.outputs)
+        for name, term in problem.terms.items()
+    ]
+    points = [numbers for name in problem.terms for numbers in batch[name]]
+    # what the first layer sees, and with what weight a term counts; the paper's see points
+    seen = [made.matrix for made in input_maps.of(problem, "fourier_2_1.0_tanh_4", 3)[:-1]]
+    weights = [] if set(problem.weights.values()) == {1.0} else [*problem.weights.values()]
     return [
         problem.version,
-        digest([*batch.interior, *batch.boundary, *start, x[:9], u[:9], *residuals]),
+        digest([*points, *start, x[:9], u[:9], *residuals, *seen, *weights]),
     ]
 
 

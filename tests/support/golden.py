@@ -13,3 +13,11 @@ del OPERATORS["_doc"]
 
 def numbers(recorded):
     return [np.array(matrix) for matrix in recorded]
+
+
+def golden_batch():
+    """The points and targets of both terms."""
+    return {
+        name: tuple(np.array(GOLDEN[key]) for key in keys)
+        for name, keys in (("interior", "Xf"), ("boundary", "Bg"))
+    }

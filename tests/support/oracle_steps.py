@@ -4,7 +4,16 @@ Written from the mathematics alone.
 """
 
 import numpy as np
-from oracle import flat, gramian_and_gradient, kronecker_factors, like, linearized, losses
+from oracle import (
+    TANH,
+    flat,
+    gramian_and_gradient,
+    kronecker_factors,
+    like,
+    linearized,
+    loss,
+    merged_factors,
+)
 
 GRID = 2.0 ** np.arange(-30, 1)
 
@@ -24,12 +33,12 @@ def grid_line_search(loss, theta, direction):
     return 0.0 if start < tried[best] or tried[best] == np.inf else GRID[best]
 
 
-def moved(problem, params, batch, direction, learning_rate, activation):
+def moved(problem, params, batch, direction, learning_rate, network):
     """θ + α·direction, α from the grid where learning_rate is None."""
     theta = flat(params)
     if learning_rate is None:
         learning_rate = grid_line_search(
-            lambda at: sum(losses(problem, like(params, at), batch, activation)),
+            lambda at: loss(problem, like(params, at), batch, network),
             theta,
             direction,
         )
@@ -68,7 +77,7 @@ def engd_direction(G, gradient, indices, damping):
 
 def engd_steps(
     problem, params, batch, n, kind="engd", damping=1e-8, decay=0.0, identity_init=False,
-    learning_rate=None, activation="tanh",
+    learning_rate=None, network=TANH,
 ):  # fmt: skip
     """Parameters after each of n steps on one batch.
 
@@ -77,10 +86,10 @@ def engd_steps(
     history = np.eye(len(flat(params))) * identity_init
     path = []
     for _ in range(n):
-        G, gradient = gramian_and_gradient(problem, params, batch, activation)
+        G, gradient = gramian_and_gradient(problem, params, batch, network)
         history = decay * history + (1 - decay) * G
         direction = engd_direction(history, gradient, blocks(kind, params), damping)
-        params = moved(problem, params, batch, direction, learning_rate, activation)
+        params = moved(problem, params, batch, direction, learning_rate, network)
         path.append(params)
     return path
 
@@ -88,9 +97,11 @@ def engd_steps(
 def damped(A, B, damping, rule="same"):
     """A and B with their multiples of the identity.
 
-    λ each ("same"), or √λ·π and √λ/π ("trace-norm").
+    λ each ("same"), √λ·π and √λ/π ("trace-norm"), or √λ tr/dim of each ("relative").
     """
     on_A = on_B = damping
+    if rule == "relative":
+        on_A, on_B = (np.sqrt(damping) * np.trace(M) / len(M) for M in (A, B))
     if rule == "trace-norm":
         pi = np.sqrt((np.trace(A) / len(A)) / (np.trace(B) / len(B)))
         on_A, on_B = np.sqrt(damping) * pi, np.sqrt(damping) / pi
@@ -114,77 +125,75 @@ class Kronecker:
     def __init__(
         self, problem, params, damping=1e-8, decay=0.9, identity_init=True,
         factor_interval=1, inverse_interval=1, approximation="expand", curvature="type-2",
-        damping_rule="same", activation="tanh",
+        damping_rule="same", network=TANH,
     ):  # fmt: skip
-        self.terms, self.activation = (problem.interior, problem.boundary), activation
+        self.problem, self.network = problem, network
         self.damping, self.decay, self.rule = damping, decay, damping_rule
         self.intervals, self.kind, self.step = (
             (factor_interval, inverse_interval),
             (approximation, curvature),
             0,
         )
-        start = [
-            tuple(identity_init * np.eye(size) for size in matrix.shape[::-1])
+        self.factors = [  # of every layer: A, B, A_c, B_c
+            tuple(identity_init * np.eye(size) for size in 2 * matrix.shape[::-1])
             for matrix in params
         ]
-        self.factors = [start, start]  # [term][layer] -> (A, B)
 
     def direction(self, params, batch, gradient):
         """Δ = -X of every layer [D]; history and damped factors are brought up to date."""
         if self.step % self.intervals[0] == 0:
+            pairs = zip(self.factors, self.of_batch(params, batch), strict=True)
             self.factors = [
-                self.averaged(*each, params)
-                for each in zip(self.factors, self.terms, batch, strict=True)
+                tuple(
+                    self.decay * old + (1 - self.decay) * new
+                    for old, new in zip(*layer, strict=True)
+                )
+                for layer in pairs
             ]
         if self.step % self.intervals[1] == 0:
             self.damped = [
-                [damped(*pair, self.damping, self.rule) for pair in layers]
-                for layers in self.factors
+                (
+                    damped(A, B, self.damping, self.rule),
+                    damped(A_c, B_c, self.damping, self.rule),
+                )
+                for A, B, A_c, B_c in self.factors
             ]
         self.step += 1
         return -flat(
             [
-                kronecker_sum_solve(*each)
-                for each in zip(*self.damped, like(params, gradient), strict=True)
+                kronecker_sum_solve(*pairs, matrix)
+                for pairs, matrix in zip(self.damped, like(params, gradient), strict=True)
             ]
         )
 
-    def averaged(self, history, term, points, params):
-        """F <- decay·F + (1 - decay)·F_batch for A and B of every layer."""
-        now = kronecker_factors(
-            linearized(term, params, points, self.activation), *self.kind
-        )
-        return [
-            tuple(
-                self.decay * old + (1 - self.decay) * new
-                for old, new in zip(*pairs, strict=True)
+    def of_batch(self, params, batch):
+        """The four factors of every layer, weighted and merged."""
+        terms = self.problem.terms.items()
+        factors = {
+            name: kronecker_factors(
+                linearized(term, params, batch[name], self.network), *self.kind
             )
-            for pairs in zip(history, now, strict=True)
-        ]
+            for name, term in terms
+        }
+        return merged_factors(self.problem, factors)
 
 
 def kfac_steps(
-    problem,
-    params,
-    batch,
-    n,
-    momentum=0.5,
-    learning_rate=None,
-    activation="tanh",
-    **options,
-):
+    problem, params, batch, n, momentum=0.5, learning_rate=None, network=TANH,
+    guard=False, **options,
+):  # fmt: skip
     """Parameters after each of n steps on one batch; `options` are Kronecker's."""
-    kronecker, buffer, path = (
-        Kronecker(problem, params, activation=activation, **options),
-        0,
-        [],
-    )
+    kronecker, buffer, path = Kronecker(problem, params, network=network, **options), 0, []
     for _ in range(n):
-        gradient = gramian_and_gradient(problem, params, batch, activation)[1]
-        buffer = momentum * buffer + kronecker.direction(
-            params, batch, gradient
-        )  # un-scaled by the step size
-        params = moved(problem, params, batch, buffer, learning_rate, activation)
+        gradient = gramian_and_gradient(problem, params, batch, network)[1]
+        direction = kronecker.direction(params, batch, gradient)
+        buffer = momentum * buffer + direction  # un-scaled by the step size
+        before, params = (
+            params,
+            moved(problem, params, batch, buffer, learning_rate, network),
+        )
+        if guard and np.array_equal(flat(before), flat(params)):
+            buffer = 0 * buffer
         path.append(params)
     return path
 
@@ -208,16 +217,46 @@ def step_size_and_momentum(matrix, rhs):
     )
 
 
-def kfac_star_steps(problem, params, batch, n, damping=1e-8, activation="tanh", **options):
+LENGTHS = 4.0 ** -np.arange(7)
+
+
+def guarded(loss, update):
+    """The best of `update` times LENGTHS, or zero where none is below loss(0).
+
+    NaN counts as +inf; the longest on ties.
+    """
+    with np.errstate(all="ignore"):
+        tried = np.nan_to_num(
+            [loss(length * update) for length in LENGTHS], nan=np.inf, posinf=np.inf
+        )
+    best = int(np.argmin(tried))
+    return LENGTHS[best] * update if tried[best] < loss(0 * update) else 0 * update
+
+
+def kfac_star_steps(
+    problem, params, batch, n, damping=1e-8, network=TANH, guard=False, **options
+):
     """Parameters after each of n steps on one batch; `options` are Kronecker's."""
-    kronecker = Kronecker(
-        problem, params, damping=damping, activation=activation, **options
-    )
+    kronecker = Kronecker(problem, params, damping=damping, network=network, **options)
     update, path = None, []
+    if options.get("damping_rule") == "relative":
+        damping = 0.0  # of the 2×2 system
     for _ in range(n):
-        G, gradient = gramian_and_gradient(problem, params, batch, activation)
+        G, gradient = gramian_and_gradient(problem, params, batch, network)
         direction = kronecker.direction(params, batch, gradient)
-        if update is None:
+        if guard:
+            along = [direction / np.linalg.norm(direction)]
+            if update is not None and update.any():
+                along.append(update / np.linalg.norm(update))
+            plane = np.stack(along, 1)
+            matrix = plane.T @ G @ plane + damping * plane.T @ plane
+            update = guarded(
+                lambda step, at=params: loss(
+                    problem, like(at, flat(at) + step), batch, network
+                ),
+                plane @ step_size_and_momentum(matrix, plane.T @ gradient),
+            )
+        elif update is None:
             update = 1e-6 * direction
         else:
             model = quadratic_model(direction, update, G, gradient, damping)
@@ -287,7 +326,7 @@ def hessian_free_steps(
     adapt_damping=True,
     cg_max_iterations=250,
     cg_decay=0.95,
-    activation="tanh",
+    network=TANH,
 ):
     """(parameters, λ, events) after each of n steps on one batch.
 
@@ -295,27 +334,27 @@ def hessian_free_steps(
     and Armijo's power.
     """
 
-    def loss(at):
-        return sum(losses(problem, like(params, at), batch, activation))
+    def loss_at(at):
+        return loss(problem, like(params, at), batch, network)
 
     theta, x, path = flat(params), np.zeros(len(flat(params))), []
     for _ in range(n):
-        G, gradient = gramian_and_gradient(problem, like(params, theta), batch, activation)
+        G, gradient = gramian_and_gradient(problem, like(params, theta), batch, network)
         xs, models, why = truncated_cg(
             G + damping * np.eye(len(theta)), -gradient, x, cg_max_iterations
         )
         if adapt_damping:
-            fall = loss(theta + xs[-1]) - loss(theta + xs[0])
+            fall = loss_at(theta + xs[-1]) - loss_at(theta + xs[0])
             damping = changed_damping(damping, fall / (models[-1] - models[0]))
         stored = stored_iterations(len(xs) - 1, cg_max_iterations)
         chosen = len(stored) - 1
-        while chosen > 0 and loss(theta + xs[stored[chosen - 1]]) < loss(
+        while chosen > 0 and loss_at(theta + xs[stored[chosen - 1]]) < loss_at(
             theta + xs[stored[chosen]]
         ):
             chosen -= 1
         s = xs[stored[chosen]]
         alpha, power = armijo_size(
-            lambda a, s=s, theta=theta: loss(theta + a * s), gradient @ s
+            lambda a, s=s, theta=theta: loss_at(theta + a * s), gradient @ s
         )
         theta, x = theta + alpha * s, cg_decay * xs[-1]
         path.append((like(params, theta), damping, (why, len(stored) - 1 - chosen, power)))

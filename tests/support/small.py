@@ -74,9 +74,14 @@ def small(
     start = problems.networks.initial_parameters(
         network, problem.inputs, problem.outputs, seed
     )
-    points = {name: interior if name == INTERIOR else boundary for name in problem.terms}
-    batch = problems.seeds.batch(problem, seed, 0, points)
+    batch = drawn(problem, interior, boundary, seed)
     return arrays(loaded, problem, start, batch, network, dtype)
+
+
+def drawn(problem, interior=7, boundary=5, seed=1, index=0):
+    """A NumPy batch with so many points of the equation, and so many of every condition."""
+    points = {name: interior if name == INTERIOR else boundary for name in problem.terms}
+    return problems.seeds.batch(problem, seed, index, points)
 
 
 def arrays(loaded, problem, params, batch, network="tanh_5_4", dtype=np.float64):

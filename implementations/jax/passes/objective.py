@@ -1,5 +1,6 @@
 """A problem's residuals, losses and derivatives at a network's parameters."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -142,7 +143,10 @@ class Objective:
     def weighted_losses(self, halves: dict[str, Array]) -> Losses:
         """Weigh the terms' half mean squares 1/(2n) Σ r²."""
         weights = self.problem.weights.items()
-        return Losses({name: weight * halves[name] for name, weight in weights})
+        # a compiled step sorts the names of a plain dictionary
+        return Losses(
+            OrderedDict((name, weight * halves[name]) for name, weight in weights)
+        )
 
     def weighted_sum(self, parts: dict[str, Params]) -> Params:
         """Sum the terms' parts of ∇L, or other matrices, with their weights."""
