@@ -50,7 +50,7 @@ def _problems() -> Iterator[str]:
             f"{name}: {problem.dim} inputs{waves}, order {problem.order}, {points}; "
             f"{', '.join(sizes)}"
         )
-    yield "families that are posed in any dimension are there in others too: poisson_sine_3d"
+    yield "families posed in any dimension are there in others too: poisson_sine_3d"
 
 
 def _optimizers() -> Iterator[str]:
