@@ -291,7 +291,7 @@ def test_a_path_counts_from_the_campaigns_file(folder, monkeypatch, tmp_path_fac
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     (run,) = asked(folder / "one.toml")
     assert run.problem == f"{folder}/pdes/my_pde.py:helmholtz_2d"
-    assert (run.points.interior, run.points.boundary) == (9, 6)
+    assert run.points == {"interior": 9, "boundary": 6}
 
 
 def test_what_is_written_names_the_file_and_its_hash_and_no_folder(folder):

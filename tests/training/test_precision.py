@@ -35,9 +35,10 @@ def test_a_direction_in_float32_is_that_of_dense_float64(framework, optimizer):
     """
     case = small(framework, SINE, "tanh_8", interior=60, boundary=20, dtype=np.float32)
     start = [matrix.astype(float) for matrix in case.start]
-    batch = [
-        tuple(array.astype(float) for array in term) for term in case.numpy(case.batch)
-    ]
+    batch = {
+        name: tuple(array.astype(float) for array in points)
+        for name, points in case.numpy(case.batch).items()
+    }
     oracle, fields, kind = STEPS[optimizer]
     given = {"damping": 1e-7, "learning_rate": 1.0, **fields}
     (expected,) = oracle(SINE, start, batch, 1, **given, **kind)
