@@ -22,6 +22,7 @@ AFTER = (0, 50, 200)  # steps along the way, at which J is looked at
 ALONG = 1e-8  # the damping of this way
 DAMPINGS = (1e-6, 1e-10, 1e-14)
 STEPS = (25, 50, 75, 100)  # at which the losses are shown
+FURTHER = (10, 20, 40)  # steps after 50 of them with the damping ALONG
 DIGITS = 40  # of the products in the direction that the others are compared with
 
 # (JᵀJ + λI)⁺ Jᵀr in three ways
@@ -50,10 +51,16 @@ class Start:
         self.batch = to_arrays(problems.seeds.batch(problem, 0, 0, problem.points))
         self.objective = self.framework.Objective(problem, NETWORK)
 
-    def walk(self, optimizer: Any, steps: int) -> tuple[list[Any], list[float]]:
-        """Do steps; give the parameters and the loss before each, and after the last."""
+    def walk(
+        self, optimizer: Any, steps: int, params: Any = None
+    ) -> tuple[list[Any], list[float]]:
+        """Do steps; give the parameters and the loss before each, and after the last.
+
+        They begin at the start, if not at other parameters.
+        """
         step = self.framework.backend.compile(partial(optimizer.step, self.objective))
-        params, state = self.params, optimizer.init(self.objective, self.params)
+        params = self.params if params is None else params
+        state = optimizer.init(self.objective, params)
         passed, losses = [params], []
         for _ in range(steps):
             params, state, before = step(params, state, self.batch)
@@ -121,6 +128,20 @@ def losses(start: Start) -> Iterator[dict[str, str]]:
             } | {f"{number} steps": f"{fallen[number]:.0e}" for number in STEPS}
 
 
+def further(start: Start) -> Iterator[dict[str, str]]:
+    """Measure how far G and J lead from where the damping ALONG has led in 50 steps."""
+    passed, fallen = start.walk(ENGD(solve="jacobian", damping=ALONG), 50)
+    for damping in (1e-8, 1e-10, 1e-12, 1e-14):
+        for solve in ("gramian", "jacobian"):
+            optimizer = ENGD(solve=solve, damping=damping)
+            _, losses = start.walk(optimizer, max(FURTHER), passed[-1])
+            yield {
+                "`solve`": f'`"{solve}"`',
+                "$\\lambda$": f"{damping:.0e}",
+                "at first": f"{fallen[-1]:.1e}",
+            } | {f"{number} steps": f"{losses[number]:.1e}" for number in FURTHER}
+
+
 def show(rows: Iterable[dict[str, str]]) -> None:
     """Print a table, line by line."""
     for number, row in enumerate(rows):
@@ -134,3 +155,5 @@ if __name__ == "__main__":
     show(directions(began))
     print()
     show(losses(began))
+    print()
+    show(further(began))
