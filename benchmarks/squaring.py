@@ -3,7 +3,7 @@
 `python -m benchmarks.squaring` prints them as Markdown, in a few minutes on a core.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,8 @@ PROBLEM, NETWORK = "poisson_sine_2d", "tanh_64"
 AFTER = (0, 50, 200)  # steps along the way, at which J is looked at
 ALONG = 1e-8  # the damping of this way
 DAMPINGS = (1e-6, 1e-10, 1e-14)
-STEPS = (25, 50, 100, 200)  # at which the losses are shown
+STEPS = (25, 50, 75, 100)  # at which the losses are shown
+FURTHER = (10, 20, 40)  # steps after 50 of them with the damping ALONG
 DIGITS = 40  # of the products in the direction that the others are compared with
 
 # (JᵀJ + λI)⁺ Jᵀr in three ways
@@ -50,10 +51,16 @@ class Start:
         self.batch = to_arrays(problems.seeds.batch(problem, 0, 0, problem.points))
         self.objective = self.framework.Objective(problem, NETWORK)
 
-    def walk(self, optimizer: Any, steps: int) -> tuple[list[Any], list[float]]:
-        """Do steps; give the parameters and the loss before each, and after the last."""
+    def walk(
+        self, optimizer: Any, steps: int, params: Any = None
+    ) -> tuple[list[Any], list[float]]:
+        """Do steps; give the parameters and the loss before each, and after the last.
+
+        They begin at the start, if not at other parameters.
+        """
         step = self.framework.backend.compile(partial(optimizer.step, self.objective))
-        params, state = self.params, optimizer.init(self.objective, self.params)
+        params = self.params if params is None else params
+        state = optimizer.init(self.objective, params)
         passed, losses = [params], []
         for _ in range(steps):
             params, state, before = step(params, state, self.batch)
@@ -108,28 +115,45 @@ def directions(start: Start) -> list[dict[str, str]]:
     return rows
 
 
-def losses(start: Start) -> list[dict[str, str]]:
+def losses(start: Start) -> Iterator[dict[str, str]]:
     """Measure how low the loss is after so many steps, by each way and damping."""
-    rows = []
     for name, make in WAYS.items():
-        for damping in (*DAMPINGS, 0.0):
+        for damping in (*DAMPINGS[:2], 0.0):
             if name == "`engd_woodbury`" and not damping:  # it must have one
                 continue
             _, fallen = start.walk(make(damping=damping), max(STEPS))
-            rows.append(
-                {"optimizer": name, "$\\lambda$": f"{damping:.0e}" if damping else "0"}
-                | {f"{number} steps": f"{fallen[number]:.0e}" for number in STEPS}
-            )
-    return rows
+            yield {
+                "optimizer": name,
+                "$\\lambda$": f"{damping:.0e}" if damping else "0",
+            } | {f"{number} steps": f"{fallen[number]:.0e}" for number in STEPS}
 
 
-def markdown(rows: list[dict[str, str]]) -> str:
-    """Write a table."""
-    lines = [list(rows[0]), ["--:"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def further(start: Start) -> Iterator[dict[str, str]]:
+    """Measure how far G and J lead from where the damping ALONG has led in 50 steps."""
+    passed, fallen = start.walk(ENGD(solve="jacobian", damping=ALONG), 50)
+    for damping in (1e-8, 1e-10, 1e-12, 1e-14):
+        for solve in ("gramian", "jacobian"):
+            optimizer = ENGD(solve=solve, damping=damping)
+            _, losses = start.walk(optimizer, max(FURTHER), passed[-1])
+            yield {
+                "`solve`": f'`"{solve}"`',
+                "$\\lambda$": f"{damping:.0e}",
+                "at first": f"{fallen[-1]:.1e}",
+            } | {f"{number} steps": f"{losses[number]:.1e}" for number in FURTHER}
+
+
+def show(rows: Iterable[dict[str, str]]) -> None:
+    """Print a table, line by line."""
+    for number, row in enumerate(rows):
+        lines = [row.values()] if number else [row, ["--:"] * len(row), row.values()]
+        for line in lines:
+            print(f"| {' | '.join(line)} |", flush=True)
 
 
 if __name__ == "__main__":
     began = Start()
-    print(markdown(directions(began)), end="\n\n")
-    print(markdown(losses(began)))
+    show(directions(began))
+    print()
+    show(losses(began))
+    print()
+    show(further(began))
