@@ -104,7 +104,8 @@ class Operator:
 
     def jet(self, channels: Array) -> Any:
         """Name the channels [S, n, m] of a network's jet as the residual reads them."""
-        if self.diffusion is not None:
+        # compilers cannot look at the array `diffusion` here: the value alone is 1 channel
+        if not self.reads and len(channels) > 1:
             return Jet(channels[0], channels[1:-1].swapaxes(0, 1), channels[-1])
         if not self.reads:
             return Jet(channels[0], None, None)
