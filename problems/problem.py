@@ -8,7 +8,6 @@ was written before there could be more goes on working by it (`Problem.interior`
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -39,6 +38,14 @@ class Jet(NamedTuple):
     value: Array  # u             [n, m]
     gradient: Array  # ∇u            [n, d, m]
     curvature: Array  # tr(A ∇²u)     [n, m]
+
+
+class Derivatives:
+    """The value and what an operator's `reads` name, [n, m] each, as attributes."""
+
+    def __init__(self, **named: Array) -> None:
+        for name, derivative in named.items():
+            setattr(self, name, derivative)
 
 
 # compared and hashed by identity: it holds an array, and compilers key on it
@@ -104,7 +111,8 @@ class Operator:
 
     def jet(self, channels: Array) -> Any:
         """Name the channels [S, n, m] of a network's jet as the residual reads them."""
-        if self.diffusion is not None:
+        # compilers cannot look at the array `diffusion` here: the value alone is 1 channel
+        if not self.reads and len(channels) > 1:
             return Jet(channels[0], channels[1:-1].swapaxes(0, 1), channels[-1])
         if not self.reads:
             return Jet(channels[0], None, None)
@@ -115,7 +123,7 @@ class Operator:
             )
             for name, terms in self.layout.sums.items()
         }
-        return SimpleNamespace(value=channels[0], **named)
+        return Derivatives(value=channels[0], **named)
 
     def apply(
         self, jet: Any, x: Array, y: Array, join: Callable[..., Array] = np.concatenate

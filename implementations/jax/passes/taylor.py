@@ -6,7 +6,6 @@ Bruno's formula; a collapsed trace z_A = tr(A ∇²z) to σ′ z_A + σ″ ∇z�
 """
 
 from collections.abc import Callable
-from itertools import groupby
 from math import comb
 from typing import Any, NamedTuple
 
@@ -62,8 +61,9 @@ class Taylor:
     def __init__(self, layout: Layout, x: Array) -> None:
         self.layout, self.x = layout, x
         self.lines, start = [], 1
-        for order, lines in groupby(layout.lines, lambda line: line.order):
-            self.lines.append(Lines(start, len(list(lines)), order))
+        orders = [line.order for line in layout.lines]  # ascending
+        for order in dict.fromkeys(orders):
+            self.lines.append(Lines(start, orders.count(order), order))
             start += self.lines[-1].number * order
         self.traces = [
             Trace(np.array(slopes), channel, matrix_at(family, x))

@@ -32,8 +32,8 @@ class Kept(NamedTuple):
 class Collapsed:
     """How such a jet begins at points x [n, d], and how it passes an activation."""
 
-    def __init__(self, operator: Operator, x: Tensor) -> None:
-        self.x, self.diffuse = x, diffusing(operator, x.dtype, x.device)
+    def __init__(self, diffuse: Callable[[Tensor], Tensor], x: Tensor) -> None:
+        self.x, self.diffuse = x, diffuse  # ∇z ↦ A ∇z
 
     def begin(self) -> LayerInputs:
         """Make the first layer's inputs."""

@@ -20,7 +20,7 @@ from optbench.implementations.torch.passes.chunks import (
     most_channels,
     split,
 )
-from optbench.implementations.torch.passes.collapsed import Collapsed
+from optbench.implementations.torch.passes.collapsed import Collapsed, diffusing
 from optbench.implementations.torch.passes.network import (
     Architecture,
     InputMap,
@@ -46,11 +46,13 @@ class Equation(NamedTuple):
     operator: Operator
     network: Architecture
     weight: float
+    # ∇z ↦ A ∇z of the short form, made before Inductor looks: it cannot read A's numbers
+    diffuse: Callable[[Tensor], Tensor] | None
 
     def jets(self, x: Tensor) -> Jets:
         """Make the kind of jet that the operator reads, at the points x [n, d]."""
-        if self.operator.diffusion is not None:
-            return Collapsed(self.operator, x)
+        if self.diffuse is not None:
+            return Collapsed(self.diffuse, x)
         return Taylor(self.operator.layout, x)
 
 
@@ -101,7 +103,13 @@ class Objective:
 
     def equation(self, term: Term, like: Tensor) -> Equation:
         """Prepare a term for points of an array's type."""
-        return Equation(term.operator, self.architecture(like), term.weight)
+        operator = term.operator
+        diffuse = (
+            None
+            if operator.diffusion is None
+            else diffusing(operator, like.dtype, like.device)
+        )
+        return Equation(operator, self.architecture(like), term.weight, diffuse)
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
         """Evaluate u [n, m] at the points x [n, d]."""
