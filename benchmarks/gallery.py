@@ -191,10 +191,10 @@ def results() -> pd.DataFrame | None:
 def reached(name: str, errors: pd.DataFrame | None) -> str:
     """Say how far the best optimizer of the results came."""
     unsolved = "hard" if name in HARD else "open"
-    if errors is None or errors[errors["problem"] == name]["relative_l2"].isna().all():
+    rows: Any = None if errors is None else errors[errors["problem"] == name]
+    if rows is None or rows["relative_l2"].isna().all():
         return f"{unsolved} (no published result yet)"
-    rows = errors[errors["problem"] == name]
-    best: Any = rows.loc[rows["relative_l2"].idxmin()]
+    best = rows.loc[rows["relative_l2"].idxmin()]
     verdict = "solved" if best["relative_l2"] < SOLVED else unsolved
     return (
         f"{verdict}: a relative L2 error of {best['relative_l2']:.1e} with "
@@ -324,7 +324,8 @@ def _solution(
 ) -> None:
     over, across = SHOWN.get(problem.name, (0, 1))
     sides = [
-        np.linspace(*(b[axis] for b in problem.bounds), GRID) for axis in (over, across)
+        np.linspace(problem.bounds[0][axis], problem.bounds[1][axis], GRID)
+        for axis in (over, across)
     ]
     x = np.tile([middle(problem, label) for label in labels], (GRID**2, 1))
     mesh = np.meshgrid(*sides, indexing="ij")

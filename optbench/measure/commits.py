@@ -102,7 +102,8 @@ def batch(problem: Any, seed: int, points: Mapping[str, int]) -> "Batch":
     from optbench.problems import seeds
 
     if has_two_terms(problem):
-        return seeds.batch(problem, seed, 0, **points)
+        two: Any = seeds.batch
+        return two(problem, seed, 0, **points)
     return seeds.batch(problem, seed, 0, points)
 
 

@@ -104,7 +104,7 @@ def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
     + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one solve more.
     """
     problem = problems.get(work.problem)
-    terms = _terms(problem, work.network, problem.points | work.points)
+    terms = _terms(problem, work.network, {**problem.points, **work.points})
     forward = sum(term.forward() for term in terms.values())
     counted = {
         "forward": forward,

@@ -139,7 +139,7 @@ def walker(framework: "Framework", case: Case) -> Callable[[int], np.ndarray]:
     start = networks.initial_parameters(
         case.network, commits.inputs(case.problem), case.problem.outputs, case.seed
     )
-    points = timed.few_points(case.problem) | case.points
+    points = {**timed.few_points(case.problem), **case.points}
     step = backend.compile(partial(optimizer.step, objective))
 
     def walk(order: int) -> np.ndarray:

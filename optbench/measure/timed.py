@@ -59,7 +59,7 @@ class Timed:
         backend = self.framework.backend
         self.batch = backend.from_numpy_tree(
             commits.batch(
-                self.problem, work.seed, commits.points(self.problem) | work.points
+                self.problem, work.seed, {**commits.points(self.problem), **work.points}
             )
         )
         self.objective = commits.objective(

@@ -399,5 +399,5 @@ def test_a_value_alone_is_one_channel(framework):
     case = small(framework, problem)
     term = case.objective.linearize(case.params, case.batch)["first"]
     assert DIRICHLET.channels == 1
-    assert all(a.count() == 1 for a in term.inputs)
+    assert all(a.channels() == 1 for a in term.inputs)
     assert all(q.shape[1] == 1 for q in term.cotangents)

@@ -147,7 +147,7 @@ def test_a_boundary_factor_with_the_wrong_count_is_noticed(monkeypatch):
     right = kfac.kronecker_factors
 
     def wrong(term, *options):
-        boundary = term.inputs[0].count() == 1
+        boundary = term.inputs[0].channels() == 1
         return [(A, B * (20 / 30 if boundary else 1)) for A, B in right(term, *options)]
 
     monkeypatch.setattr(kfac, "kronecker_factors", wrong)

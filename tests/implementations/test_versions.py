@@ -31,6 +31,12 @@ OPTIMIZERS = {name: (name, fields) for name, fields in parity.CONDITIONED.items(
     "kfac reduce": ("kfac", {"damping": 1e-2, "approximation": "reduce"}),
     "kfac empirical": ("kfac", {"damping": 1e-2, "curvature": "empirical"}),
     "kfac trace-norm": ("kfac", {"damping": 1e-2, "damping_rule": "trace-norm"}),
+    "kfac relative": ("kfac", {"damping": 1e-4, "damping_rule": "relative", "guard": True}),
+    "kfac_star guard": (
+        "kfac_star",
+        {"damping": 1e-4, "damping_rule": "relative", "guard": True},
+    ),
+    "engd jacobian": ("engd", {"damping": 1e-2, "solve": "jacobian"}),
     "hessian_free hessian": (
         "hessian_free",
         {"damping": 300.0, "cg_max_iterations": 5, "curvature": "hessian"},
