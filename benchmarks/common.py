@@ -62,8 +62,11 @@ def warm(*cell: str) -> tuple[Timed, int]:
 def work(framework: str, optimizer: str, problem: str, network: str) -> Work:
     """Describe the step of a cell.
 
-    Raises NotImplementedError where its framework or the commit's optimizer is missing.
+    Raises NotImplementedError where its framework or the commit's problem or optimizer is
+    missing.
     """
+    if problem not in problems.names():
+        raise NotImplementedError(f"there is no {problem} in this commit")
     known = served(lambda: implementations.load(framework)).OPTIMIZERS
     if optimizer not in known:
         raise NotImplementedError(f"there is no {optimizer} in this commit")
