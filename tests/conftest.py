@@ -5,6 +5,11 @@ from browsers import BROWSER
 from cases import QUICK
 
 
+# what these ask of JAX takes it ten minutes to compile; the golden numbers and the twins
+# ask its passes for the same in two
+LONG = ("test_taylor", "test_input_maps", "test_weighted_terms", "test_mutants")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep of JAX's tests those of its quick optimizers among the fast ones.
@@ -14,7 +19,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         asked = item.callspec.params if hasattr(item, "callspec") else {}
         if asked.get("framework") == "jax" and asked.get("optimizer") not in QUICK:
-            item.add_marker("medium")
+            item.add_marker("slow" if item.path.stem in LONG else "medium")
 
 
 @pytest.fixture(scope="module")

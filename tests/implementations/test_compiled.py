@@ -24,7 +24,11 @@ needs_compiler = pytest.mark.skipif(
 @pytest.mark.filterwarnings("ignore")  # Inductor uses what PyTorch calls deprecated
 @pytest.mark.parametrize(
     "problem",
-    [HEAT, posed.kdv(), posed.kovasznay()],
+    [
+        pytest.param(HEAT, marks=pytest.mark.slow),
+        posed.kdv(),
+        pytest.param(posed.kovasznay(), marks=pytest.mark.slow),
+    ],
     ids=lambda problem: problem.name,
 )
 def test_compiled_passes_give_the_eager_numbers(problem):

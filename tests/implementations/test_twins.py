@@ -168,6 +168,7 @@ def test_the_twins_have_the_same_fields_and_versions():
         assert vars(one()) == vars(other())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["engd", "kfac"])
 @pytest.mark.parametrize("problem", PROBLEMS[:-2], ids=lambda problem: problem.name)
 def test_the_lazy_line_search_goes_where_the_exhaustive_one_does(problem, optimizer):
