@@ -4,7 +4,6 @@ import pytest
 from browsers import BROWSER
 from cases import QUICK
 
-
 # what these ask of JAX takes it ten minutes to compile; the golden numbers and the twins
 # ask its passes for the same in two
 LONG = ("test_taylor", "test_input_maps", "test_weighted_terms", "test_mutants")
