@@ -46,7 +46,7 @@ references: $(INSTALLED) ## compute solutions on grids again, and say how far th
 
 .PHONY: gallery
 gallery: $(INSTALLED) ## write the registry's facts and the best results into docs/gallery.md
-	$(BIN)/python -m benchmarks.gallery
+	$(BIN)/python docs/made/gallery_page.py
 
 .PHONY: bench
 bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/guides/asv.md

@@ -51,9 +51,9 @@ JUDGED = (
     Planted(
         "a forward pass too many, torch",
         "implementations/torch/optimizers/kfac.py",
-        "        summary = partial(summarize, self, state.preconditioner)\n",
+        "        summary = partial(summarize, self, state.preconditioner)  # 1\n",
         "        objective.losses(params, batch)\n"
-        "        summary = partial(summarize, self, state.preconditioner)\n",
+        "        summary = partial(summarize, self, state.preconditioner)  # 1\n",
         found_by="work",
         where="torch kfac",
     ),

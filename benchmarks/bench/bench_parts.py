@@ -71,12 +71,11 @@ def part(timed: Timed, file: str) -> ModuleType:
 def forward_laplacian(timed: Timed) -> Callable[[], Any]:
     """Compute tr(A ∇²u) [n, m] at all interior points by the forward Laplacian."""
     passes = part(timed, "passes.objective")
-    activation = networks.parse(timed.work.network).activation
-    architecture = part(timed, "passes.network").Architecture(activation, ())
-    operator = timed.problem.terms[INTERIOR].operator
-    equation = passes.Equation(operator, architecture, weight=1.0)
+    objective: Any = timed.objective
+    term = timed.problem.terms[INTERIOR]
 
     def laplacian(params, batch):
+        equation = objective.equation(term, params[0])
         evaluation = passes.evaluate(equation, params, *batch[INTERIOR])
         return evaluation.forward_pass.outputs[-1][-1]
 

@@ -12,12 +12,13 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "gallery"
-READ = ("problems/**/*.py", "problems/data/*", "benchmarks/gallery.py")
+READ = ("problems/**/*.py", "problems/data/*", "docs/made/gallery_page.py")
 PICTURE = re.compile(r"^<!-- picture (\w+) -->$", re.MULTILINE)
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+for place in (str(ROOT), str(ROOT / "docs" / "made")):
+    if place not in sys.path:
+        sys.path.insert(0, place)
 
-from benchmarks import gallery  # noqa: E402
+import gallery_page as gallery  # noqa: E402
 
 
 def on_files(files, config):

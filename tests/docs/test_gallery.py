@@ -2,10 +2,10 @@
 
 import re
 
+import gallery_page as gallery
 import pandas as pd
 import pytest
 
-from benchmarks import gallery
 from optbench import problems
 from optbench.problems import networks
 

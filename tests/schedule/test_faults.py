@@ -82,7 +82,7 @@ class Writings:
         )
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.medium
 def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN)

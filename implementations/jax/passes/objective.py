@@ -80,8 +80,8 @@ class Objective:
             tuple(InputMap(made.matrix, made.waves) for made in maps),
         )
 
-    def equation(self, term: Term) -> Equation:
-        """Prepare a term for the passes."""
+    def equation(self, term: Term, like: Array | None = None) -> Equation:
+        """Prepare a term for the passes; the twin asks for an array of the points' type."""
         return Equation(term.operator, self.architecture, term.weight)
 
     def predict(self, params: Params, x: Array) -> Array:

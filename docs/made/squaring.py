@@ -1,6 +1,6 @@
 """What squaring the condition number of J costs: the tables of docs/methods/engd.md.
 
-`python -m benchmarks.squaring` prints them as Markdown, in a few minutes on a core.
+`python docs/made/squaring.py` prints them as Markdown, in a few minutes on a core.
 """
 
 from collections.abc import Callable, Iterable, Iterator

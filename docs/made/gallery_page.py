@@ -1,7 +1,7 @@
 """The gallery of problems: what docs/gallery.md says of each, and its picture.
 
-`python -m benchmarks.gallery` writes into the page what the registry and the results know;
-the page's prose is written by hand. The site draws the pictures when it is made.
+`python docs/made/gallery_page.py` writes into the page what the registry and the results
+know; the page's prose is written by hand. The site draws the pictures when it is made.
 """
 
 import re
@@ -21,7 +21,7 @@ from optbench.problems.boxes import TIME
 from optbench.problems.problem import INTERIOR, Problem
 from optbench.records import files, palette
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "gallery.md"
 # of the campaign that solves them, and of the one on the paper's
 ERRORS = ("results/standard/*/tables/errors.csv", "results/cpu/*/tables/errors.csv")
