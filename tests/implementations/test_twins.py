@@ -81,9 +81,9 @@ def test_resting_factors_agree():
     "options",
     [
         {"approximation": "reduce"},
-        {"curvature": "empirical"},
-        {"curvature": "forward-only"},
-        {"damping_rule": "trace-norm"},
+        pytest.param({"curvature": "empirical"}, marks=pytest.mark.slow),
+        pytest.param({"curvature": "forward-only"}, marks=pytest.mark.slow),
+        pytest.param({"damping_rule": "trace-norm"}, marks=pytest.mark.slow),
         {"learning_rate": 1e-3, "identity_init": False},
     ],
     ids=str,

@@ -92,7 +92,7 @@ class Objective:
     def residuals(self, params: Params, batch: Batch) -> dict[str, Array]:
         """Evaluate every term's r [n, r]."""
         evaluations = self._whole(evaluate, params, batch)
-        return {name: term.residual for name, term in evaluations.items()}
+        return OrderedDict((name, term.residual) for name, term in evaluations.items())
 
     def losses(self, params: Params, batch: Batch) -> Losses:
         """Evaluate every term of the loss."""
@@ -138,7 +138,7 @@ class Objective:
     ) -> dict[str, Tree]:
         """Join, for each term, arrays [n, …] that a function of linearizations gives."""
         chunks = self._over_points(apply, linearize, params, batch, function)
-        return {name: join(parts) for name, parts in chunks.items()}
+        return OrderedDict((name, join(parts)) for name, parts in chunks.items())
 
     def weighted_losses(self, halves: dict[str, Array]) -> Losses:
         """Weigh the terms' half mean squares 1/(2n) Σ r²."""
@@ -173,10 +173,10 @@ class Objective:
     def _whole(self, passes: Callable, params: Params, batch: Batch) -> dict[str, Tree]:
         """Take what passes give of each term's points."""
         check_shapes(self.problem, self.network, params, batch)
-        return {
-            name: passes(self.equation(term), params, *batch[name])
+        return OrderedDict(
+            (name, passes(self.equation(term), params, *batch[name]))
             for name, term in self.problem.terms.items()
-        }
+        )
 
 
 class Evaluation(NamedTuple):
