@@ -38,6 +38,13 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "hessian_free": {"damping": 300.0, "cg_max_iterations": 5},
 }
 
+# the same where weights or the order of an operator scale the factors: an absolute damping
+# is smaller than their rounding there
+SCALED: dict[str, dict[str, Any]] = {
+    name: {"damping": 1e-6, "damping_rule": "relative", "guard": True}
+    for name in ("kfac", "kfac_star")
+}
+
 # of the points, whose largest drift counts: a single one was too small by chance once in
 # sixty cases
 ORDERS = 3
@@ -86,7 +93,12 @@ class Certificate:
 
 def conditioned(problem: "Problem", optimizer: str, **fields: Any) -> Case:
     """Make the short run in which rounding stays small: its error is the same anywhere."""
-    return Case(problem, optimizer, CONDITIONED.get(optimizer, {}), **fields)
+    hyperparameters = CONDITIONED.get(optimizer, {})
+    if not commits.has_two_terms(problem) and (
+        problem.order > 2 or set(problem.weights.values()) != {1.0}
+    ):
+        hyperparameters = hyperparameters | SCALED.get(optimizer, {})
+    return Case(problem, optimizer, hyperparameters, **fields)
 
 
 def cases(

@@ -189,3 +189,11 @@ def test_the_lazy_line_search_goes_where_the_exhaustive_one_does(problem, optimi
 def test_the_lazy_line_search_is_the_same_in_both():
     comparison = parity.Case(problems.get("heat_sine_1d"), "kfac", {"damping": 1e-2})
     assert parity.certify(comparison, parity.both()).difference <= 1e-10
+
+
+def test_weights_and_high_orders_are_compared_with_the_relative_damping():
+    for name in ("biharmonic_2d", "helmholtz_2d"):
+        case_ = parity.conditioned(problems.get(name), "kfac_star")
+        assert case_.hyperparameters["guard"]
+    plain = parity.conditioned(problems.get("poisson_sine_2d"), "kfac_star")
+    assert plain.hyperparameters == parity.CONDITIONED["kfac_star"]
