@@ -7,7 +7,7 @@ import oracle
 import oracle_steps
 import posed
 import pytest
-from small import OPTIMIZERS, drawn, frameworks, needs_both, relative, small, vector
+from small import OPTIMIZERS, drawn, frameworks, needs, needs_both, relative, small, vector
 
 from optbench import implementations, problems
 from optbench.implementations.failures import FactorisationFailed
@@ -257,6 +257,13 @@ def test_the_guard_takes_the_best_length_and_the_longer_on_ties(framework):
         assert float(here.numpy(taken[0])[0, 0]) == (length or 0.0)
 
 
+slow_in_jax = pytest.mark.parametrize(
+    "framework",
+    [
+        pytest.param("torch", marks=needs["torch"]),
+        pytest.param("jax", marks=[needs["jax"], pytest.mark.slow]),
+    ],
+)
 MONOTONE = {
     "kfac_star": {"damping": 1e-6},
     "kfac": {"damping": 1e-8, "momentum": 0.5},
@@ -273,10 +280,9 @@ def losses_of(here, optimizer, steps, **fields):
     return [*losses, float(here.objective.loss(params, here.batch))]
 
 
-@frameworks
+@slow_in_jax
 @pytest.mark.parametrize("method", MONOTONE)
 @pytest.mark.parametrize("name", ORDERS)
-@pytest.mark.slow
 def test_with_both_options_the_loss_never_rises(framework, method, name):
     problem = problems.get(name)
     here = small(framework, problem, ORDERS[name], interior=40, boundary=20)
@@ -331,8 +337,7 @@ def apart(one, other):
     return (np.linalg.norm(one - other, axis=1) / np.linalg.norm(one, axis=1)).max()
 
 
-@frameworks
-@pytest.mark.slow
+@slow_in_jax
 def test_without_the_options_the_plate_s_loss_rises_or_is_not_a_number(framework):
     problem = problems.get("biharmonic_2d")
     here = small(framework, problem, "box_1_tanh_6_6", interior=40, boundary=20)
