@@ -8,6 +8,7 @@ as many sines of it (see `input_maps`).
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -44,6 +45,7 @@ class Network:
         return "_".join(map(str, [*box, *waves, self.activation, *self.widths]))
 
 
+@lru_cache  # the passes ask for it at every evaluation of the loss
 def parse(network: str | Network) -> Network:
     """Parse a network's name, of 1 to DEEPEST hidden layers, 1 to 9,999,999 wide.
 

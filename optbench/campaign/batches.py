@@ -5,9 +5,8 @@ from typing import Any
 
 from optbench.campaign.campaign import Table
 from optbench.campaign.errors import CampaignError, Where
+from optbench.problems.boxes import TIME
 from optbench.problems.problem import Problem
-
-TIME = "t"  # what the first axis is called where it is the time
 
 
 def spelled_out(

@@ -6,6 +6,7 @@ framework or the optimizer. Draw 0 is the first batch. Steps count from 1.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Self
 
 import numpy as np
@@ -17,7 +18,8 @@ from optbench.records.record import Request
 
 MARCHING = 5  # steps from one draw of a march to the next
 FIRST = 0.1  # of the time, which the first points of a march reach
-LAST = 0.9  # of a known number of steps, after which a Sobol sequence is not drawn anew
+# of a known number of steps, after which a Sobol sequence is not drawn anew
+LAST = Fraction(9, 10)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Draws:
         if not self.resample_every:
             return marched
         if self.sampling == "sobol" and self.steps is not None:
-            step = min(step, 9 * self.steps // 10)
+            step = min(step, int(LAST * self.steps))
         return marched + max(0, step - self.march - 1) // self.resample_every
 
     def reach(self, number: int) -> float:

@@ -8,13 +8,13 @@ a jet begins and how it passes an activation is known to its kind (`collapsed`, 
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from optbench.implementations.jax.passes.activations import ACTIVATIONS, SIN, Activation
 from optbench.implementations.jax.passes.layer_inputs import Channels
 from optbench.implementations.jax.passes.parameters import Params
 from optbench.implementations.protocol import LayerInputs
+from optbench.problems.input_maps import InputMap
 
 
 class Jets(Protocol):
@@ -33,13 +33,6 @@ class Jets(Protocol):
     ) -> Array:
         """Pull cotangents of the channels of σ(z) back to those of z, both [r, S, n, h]."""
         ...
-
-
-class InputMap(NamedTuple):
-    """The map x ↦ sin(Wx + b) in some rows, Wx + b in the others."""
-
-    matrix: np.ndarray  # [W | b]
-    waves: np.ndarray  # whether a row has the sine [out]
 
 
 class Architecture(NamedTuple):
@@ -61,9 +54,9 @@ def forward(network: Architecture, params: Params, jets: Jets) -> Pass:
     """Compute the network's jet; it is the last of the outputs."""
     activation = ACTIVATIONS[network.activation]
     first = jets.begin()
-    for matrix, waves in network.maps:
-        z = first.linear(jnp.asarray(matrix, params[0].dtype))
-        first = Channels(jnp.where(waves, jets.activate(SIN, z)[0], z))
+    for made in network.maps:
+        z = first.linear(jnp.asarray(made.matrix, params[0].dtype))
+        first = Channels(jnp.where(made.waves, jets.activate(SIN, z)[0], z))
     inputs, outputs, kept = [first], [first.linear(params[0])], []
     for matrix in params[1:]:
         activated, needed = jets.activate(activation, outputs[-1])

@@ -22,7 +22,6 @@ from optbench.implementations.jax.passes.chunks import (
 from optbench.implementations.jax.passes.collapsed import Collapsed
 from optbench.implementations.jax.passes.network import (
     Architecture,
-    InputMap,
     Jets,
     Pass,
     backward,
@@ -74,10 +73,9 @@ class Objective:
     @cached_property
     def architecture(self) -> Architecture:
         """The network but for its parameters."""
-        maps = input_maps.of(self.problem, self.network, self.seed)
         return Architecture(
             networks.parse(self.network).activation,
-            tuple(InputMap(made.matrix, made.waves) for made in maps),
+            input_maps.of(self.problem, self.network, self.seed),
         )
 
     def equation(self, term: Term, like: Array | None = None) -> Equation:
@@ -145,7 +143,9 @@ class Objective:
         weights = self.problem.weights.items()
         # a compiled step sorts the names of a plain dictionary
         return Losses(
-            OrderedDict((name, weight * halves[name]) for name, weight in weights)
+            OrderedDict(
+                (name, scale([halves[name]], weight)[0]) for name, weight in weights
+            )
         )
 
     def weighted_sum(self, parts: dict[str, Params]) -> Params:

@@ -172,7 +172,7 @@ class Objective:
     def weighted_losses(self, halves: dict[str, Tensor]) -> Losses:
         """Weigh the terms' half mean squares 1/(2n) Σ r²."""
         weights = self.problem.weights.items()
-        return Losses({name: weight * halves[name] for name, weight in weights})
+        return Losses({name: scale([halves[name]], weight)[0] for name, weight in weights})
 
     def weighted_sum(self, parts: dict[str, Params]) -> Params:
         """Sum the terms' parts of ∇L, or other matrices, with their weights."""
