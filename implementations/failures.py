@@ -1,10 +1,17 @@
-"""What a failed factorisation says."""
+"""What an optimizer says that cannot go on: no factorisation, or nowhere to go."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 LARGEST = 4096  # rows of a matrix whose eigenvalues are computed for a message: seconds
+
+
+class Stalled(ArithmeticError):
+    """An optimizer is where it can do nothing more: an answer, and no fault.
+
+    The message is the reason, in words that may follow "it stalled: ".
+    """
 
 
 class FactorisationFailed(ArithmeticError):

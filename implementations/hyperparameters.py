@@ -56,7 +56,7 @@ def complete(cls: Any) -> type[Optimizer]:
     """
     if not issubclass(cls, Optimizer):
         Optimizer.register(cls)
-        for name in ("check", "progress", "working", "counters"):
+        for name in ("check", "progress", "working", "counters", "float64_only"):
             if not hasattr(cls, name):
                 setattr(cls, name, getattr(Optimizer, name))
     working: Any = cls.working

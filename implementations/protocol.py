@@ -158,6 +158,8 @@ class Optimizer(ABC):
     framework: ClassVar[str]  # of one in a user's file: "torch" or "jax"
     # fields that came after runs of this version had been published
     later: ClassVar[tuple[str, ...]] = ()
+    # whether it is refused in lower precision, where its rounding leaves it no direction
+    float64_only: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init__(self, **hyperparameters: object) -> None:
@@ -183,7 +185,10 @@ class Optimizer(ABC):
         """
 
     def check(self, state: Tree) -> None:
-        """Raise what a compiled step could not, such as FactorisationFailed."""
+        """Raise what a compiled step could not: FactorisationFailed, or Stalled.
+
+        Stalled says that no further step would move the parameters on this batch.
+        """
         return
 
     def progress(self, state: Tree, share: float) -> Tree:
