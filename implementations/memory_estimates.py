@@ -41,11 +41,15 @@ def gramian(params: Params, batch: Batch, whole: bool) -> int:
 
 
 def jacobian(params: Params, batch: Batch) -> int:
-    """Estimate a step with the singular values of the whole Jacobian.
+    """Estimate a step with the singular values of the whole Jacobian."""
+    return singular_values(jacobian_rows(batch), parameters(params))
 
-    It holds the Jacobian, its two orthogonal factors and four square matrices.
+
+def singular_values(rows: int, columns: int) -> int:
+    """Estimate the singular values of a matrix, with it.
+
+    It holds the matrix, its two orthogonal factors and four square matrices.
     """
-    rows, columns = jacobian_rows(batch), parameters(params)
     return 3 * rows * columns + 4 * min(rows, columns) ** 2
 
 

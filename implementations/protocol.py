@@ -105,6 +105,14 @@ class Objective(Protocol):
         """Evaluate L, the sum of the terms."""
         ...
 
+    def loss_of_each(self, many: Params, batch: Batch) -> Array:
+        """Evaluate L [k] of k sets of parameters [k, out, in + 1] in one pass."""
+        ...
+
+    def residuals_of_each(self, many: Params, batch: Batch) -> dict[str, Array]:
+        """Evaluate every term's r [k, n, r] of k sets of parameters in one pass."""
+        ...
+
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """Compute the losses and ∇L, one matrix [out, in + 1] per layer."""
         ...

@@ -36,10 +36,9 @@ from optbench.implementations.hyperparameters import (
     optimizer,
 )
 from optbench.implementations.jax.backend import to_numpy
-from optbench.implementations.jax.passes import kernel
+from optbench.implementations.jax.passes import jacobian, kernel
 from optbench.implementations.jax.passes.linearization import (
     gradient,
-    jacobian_blocks,
     squared_columns,
 )
 from optbench.implementations.jax.passes.objective import half_mean_square
@@ -222,28 +221,8 @@ class ENGD(Optimizer):
 
         The rows are one array [Σ n·r, p] per block, the residuals one [Σ n·r].
         """
-        terms = objective.joined_over_points(
-            lambda term: (term.residual, jacobian_blocks(double(term))), params, batch
-        )
-        counts = kernel.row_counts(objective, batch)
-        layers = zip(*(terms[name][1] for name in counts), strict=True)
-        rows = [
-            jnp.concatenate(
-                [
-                    count**-0.5 * block
-                    for count, block in zip(counts.values(), blocks, strict=True)
-                ],
-                axis=0,
-            )
-            for blocks in layers
-        ]
-        residuals = {name: residual for name, (residual, _) in terms.items()}
-        halves = {name: half_mean_square(residual) for name, residual in residuals.items()}
-        return (
-            objective.weighted_losses(halves),
-            self.structure.merge(rows),
-            kernel.scaled(counts, double(residuals)),
-        )
+        losses, layers, residual = jacobian.rows(objective, params, batch)
+        return losses, self.structure.merge(layers), residual
 
 
 @optimizer

@@ -100,6 +100,21 @@ class Objective:
         """Evaluate L, the sum of the terms."""
         return self.losses(params, batch).total
 
+    def loss_of_each(self, many: Params, batch: Batch) -> Array:
+        """Evaluate L [k] of k sets of parameters [k, out, in + 1] in one pass."""
+        return jax.vmap(lambda params: self.loss(params, batch))(many)
+
+    def residuals_of_each(self, many: Params, batch: Batch) -> dict[str, Array]:
+        """Evaluate every term's r [k, n, r] of k sets of parameters in one pass."""
+
+        def residuals(params: Params) -> dict[str, Array]:
+            chunks = self._over_points(
+                apply, evaluate, params, batch, lambda term: term.residual
+            )
+            return OrderedDict((name, join(parts)) for name, parts in chunks.items())
+
+        return jax.vmap(residuals)(many)
+
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """Compute the losses and ∇L, one matrix per layer, by two passes per term."""
         terms = self._over_points(mean, differentiate, params, batch)

@@ -37,10 +37,9 @@ from optbench.implementations.hyperparameters import (
 )
 from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
 from optbench.implementations.torch.backend import to_numpy
-from optbench.implementations.torch.passes import kernel
+from optbench.implementations.torch.passes import jacobian, kernel
 from optbench.implementations.torch.passes.linearization import (
     gradient,
-    jacobian_blocks,
     squared_columns,
 )
 from optbench.implementations.torch.passes.objective import half_mean_square
@@ -224,28 +223,8 @@ class ENGD(Optimizer):
 
         The rows are one array [Σ n·r, p] per block, the residuals one [Σ n·r].
         """
-        terms = objective.joined_over_points(
-            lambda term: (term.residual, jacobian_blocks(double(term))), params, batch
-        )
-        counts = kernel.row_counts(objective, batch)
-        layers = zip(*(terms[name][1] for name in counts), strict=True)
-        rows = [
-            torch.cat(
-                [
-                    count**-0.5 * block
-                    for count, block in zip(counts.values(), blocks, strict=True)
-                ],
-                dim=0,
-            )
-            for blocks in layers
-        ]
-        residuals = {name: residual for name, (residual, _) in terms.items()}
-        halves = {name: half_mean_square(residual) for name, residual in residuals.items()}
-        return (
-            objective.weighted_losses(halves),
-            self.structure.merge(rows),
-            kernel.scaled(counts, double(residuals)),
-        )
+        losses, layers, residual = jacobian.rows(objective, params, batch)
+        return losses, self.structure.merge(layers), residual
 
 
 @optimizer

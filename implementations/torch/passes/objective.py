@@ -129,6 +129,21 @@ class Objective:
         """Evaluate L, the sum of the terms."""
         return self.losses(params, batch).total
 
+    def loss_of_each(self, many: Params, batch: Batch) -> Tensor:
+        """Evaluate L [k] of k sets of parameters [k, out, in + 1] in one pass."""
+        return self._of_each(lambda eager, params: eager.loss(params, batch), many)
+
+    def residuals_of_each(self, many: Params, batch: Batch) -> dict[str, Tensor]:
+        """Evaluate every term's r [k, n, r] of k sets of parameters in one pass."""
+
+        def residuals(eager: Objective, params: Params) -> dict[str, Tensor]:
+            chunks = eager._over_points(
+                apply, evaluate, params, batch, lambda term: term.residual
+            )
+            return {name: join(parts) for name, parts in chunks.items()}
+
+        return self._of_each(residuals, many)
+
     def gradient(self, params: Params, batch: Batch) -> tuple[Losses, Params]:
         """Compute the losses and ∇L, one matrix per layer, by two passes per term."""
         terms = self._over_points(mean, differentiate, params, batch)
@@ -197,6 +212,15 @@ class Objective:
             return over(lambda part: function(passes(equation, params, *part)), parts)
 
         return self._whole(of, params, batch)
+
+    def _of_each(self, function: Callable, many: Params) -> Tree:
+        """Take a function of an objective and parameters of each of k sets of them."""
+        # Inductor's programs know no such axis
+        eager = replace(self, compiled=False)
+        with warnings.catch_warnings():
+            # of addcmul_, done one by one, as it rounds less than a sum and a product
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            return torch.func.vmap(lambda params: function(eager, params))(many)
 
     def _fastest(self, passes: Callable) -> Callable:
         return compiled(passes) if self.compiled else passes

@@ -1,0 +1,113 @@
+"""The Jacobian J of all residuals and r itself, rows multiplied by √(w/n).
+
+L = ½ ‖r‖², ∇L = Jᵀ r, and G = JᵀJ is the Gramian. J is whole, or a sketch of it.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from optbench.implementations.memory_estimates import parameters
+from optbench.implementations.protocol import Linearization, Losses, Objective
+from optbench.implementations.torch.passes import kernel
+from optbench.implementations.torch.passes.chunks import apply, join, most_numbers, split
+from optbench.implementations.torch.passes.linearization import (
+    jacobian_blocks,
+    jacobian_rows,
+)
+from optbench.implementations.torch.passes.objective import half_mean_square
+from optbench.implementations.torch.passes.parameters import Params
+from optbench.implementations.torch.solvers.linear_algebra import double
+from optbench.problems.problem import Batch
+
+
+def rows(
+    objective: Objective, params: Params, batch: Batch
+) -> tuple[Losses, list[Tensor], Tensor]:
+    """Compute the losses, J and r.
+
+    J is one array [Σ n·r, out·(in + 1)] per layer, r is [Σ n·r].
+    """
+    return _rows(objective, params, batch, lambda term: jacobian_blocks(double(term)))
+
+
+def sketched_rows(
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    sketch: Callable[[Tensor], Tensor],
+) -> tuple[Losses, Tensor, Tensor]:
+    """Compute the losses, J Sᵀ [Σ n·r, s] and r, with x ↦ S x of every row of J.
+
+    J is never whole: a row exists with those of some points.
+    """
+
+    def of(term: Linearization) -> list[Tensor]:
+        exact = double(term)
+        layers = zip(exact.cotangents, exact.inputs, strict=True)
+        # points first, as chunks have them
+        points = tuple(
+            array
+            for q, a in layers
+            for array in (q.permute(2, 0, 1, 3), a.full().swapaxes(0, 1))
+        )
+
+        def piece(part: tuple[Tensor, ...]) -> Tensor:
+            blocks = [
+                jacobian_rows(q.permute(1, 2, 0, 3), a.swapaxes(0, 1))
+                for q, a in zip(part[::2], part[1::2], strict=True)
+            ]
+            n, r = blocks[0].shape[:2]
+            J = torch.cat([block.reshape(n * r, -1) for block in blocks], dim=1)
+            return sketch(J).reshape(n, -1)
+
+        numbers = parameters(params) * term.residual.shape[1]
+        together = most_numbers(term.residual.device) // numbers
+        sketched = join(apply(piece, split(points, together)))
+        return [sketched.reshape(term.residual.numel(), -1)]
+
+    losses, (sketched,), residual = _rows(objective, params, batch, of)
+    return losses, sketched, residual
+
+
+def residual(objective: Objective, many: Params, batch: Batch) -> Tensor:
+    """Compute r [k, Σ n·r] of k sets of parameters, one matrix [k, out, in + 1] a layer."""
+    counts = kernel.row_counts(objective, batch)
+    of_each = objective.residuals_of_each(many, batch)
+    return torch.cat(
+        [
+            count**-0.5 * of_each[name].reshape(len(many[0]), -1)
+            for name, count in counts.items()
+        ],
+        dim=1,
+    )
+
+
+def _rows(
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    of: Callable[[Linearization], list[Tensor]],
+) -> tuple[Losses, list[Tensor], Tensor]:
+    terms = objective.joined_over_points(
+        lambda term: (term.residual, of(term)), params, batch
+    )
+    counts = kernel.row_counts(objective, batch)
+    layers = zip(*(terms[name][1] for name in counts), strict=True)
+    J = [
+        torch.cat(
+            [
+                count**-0.5 * block
+                for count, block in zip(counts.values(), blocks, strict=True)
+            ]
+        )
+        for blocks in layers
+    ]
+    residuals = {name: residual for name, (residual, _) in terms.items()}
+    halves = {name: half_mean_square(residual) for name, residual in residuals.items()}
+    return (
+        objective.weighted_losses(halves),
+        J,
+        kernel.scaled(counts, double(residuals)),
+    )
