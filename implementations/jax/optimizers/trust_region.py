@@ -51,7 +51,6 @@ from optbench.problems.problem import Batch
 
 WIDEST = 3.0  # the radii of a step are Δ/3 to 3Δ
 BOUNDS = (1e-12, 1e6)  # of Δ
-DIFFERENCE = 0.1  # h of the residuals' second derivative: exact ones take the same path
 # of ε s₁², above which a damping hides what squaring J's condition does to the step
 HIDDEN = 20
 
@@ -60,9 +59,9 @@ class State(NamedTuple):
     """What a trust region remembers."""
 
     radius: Array  # Δ
-    step: int | Array  # steps done, which the sketches are numbered by
     damping: Array  # λ of the last step
     largest: Array  # s₁ of the last step
+    step: int | Array  # steps done, which the sketches are numbered by
     evaluations: int | Array  # of L and of r, in all steps
     stalls: int | Array  # steps in which the parameters did not move
 
@@ -106,8 +105,8 @@ class TrustRegion(Optimizer):
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with the first radius."""
-        radius, zero, none = jnp.full((), self.radius), jnp.zeros(()), jnp.zeros((), int)
-        return State(radius, none, zero, zero, none, none)
+        numbers = (jnp.full((), number) for number in (self.radius, 0.0, 0.0))
+        return State(*numbers, *(jnp.zeros((), int) for _ in range(3)))
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
@@ -125,9 +124,9 @@ class TrustRegion(Optimizer):
         bends = self.acceleration > 0
         after = State(
             jnp.clip(jnp.where(accepted, radius, radii[0]), *BOUNDS),
-            state.step + 1,
             chosen.damping[0],
             model.values.s.max(),
+            state.step + 1,
             state.evaluations + 1 + (1 + bends) * (self.probes + 1),
             state.stalls + ~accepted,
         )
@@ -207,10 +206,10 @@ class TrustRegion(Optimizer):
         step: Array,
     ) -> Array:
         """Compute a [k, s] of steps p [k, s], no longer than `acceleration` |p|."""
-        there = flatten(params) + DIFFERENCE * model.lift(step)
-        residuals = jacobian.residual(objective, split_each_like(params, there), batch)
-        slopes = (residuals - model.residual) / DIFFERENCE
-        second = 2 / DIFFERENCE * (slopes - (model.J @ step.T).T)
+        there = flatten(params) + jacobian.DIFFERENCE * model.lift(step)
+        second = jacobian.second_derivative(
+            objective, params, there, step @ model.J.T, model.residual, batch
+        )
         finite = jnp.isfinite(second).all(1, keepdims=True)
         projected = model.values.project(jnp.where(finite, second, 0).T)
         s = model.values.s[:, None]

@@ -50,7 +50,6 @@ from optbench.problems.problem import Batch
 
 WIDEST = 3.0  # the radii of a step are Δ/3 to 3Δ
 BOUNDS = (1e-12, 1e6)  # of Δ
-DIFFERENCE = 0.1  # h of the residuals' second derivative: exact ones take the same path
 # of ε s₁², above which a damping hides what squaring J's condition does to the step
 HIDDEN = 20
 
@@ -59,9 +58,9 @@ class State(NamedTuple):
     """What a trust region remembers."""
 
     radius: Tensor  # Δ
-    step: int | Tensor  # steps done, which the sketches are numbered by
     damping: Tensor  # λ of the last step
     largest: Tensor  # s₁ of the last step
+    step: int | Tensor  # steps done, which the sketches are numbered by
     evaluations: int | Tensor  # of L and of r, in all steps
     stalls: int | Tensor  # steps in which the parameters did not move
 
@@ -106,7 +105,7 @@ class TrustRegion(Optimizer):
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with the first radius."""
         zero = params[0].new_zeros((), dtype=torch.float64)
-        return State(zero + self.radius, 0, zero, zero, 0, 0)
+        return State(zero + self.radius, zero, zero, 0, 0, 0)
 
     def step(
         self, objective: Objective, params: Params, state: State, batch: Batch
@@ -127,9 +126,9 @@ class TrustRegion(Optimizer):
         bends = self.acceleration > 0
         after = State(
             torch.where(accepted, radius, radii[0]).clamp(*BOUNDS),
-            state.step + 1,
             chosen.damping[0],
             model.values.s.max(),
+            state.step + 1,
             state.evaluations + 1 + (1 + bends) * (self.probes + 1),
             state.stalls + ~accepted,
         )
@@ -209,10 +208,10 @@ class TrustRegion(Optimizer):
         step: Tensor,
     ) -> Tensor:
         """Compute a [k, s] of steps p [k, s], no longer than `acceleration` |p|."""
-        there = flatten(params) + DIFFERENCE * model.lift(step)
-        residuals = jacobian.residual(objective, split_each_like(params, there), batch)
-        slopes = (residuals - model.residual) / DIFFERENCE
-        second = 2 / DIFFERENCE * (slopes - (model.J @ step.T).T)
+        there = flatten(params) + jacobian.DIFFERENCE * model.lift(step)
+        second = jacobian.second_derivative(
+            objective, params, there, step @ model.J.T, model.residual, batch
+        )
         finite = second.isfinite().all(1, keepdim=True)
         projected = model.values.project(torch.where(finite, second, 0).T)
         s = model.values.s[:, None]

@@ -1,6 +1,7 @@
 """The Jacobian J of all residuals and r itself, rows multiplied by √(w/n).
 
 L = ½ ‖r‖², ∇L = Jᵀ r, and G = JᵀJ is the Gramian. J is whole, or a sketch of it.
+Directional second derivatives of r are differences.
 """
 
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from optbench.implementations.torch.passes.linearization import (
     jacobian_rows,
 )
 from optbench.implementations.torch.passes.objective import half_mean_square
-from optbench.implementations.torch.passes.parameters import Params
+from optbench.implementations.torch.passes.parameters import Params, split_each_like
 from optbench.implementations.torch.solvers.linear_algebra import double
 from optbench.problems.problem import Batch
+
+DIFFERENCE = 0.1  # h of them; exact ones take the same path at twice the cost
 
 
 def rows(
@@ -82,6 +85,22 @@ def residual(objective: Objective, many: Params, batch: Batch) -> Tensor:
         ],
         dim=1,
     )
+
+
+def second_derivative(
+    objective: Objective,
+    params: Params,
+    there: Tensor,
+    slopes: Tensor,
+    start: Tensor,
+    batch: Batch,
+) -> Tensor:
+    """Compute r_vv [k, R] along k directions v, as (2/h) [(r(θ + h v) − r(θ))/h − J v].
+
+    `there` is θ + h v [k, D] with h = DIFFERENCE, `slopes` J v [k, R], `start` r(θ) [R].
+    """
+    ahead = residual(objective, split_each_like(params, there), batch)
+    return 2 / DIFFERENCE * ((ahead - start) / DIFFERENCE - slopes)
 
 
 def _rows(
