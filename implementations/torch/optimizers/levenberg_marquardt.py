@@ -96,9 +96,8 @@ class LevenbergMarquardt(Optimizer):
         start, gradient, lowest = flatten(params), J.T @ residual, losses.total
 
         def attempt(last: Try) -> Try:
-            damping = torch.clamp(
-                last.damping, BOUNDS[0] * state.unit, BOUNDS[1] * state.unit
-            )
+            least, most = (bound * state.unit for bound in BOUNDS)
+            damping = torch.clamp(last.damping, least, most)
             direction = -solve(residual, damping)  # 2
             change = direction
             if self.acceleration > 0:  # 3
@@ -194,9 +193,7 @@ def regularized(J: Tensor, scale: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         kernel = unscaled @ J.T
 
         def solve(x: Tensor, damping: Tensor) -> Tensor:
-            factor = cholesky(
-                kernel + damping * torch.eye(len(kernel), dtype=J.dtype, device=J.device)
-            )
+            factor = cholesky(kernel + torch.diag(damping * torch.ones_like(kernel[0])))
             return unscaled.T @ torch.cholesky_solve(x[:, None], factor)[:, 0]
 
     return solve
