@@ -36,6 +36,9 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "kfac": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "kfac_star": {"damping": 0.3, "decay": 0.7},
     "hessian_free": {"damping": 300.0, "cg_max_iterations": 5},
+    "levenberg_marquardt": {"damping": 1.0, "acceleration": 0.5},
+    # a small radius keeps the damping large
+    "trust_region": {"radius": 0.03, "target": 0.8, "probes": 8},
 }
 
 # the same where weights or the order of an operator scale the factors: an absolute damping

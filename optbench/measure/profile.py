@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from tabulate import tabulate
@@ -15,6 +16,8 @@ from optbench.records import cores
 
 NEVER = 10**9  # an interval that no run reaches
 WITHOUT = {
+    "without acceleration": "acceleration",
+    "without radii": "radii",
     "without search": "line search",
     "without products": "products",
     "without inverses": "inverses",
@@ -41,6 +44,7 @@ class Profile:
     parameters: int
     seconds: float  # a step
     gradient: float  # seconds of the loss's gradient alone
+    gradient_flops: float
     phases: list[Phase]
     square: int  # rows and columns of a large matrix
     rate: float  # flops per second of the product of two of them in this framework
@@ -85,6 +89,7 @@ def measure(work: Work, seconds: float) -> Profile:
         ),
         seconds=parts["step"],
         gradient=parts["gradient"],
+        gradient_flops=counted["forward"] + counted["backward"],
         phases=[Phase(name, phases[name], counted.get(name)) for name in phases],
         square=square,
         rate=2 * square**3 / parts["product"],
@@ -107,8 +112,10 @@ def _square(timed: Timed) -> int:
 def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
     """Make the step, its parts, and the step with less and less in it.
 
-    First its line search, or its products but one, are left out, then its inverses, then
-    its factors. A product of two large matrices of so many rows comes before.
+    First its acceleration and all but three of the radii that it looks at, its line search,
+    or its products but one, are left out, then its inverses, then its factors. Where an
+    optimizer computes J, so much alone is among them. A product of two large matrices of so
+    many rows comes before.
     """
     parts: dict[str, Callable[[], None]] = {
         "product": product(timed.framework, rows),
@@ -116,15 +123,20 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
         "gradient": timed.function(timed.objective.gradient),
         "step": timed,
     }
+    if hasattr(timed.optimizer, "jacobian"):
+        rows = partial(timed.optimizer.jacobian, timed.objective)
+        parts["rows of J"] = timed.function(rows)
     known = {field.name for field in fields(timed.optimizer)}
     changes: dict[str, Any] = {}
     for name, field, value in (
+        ("without acceleration", "acceleration", {"acceleration": 0.0}),
+        ("without radii", "probes", {"probes": 3}),
         ("without search", "line_search", {"learning_rate": 1e-3}),
         ("without products", "cg_max_iterations", {"cg_max_iterations": 1}),
         ("without inverses", "inverse_interval", {"inverse_interval": NEVER}),
         ("without factors", "factor_interval", {"factor_interval": NEVER}),
     ):
-        if field in known:
+        if field in known and getattr(timed.optimizer, field) != value.get(field):
             changes |= value
             parts[name] = timed.variant(**changes)
     return parts
@@ -137,6 +149,10 @@ def differences(parts: Mapping[str, float]) -> dict[str, float]:
     for name, phase in WITHOUT.items():
         if name in parts:
             phases[phase], left = left - parts[name], parts[name]
+    if "rows of J" in parts:
+        del phases["forward"], phases["backward"]
+        rows = parts["rows of J"]
+        return {"rows of J": rows, **phases, "factorization and rest": left - rows}
     return phases | {"rest": left - parts["gradient"]}
 
 
@@ -155,7 +171,6 @@ def render(profile: Profile) -> str:
         )
         for phase in profile.phases
     ]
-    gradient = sum(phase.flops or 0 for phase in profile.phases[:2])
     lines = [
         f"{work.framework}: {work.optimizer} on {work.problem}, {work.network} "
         f"(D = {profile.parameters:,})",
@@ -167,7 +182,8 @@ def render(profile: Profile) -> str:
         f"a step: {1e3 * profile.seconds:.2f} ms, "
         f"{profile.seconds / profile.gradient:.2f} times its gradient "
         f"({1e3 * profile.gradient:.2f} ms, "
-        f"{gradient / profile.gradient / profile.rate:.0%} of the product's rate)",
+        f"{profile.gradient_flops / profile.gradient / profile.rate:.0%} of the product's "
+        "rate)",
         f"a product of two {profile.square} × {profile.square} matrices: "
         f"{profile.rate / 1e9:.1f} Gflop/s",
         f"evaluations of the line search: {profile.evaluations}; "

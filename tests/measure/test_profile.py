@@ -173,6 +173,26 @@ def test_a_profile_is_printed(framework, tmp_path):
 
 
 @pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        (
+            "trust_region",
+            ["rows of J", "acceleration", "radii", "factorization and rest"],
+        ),
+        ("levenberg_marquardt", ["rows of J", "factorization and rest"]),
+    ],
+)
+def test_a_profile_takes_a_step_with_the_whole_jacobian_apart(optimizer, expected):
+    measured = profile.measure(replace(WORK, optimizer=optimizer), 0)
+    assert [phase.name for phase in measured.phases] == expected
+    # what is left out and what is left are the step
+    total = sum(phase.seconds for phase in measured.phases)
+    assert total == pytest.approx(measured.seconds)
+    assert all(name in profile.render(measured) for name in expected)
+
+
+@pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
 def test_a_profile_tells_what_a_product_costs():
     work = Work(
         "torch",

@@ -90,8 +90,7 @@ class LevenbergMarquardt(Optimizer):
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
-        losses, layers, residual = jacobian.rows(objective, params, batch)  # 1
-        J = jnp.concatenate(layers, axis=1)
+        losses, J, residual = self.jacobian(objective, params, batch)  # 1
         state = self._scaled(state, jnp.square(J).sum(0))
         solve = regularized(J, state.scale)
         start, gradient, lowest = flatten(params), J.T @ residual, losses.total
@@ -153,6 +152,13 @@ class LevenbergMarquardt(Optimizer):
     def counters(self, state: State) -> dict[str, int | Array]:
         """Read what the steps have counted."""
         return {"stalls": state.stalls, "evaluations": state.evaluations}
+
+    def jacobian(
+        self, objective: Objective, params: Params, batch: Batch
+    ) -> tuple[Losses, Array, Array]:
+        """Compute the losses, J and r."""
+        losses, layers, residual = jacobian.rows(objective, params, batch)
+        return losses, jnp.concatenate(layers, axis=1), residual
 
     def _scaled(self, state: State, diagonal: Array) -> State:
         """Update W by the diagonal of G [D]; set the unit of λ in the first step."""

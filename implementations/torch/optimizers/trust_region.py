@@ -111,7 +111,7 @@ class TrustRegion(Optimizer):
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
-        losses, J, residual, drawn = self.rows(objective, params, state, batch)
+        losses, J, residual, drawn = self.jacobian(objective, params, batch, state.step)
         model = Model(J, residual, self.decompose(state, J, residual), drawn)  # 1
         look = partial(self.candidates, objective, params, batch, losses, model)
         spread = torch.linspace(
@@ -144,17 +144,20 @@ class TrustRegion(Optimizer):
         """Read what the steps have counted."""
         return {"stalls": state.stalls, "evaluations": state.evaluations}
 
-    def rows(
-        self, objective: Objective, params: Params, state: State, batch: Batch
+    def jacobian(
+        self, objective: Objective, params: Params, batch: Batch, step: int | Tensor = 0
     ) -> tuple[Losses, Tensor, Tensor, Sketch | None]:
-        """Compute the losses, J or J Sᵀ, r, and the step's sketch S if there is one."""
+        """Compute the losses, J or J Sᵀ, r, and the sketch S of the step if it has one.
+
+        Raises ValueError where a sketch has more coordinates than there are parameters.
+        """
         if self.sketch is None:
             losses, layers, residual = jacobian.rows(objective, params, batch)
             return losses, torch.cat(layers, dim=1), residual, None
         size = memory_estimates.parameters(params)
         if self.sketch > size:
             raise ValueError(f"sketch = {self.sketch}: the network has {size} parameters")
-        drawn = draw(self.seed, state.step, size, self.sketch, params[0].device)
+        drawn = draw(self.seed, step, size, self.sketch, params[0].device)
         return *jacobian.sketched_rows(objective, params, batch, drawn.apply), drawn
 
     def decompose(self, state: State, J: Tensor, residual: Tensor) -> SingularValues:
