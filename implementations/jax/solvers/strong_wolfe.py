@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from optbench.implementations.jax.solvers.control_flow import while_loop
+from optbench.implementations.jax.solvers.control_flow import when, while_loop
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions
 MOST = 25  # evaluations of a search
@@ -92,20 +92,23 @@ def bracket(evaluate: Callable[[Array], Point], start: Point, size: Array) -> Br
 
     def lengthen(last: Bracketing) -> Bracketing:
         t = last.current.size
-        size = cubic(
-            last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+        longer = when(
+            last.evaluations == 0,  # here too, so that one place alone evaluates
+            lambda: size,
+            lambda: cubic(
+                last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+            ),
         )
-        current, evaluations = evaluate(size), last.evaluations + 1
+        current, evaluations = evaluate(longer), last.evaluations + 1
         status = judge(start, last.current, current, evaluations)
         return Bracketing(last.current, current, status, evaluations)
 
     def goes_on(bracketing: Bracketing) -> Array:
         return (bracketing.status == SEARCHING) & (bracketing.evaluations < MOST)
 
-    current = evaluate(size)
-    one = jnp.ones((), int)
+    searching = jnp.zeros((), int)
     return while_loop(
-        goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 1), one)
+        goes_on, lengthen, Bracketing(start, start, searching, jnp.zeros((), int))
     )
 
 
@@ -164,11 +167,8 @@ def cubic(one: Point, other: Point, lower: Array, upper: Array) -> Array:
     d2 = jnp.sqrt(jnp.where(square >= 0, square, 0))
     share = (right.slope + d2 - d1) / (right.slope - left.slope + 2 * d2)
     minimum = right.size - (right.size - left.size) * share
-    return jnp.where(
-        (square >= 0) & jnp.isfinite(minimum),
-        jnp.minimum(jnp.maximum(minimum, lower), upper),
-        (lower + upper) / 2,
-    )
+    minimum = jnp.minimum(jnp.maximum(minimum, lower), upper)
+    return jnp.where((square >= 0) & jnp.isfinite(minimum), minimum, (lower + upper) / 2)
 
 
 def finite(point: Point) -> Point:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optbench.implementations.torch.solvers.control_flow import while_loop
+from optbench.implementations.torch.solvers.control_flow import when, while_loop
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions
 MOST = 25  # evaluations of a search
@@ -92,20 +92,22 @@ def bracket(evaluate: Callable[[Tensor], Point], start: Point, size: Tensor) -> 
 
     def lengthen(last: Bracketing) -> Bracketing:
         t = last.current.size
-        size = cubic(
-            last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+        longer = when(
+            last.evaluations == 0,  # here too, so that one place alone evaluates
+            lambda: size,
+            lambda: cubic(
+                last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+            ),
         )
-        current, evaluations = evaluate(size), last.evaluations + 1
+        current, evaluations = evaluate(longer), last.evaluations + 1
         status = judge(start, last.current, current, evaluations)
         return Bracketing(last.current, current, status, evaluations)
 
     def goes_on(bracketing: Bracketing) -> Tensor:
         return (bracketing.status == SEARCHING) & (bracketing.evaluations < MOST)
 
-    current = evaluate(size)
-    return while_loop(
-        goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 1), 1)
-    )
+    searching = torch.zeros_like(start.loss, dtype=torch.int64)
+    return while_loop(goes_on, lengthen, Bracketing(start, start, searching, 0))
 
 
 def judge(
@@ -167,10 +169,9 @@ def cubic(one: Point, other: Point, lower: Tensor, upper: Tensor) -> Tensor:
     d2 = torch.sqrt(torch.where(square >= 0, square, 0))
     share = (right.slope + d2 - d1) / (right.slope - left.slope + 2 * d2)
     minimum = right.size - (right.size - left.size) * share
+    minimum = torch.minimum(torch.maximum(minimum, lower), upper)
     return torch.where(
-        (square >= 0) & torch.isfinite(minimum),
-        torch.minimum(torch.maximum(minimum, lower), upper),
-        (lower + upper) / 2,
+        (square >= 0) & torch.isfinite(minimum), minimum, (lower + upper) / 2
     )
 
 
