@@ -1,6 +1,6 @@
 """From a campaign to the runs that it asks for, each spelled out in full and checked."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import accumulate
@@ -14,6 +14,7 @@ from optbench.campaign.campaign import Campaign, Case, OptimizerTable, StageTabl
 from optbench.campaign.errors import CampaignError, Where, dotted, explain, keys
 from optbench.campaign.names import claimed, fault, seen
 from optbench.implementations import lookup
+from optbench.implementations.former_versions import FORMER
 from optbench.implementations.hyperparameters import spelled_out
 from optbench.problems.names import UnknownName
 from optbench.problems.own import bare, is_own
@@ -27,13 +28,17 @@ PRECISIONS: dict[Precision, dict[str, Any]] = {
     "float32": {"dtype": "float32"},
     "tf32": {"dtype": "float32", "tf32": True},
 }
+NOW: Mapping[str, int] = {}  # every optimizer as it is
 NO_TF32 = "needs an NVIDIA GPU, and there is none"
 
 
-def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
+def requests(
+    campaign: Campaign, name: str, source: str, versions: Mapping[str, int] = NOW
+) -> list[Request]:
     """Give every run that a campaign asks for; imports one framework.
 
-    What it asks for under two names is there under both, with one identity.
+    What it asks for under two names is there under both, with one identity. `versions` are
+    those of optimizers that had other fields when a folder's campaign was written.
 
     Raises:
         CampaignError: one line that names the file (`source`), the key, the value and what
@@ -41,7 +46,7 @@ def requests(campaign: Campaign, name: str, source: str) -> list[Request]:
         FrameworkMissing: there is no framework at all.
     """
     # one framework checks for both: the twins have the same fields and versions
-    expansion = Expansion(campaign, name, source, implementations.load_any())
+    expansion = Expansion(campaign, name, source, implementations.load_any(), versions)
     runs = list(expansion.requests())
     source_files.distinct(runs, source)
     return runs
@@ -88,6 +93,7 @@ class Expansion:
     name: str
     source: str
     framework: implementations.Framework
+    versions: Mapping[str, int]
 
     def requests(self) -> Iterator[Request]:
         """Give the runs, case by case."""
@@ -287,10 +293,11 @@ class Expansion:
         if name not in classes:
             message = str(UnknownName("optimizer", name, classes))
             raise CampaignError(self.source, naming, message)
+        kind = FORMER.get((name, self.versions.get(name)), classes[name])
         try:
-            optimizer = classes[name](**(table.model_extra or {}))
+            optimizer = kind(**(table.model_extra or {}))
         except ValidationError as error:
-            known = keys(type(table)) | {field.name for field in fields(classes[name])}
+            known = keys(type(table)) | {field.name for field in fields(kind)}
             raise explain(self.source, error, known, above=where) from error
         return Stage(
             optimizer=name,

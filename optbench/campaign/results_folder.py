@@ -47,7 +47,8 @@ class Results:
             plan = campaign.read(
                 self.folder / CAMPAIGN, partial(source_files.kept, folder=self.folder)
             )
-            return tuple(expansion.requests(plan, self.campaign, CAMPAIGN)), None
+            there = versions(self.records.values())
+            return tuple(expansion.requests(plan, self.campaign, CAMPAIGN, there)), None
         except FileNotFoundError:
             missing = f"{self.folder / CAMPAIGN} is missing"
             return (), None if self.is_single else missing
@@ -119,6 +120,19 @@ def load(folder: Path) -> Results:
         except store.InvalidRecord as error:
             torn.append(str(error))
     return Results(folder=folder, records=records, torn=tuple(torn))
+
+
+def versions(records: Iterable[Record]) -> dict[str, int]:
+    """Give the newest version of every optimizer that records were made by.
+
+    Their campaign was written for it: an earlier one may have had other fields.
+    """
+    newest: dict[str, int] = {}
+    for record in records:
+        for part in record.request.parts:
+            known = newest.get(part.optimizer, 0)
+            newest[part.optimizer] = max(known, part.optimizer_version)
+    return newest
 
 
 def question(request: Request) -> str:

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from optbench import implementations
 from optbench.campaign import campaign, expansion
-from optbench.campaign.presets import PRESETS
 
 RESULTS = Path(__file__).parents[2] / "results"
 # a case without the paper's hyperparameters: the case on which its own were tuned
@@ -21,6 +19,17 @@ TUNED_ON = {
 }
 
 
+def tuned():
+    """What tuning chose, by its problems, but for the fields that are no more."""
+    (file,) = RESULTS.glob("cpu_tuning/tuning/*/tuned.toml")
+    cases = tomllib.loads(file.read_text())["case"]
+    for case in cases:
+        del case["optimizers"]["lbfgs_wolfe"]["learning_rate"]
+        _, last = case["optimizers"]["adam_lbfgs"]["stages"]
+        del last["learning_rate"]
+    return {case["problem"]: case["optimizers"] for case in cases}
+
+
 @pytest.fixture(scope="module")
 def plan():
     return campaign.read(campaign.shipped()["cpu"])
@@ -31,13 +40,10 @@ def requests(plan):
     return expansion.requests(plan, "cpu", "cpu.toml")
 
 
-def test_every_optimizer_runs_on_every_tuned_case_in_both_frameworks_from_five_seeds(
+def test_every_tuned_optimizer_runs_on_every_tuned_case_in_both_frameworks_from_five_seeds(
     requests,
 ):
-    optimizers = {
-        *implementations.load(implementations.installed()[0]).OPTIMIZERS,
-        *PRESETS,
-    }
+    optimizers = set(tuned()["poisson_sine_2d"])
     for case in TUNED_ON:
         asked = {
             (run.optimizer, run.framework, run.seed)
@@ -57,11 +63,7 @@ def test_every_optimizer_runs_on_every_tuned_case_in_both_frameworks_from_five_s
 
 
 def test_what_is_not_the_papers_is_what_tuning_chose(plan):
-    (file,) = RESULTS.glob("cpu_tuning/tuning/*/tuned.toml")
-    chosen = {
-        case["problem"]: case["optimizers"]
-        for case in tomllib.loads(file.read_text())["case"]
-    }
+    chosen = tuned()
     tables = tomllib.loads(campaign.shipped()["cpu"].read_text())["case"]
     for case in tables:
         if case["name"] in TUNED_ON:

@@ -36,6 +36,7 @@ OPTIMIZERS = {name: (name, fields) for name, fields in parity.CONDITIONED.items(
         "kfac_star",
         {"damping": 1e-4, "damping_rule": "relative", "guard": True},
     ),
+    "ssbroyden plain": ("ssbroyden", {}),
     "engd jacobian": ("engd", {"damping": 1e-2, "solve": "jacobian"}),
     "hessian_free hessian": (
         "hessian_free",

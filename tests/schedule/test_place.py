@@ -8,7 +8,7 @@ import pytest
 from fakes import Fake, request
 
 from optbench import implementations
-from optbench.campaign import campaign, expansion
+from optbench.campaign import campaign, expansion, results_folder
 from optbench.campaign.errors import CampaignError
 from optbench.implementations import FrameworkBroken, devices
 from optbench.implementations.devices import Answer
@@ -124,7 +124,8 @@ def test_every_published_identity_is_unchanged(folder, answers, monkeypatch):
     records = [record for _, record in store.records(folder)]
     file = folder / "campaign.toml"
     name = records[0].request.labels.campaign
-    asked = expansion.requests(campaign.read(file), name, file.name)
+    versions = results_folder.versions(records)
+    asked = expansion.requests(campaign.read(file), name, file.name, versions)
     expanded = {one.identity for one in place.of_this_device(asked)}
     assert {record.identity for record in records} <= expanded
     assert {record.provenance.machine for record in records} == {folder.name}

@@ -60,9 +60,8 @@ def test_a_list_is_a_run_in_stages(tmp_path):
     ]
     assert run.stages[0].hyperparameters["learning_rate"] == 1e-2
     assert run.stages[1].hyperparameters["history_size"] == 50
-    assert (
-        run.stages[1].hyperparameters["inner_iterations"] == 20
-    )  # a default is spelled out here too
+    # a default is spelled out here too
+    assert run.stages[0].hyperparameters["beta1"] == 0.9
     assert (run.optimizer, run.labels.optimizer, run.labels.hyperparameters_from) == (
         "adam_lbfgs",
         "mine",
@@ -290,7 +289,7 @@ def run():
     """Three stages of our own, in the framework that compiles nothing where it is there."""
     three = [
         {"name": "adam", "share": 0.3},
-        {"name": "lbfgs_wolfe", "share": 0.4, "inner_iterations": 2},
+        {"name": "lbfgs_wolfe", "share": 0.4, "history_size": 5},
         {"name": "engd_woodbury"},
     ]
     points = {"interior": 12, "boundary": 6}

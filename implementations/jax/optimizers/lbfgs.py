@@ -14,9 +14,10 @@ from optbench.implementations.jax.passes.parameters import Params, flatten, spli
 from optbench.implementations.jax.solvers import lbfgs_history
 from optbench.implementations.jax.solvers.control_flow import when, while_loop
 from optbench.implementations.jax.solvers.lbfgs_history import History
-from optbench.implementations.jax.solvers.strong_wolfe import Point
 from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
+
+CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim)
 
 
 class State(NamedTuple):
@@ -39,6 +40,14 @@ class Inner(NamedTuple):
     iteration: int | Array  # inner iterations of this step
     evaluations: int | Array  # of the loss and its gradient in this step
     goes_on: Array
+
+
+class Point(NamedTuple):
+    """The loss at θ + t d."""
+
+    size: Array  # t
+    loss: Array
+    gradient: Array  # [D]
 
 
 @optimizer
@@ -88,27 +97,12 @@ class LBFGS(Optimizer):
         )
         return split_like(params, end.vector), end.state, losses
 
-    def search(
-        self,
-        evaluate: Callable[[Array], Point],
-        start: Point,
-        size: Array,
-        direction: Array,
-        inner: Inner,
-    ) -> tuple[Point, int | Array]:
-        """Take the point at t = `size`, its loss unknown in a step's last iteration.
-
-        Nobody reads it there, so that it is not evaluated.
-        """
-        goes_on = inner.iteration + 1 < self.inner_iterations
-        return when(goes_on, lambda: evaluate(size), lambda: start._replace(size=size)), 1
-
     def _iterate(
         self, evaluate: Callable[[Array], tuple[Losses, Array]], inner: Inner
     ) -> Inner:
         last, gradient = inner.state, inner.gradient
         pairs = lbfgs_history.remember(
-            last.history, last.size * last.direction, gradient - last.gradient
+            last.history, last.size * last.direction, gradient - last.gradient, CURVED
         )
         direction = lbfgs_history.quasi_newton(pairs, gradient)
         slope = gradient.dot(direction)
@@ -117,18 +111,16 @@ class LBFGS(Optimizer):
 
         def along(size: Array) -> Point:
             losses, gradient = evaluate(inner.vector + size * direction)
-            return Point(size, losses.total, gradient, gradient.dot(direction))
+            return Point(size, losses.total, gradient)
 
-        start = Point(jnp.zeros_like(size), inner.loss, gradient, slope)
+        start = Point(jnp.zeros_like(size), inner.loss, gradient)
         descends = ~(slope > -self.tolerance_change)
-        point, evaluations = when(
-            descends,
-            lambda: self.search(along, start, size, direction, inner),
-            lambda: (start._replace(size=size), 0),
-        )
+        # nobody reads the loss at the end of a step's last iteration
+        looks = descends & (inner.iteration + 1 < self.inner_iterations)
+        point = when(looks, lambda: along(size), lambda: start._replace(size=size))
         state = State(pairs, direction, point.size, gradient, last.iterations + 1)
         vector = jnp.where(descends, inner.vector + point.size * direction, inner.vector)
-        evaluations, iteration = inner.evaluations + evaluations, inner.iteration + 1
+        evaluations, iteration = inner.evaluations + 1, inner.iteration + 1
         # torch.optim allows 5/4 as many evaluations as inner iterations
         left = (iteration < self.inner_iterations) & (evaluations < self.max_evaluations)
         stands = (jnp.abs(point.size * direction).max() <= self.tolerance_change) | (

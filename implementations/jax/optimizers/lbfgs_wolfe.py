@@ -1,32 +1,36 @@
-"""L-BFGS with a strong-Wolfe line search, what most people mean by L-BFGS."""
+"""L-BFGS with a strong Wolfe line search and without a scale.
 
-from collections.abc import Callable
+Source: Nocedal 1980. It is torch.optim.LBFGS but for that one's absolute constants, which
+end it for good where gᵀd > −1e-9.
+"""
+
 from typing import ClassVar
 
-import jax.numpy as jnp
 from jax import Array
 
-from optbench.implementations.hyperparameters import Positive, optimizer
-from optbench.implementations.jax.optimizers.lbfgs import LBFGS, Inner
-from optbench.implementations.jax.solvers.strong_wolfe import Point, strong_wolfe
+from optbench.implementations.hyperparameters import Count, optimizer
+from optbench.implementations.jax.solvers import lbfgs_history
+from optbench.implementations.jax.solvers.lbfgs_history import History
+from optbench.implementations.jax.solvers.quasi_newton import Pair, QuasiNewton
 
 
 @optimizer
-class LBFGSWolfe(LBFGS):
-    """L-BFGS whose steps fulfil the strong Wolfe conditions."""
+class LBFGSWolfe(QuasiNewton):
+    """L-BFGS, a step of which is one iteration."""
 
     name: ClassVar[str] = "lbfgs_wolfe"
+    version: ClassVar[int] = 2
 
-    learning_rate: Positive = 1.0  # the first t tried
+    history_size: Count = 100
 
-    def search(
-        self,
-        evaluate: Callable[[Array], Point],
-        start: Point,
-        size: Array,
-        direction: Array,
-        inner: Inner,
-    ) -> tuple[Point, int | Array]:
-        """Look for the strong Wolfe conditions, within the step's evaluations."""
-        budget = self.max_evaluations - inner.evaluations
-        return strong_wolfe(evaluate, start, size, jnp.abs(direction).max(), budget)
+    def identity(self, vector: Array) -> History:
+        """Begin without pairs: H = I."""
+        return lbfgs_history.empty(self.history_size, vector)
+
+    def direction(self, memory: History, gradient: Array) -> Array:
+        """Compute −H g [D] by the two-loop recursion, H₀ = γI."""
+        return lbfgs_history.quasi_newton(memory, gradient)
+
+    def update(self, memory: History, pair: Pair) -> History:
+        """Keep the pair in place of the oldest."""
+        return lbfgs_history.remember(memory, pair.step, pair.change, 0.0)

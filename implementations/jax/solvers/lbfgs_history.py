@@ -7,8 +7,6 @@ from jax import Array
 
 from optbench.implementations.jax.solvers.control_flow import fori_loop
 
-CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim) and is finite
-
 
 class History(NamedTuple):
     """The last pairs, in a ring of one slot more than are used.
@@ -32,11 +30,11 @@ def empty(history_size: int, vector: Array) -> History:
     )
 
 
-def remember(history: History, step: Array, change: Array) -> History:
-    """Keep a pair where it is curved, in place of the oldest."""
+def remember(history: History, step: Array, change: Array, least: float) -> History:
+    """Keep a pair in place of the oldest where yᵀs exceeds `least`, all of it finite."""
     stored, curvature = history.stored, change.dot(step)
     square, slot = change.dot(change), stored % len(history.steps)
-    kept = (curvature > CURVED) & jnp.isfinite(curvature) & jnp.isfinite(square)
+    kept = (curvature > least) & jnp.isfinite(curvature) & jnp.isfinite(square)
     steps, changes = history.steps.at[slot].set(step), history.changes.at[slot].set(change)
     curvatures = history.curvatures.at[slot].set(curvature)
     scale = jnp.where(kept, curvature / square, history.scale)

@@ -8,8 +8,6 @@ from torch import Tensor
 from optbench.implementations.torch.backend import read
 from optbench.implementations.torch.solvers.control_flow import fori_loop
 
-CURVED = 1e-10  # a pair is kept where yᵀs exceeds this (torch.optim) and is finite
-
 
 class History(NamedTuple):
     """The last pairs, in a ring of one slot more than are used.
@@ -43,11 +41,14 @@ def owned(history: History) -> History:
     )
 
 
-def remember(history: History, step: Tensor, change: Tensor) -> History:
-    """Keep a pair where it is curved, in place of the oldest; writes into the buffers."""
+def remember(history: History, step: Tensor, change: Tensor, least: float) -> History:
+    """Keep a pair in place of the oldest where yᵀs exceeds `least`, all of it finite.
+
+    Writes into the buffers.
+    """
     stored, curvature = read(history.stored), change.dot(step)
     square, slot = change.dot(change), stored % len(history.steps)
-    kept = (curvature > CURVED) & torch.isfinite(curvature) & torch.isfinite(square)
+    kept = (curvature > least) & torch.isfinite(curvature) & torch.isfinite(square)
     history.steps[slot], history.changes[slot], history.curvatures[slot] = (
         step,
         change,

@@ -1,8 +1,9 @@
-"""A line search for the strong Wolfe conditions: bracket, then zoom.
+"""A line search for the strong Wolfe conditions without a scale: bracket, then zoom.
 
 Source: Nocedal and Wright, algorithms 3.5 and 3.6.
 
-The constants, the interpolation and the order of decisions are those of torch.optim.LBFGS.
+The order of decisions and the interpolation are those of torch.optim.LBFGS. Its absolute
+constant is not: nothing here depends on the size of the loss or of the parameters.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optbench.implementations.torch.solvers.control_flow import while_loop
+from optbench.implementations.torch.solvers.control_flow import when, while_loop
 
 SUFFICIENT, FLAT = 1e-4, 0.9  # c₁ and c₂ of the conditions
-SHORTEST = 1e-9  # the smallest change of a parameter worth a trial
+MOST = 25  # evaluations of a search
+NARROW = 4  # times ε and the larger end: the width at which an interval is given up
 SEARCHING, BRACKETED, DONE = 0, 1, 2
 
 
@@ -22,9 +24,10 @@ class Point(NamedTuple):
     """The loss at θ + t d."""
 
     size: Tensor  # t
-    loss: Tensor
+    terms: Tensor  # of the loss [k]
+    loss: Tensor  # φ(t), their sum
     gradient: Tensor  # [D]
-    slope: Tensor  # gradientᵀ d
+    slope: Tensor  # φ′(t) = gradientᵀ d
 
 
 class Bracketing(NamedTuple):
@@ -33,7 +36,7 @@ class Bracketing(NamedTuple):
     previous: Point
     current: Point
     status: Tensor
-    iterations: int | Tensor
+    evaluations: int | Tensor
 
 
 class Zooming(NamedTuple):
@@ -42,80 +45,76 @@ class Zooming(NamedTuple):
     first: Point
     second: Point
     first_is_low: Tensor
-    stuck: Tensor  # the last trial was close to an end
+    near: Tensor  # the last trial was close to an end
     done: Tensor
-    iterations: int | Tensor
+    evaluations: int | Tensor
 
 
 def strong_wolfe(
-    evaluate: Callable[[Tensor], Point],
-    start: Point,
-    size: Tensor,
-    longest: Tensor,
-    budget: int | Tensor,
+    evaluate: Callable[[Tensor], Point], start: Point, size: Tensor
 ) -> tuple[Point, int | Tensor]:
     """Look for a point with the strong Wolfe conditions, or else the best one.
 
-    Returns it and the number of evaluations.
+    Returns it and the number of evaluations, at most MOST.
 
-    `start` is the point at t = 0, `size` the first t tried, `longest` the direction's
-    largest entry: an interval that moves no parameter by SHORTEST is given up. After
-    `budget` iterations the search ends. A loss that is not a number counts as infinite.
+    `start` is the point at t = 0, `size` the first t tried. A loss that is not finite, or
+    whose slope is not, counts as infinite.
     """
 
     def look(size: Tensor) -> Point:
         return finite(evaluate(size))
 
-    bracketing = bracket(look, start, size, budget)
-    done = bracketing.status == DONE
-    exhausted = torch.as_tensor(bracketing.iterations >= budget, device=done.device)
-    first = choose(exhausted, start, choose(done, bracketing.current, bracketing.previous))
-    second = bracketing.current
-    stuck = torch.zeros_like(done)
+    bracketing = bracket(look, start, size)
+    status, second = bracketing.status, bracketing.current
+    first = choose(status == DONE, second, bracketing.previous)
+    first = choose(status == SEARCHING, start, first)
     interval = Zooming(
-        first, second, first.loss <= second.loss, stuck, done, bracketing.iterations
+        first,
+        second,
+        first.loss <= second.loss,
+        torch.zeros_like(status == DONE),
+        status == DONE,
+        bracketing.evaluations,
     )
 
     def goes_on(zooming: Zooming) -> Tensor:
-        width = (zooming.second.size - zooming.first.size).abs() * longest
-        return ~zooming.done & ~(width < SHORTEST) & (zooming.iterations < budget)
+        one, other = zooming.first.size, zooming.second.size
+        narrow = NARROW * torch.finfo(one.dtype).eps * torch.maximum(one, other)
+        wide = (other - one).abs() > narrow
+        return ~zooming.done & wide & (zooming.evaluations < MOST)
 
     end = while_loop(goes_on, lambda zooming: zoom(look, start, zooming), interval)
-    return choose(end.first_is_low, end.first, end.second), end.iterations + 1
+    return choose(end.first_is_low, end.first, end.second), end.evaluations
 
 
-def bracket(
-    evaluate: Callable[[Tensor], Point], start: Point, size: Tensor, budget: int | Tensor
-) -> Bracketing:
+def bracket(evaluate: Callable[[Tensor], Point], start: Point, size: Tensor) -> Bracketing:
     """Lengthen t until the loss rises, is flat enough, or slopes upwards."""
 
     def lengthen(last: Bracketing) -> Bracketing:
         t = last.current.size
-        size = cubic(
-            last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+        longer = when(
+            last.evaluations == 0,  # here too, so that one place alone evaluates
+            lambda: size,
+            lambda: cubic(
+                last.previous, last.current, t + 0.01 * (t - last.previous.size), 10 * t
+            ),
         )
-        current, iterations = evaluate(size), last.iterations + 1
-        return Bracketing(
-            last.current,
-            current,
-            judge(start, last.current, current, iterations),
-            iterations,
-        )
+        current, evaluations = evaluate(longer), last.evaluations + 1
+        status = judge(start, last.current, current, evaluations)
+        return Bracketing(last.current, current, status, evaluations)
 
     def goes_on(bracketing: Bracketing) -> Tensor:
-        return (bracketing.status == SEARCHING) & (bracketing.iterations < budget)
+        return (bracketing.status == SEARCHING) & (bracketing.evaluations < MOST)
 
-    current = evaluate(size)
-    return while_loop(
-        goes_on, lengthen, Bracketing(start, current, judge(start, start, current, 0), 0)
-    )
+    searching = torch.zeros_like(start.loss, dtype=torch.int64)
+    return while_loop(goes_on, lengthen, Bracketing(start, start, searching, 0))
 
 
 def judge(
-    start: Point, previous: Point, current: Point, iterations: int | Tensor
+    start: Point, previous: Point, current: Point, evaluations: int | Tensor
 ) -> Tensor:
     """Judge the newest point: go on, an interval is bracketed, or this is the point."""
-    rises = is_high(start, current) | ((iterations > 1) & (current.loss >= previous.loss))
+    rises = is_high(start, current) | ((evaluations > 2) & (current.loss >= previous.loss))
     bracketed = torch.where(current.slope >= 0, BRACKETED, SEARCHING)
     return torch.where(
         rises, BRACKETED, torch.where(is_flat(start, current), DONE, bracketed)
@@ -124,7 +123,7 @@ def judge(
 
 def zoom(evaluate: Callable[[Tensor], Point], start: Point, last: Zooming) -> Zooming:
     """Try a point inside the interval, and keep the side that holds the conditions."""
-    size, stuck = trial(last)
+    size, near = trial(last)
     new = evaluate(size)
     low, high = (
         choose(last.first_is_low, last.first, last.second),
@@ -139,7 +138,7 @@ def zoom(evaluate: Callable[[Tensor], Point], start: Point, last: Zooming) -> Zo
         choose(last.first_is_low, high, low),
     )
     first_is_low = torch.where(worse, first.loss <= second.loss, last.first_is_low)
-    return Zooming(first, second, first_is_low, stuck, done, last.iterations + 1)
+    return Zooming(first, second, first_is_low, near, done, last.evaluations + 1)
 
 
 def trial(zooming: Zooming) -> tuple[Tensor, Tensor]:
@@ -150,18 +149,18 @@ def trial(zooming: Zooming) -> tuple[Tensor, Tensor]:
     lower = torch.minimum(zooming.first.size, zooming.second.size)
     upper = torch.maximum(zooming.first.size, zooming.second.size)
     size, margin = cubic(zooming.first, zooming.second, lower, upper), 0.1 * (upper - lower)
-    close = torch.minimum(upper - size, size - lower) < margin
-    pushed = close & (zooming.stuck | (size >= upper) | (size <= lower))
+    near = torch.minimum(upper - size, size - lower) < margin
+    pushed = near & (zooming.near | (size >= upper) | (size <= lower))
     inside = torch.where(
         (size - upper).abs() < (size - lower).abs(), upper - margin, lower + margin
     )
-    return torch.where(pushed, inside, size), close & ~pushed
+    return torch.where(pushed, inside, size), near & ~pushed
 
 
 def cubic(one: Point, other: Point, lower: Tensor, upper: Tensor) -> Tensor:
     """Minimize the cubic through two points with their slopes, within bounds.
 
-    It is the bounds' middle where the cubic has no minimum.
+    It is the bounds' middle where the cubic has no minimum, or an end no finite loss.
     """
     ordered = one.size <= other.size
     left, right = choose(ordered, one, other), choose(ordered, other, one)
@@ -169,9 +168,8 @@ def cubic(one: Point, other: Point, lower: Tensor, upper: Tensor) -> Tensor:
     square = d1 * d1 - left.slope * right.slope
     d2 = torch.sqrt(torch.where(square >= 0, square, 0))
     share = (right.slope + d2 - d1) / (right.slope - left.slope + 2 * d2)
-    minimum = torch.minimum(
-        torch.maximum(right.size - (right.size - left.size) * share, lower), upper
-    )
+    minimum = right.size - (right.size - left.size) * share
+    minimum = torch.minimum(torch.maximum(minimum, lower), upper)
     return torch.where(
         (square >= 0) & torch.isfinite(minimum), minimum, (lower + upper) / 2
     )

@@ -1,0 +1,78 @@
+"""A dense estimate H of the inverse Hessian, and its self-scaled updates.
+
+Broyden's family with a scaling τ (Al-Baali 1998; Al-Baali and Khalfan 2005; for PINNs
+Urbán, Stefanou and Pons 2025, arXiv 2405.04230).
+"""
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from optbench.implementations import memory_estimates
+from optbench.implementations.jax.solvers.quasi_newton import Pair, QuasiNewton
+from optbench.implementations.protocol import Objective, Params
+from optbench.problems.problem import Batch
+
+
+class Dense(NamedTuple):
+    """H, and whether it is still I."""
+
+    inverse: Array  # H [D, D]
+    pairs: int | Array  # that it knows of
+
+
+class DenseQuasiNewton(QuasiNewton):
+    """H as a matrix; each method brings its θ and τ."""
+
+    float64_only: ClassVar[bool] = True
+
+    initial_scaling: bool
+
+    @abstractmethod
+    def scaling(self, a: Array, b: Array, h: Array, size: int) -> tuple[Array, Array]:
+        """Choose θ, 0 for BFGS and 1 for DFP, and τ, by which H is divided first.
+
+        b = sᵀBs / yᵀs, h = yᵀHy / yᵀs and a = bh − 1 ≥ 0; `size` is D.
+        """
+
+    def identity(self, vector: Array) -> Dense:
+        """Begin with H = I; raises ValueError where there is one parameter alone."""
+        if len(vector) < 2:
+            raise ValueError(
+                f"{self.name} needs at least two parameters, this network has one"
+            )
+        return Dense(jnp.eye(len(vector), dtype=vector.dtype), jnp.zeros((), int))
+
+    def direction(self, memory: Dense, gradient: Array) -> Array:
+        """Compute −H g [D]."""
+        return -(memory.inverse @ gradient)
+
+    def update(self, memory: Dense, pair: Pair) -> Dense:
+        """Update H, so that it maps y to s."""
+        Hy = memory.inverse @ pair.change
+        yHy = pair.change.dot(Hy)
+        h, b = yHy / pair.curvature, pair.model / pair.curvature
+        a = b * h - 1
+        theta, tau = self.scaling(a, b, h, len(Hy))
+        if self.initial_scaling:
+            tau = jnp.where(memory.pairs == 0, h / (1 + a * theta), tau)
+        inverse = updated(memory.inverse, pair, Hy, yHy, (1 - theta) / (1 + a * theta), tau)
+        return Dense(inverse, memory.pairs + 1)
+
+    def working(self, objective: Objective, params: Params, batch: Batch) -> int:
+        """Estimate the matrices of an update, beside the old H and the new one."""
+        return memory_estimates.parameters(params) ** 2
+
+
+def updated(H: Array, pair: Pair, Hy: Array, yHy: Array, phi: Array, tau: Array) -> Array:
+    """Compute H⁺ = [H − Hy(Hy)ᵀ/yᵀHy + φ yᵀHy vvᵀ]/τ + ssᵀ/yᵀs, symmetric.
+
+    v = s/yᵀs − Hy/yᵀHy.
+    """
+    v = pair.step / pair.curvature - Hy / yHy
+    vectors = jnp.stack([Hy, v, pair.step])  # [3, D]
+    factors = jnp.stack([-1 / (tau * yHy), phi * yHy / tau, 1 / pair.curvature])
+    H = H / tau + (factors[:, None] * vectors).T @ vectors
+    return (H + H.T) / 2
