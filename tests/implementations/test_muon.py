@@ -107,17 +107,18 @@ def path_of_optax(slopes, start, nesterov):
         optax.adam(1e-2),
     )
     states = [one.init(part) for one, part in zip(optimizers, params, strict=True)]
+    updates = [jax.jit(one.update) for one in optimizers]
     for _ in range(STEPS):
         found = split(slopes(joined(*([np.array(m) for m in p] for p in params))))
-        for k, optimizer in enumerate(optimizers):
+        for k, update in enumerate(updates):
             slope = [jax.numpy.asarray(m) for m in found[k]]
-            updates, states[k] = optimizer.update(slope, states[k], params[k])
-            params[k] = optax.apply_updates(params[k], updates)
+            change, states[k] = update(slope, states[k], params[k])
+            params[k] = optax.apply_updates(params[k], change)
         yield joined(*([np.array(m) for m in part] for part in params))
 
 
 @frameworks
-def test_equals_optax_without_nesterov_s_other_bias_correction(framework):
+def test_equals_optax_without_nesterov(framework):
     pytest.importorskip("optax")
     case = small(framework, SINE, NETWORK)
     ours, slopes = walk(case, nesterov=False), differentiated(case)
@@ -125,8 +126,16 @@ def test_equals_optax_without_nesterov_s_other_bias_correction(framework):
         ours, path_of_optax(slopes, case.start, nesterov=False), strict=True
     ):
         assert relative(here, there) <= 1e-12
+
+
+@needs["torch"]
+@pytest.mark.medium
+def test_optax_corrects_nesterov_s_bias_in_its_own_way():
+    pytest.importorskip("optax")
+    case = small("torch", SINE, NETWORK)
+    slopes = differentiated(case)
     (*_, here), (*_, there) = walk(case), path_of_optax(slopes, case.start, nesterov=True)
-    assert relative(here, there) > 1e-6
+    assert 1e-6 < relative(here, there) < 1e-2
 
 
 @frameworks

@@ -1,6 +1,7 @@
 """SOAP against NumPy, pytorch-optimizer and Adam."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,7 @@ SINE = problems.get("poisson_sine_2d")
 CASES = [
     ({"interval": 3, "eps": 1e-4}, 20, 1e-10),
     ({"interval": 2, "eps": 1e-4, "beta1": 0.8, "beta2": 0.9, "shift": 1e-2}, 12, 1e-10),
-    ({}, 20, 1e-6),
+    pytest.param({}, 20, 1e-6, marks=pytest.mark.slow),
 ]
 
 
@@ -83,7 +84,7 @@ def quadratic(size=4):
 
 
 @frameworks
-@pytest.mark.parametrize(("eps", "tolerance"), [(1e-8, 1e-5), (1e-3, 1e-10)])
+@pytest.mark.parametrize(("eps", "tolerance"), [(1e-8, 1e-6), (1e-3, 1e-10)])
 def test_equals_pytorch_optimizer_where_no_factor_is_singular(
     framework, eps, tolerance, monkeypatch
 ):
@@ -100,9 +101,10 @@ def test_equals_pytorch_optimizer_where_no_factor_is_singular(
         gradient=lambda params, _: (Losses({}), [p @ params[0] @ q - c])
     )
     made = loaded.OPTIMIZERS["soap"](interval=3, eps=eps, shift=0.0)
+    step = loaded.backend.compile(partial(made.step, objective))
     params = [put(start)]
     state = made.init(objective, params)
-    params, state, _ = made.step(objective, params, state, None)
+    params, state, _ = step(params, state, None)
     (layer,) = state.layers
     bases = (put(np.linalg.eigh(numpy(F))[1][:, ::-1].copy()) for F in layer[:2])
     state = state._replace(
@@ -114,7 +116,7 @@ def test_equals_pytorch_optimizer_where_no_factor_is_singular(
     )
     for number in range(21):
         if number:
-            params, state, _ = made.step(objective, params, state, None)
+            params, state, _ = step(params, state, None)
         theirs.grad = torch.tensor(P @ theirs.detach().numpy() @ Q - C)
         soap.step()
         assert relative(numpy(params[0]), theirs.detach().numpy()) <= tolerance
@@ -153,11 +155,9 @@ def test_twins_with_the_defaults_agree_as_rounding_lets_them():
 
 
 def no_order(part, monkeypatch):
-    right = part.iterated
-
     def wrong(options, factor, Q):
-        turned, order = right(options, factor, Q)
-        return turned[:, order.argsort()], order.sort().values
+        shift = options.shift * factor.trace() / len(factor)
+        return part.torch.linalg.qr(factor @ Q + shift * Q).Q, range(len(Q))
 
     monkeypatch.setattr(part, "iterated", wrong)
 

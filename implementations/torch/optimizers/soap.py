@@ -181,4 +181,5 @@ def iterated(options: SOAP, factor: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
     product = factor @ Q
     order = torch.argsort((Q * product).sum(0), descending=True, stable=True)
     shifted = product + options.shift * factor.trace() / len(factor) * Q
-    return torch.linalg.qr(shifted[:, order]).Q, order
+    # by rows as all else: products of a restored state have the same bits
+    return torch.linalg.qr(shifted[:, order]).Q.contiguous(), order
