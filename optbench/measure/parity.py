@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CONDITIONED: dict[str, dict[str, Any]] = {
     "sgd": {},
     "adam": {},
+    # what is left of rounding in SOAP's moments is divided by eps
+    "soap": {"eps": 1e-4, "interval": 2},
+    "muon": {},
     "lbfgs": {"learning_rate": 0.01, "inner_iterations": 2},
     "lbfgs_wolfe": {"history_size": 50},
     "bfgs": {"initial_scaling": True},

@@ -144,7 +144,8 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
     assert "callback" not in text
     assert all(name.startswith(("cusolver_", "cublas")) for name in called), called
     factorises = (
-        optimizer.startswith(("kfac", "engd", "spring")) and optimizer != "engd_diagonal"
+        optimizer.startswith(("kfac", "engd", "spring", "soap"))
+        and optimizer != "engd_diagonal"
     )
     assert bool(called) == factorises
 

@@ -105,15 +105,24 @@ def test_equals_torch(framework, shape, warm_up):
 
 @frameworks
 @pytest.mark.parametrize(
-    ("optimizer", "dtype"), [("sgd", np.float64), ("adam", np.float32)]
+    ("optimizer", "dtype"),
+    [
+        ("sgd", np.float64),
+        ("adam", np.float32),
+        ("soap", np.float32),
+        ("muon", np.float64),
+    ],
 )
 def test_a_step_is_that_of_the_learning_rate(framework, optimizer, dtype):
     """Also where the length is the budget; nothing is compiled twice, float32 stays."""
-    case = small(framework, HEAT, "tanh_4", dtype=dtype)
+    case = small(framework, HEAT, "tanh_4_4", dtype=dtype)
     made, state, step = case.prepare(
         optimizer, learning_rate=0.1, schedule="cosine", warm_up=0.25
     )
     plain, start, constant = case.prepare(optimizer, learning_rate=0.1)
+    # SOAP's first step does not move
+    _, state, _ = step(case.params, state, case.batch)
+    _, start, _ = constant(case.params, start, case.batch)
     for share in (0.125, 1.0):
         state = made.progress(state, share)
         moved, state, _ = step(case.params, state, case.batch)
@@ -131,11 +140,12 @@ def test_a_step_is_that_of_the_learning_rate(framework, optimizer, dtype):
             )
             <= tolerance
         )
-        assert {matrix.dtype for matrix in case.numpy([*moved, state.progress.share])} == {
+        share_told = getattr(state, "adam", state).progress.share
+        assert {matrix.dtype for matrix in case.numpy([*moved, share_told])} == {
             np.dtype(dtype)
         }
     assert getattr(step, "_cache_size", lambda: 1)() == 1
-    assert start.progress == ()
+    assert getattr(start, "adam", start).progress == ()
 
 
 class Told(Descent):
@@ -168,7 +178,7 @@ def test_a_run_tells_its_share_before_every_step_also_when_it_goes_on(tmp_path, 
 
 
 @needs["torch"]
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "soap", "muon"])
 def test_a_run_goes_on_inside_its_schedule(optimizer, tmp_path):
     """A budget is the schedule's length; a stopped run ends with the same bits."""
     fields = {"schedule": "cosine", "warm_up": 0.25}

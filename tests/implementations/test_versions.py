@@ -24,6 +24,14 @@ FRAMEWORK = implementations.installed()[0]
 OPTIMIZERS = {name: (name, fields) for name, fields in parity.CONDITIONED.items()} | {
     "sgd cosine": ("sgd", {"schedule": "cosine", "schedule_steps": 4, "warm_up": 0.25}),
     "adam exponential": ("adam", {"schedule": "exponential", "schedule_steps": 4}),
+    "soap exponential": (
+        "soap",
+        {"eps": 1e-4, "interval": 1, "schedule": "exponential", "schedule_steps": 4},
+    ),
+    "muon cosine": (
+        "muon",
+        {"nesterov": False, "schedule": "cosine", "schedule_steps": 4, "warm_up": 0.25},
+    ),
     "spring constrained": (
         "spring",
         {"damping": 1e-2, "learning_rate": 0.1, "bias_correction": True},

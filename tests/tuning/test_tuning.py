@@ -170,6 +170,16 @@ def test_every_optimizer_has_a_space_of_its_hyperparameters(framework):
             known[name](**{key: spaces.ends(entry)[end] for key, entry in space.items()})
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "soap", "muon"])
+def test_the_schedule_of_a_learning_rate_is_searched_over_the_whole_run(optimizer):
+    """An Adam without one is a weak baseline."""
+    known = implementations.load(FRAMEWORK).OPTIMIZERS
+    space = spaces.read(spaces.SHIPPED, known)[optimizer]
+    assert {"learning_rate", "schedule", "schedule_end", "warm_up"} <= set(space)
+    assert set(spaces.ends(space["schedule"])) == {"constant", "cosine", "exponential"}
+    assert "schedule_steps" not in space  # the budget
+
+
 MISTAKES = [
     ("[sgdd]", "spaces.toml: sgdd: unknown optimizer 'sgdd': did you mean sgd"),
     ("sgd = 3", "spaces.toml: sgd = 3: must be a table of hyperparameters"),

@@ -66,6 +66,12 @@ class Adam(Optimizer):
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
         losses, gradient = objective.gradient(params, batch)
+        return *self.descend(params, gradient, state), losses
+
+    def descend(
+        self, params: Params, gradient: Params, state: State
+    ) -> tuple[Params, State]:
+        """Move parameters by their gradient."""
         rate = learning_rate(self, state.progress)
         step = state.step + 1
         first = [
@@ -82,7 +88,7 @@ class Adam(Optimizer):
             matrix - rate * (m / unbias[0]) / (jnp.sqrt(v / unbias[1]) + self.eps)
             for matrix, m, v in zip(params, first, second, strict=True)
         ]
-        return params, State(step, first, second, after(state.progress)), losses
+        return params, State(step, first, second, after(state.progress))
 
     def progress(self, state: State, share: float) -> State:
         """Tell the schedule the share of the run's budget that is spent."""
