@@ -38,7 +38,7 @@ def compare(frames: Frames) -> pd.DataFrame:
 
 
 def ours(frames: Frames) -> pd.DataFrame:
-    """Give medians over seeds of the runs whose error counts, and when targets were reached.
+    """Give medians over seeds of runs whose error counts, and when targets were reached.
 
     There is one row per case and solver.
     """

@@ -36,8 +36,8 @@ class Bold:
 
 MARK = "†"
 STOPPED = (
-    f"{MARK}: at least one run stopped moving: it ended as stalled, or neither its loss nor "
-    "its error changed over the last third of its steps or longer."
+    f"{MARK}: at least one run stopped moving: it ended as stalled, or neither its loss "
+    "nor its error changed over the last third of its steps or longer."
 )
 
 

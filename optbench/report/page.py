@@ -206,7 +206,7 @@ def _run(
     provenance = record.provenance
     moved = (
         {"nothing moved after step": f"{row['moved_until']:,.0f}"}
-        if np.isfinite(row["moved_until"]) and not record.error
+        if np.isfinite(row["moved_until"]) and record.status != "stalled"
         else {}
     )
     facts = {

@@ -71,8 +71,8 @@ def summarise(frames: Frames) -> pd.DataFrame:
 
     There is one row per case, optimizer and framework; no row mixes campaigns, machines or
     versions. An error below the floor, the accuracy of a reference, is the floor. The final
-    error is that of finished and stalled runs alone; best, steps and seconds are those of every run.
-    Cases are in the order of the runs, their rows in that of the final error.
+    error is that of finished and stalled runs alone; best, steps and seconds are those of
+    every run. Cases are in the order of the runs, their rows in that of the final error.
     """
     runs: Any = frames.floored().runs
     runs = runs.assign(ms_per_step=1e3 * runs["step_seconds"])

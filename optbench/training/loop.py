@@ -287,9 +287,7 @@ class Training:
             for name in COUNTERS
             if name in counters
         }
-        counted = {
-            name: self._counted.get(name, 0) + count for name, count in now.items()
-        }
+        counted = {name: self._counted.get(name, 0) + count for name, count in now.items()}
         return self._counted | counted | {"stalls": self.movement.stalls}
 
     def _save(self) -> None:

@@ -22,7 +22,7 @@ def perform(
     load: Callable[[str], implementations.Framework] = implementations.load,
     clock: Clock | None = None,
 ) -> Record:
-    """Do a run; a stall, divergence, a lack of memory or an error is a status of the record.
+    """Do a run; a stall, divergence, lack of memory or an error is a status of the record.
 
     A run that stalled ends with the last step that changed a parameter: its steps, its
     history and the clock's "train" do not go beyond.

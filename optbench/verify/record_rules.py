@@ -24,7 +24,11 @@ GRID_FACTOR = 4.0
 
 def clock(record: Record) -> Iterator[str]:
     """Check that the parts of the clock add up to the wall time."""
-    if record.status not in ANSWERS and not record.clock and math.isnan(record.wall_seconds):
+    if (
+        record.status not in ANSWERS
+        and not record.clock
+        and math.isnan(record.wall_seconds)
+    ):
         return  # its process died and took the clock with it
     total = sum(record.clock.values())
     if not abs(total - record.wall_seconds) <= CLOCK_TOLERANCE * record.wall_seconds:
@@ -79,7 +83,8 @@ def _to_the_end(record: Record) -> Iterator[str]:
         record.clock.get("train", math.nan),
     )
     if last is None or last.step < record.steps:
-        yield f"{record.status} after {record.steps} steps, which the history does not reach"
+        steps = f"{record.steps} steps, which the history does not reach"
+        yield f"{record.status} after {steps}"
     elif not math.isclose(last.seconds, spent, rel_tol=1e-9):
         yield f"the history ends at {last.seconds:g} s, the clock says {spent:g} s of steps"
     if bad := [row.step for row in record.history if not _is_finite(row)]:
