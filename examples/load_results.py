@@ -11,7 +11,8 @@ runs, history = optbench.load(Path(__file__).parents[1] / "results" / "cpu")
 print(f"{len(runs)} runs, {len(history)} recorded steps")
 print(runs["status"].value_counts().to_string())
 
-case = runs[(runs["problem"] == "poisson_sine_2d") & (runs["status"] == "finished")]
+answers = runs["status"].isin(["finished", "stalled"])
+case = runs[(runs["problem"] == "poisson_sine_2d") & answers]
 case = case[(case["parameters"] == 257) & (case["hyperparameters_from"] != "paper")]
 best = (
     case.groupby(["label", "framework"])["relative_l2"]

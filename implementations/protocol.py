@@ -195,7 +195,8 @@ class Optimizer(ABC):
     def check(self, state: Tree) -> None:
         """Raise what a compiled step could not: FactorisationFailed, or Stalled.
 
-        Stalled says that no further step would move the parameters on this batch.
+        Stalled says that no further step would move the parameters on this batch, which a
+        run ends with unless its points are drawn anew.
         """
         return
 
@@ -217,8 +218,9 @@ class Optimizer(ABC):
     def counters(self, state: Tree) -> dict[str, Array]:
         """Read what the steps so far have counted; nothing by default.
 
-        Names are "stalls" (steps that did not move the parameters), "evaluations" (of the
-        loss, by a line search) and "iterations" (of conjugate gradients).
+        Names are "stalls" (steps that did not move the parameters, as the search sees them:
+        a record has the run's own count), "evaluations" (of the loss, by a line search) and
+        "iterations" (of conjugate gradients).
         """
         return {}
 

@@ -113,7 +113,7 @@ def run(
         str | None,
         typer.Option(
             help="Repeat runs with this status: failed (includes timed-out and "
-            "out-of-memory), diverged, or all."
+            "out-of-memory), diverged, stalled, or all."
         ),
     ] = None,
     only: Annotated[
@@ -326,7 +326,7 @@ def scale(
         str | None,
         typer.Option(
             help="Repeat runs with this status: failed (includes timed-out and "
-            "out-of-memory), diverged, or all."
+            "out-of-memory), diverged, stalled, or all."
         ),
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(

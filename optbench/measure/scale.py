@@ -20,11 +20,12 @@ from optbench.measure.timed import WARM_UP, network
 from optbench.problems.names import UnknownName
 from optbench.records import checksums, files, store
 from optbench.records.frames import Frames, from_records
-from optbench.records.record import Record
+from optbench.records.record import ANSWERS, Record
 from optbench.schedule.progress import line
 
 LARGE = 10_000  # parameters from which on a power law is fitted
-MEASURED = ("finished", "timed-out")  # how a run ends whose steps are what they should be
+# how a run ends whose steps are what they should be
+MEASURED = (*ANSWERS, "timed-out")
 COLUMNS = [
     *("optimizer", "framework", "width", "parameters", "status"),
     *("step_seconds", "evaluations", "compile_seconds", "peak_memory"),

@@ -86,8 +86,11 @@ def from_records(records: Iterable[Record]) -> Frames:
 def stopped(record: Record) -> Row | None:
     """Give the row after which nothing moved; None where the last third of the steps did.
 
-    From it on neither error nor loss changes; a loss on new points would.
+    It is the last one of a run that stalled. Of others, from it on neither error nor loss
+    changes; a loss on new points would.
     """
+    if record.status == "stalled":
+        return record.history[-1] if record.history else None
     if not record.history or not math.isfinite(record.history[-1].relative_l2):
         return None
     fixed = {"relative_l2", "rms"}

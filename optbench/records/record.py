@@ -27,17 +27,20 @@ from optbench.records.provenance import Provenance
 
 SCHEMA_VERSION = 1  # raised whenever a record's fields change their meaning
 
-# of a line search and of CG, kept in the optimizer's state
+# steps that changed no parameter, as the loop counts them; and, of a line search and of CG,
+# what the optimizer's state counts
 COUNTERS = ("stalls", "evaluations", "iterations")
 
 # of a run's clock. setup: importing the framework, building problem and network · draw:
 # points and targets · copy: arrays to the device · compile: the first call of everything
 # compiled · warm_up: the second · train: optimizer steps, device synchronised · evaluate:
 # errors and losses of the history · log: reading a step's losses, progress, checkpoints,
-# everything else
+# the steps after the last that changed anything in a run that stalled, everything else
 SECTIONS = ("setup", "draw", "copy", "compile", "warm_up", "train", "evaluate", "log")
 
-Status = Literal["finished", "diverged", "out-of-memory", "timed-out", "failed"]
+Status = Literal["finished", "stalled", "diverged", "out-of-memory", "timed-out", "failed"]
+# of a run whose last error counts: its budget is spent, or no step would change anything
+ANSWERS: tuple[Status, ...] = ("finished", "stalled")
 # elsewhere: on another case
 Origin = Literal["paper", "ours", "tuned", "tuned elsewhere", "default"]
 Precision = Literal["float64", "float32", "tf32"]
@@ -284,11 +287,15 @@ class Record(_Strict):
     status: Status
     error: str | None = None
     started: str  # UTC, ISO 8601
+    # those to the last that changed a parameter, where the run stalled
     steps: NonNegativeInt = 0
     parameters: NonNegativeInt  # D, the number of the network's parameters
     # relative L2 accuracy of a solution that is a reference: no error counts as smaller
     floor: Number = 0.0
-    counters: dict[str, int] = {}  # `COUNTERS` that the optimizer's state has
+    counters: dict[str, int] = {}  # "stalls", and the `COUNTERS` that the state has
+    # by number, why stages before the last ended before their share was spent; none of it
+    # in records from before runs could stall
+    stalled_stages: dict[str, str] = {}
     clock: dict[str, Number]  # seconds by section; they add up to wall_seconds
     wall_seconds: Number
     peak_memory: int | None = None  # bytes

@@ -9,19 +9,20 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from optbench.problems import own
 from optbench.records import checksums, files
 from optbench.records.provenance import class_beside
-from optbench.records.record import SCHEMA_VERSION, Record, Request
+from optbench.records.record import SCHEMA_VERSION, Record, Request, Status
 
 AGAIN = {  # what `--rerun` does again, by its value: statuses
     "failed": ("failed", "timed-out", "out-of-memory"),
     "diverged": ("diverged",),
-    "all": ("finished", "diverged", "failed", "timed-out", "out-of-memory"),
+    "stalled": ("stalled",),
+    "all": get_args(Status),
 }
 
 

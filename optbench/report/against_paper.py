@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from optbench.records.frames import Frames
+from optbench.records.record import ANSWERS
 from optbench.report import statistics
 from optbench.report.statistics import CASE, SOLVER
 
@@ -37,7 +38,7 @@ def compare(frames: Frames) -> pd.DataFrame:
 
 
 def ours(frames: Frames) -> pd.DataFrame:
-    """Give medians over seeds of the finished runs, and when targets were reached.
+    """Give medians over seeds of runs whose error counts, and when targets were reached.
 
     There is one row per case and solver.
     """
@@ -47,7 +48,7 @@ def ours(frames: Frames) -> pd.DataFrame:
     runs = runs[runs["weights"] == ""].reindex(columns=columns)
     medians = {"rms": "rms", "seconds": "train_seconds", "steps": "steps"}
     finished = {
-        name: runs[column].where(runs["status"] == "finished")
+        name: runs[column].where(runs["status"].isin(ANSWERS))
         for name, column in medians.items()
     }
     groups = runs.assign(**finished).groupby(

@@ -36,8 +36,8 @@ class Bold:
 
 MARK = "†"
 STOPPED = (
-    f"{MARK}: in at least one run nothing moved, neither loss nor error, over the last "
-    "third of the steps or longer."
+    f"{MARK}: at least one run stopped moving: it ended as stalled, or neither its loss "
+    "nor its error changed over the last third of its steps or longer."
 )
 
 
@@ -47,8 +47,12 @@ def mark(stopped: int) -> str:
 
 
 def moved(first: float, last: float, steps: float) -> str:
-    """Write the step after which nothing moved; of several runs, from which to which."""
-    return f"{first:,.0f}{'' if first == last else f' to {last:,.0f}'} of {steps:,.0f}"
+    """Write the step after which nothing moved; of several runs, from which to which.
+
+    It is one of so many steps, but in runs that stalled, which end there.
+    """
+    after = f"{first:,.0f}" if first == last else f"{first:,.0f} to {last:,.0f}"
+    return f"{after} of {steps:,.0f}" if last < steps else after
 
 
 class Source(NamedTuple):

@@ -18,6 +18,7 @@ from optbench.records.palette import (
     save,
     styles,
 )
+from optbench.records.record import ANSWERS
 from optbench.report import statistics
 
 NAME = "curves"  # of the figure with a line per run
@@ -126,8 +127,9 @@ def lines(data: pd.DataFrame) -> dict[str, Any]:
 def bands(frames: Frames, axis: str) -> pd.DataFrame:
     """Give the quartiles over seeds of what was last recorded at common places.
 
-    A solver's curve ends where its first run is at its budget. A run that ended otherwise
-    is worse than any number from then on; NaN is where a quartile is that.
+    A solver's curve ends where its first run is at its budget. One that stalled stays where
+    it is; one that ended otherwise is worse than any number from then on. NaN is where a
+    quartile is that.
     """
     runs: Any = frames.runs.assign(panel=panels(frames.runs))
     history: Any = frames.floored().history
@@ -179,4 +181,4 @@ def _at(places: np.ndarray, curve: np.ndarray | None, status: str) -> np.ndarray
         return np.full(len(places), np.inf)
     x, y = curve
     last = y[np.maximum(np.searchsorted(x, places, side="right") - 1, 0)]
-    return last if status == "finished" else np.where(places > x[-1], np.inf, last)
+    return last if status in ANSWERS else np.where(places > x[-1], np.inf, last)

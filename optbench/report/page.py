@@ -206,7 +206,7 @@ def _run(
     provenance = record.provenance
     moved = (
         {"nothing moved after step": f"{row['moved_until']:,.0f}"}
-        if np.isfinite(row["moved_until"])
+        if np.isfinite(row["moved_until"]) and record.status != "stalled"
         else {}
     )
     facts = {
@@ -227,8 +227,10 @@ def _run(
     }
     if provenance.shared_cores:
         facts["cores"] = "shared with another run: the seconds are no measure"
+    stalls = {f"stage {stage} stalled": why for stage, why in record.stalled_stages.items()}
     if record.error:
-        facts = {"error": record.error} | facts
+        stalls["stalled" if record.status == "stalled" else "error"] = record.error
+    facts = stalls | facts
     before = sum(row[name] for name in BEFORE if np.isfinite(row[name]))
     return {
         "seed": record.request.seed,

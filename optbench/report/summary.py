@@ -10,7 +10,7 @@ from tabulate import tabulate
 from optbench.problems import own
 from optbench.records import plain_text
 from optbench.records.frames import Frames
-from optbench.records.record import SECTIONS
+from optbench.records.record import ANSWERS, SECTIONS
 from optbench.report import captions, statistics
 
 SECONDS = [f"{section}_seconds" for section in (*SECTIONS, "wall")]
@@ -71,8 +71,8 @@ def summarise(frames: Frames) -> pd.DataFrame:
 
     There is one row per case, optimizer and framework; no row mixes campaigns, machines or
     versions. An error below the floor, the accuracy of a reference, is the floor. The final
-    error is that of finished runs alone; best, steps and seconds are those of every run.
-    Cases are in the order of the runs, their rows in that of the final error.
+    error is that of finished and stalled runs alone; best, steps and seconds are those of
+    every run. Cases are in the order of the runs, their rows in that of the final error.
     """
     runs: Any = frames.floored().runs
     runs = runs.assign(ms_per_step=1e3 * runs["step_seconds"])
@@ -99,7 +99,7 @@ def _entry(runs: Any) -> dict[str, Any]:
         else counts.index[0]
     )
     final, best = (
-        runs["relative_l2"][runs["status"] == "finished"],
+        runs["relative_l2"][runs["status"].isin(ANSWERS)],
         runs["best_relative_l2"],
     )
     return {

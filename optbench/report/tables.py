@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from optbench.records.frames import Frames
-from optbench.records.record import Record
+from optbench.records.record import ANSWERS, Record
 from optbench.report import against_paper, captions, statistics
 from optbench.report.captions import Bold, Table
 from optbench.report.statistics import BEFORE, CASE, SOLVER, TARGETS
@@ -255,10 +255,10 @@ def beside_the_paper(data: pd.DataFrame) -> Table:
 
 
 def _measured(frames: Frames) -> Any:
-    """Give the runs with their final error, where they finished, and their seconds."""
+    """Give the runs with their final error, where it counts, and their seconds."""
     runs: Any = frames.floored().runs
     return runs.assign(
-        final=runs["relative_l2"].where(runs["status"] == "finished"),
+        final=runs["relative_l2"].where(runs["status"].isin(ANSWERS)),
         ms_per_step=1e3 * runs["step_seconds"],
         overhead=runs[BEFORE].sum(axis=1),
         total_seconds=runs[[*BEFORE, "train_seconds"]].sum(axis=1),

@@ -81,6 +81,8 @@ def summary(record: Record) -> str:
             f", relative L2 {record.relative_l2:.1e} after {last.step} steps "
             f"in {last.seconds:.3g} s"
         )
+    for stage, why in record.stalled_stages.items():
+        words += f"; stage {stage} stalled: {why}"
     if record.provenance.shared_cores:
         words += ", on cores that others used too: its seconds are no measure"
     return words if record.error is None else f"{words}; {record.error}"

@@ -138,8 +138,8 @@ def _without_seed(request: Request) -> str:
 
 
 def _state(campaign: str, done: Sequence[Record], left: int) -> str:
-    """Say what is done, what is left, what failed."""
+    """Say what is done, what is left, what ended otherwise than with its budget."""
     statuses = Counter(record.status for record in done if record.status != "finished")
-    failures = ", ".join(f"{count} {status}" for status, count in statuses.items())
-    finished = f"{len(done)} done{f' ({failures})' if failures else ''}"
+    others = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    finished = f"{len(done)} done{f' ({others})' if others else ''}"
     return f"{campaign}: {len(done) + left} runs, {finished}, {left} left"

@@ -23,6 +23,16 @@ class Unusable(ValueError):
     """A checkpoint that a run cannot go on from; the message says why."""
 
 
+class Movement(NamedTuple):
+    """Which step was the last that changed a parameter, and how many changed none."""
+
+    step: int = 0  # the last that changed one; 0: none has
+    seconds: float = 0.0  # of optimizer steps up to it
+    stage: int = 0  # that it belongs to, from 0 on
+    idle: int = 0  # steps of this stage on these points, in a row, that changed none
+    stalls: int = 0  # steps of the whole run that changed none
+
+
 class Checkpoint(NamedTuple):
     """A run as it stood after `steps` steps; seed and steps say which points it had."""
 
@@ -34,6 +44,8 @@ class Checkpoint(NamedTuple):
     history: tuple[Row, ...]
     stage: int  # the one in hand, from 0 on
     counters: dict[str, int]  # what the optimizers of the stages before it counted
+    stalled: dict[str, str]  # by number, why stages before it ended early
+    movement: Movement
 
 
 def write(file: Path, identity: str, checkpoint: Checkpoint) -> None:
@@ -89,7 +101,8 @@ def read(file: Path, identity: str) -> Checkpoint | None:
         raise Unusable(f"was written with {', '.join(others)}")
     try:
         history = ROWS.validate_python(tuple(told.pop("history")))
-        reached = Checkpoint(leaves=arrays, history=history, **told)
+        movement = Movement(*told.pop("movement"))
+        reached = Checkpoint(leaves=arrays, history=history, movement=movement, **told)
     except (ValueError, TypeError, KeyError) as error:
         raise Unusable("has other fields: another version wrote it") from error
     if not reached.seconds.keys() <= set(SECTIONS):

@@ -42,6 +42,11 @@ class Clock:
         finally:
             self.enter(previous)
 
+    def move(self, seconds: float, section: str, other: str) -> None:
+        """Count seconds of a section to another one."""
+        self.seconds[section] -= seconds
+        self.seconds[other] += seconds
+
     def restore(self, seconds: dict[str, float]) -> None:
         """Count the seconds of an interrupted process's clock too."""
         for section, earlier in seconds.items():

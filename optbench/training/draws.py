@@ -64,6 +64,10 @@ class Draws:
             step = min(step, int(LAST * self.steps))
         return marched + max(0, step - self.march - 1) // self.resample_every
 
+    def fixed(self, step: int) -> bool:
+        """Say whether a step and all after it have the same points."""
+        return not self.resample_every and step > self.march
+
     def reach(self, number: int) -> float:
         """Give the share of the time that the points of a draw reach."""
         step = 1 + MARCHING * number

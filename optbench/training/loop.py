@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from optbench.implementations.failures import Stalled
 from optbench.implementations.protocol import Losses
 from optbench.records import files, store
 from optbench.records.record import COUNTERS, Request, Row
 from optbench.training import checkpoint, solution_grid
-from optbench.training.checkpoint import Checkpoint, Unusable
+from optbench.training.checkpoint import Checkpoint, Movement, Unusable
 from optbench.training.clock import Clock
 from optbench.training.limits import Limits
 from optbench.training.prefetch import Prefetch
@@ -21,6 +22,8 @@ from optbench.training.status import Diverged, TimedOut, stage
 
 log = logging.getLogger(__name__)
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
+IDLE = 20  # steps in a row, on points that stay, that change no parameter: no other will
+IN_A_ROW = f"{IDLE} steps in a row changed none"
 
 # called with the share of the budget that is spent, and the newest row of the history
 Report = Callable[[float, Row], None]
@@ -39,6 +42,11 @@ def next_row(step: int) -> int:
     return step + 1 if step < 40 else -(-11 * step // 10)
 
 
+def unchanged(step: int) -> str:
+    """Say how long nothing has moved, in the words of the record of a stalled run."""
+    return f"no parameter has changed since step {step}"
+
+
 class Training:
     """A run in hand: its numbers and its history."""
 
@@ -51,6 +59,8 @@ class Training:
         self.params, self.batch, self._drawn = run.params, run.batch, 0
         self.steps = self.resumed = 0
         self.history: list[Row] = []
+        self.movement = Movement()
+        self.stalled: dict[str, str] = {}  # why stages before the last ended early
         self._saved = 0.0  # wall-clock seconds at the last checkpoint
         self._unsaved = False  # whether one could not be written, which is said once
         self._begin(0, {})
@@ -62,7 +72,9 @@ class Training:
     def train(self, report: Report, stop: Callable[[], bool]) -> None:
         """Step to the end of the budget; raises what ends a run early.
 
-        Before every step `report` is called and `stop` is asked.
+        Before every step `report` is called and `stop` is asked. Where a stage stalls, the
+        next one takes over at once, with all that is left up to its own end; where the last
+        one does, the run ends with the last step that changed a parameter.
         """
         self.clock.enter("log")
         self._restore()
@@ -71,7 +83,11 @@ class Training:
             with stage(self.request, number):
                 if number > self.stage:
                     self._begin(number, self.counters())
-                self._step_to_its_end(report, stop)
+                    self.movement = self.movement._replace(idle=0)
+                try:
+                    self._step_to_its_end(report, stop)
+                except Stalled as reason:
+                    self._end_stalled(f"{unchanged(self.movement.step)}: {reason}")
 
     def _begin(self, number: int, counters: dict[str, int]) -> None:
         """Take a stage's optimizer with a new state; `counters` are the earlier stages'."""
@@ -81,7 +97,10 @@ class Training:
             self.run.backend.wait(self.state)
 
     def _step_to_its_end(self, report: Report, stop: Callable[[], bool]) -> None:
-        """Step as long as something is left of the stage's budget."""
+        """Step as long as something is left of the stage's budget; raises Stalled."""
+        # less than the share of the stages before it, where one of them stalled
+        ends = [row for row in self.history if row.stage <= self.stage]
+        self._begun = self._part_of_budget(ends[-1].step, ends[-1].seconds) if ends else 0.0
         due = next_row(self.history[-1].step if self.history else self.observe())
         while self._share() < 1:
             report(self._spent(), self.history[-1])
@@ -93,6 +112,28 @@ class Training:
             self._advance()
             if self.steps >= due or self._share() >= 1:
                 due = next_row(self.observe())
+
+    def _end_stalled(self, why: str) -> None:
+        """End a stage that stalled; raises Stalled where there is none after it."""
+        if self.stage + 1 == len(self.run.parts):
+            self._go_back()
+            raise Stalled(why)
+        self.stalled[str(self.stage + 1)] = why
+        if self.history[-1].step < self.steps:
+            self.observe()
+
+    def _go_back(self) -> None:
+        """Go back to the last step that changed a parameter, which the run ends with.
+
+        Rows of the steps after it are dropped, and their seconds are no longer those of
+        optimizer steps. What they counted stays.
+        """
+        last = self.movement
+        self.clock.move(self.clock.seconds["train"] - last.seconds, "train", "log")
+        self.steps, self.stage = last.step, last.stage
+        self.history = [row for row in self.history if row.step <= last.step]
+        if self.history[-1].step < last.step:
+            self.observe()
 
     def _heed_limits(self) -> None:
         """Save the run where it is time; raise TimedOut where its time is over."""
@@ -110,16 +151,21 @@ class Training:
     def _share(self) -> float:
         """Give the share of the stage's budget that is spent."""
         begin, end = (0.0, *self.request.ends)[self.stage : self.stage + 2]
+        begin = min(begin, self._begun)
         return (self._spent() - begin) / (end - begin)
 
     def _spent(self) -> float:
         """Give the share of the run's budget that is spent."""
+        return self._part_of_budget(self.steps, self.clock.seconds["train"])
+
+    def _part_of_budget(self, steps: int, seconds: float) -> float:
+        """Give the share of the run's budget that is spent after so much."""
         if self.request.steps is not None:
-            return self.steps / self.request.steps
-        return self.clock.seconds["train"] / (self.request.seconds or math.inf)
+            return steps / self.request.steps
+        return seconds / (self.request.seconds or math.inf)
 
     def _advance(self) -> None:
-        """Do one step, with new points where they are due."""
+        """Do one step, with new points where they are due; raises Stalled."""
         self._take_the_points_of(self.steps + 1)
         self.state = self._part.optimizer.progress(self.state, self._share())
         with self.clock.section("train"):
@@ -128,8 +174,33 @@ class Training:
         # at once: the step may have overwritten the old one, and its counters are asked for
         self.state = state
         self._check(list(self._numbers(losses).values()))
-        self._part.optimizer.check(state)
+        known = None
+        try:
+            self._part.optimizer.check(state)
+        except Stalled as reason:
+            known = str(reason)
+        # outside of the step and its seconds: it is no work of the optimizer's
+        changed = bool(self.run.backend.to_numpy(self.run.changed(self.params, params)))
         self.params, self.steps = params, self.steps + 1
+        self._notice(changed, known)
+
+    def _notice(self, changed: bool, known: str | None) -> None:
+        """Count a step that changed no parameter; raises Stalled where none will.
+
+        Points that are drawn anew may let a step move again, whatever the optimizer knows.
+        """
+        if changed:
+            seconds, stalls = self.clock.seconds["train"], self.movement.stalls
+            self.movement = Movement(self.steps, seconds, self.stage, stalls=stalls)
+        else:
+            self.movement = self.movement._replace(
+                idle=self.movement.idle + 1, stalls=self.movement.stalls + 1
+            )
+        if self.run.draws.fixed(self.steps):
+            if known is not None:
+                raise Stalled(known)
+            if self.movement.idle >= IDLE:
+                raise Stalled(IN_A_ROW)
 
     def _take_the_points_of(self, step: int) -> None:
         """Take the batch that a step has, where it is another one than the last."""
@@ -140,6 +211,7 @@ class Training:
             batch = self._draw(number)
         self.batch = copied(batch, self.request.dtype, self.run.backend, self.clock)
         self._drawn = number
+        self.movement = self.movement._replace(idle=0)
 
     def _numbers(self, losses: Losses) -> dict[str, float]:
         """Copy the terms of the loss from the device, in the problem's order."""
@@ -205,16 +277,18 @@ class Training:
         return None
 
     def counters(self) -> dict[str, int]:
-        """Read what the optimizers' searches have counted, over all stages."""
+        """Read what the optimizers' searches have counted, over all stages.
+
+        Stalls are the loop's own count, whether an optimizer counts them too or not.
+        """
         counters = self._part.optimizer.counters(self.state)
         now = {
             name: int(self.run.backend.to_numpy(counters[name]))
             for name in COUNTERS
             if name in counters
         }
-        return self._counted | {
-            name: self._counted.get(name, 0) + count for name, count in now.items()
-        }
+        counted = {name: self._counted.get(name, 0) + count for name, count in now.items()}
+        return self._counted | counted | {"stalls": self.movement.stalls}
 
     def _save(self) -> None:
         """Write the run's checkpoint, where it has a place for one."""
@@ -230,6 +304,8 @@ class Training:
             history=tuple(self.history),
             stage=self.stage,
             counters=self._counted,
+            stalled=self.stalled,
+            movement=self.movement,
         )
         try:
             checkpoint.write(self._checkpoint, self.request.identity, reached)
@@ -274,3 +350,4 @@ class Training:
         self.history = list(reached.history)
         self.clock.restore(reached.seconds)
         self._take_the_points_of(max(1, self.steps))
+        self.stalled, self.movement = dict(reached.stalled), reached.movement

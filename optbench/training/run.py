@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from optbench import implementations, problems
 from optbench.records import provenance
 from optbench.records.machine_state import observe
-from optbench.records.record import Record, Request, Status
+from optbench.records.record import ANSWERS, Record, Request, Status
 from optbench.training.clock import Clock
 from optbench.training.limits import Limits
 from optbench.training.loop import Report, Stopped, Training
@@ -22,8 +22,10 @@ def perform(
     load: Callable[[str], implementations.Framework] = implementations.load,
     clock: Clock | None = None,
 ) -> Record:
-    """Do a run; divergence, a lack of memory or an error is a status of the record.
+    """Do a run; a stall, divergence, lack of memory or an error is a status of the record.
 
+    A run that stalled ends with the last step that changed a parameter: its steps, its
+    history and the clock's "train" do not go beyond.
     It goes on from its checkpoint where there is one. Before every step `report` is called
     and `stop` is asked; raises Stopped where it says so, with a checkpoint written.
     """
@@ -49,7 +51,7 @@ def perform(
     clock.enter("log")
     after = observe()
     backend = training.run.backend if training else None
-    surface = training.surface() if training and status == "finished" else None
+    surface = training.surface() if training and status in ANSWERS else None
     return Record(
         identity=request.identity,
         request=request,
@@ -60,6 +62,7 @@ def perform(
         parameters=request.parameter_count,
         floor=problems.get(request.problem).floor,
         counters=training.counters() if training else {},
+        stalled_stages=training.stalled if training else {},
         clock=clock.seconds,
         wall_seconds=clock.wall,
         peak_memory=backend.peak_memory() if backend else None,

@@ -4,6 +4,7 @@ Numbers are drawn and copied to the device, functions compiled and warmed up.
 """
 
 import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ class Prepared:
     problem: Problem
     backend: Backend
     parts: tuple[Part, ...]  # one per stage
+    changed: Callable  # (params, params) -> whether any parameter is another
     losses: Callable  # (params, batch) -> losses
     predict: Callable  # (params, x) -> u
     points: Any  # x of the evaluation points [n, d]
@@ -99,6 +101,7 @@ def prepare(
         problem=problem,
         backend=backend,
         parts=tuple(parts),
+        changed=backend.compile(_differ),
         losses=backend.compile(objective.losses),
         predict=backend.compile(objective.predict),
         points=copied(points, request.dtype, backend, clock),
@@ -132,14 +135,25 @@ def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, 
     for section in ("compile", "warm_up"):
         before = clock.seconds[section]
         with clock.section(section):
-            params, state, losses = part.step(params, state, run.batch)
+            last = params
+            params, state, losses = part.step(last, state, run.batch)
             run.backend.wait((params, state, losses))
         taken = clock.seconds[section] - before
         with clock.section(section):
             run.backend.wait(
-                (run.losses(params, run.batch), run.predict(params, run.points))
+                (
+                    run.losses(params, run.batch),
+                    run.predict(params, run.points),
+                    run.changed(last, params),
+                )
             )
     return params, taken
+
+
+def _differ(params: Any, others: Any) -> Any:
+    """Say whether any parameter differs; what is not a number differs from everything."""
+    pairs = zip(params, others, strict=True)
+    return functools.reduce(operator.or_, [(one != other).any() for one, other in pairs])
 
 
 def copied(tree: Any, dtype: str, backend: Backend, clock: Clock) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from optbench.implementations.failures import FactorisationFailed
+from optbench.implementations.failures import FactorisationFailed, Stalled
 from optbench.problems.own import bare
 from optbench.records.record import Request, Status
 from optbench.training.memory import lacks_memory
@@ -60,6 +60,8 @@ def _classify(error: BaseException) -> tuple[Status, str]:
         return "out-of-memory", _described(error)
     if isinstance(error, Diverged):
         return "diverged", in_one_line(str(error))
+    if isinstance(error, Stalled):
+        return "stalled", in_one_line(str(error))
     if isinstance(error, TimedOut):
         return "timed-out", in_one_line(str(error))
     if isinstance(error, FactorisationFailed | ImportError | Refused):

@@ -12,7 +12,7 @@ from typing import Any
 from optbench.campaign.campaign import Campaign
 from optbench.campaign.results_folder import TRIALS
 from optbench.records.files import replace
-from optbench.records.record import Record
+from optbench.records.record import ANSWERS, Record
 from optbench.tuning.study import Protocol, Study, Tables, as_tables, with_values, without
 
 CHOSEN = "tuned.toml"
@@ -61,8 +61,11 @@ class Result:
 
 
 def final_error(record: Record) -> float:
-    """Give the final relative L2; infinite for a run that did not end well."""
-    return record.relative_l2 if record.status == "finished" else math.inf
+    """Give the final relative L2; infinite for a run that did not end well.
+
+    A run that stalled did: it is where it would be at the end of its budget.
+    """
+    return record.relative_l2 if record.status in ANSWERS else math.inf
 
 
 def best(trials: Sequence[Trial]) -> Trial:

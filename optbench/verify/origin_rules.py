@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from optbench.campaign.results_folder import Results
 from optbench.records.provenance import ask_clone, class_of, same_class
-from optbench.records.record import Record
+from optbench.records.record import ANSWERS, Record
 from optbench.verify.finding import Remark
 
 BEGAN = datetime(2026, 11, 24, tzinfo=UTC)  # of the project's first commit
@@ -99,7 +99,7 @@ def _of_machine(record: Record) -> Iterator[str]:
         name = class_of(said.device, said.cpu, said.cores, said.memory)
         if not same_class(name, said.machine):
             yield f"the machine is called {said.machine}, its hardware is {name}"
-    if record.status != "finished":
+    if record.status not in ANSWERS:
         return  # its process may have died before it loaded anything
     if none := [
         name for name in PACKAGES[request.framework] if not said.packages.get(name)

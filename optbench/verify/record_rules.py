@@ -5,14 +5,14 @@ A rule gives the issues that it finds, one line each.
 
 import math
 from collections.abc import Iterator
-from itertools import count, pairwise
+from itertools import count, pairwise, takewhile
 
 import numpy as np
 
 from optbench import problems
-from optbench.records.record import COUNTERS, Record, Row
+from optbench.records.record import ANSWERS, COUNTERS, Record, Row
 from optbench.training import solution_grid
-from optbench.training.loop import next_row
+from optbench.training.loop import IDLE, IN_A_ROW, next_row, unchanged
 from optbench.verify import start
 
 CLOCK_TOLERANCE = 0.005  # of the wall time
@@ -24,7 +24,11 @@ GRID_FACTOR = 4.0
 
 def clock(record: Record) -> Iterator[str]:
     """Check that the parts of the clock add up to the wall time."""
-    if record.status != "finished" and not record.clock and math.isnan(record.wall_seconds):
+    if (
+        record.status not in ANSWERS
+        and not record.clock
+        and math.isnan(record.wall_seconds)
+    ):
         return  # its process died and took the clock with it
     total = sum(record.clock.values())
     if not abs(total - record.wall_seconds) <= CLOCK_TOLERANCE * record.wall_seconds:
@@ -39,7 +43,8 @@ def clock(record: Record) -> Iterator[str]:
 def history(record: Record) -> Iterator[str]:
     """Check that steps and seconds grow from zero to those of the run, row by row.
 
-    A finished run's numbers are finite, and the rows are those that the loop records.
+    The numbers of a run that finished or stalled are finite, the rows are those that the
+    loop records, and who stalled says so.
     """
     rows = record.history
     if (record.status == "finished") != (record.error is None):
@@ -65,7 +70,8 @@ def history(record: Record) -> Iterator[str]:
         yield f"the history goes to step {rows[-1].step} of {record.steps}"
     yield from _not_recorded(record)
     yield from _counted(record)
-    if record.status == "finished":
+    yield from _stalled(record)
+    if record.status in ANSWERS:
         yield from _to_the_end(record)
     elif not all(map(_is_finite, rows[:-1])):
         yield "the history goes on after numbers that are not finite"
@@ -77,11 +83,12 @@ def _to_the_end(record: Record) -> Iterator[str]:
         record.clock.get("train", math.nan),
     )
     if last is None or last.step < record.steps:
-        yield f"finished after {record.steps} steps, which the history does not reach"
+        steps = f"{record.steps} steps, which the history does not reach"
+        yield f"{record.status} after {steps}"
     elif not math.isclose(last.seconds, spent, rel_tol=1e-9):
         yield f"the history ends at {last.seconds:g} s, the clock says {spent:g} s of steps"
     if bad := [row.step for row in record.history if not _is_finite(row)]:
-        yield f"finished, but its numbers after step {bad[0]} are not finite"
+        yield f"{record.status}, but its numbers after step {bad[0]} are not finite"
 
 
 def _is_finite(row: Row) -> bool:
@@ -95,10 +102,11 @@ def _not_recorded(record: Record) -> Iterator[str]:
         is_last = number == len(rows) - 1 or rows[number + 1].stage > after.stage
         ends = record.request.ends
         due, share = next_row(before.step), ends[min(after.stage, len(ends)) - 1]
-        if is_last and number < len(rows) - 1 and steps is not None:
+        stalled = str(after.stage) in record.stalled_stages
+        if is_last and number < len(rows) - 1 and steps is not None and not stalled:
             # a stage before the last ends there
             due = next(k for k in count(int(share * steps)) if k / steps >= share)
-        early = is_last and (steps is None or number == len(rows) - 1)
+        early = is_last and (steps is None or stalled or number == len(rows) - 1)
         early = early and before.step < after.step < due
         if after.step != due and not early:
             yield f"the row after step {due} is missing, or the one of {after.step} is new"
@@ -115,6 +123,44 @@ def _counted(record: Record) -> Iterator[str]:
     last, total = record.history[-1].evaluations, record.counters.get("evaluations", 0)
     if last > total or (record.status == "finished" and last != total):
         yield f"the history ends with {last} evaluations, the counter says {total}"
+
+
+def _stalled(record: Record) -> Iterator[str]:
+    """Say what does not fit the steps that changed no parameter."""
+    request, stalls = record.request, record.counters.get("stalls", 0)
+    if record.status == "stalled":
+        error, words = record.error or "", f"{unchanged(record.steps)}: "
+        if words not in error:
+            yield f"stalled after {record.steps} steps, and says: {error}"
+        if error.endswith(IN_A_ROW) and stalls < IDLE:
+            yield f"stalled, and counts {stalls} steps that changed no parameter"
+        if request.resample_every or record.steps + stalls < request.march:
+            yield "stalled, while its points were drawn anew"
+    before_the_last = [str(number) for number in range(1, len(request.parts))]
+    if unknown := sorted(set(record.stalled_stages) - set(before_the_last)):
+        yield f"stage {', '.join(unknown)} stalled, and none comes after it"
+    # records from before runs could stall have no such field
+    if record.status == "finished" and "stalled_stages" in record.model_fields_set:
+        since = _unmoved_since(record)
+        if since is not None and record.steps - since >= IDLE:
+            yield f"finished, but nothing moved after step {since}"
+
+
+def _unmoved_since(record: Record) -> int | None:
+    """Give the step of the last stage after which all recorded numbers are the same.
+
+    None where they need not be so in between: where points are drawn anew, or where the
+    rows are those of a cycle, whose length would divide every distance of two of them.
+    """
+    if record.request.resample_every or not record.history:
+        return None
+    last = record.history[-1]
+    earlier = [row.step for row in record.history if row.stage < last.stage]
+    begin = max([record.request.march, *earlier])
+    same = takewhile(lambda row: row.numbers == last.numbers, reversed(record.history))
+    steps = [row.step for row in same if row.step >= begin]
+    cycle = math.gcd(*(after - before for after, before in pairwise(steps)))
+    return steps[-1] if cycle == 1 else None
 
 
 def errors(record: Record) -> Iterator[str]:
@@ -149,7 +195,7 @@ def _on_the_grid(record: Record) -> Iterator[str]:
     """Say where the solution on its grid has another error than the last row."""
     problem = problems.get(record.request.problem)
     x = solution_grid.grid(problem)
-    if record.status != "finished" or x is None:
+    if record.status not in ANSWERS or x is None:
         if record.surface is not None:
             yield "has a solution on a grid, where none is kept"
         return
@@ -172,7 +218,10 @@ def _on_the_grid(record: Record) -> Iterator[str]:
 
 
 def budget(record: Record) -> Iterator[str]:
-    """Check that a finished run spent its budget, and none overran it by over one step."""
+    """Check that a finished run spent its budget, and none overran it by over one step.
+
+    One that stalled need not have spent it.
+    """
     steps, seconds, spent = (
         record.request.steps,
         record.request.seconds,
@@ -186,7 +235,7 @@ def budget(record: Record) -> Iterator[str]:
         yield f"finished after {spent:g} s of a budget of {seconds:g} s"
     is_spent = record.steps == steps or (seconds is not None and spent >= seconds)
     is_finite = bool(record.history) and _is_finite(record.history[-1])
-    if record.status != "finished" and is_spent and is_finite:
+    if record.status not in ANSWERS and is_spent and is_finite:
         yield f"{record.status}, with all of its budget spent"
     for before, row in pairwise(record.history):
         share = (

@@ -1,4 +1,4 @@
-"""Repeat finished runs that a seed draws, and compare their histories."""
+"""Repeat runs that a seed draws, and compare their histories."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -13,9 +13,10 @@ from optbench.campaign import expansion, presets, source_files
 from optbench.implementations import devices, lookup
 from optbench.problems.names import InvalidName
 from optbench.records.provenance import same_class
-from optbench.records.record import Record, Request, Row
+from optbench.records.record import ANSWERS, Record, Request, Row
 from optbench.schedule import local_workers
 from optbench.training.limits import Limits
+from optbench.training.loop import IDLE
 from optbench.verify import speed
 
 # on another class of machine: by what a number may differ before the first step, and at
@@ -41,12 +42,10 @@ class Comparison(NamedTuple):
 
 
 def draw(records: Mapping[Path, Record], count: int, seed: int) -> dict[Path, Record]:
-    """Draw so many of the finished runs, or all that there are."""
-    finished = sorted(
-        file for file, record in records.items() if record.status == "finished"
-    )
-    drawn = np.random.default_rng(seed).permutation(len(finished))[:count]
-    return {finished[number]: records[finished[number]] for number in drawn}
+    """Draw so many of the runs whose error counts, or all that there are."""
+    files = sorted(file for file, record in records.items() if record.status in ANSWERS)
+    drawn = np.random.default_rng(seed).permutation(len(files))[:count]
+    return {files[number]: records[files[number]] for number in drawn}
 
 
 def repeat(
@@ -122,7 +121,8 @@ def compare_elsewhere(
     number, or there is no twin, an error may be FACTOR times the other, either way, and
     FACTOR times more than between the frameworks.
     """
-    if ended := _ended(record, again):
+    # rounding decides after which step nothing moves any more
+    if ended := _ended(record, again, same_rows=record.status == "finished"):
         return Comparison(file, math.nan, ended, math.inf)
     differences = _differences(record, again)
     drift = _differences(again, twin) if twin else {0: 0.0}
@@ -158,14 +158,24 @@ def _ratio(one: float, other: float) -> float:
     return larger / smaller if smaller else (1.0 if not larger else math.inf)
 
 
-def _ended(record: Record, again: Record) -> str | None:
+def _ended(record: Record, again: Record, same_rows: bool = True) -> str | None:
     """Say where a repetition ended otherwise, or has other rows."""
-    if again.status != record.status:
+    if again.status != record.status and not _no_time_to_stall(record, again):
         return f"repeated, it is {again.status}: {again.error}"
     rows, others = ({row.step for row in each.history} for each in (record, again))
-    if record.request.steps is not None and rows != others:
+    if record.request.steps is not None and same_rows and rows != others:
         return "repeated, its history has other steps"
     return None
+
+
+def _no_time_to_stall(record: Record, again: Record) -> bool:
+    """Say whether one run's seconds were over before the other one's stall."""
+    runs = {each.status: each for each in (record, again)}
+    return (
+        record.request.seconds is not None
+        and runs.keys() == set(ANSWERS)
+        and runs["finished"].steps < runs["stalled"].steps + IDLE
+    )
 
 
 def _times_slower(record: Record, again: Record) -> float | None:

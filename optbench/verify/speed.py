@@ -13,7 +13,7 @@ from statistics import median
 
 from optbench.campaign.results_folder import Results
 from optbench.measure import flops
-from optbench.records.record import Record
+from optbench.records.record import ANSWERS, Record
 
 # how much faster than the calibration a machine may be at other products and libraries
 MARGIN = 4.0
@@ -29,7 +29,7 @@ def check(results: Results) -> Iterator[str]:
     siblings: dict[str, dict[Path, Record]] = defaultdict(dict)
     for file, record in results.records.items():
         yield from (f"{file}: {issue}" for issue in of(record))
-        if record.status == "finished" and record.steps:
+        if record.status in ANSWERS and record.steps:
             asked = record.request.model_copy(update={"seed": 0}).identity
             siblings[asked][file] = record
     for records in siblings.values():

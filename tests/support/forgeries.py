@@ -15,6 +15,7 @@ from published import list_checksums
 
 from optbench.records import store
 from optbench.records.record import Request
+from optbench.training.loop import IN_A_ROW
 
 FAR = "9999-01-01T00:00:00+00:00"
 COMMIT = 40 * "7"
@@ -181,6 +182,30 @@ def gave_up(content):
     content.update(status="diverged", error="the loss is more than 1e+08 times the first")
 
 
+def stopped(stalls):
+    """Cut a run where it was best and call it stalled, with so many empty steps counted."""
+
+    def change(content):
+        content["history"] = content["history"][:31]
+        last = content["history"][-1]
+        spent = content["clock"]["train"] - last["seconds"]
+        content["clock"]["train"] -= spent
+        content["clock"]["log"] += spent
+        why = f"no parameter has changed since step {last['step']}: {IN_A_ROW}"
+        counters = content["counters"] | {"stalls": stalls}
+        content.update(status="stalled", error=why, steps=last["step"], counters=counters)
+        content["surface"] = None
+
+    return change
+
+
+def still(content):
+    """Let the best numbers stay to the end."""
+    best = content["history"][31]
+    for row in content["history"][32:]:
+        row.update({name: best[name] for name in (*ERRORS, *LOSSES)})
+
+
 def exact(content):
     from optbench import problems
     from optbench.training import solution_grid
@@ -310,6 +335,9 @@ FORGERIES = [
     *many("a history of another optimizer", numbers_of(0, **SEARCHED), ("sealed",)),
     *many("diverged, called finished", record(finished, label="wild", status="diverged")),
     *many("finished, called diverged", record(gave_up), ("listed", "sealed")),
+    *many("cut, called stalled", record(stopped(0)), ("listed", "sealed")),
+    *many("cut, called stalled, with stalls", record(stopped(20)), ("sealed",)),
+    *many("numbers that stay", record(still), ("sealed",)),
     *many("started in the future", record(put(started=FAR)), ("listed", "sealed")),
     *many(
         "started long ago", record(put(started="1999-01-01T00:00:00+00:00")), ("sealed",)

@@ -15,7 +15,7 @@ from optbench.records import provenance, store
 from optbench.records.record import Stage
 from optbench.training import checkpoint
 from optbench.training import run as train
-from optbench.training.checkpoint import Checkpoint, Unusable
+from optbench.training.checkpoint import Checkpoint, Movement, Unusable
 from optbench.training.limits import Limits
 from optbench.training.loop import Stopped
 
@@ -99,7 +99,9 @@ def test_seconds_go_on(tmp_path):
 
 
 SECONDS = {"train": 1.0}
-REACHED = Checkpoint([np.arange(3.0)], [".0 float64 [3]"], 0, 2, SECONDS, (), 0, {})
+STALLED = {"1": "no parameter has changed since step 1: a test"}
+PLACE = [".0 float64 [3]"], 0, 2, SECONDS, (), 0, {}, STALLED, Movement(1, 0.5, 0, 3, 4)
+REACHED = Checkpoint([np.arange(3.0)], *PLACE)
 
 
 @pytest.fixture
