@@ -21,6 +21,8 @@ from small import (
 )
 
 from optbench import implementations, problems
+from optbench.campaign import expansion, single_run
+from optbench.campaign.errors import CampaignError
 from optbench.implementations.failures import FactorisationFailed, spectrum
 from optbench.implementations.protocol import Losses
 from optbench.problems import UnknownName
@@ -126,8 +128,21 @@ def test_losses_are_those_before_the_step(framework, optimizer):
 
 @frameworks
 @every_optimizer
-def test_single_precision_stays_single(framework, optimizer):
+def test_single_precision_stays_single_or_is_refused(framework, optimizer):
     case = small(framework, SINE, dtype=np.float32)
+    if case.framework.OPTIMIZERS[optimizer].float64_only:
+        plan = single_run.campaign(
+            problem=SINE.name,
+            network="tanh_5_4",
+            optimizer=optimizer,
+            framework=framework,
+            settings=[],
+            steps=1,
+            precision="float32",
+        )
+        with pytest.raises(CampaignError, match=f"{optimizer} runs in float64 alone"):
+            expansion.requests(plan, "single", single_run.SOURCE)
+        return
     _, state, step = case.prepare(optimizer)
     params, state, losses = step(case.params, state, case.batch)
     # curvature alone is in float64, whatever the parameters are

@@ -177,10 +177,10 @@ def test_a_preset_from_the_command_line():
 
 def test_what_is_measured_by_the_step_leaves_sequences_out():
     from benchmarks import common
-    from optbench.measure import regressions, scale
+    from optbench.measure import grid, scale
 
     every = set(implementations.load(implementations.installed()[0]).OPTIMIZERS)
-    assert set(common.OPTIMIZERS) == set(regressions.settings()) == every
+    assert set(common.SETTINGS) == set(grid.shipped().optimizers) == every
     assert (
         set(scale.campaign("poisson_sine_2d", [16], [], ["jax"], steps=3).optimizers)
         == every
