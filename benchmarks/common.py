@@ -70,7 +70,9 @@ def work(framework: str, optimizer: str, problem: str, network: str) -> Work:
 def asked(optimizer: str, width: int, widths: Iterable[int]) -> None:
     """Raise NotImplementedError where a width is not among an optimizer's by default."""
     if not FULL and width not in widths:
-        raise NotImplementedError(f"{optimizer} has width {width} in OPTBENCH_ASV=full alone")
+        raise NotImplementedError(
+            f"{optimizer} has width {width} in OPTBENCH_ASV=full alone"
+        )
 
 
 def served(make: Callable[[], Any]) -> Any:

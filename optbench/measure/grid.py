@@ -1,4 +1,4 @@
-"""Which steps asv and `optbench regressions` measure: the tables of `benchmarks/asv.toml`."""
+"""Which steps asv and `optbench regressions` measure: those of `benchmarks/asv.toml`."""
 
 import tomllib
 from dataclasses import dataclass

@@ -16,7 +16,11 @@ WHERE = [
         problem,
         marks=[
             needs[framework],
-            *([pytest.mark.slow] if framework == "jax" and problem is not coupled_2d else []),
+            *(
+                [pytest.mark.slow]
+                if framework == "jax" and problem is not coupled_2d
+                else []
+            ),
         ],
         id=f"{problem.name}-{framework}",
     )

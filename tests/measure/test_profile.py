@@ -291,7 +291,9 @@ def test_scaling_records_what_lacks_memory(tmp_path):
         "--steps",
         "2",
     ]
-    said = cli("scale", *options, "--framework", "torch", "--results", tmp_path, cwd=tmp_path)
+    said = cli(
+        "scale", *options, "--framework", "torch", "--results", tmp_path, cwd=tmp_path
+    )
     (file,) = tmp_path.rglob("scale.csv")
     measured = pd.read_csv(file)
     assert measured["status"].tolist() == ["finished", "out-of-memory"]

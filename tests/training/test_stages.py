@@ -100,9 +100,7 @@ def test_every_preset_is_a_run_of_ours_under_its_name(name, tmp_path):
 
 
 def test_presets_are_told_apart_by_their_stages():
-    stages = [
-        [stage["name"] for stage in stages] for stages in presets.PRESETS.values()
-    ]
+    stages = [[stage["name"] for stage in stages] for stages in presets.PRESETS.values()]
     assert [presets.named(names) for names in stages] == list(presets.PRESETS)
     assert presets.described(presets.PRESETS["adam_ssbroyden"]) == (
         "adam for 10% of the budget (learning_rate=0.01), then ssbroyden"
