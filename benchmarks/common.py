@@ -5,7 +5,6 @@ here is made once.
 """
 
 import os
-import tomllib
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -13,28 +12,23 @@ from timeit import repeat
 from typing import Any
 
 from optbench import implementations, problems
-from optbench.campaign.presets import PRESETS
-from optbench.measure import timed
+from optbench.measure import grid, timed
 from optbench.measure.timed import Timed, Work
 from optbench.training.memory import lacks_memory
 
 FULL = os.environ.get("OPTBENCH_ASV") == "full"  # the bigger grid
-CASES = tomllib.loads((Path(__file__).parent / "quick.toml").read_text(encoding="utf-8"))[
-    "case"
-]
-SETTINGS = {
-    name: {key: value for key, value in table.items() if key != "from"}
-    for name, table in CASES[0]["optimizers"].items()
-    if isinstance(table, dict)
-    and "stages" not in table
-    and name not in PRESETS  # a sequence has no one step to time
-}
+GRID = grid.read(Path(__file__).parent / "asv.toml")
+SETTINGS = GRID.optimizers
 
 FRAMEWORKS = list(implementations.FRAMEWORKS)
-OPTIMIZERS = list(SETTINGS)
-PROBLEMS = problems.names() if FULL else [case["problem"] for case in CASES]
+OPTIMIZERS = list(SETTINGS) if FULL else GRID.by_default
+PROBLEMS = problems.names() if FULL else GRID.problems
 COUNTED = PROBLEMS if FULL else PROBLEMS[:1]  # where work and accuracy are looked at
-WIDTHS = list(timed.WIDTHS) if FULL else [16, 64, 256]
+# of every optimizer's, in the grid that is measured by default
+NARROW = {width for name in OPTIMIZERS for width in GRID.measured_widths(name)}
+WIDEST = {GRID.measured_widths(name)[-1] for name in OPTIMIZERS}
+WIDTHS = list(timed.WIDTHS) if FULL else sorted(NARROW)
+HELD = sorted(WIDEST | set(timed.WIDTHS[2::2])) if FULL else sorted(WIDEST)  # for memory
 SAMPLE = 0.02  # seconds
 
 
@@ -73,6 +67,14 @@ def work(framework: str, optimizer: str, problem: str, network: str) -> Work:
     return Work(framework, optimizer, problem, network, SETTINGS[optimizer])
 
 
+def asked(optimizer: str, width: int, widths: Iterable[int]) -> None:
+    """Raise NotImplementedError where a width is not among an optimizer's by default."""
+    if not FULL and width not in widths:
+        raise NotImplementedError(
+            f"{optimizer} has width {width} in OPTBENCH_ASV=full alone"
+        )
+
+
 def served(make: Callable[[], Any]) -> Any:
     """Call `make`.
 
@@ -87,8 +89,11 @@ def served(make: Callable[[], Any]) -> Any:
 
 
 def calls(function: Callable[[], Any]) -> int:
-    """Count how many calls take about as long as a sample."""
-    return max(1, round(SAMPLE / min(repeat(function, number=1, repeat=3))))
+    """Count how many calls take about as long as a sample; a long one is asked once."""
+    (once,) = repeat(function, number=1, repeat=1)
+    if once > 10 * SAMPLE:
+        return 1
+    return max(1, round(SAMPLE / min(once, *repeat(function, number=1, repeat=2))))
 
 
 def outcomes(

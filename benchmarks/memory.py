@@ -11,10 +11,11 @@ class Memory:
     unit = "bytes"
     timeout = 600
     param_names = ("framework", "optimizer", "width")
-    params = (common.FRAMEWORKS, common.OPTIMIZERS, common.WIDTHS[2::2])
+    params = (common.FRAMEWORKS, common.OPTIMIZERS, common.HELD)
 
     def setup(self, framework: str, optimizer: str, size: int) -> None:
         """Do the step and keep its peak; skipped where there is no room for it."""
+        common.asked(optimizer, size, common.GRID.measured_widths(optimizer)[-1:])
         cell = common.work(framework, optimizer, width.PROBLEM, timed.network(size))
         self.peak = common.served(lambda: timed.peak_memory(cell))
 

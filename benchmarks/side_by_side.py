@@ -15,8 +15,8 @@ from rich.progress import track
 from tabulate import tabulate
 
 from optbench import implementations
+from optbench.measure import grid
 from optbench.measure.commit_process import Job
-from optbench.measure.regressions import settings
 from optbench.records import cores
 
 OPTIMIZERS = ("adam", "hessian_free", "engd", "kfac")
@@ -51,9 +51,9 @@ def at_once(job: Job, places: list[int]) -> list[dict[str, float]]:
 
 def main(rounds: int) -> None:
     """Print one row per framework, network and optimizer."""
-    places, rows = cores.usable()[:2], []
+    places, rows, settings = cores.usable()[:2], [], grid.shipped().optimizers
     jobs = [
-        Job(name, OPTIMIZERS, PROBLEM, network, settings(), SECONDS, counted=False)
+        Job(name, OPTIMIZERS, PROBLEM, network, settings, SECONDS, counted=False)
         for name in implementations.installed()
         for network in NETWORKS
     ]

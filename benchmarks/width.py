@@ -18,6 +18,7 @@ class Width(common.Warm):
 
     def setup(self, framework: str, optimizer: str, width: int) -> None:
         """Make the step as in step.py; what the memory cannot hold is skipped."""
+        common.asked(optimizer, width, common.GRID.measured_widths(optimizer))
         self.prepare(framework, optimizer, PROBLEM, network(width))
 
     def time_step(self, *_: object) -> None:

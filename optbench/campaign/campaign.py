@@ -30,6 +30,8 @@ from optbench.problems import own
 from optbench.problems.names import UnknownName
 from optbench.records.record import Origin, Positive, Precision, Sampling, Share
 
+# in the folder of campaigns: what asv measures, and where tuning looks
+NO_CAMPAIGNS = ("asv.toml", "spaces.toml")
 RESERVED = ("single", "scale")  # what is no campaign's has a folder too
 # from a problem's or optimizer's name to itself, or to one with an absolute path
 Locate = Callable[[str], str]
@@ -165,8 +167,7 @@ class Campaign(Table):
 def shipped() -> dict[str, Path]:
     """List the campaigns that come with the repository, by name."""
     tables = sorted(Path(str(files("optbench.benchmarks"))).glob("*.toml"))
-    # spaces.toml is where tuning looks: no campaign
-    return {file.stem: file for file in tables if file.name != "spaces.toml"}
+    return {file.stem: file for file in tables if file.name not in NO_CAMPAIGNS}
 
 
 def find(name: str) -> Path:

@@ -16,6 +16,7 @@ from optbench.campaign.names import claimed, fault, seen
 from optbench.implementations import lookup
 from optbench.implementations.former_versions import FORMER
 from optbench.implementations.hyperparameters import spelled_out
+from optbench.implementations.protocol import Optimizer
 from optbench.problems.names import UnknownName
 from optbench.problems.own import bare, is_own
 from optbench.problems.problem import Problem
@@ -30,6 +31,7 @@ PRECISIONS: dict[Precision, dict[str, Any]] = {
 }
 NOW: Mapping[str, int] = {}  # every optimizer as it is
 NO_TF32 = "needs an NVIDIA GPU, and there is none"
+FLOAT64_ALONE = "{} runs in float64 alone"  # an optimizer's name goes in
 
 
 def requests(
@@ -199,6 +201,12 @@ class Expansion:
         budget = next((level for level in levels if level.steps or level.seconds), None)
         if budget is None:
             raise CampaignError(self.source, where, "has no budget: give seconds or steps")
+        whole = (
+            self._stages(where, table, table.stages)
+            if table.stages
+            else self._whole(where, label, table)
+        )
+        self._precision(around, case, _optimizers(label, table))
         return {
             "problem": case.problem,
             "problem_version": problem.version,
@@ -206,11 +214,7 @@ class Expansion:
             **batches.spelled_out(
                 problem, tuple(zip(places, levels, strict=True)), self.source
             ),
-            **(
-                self._stages(where, table, table.stages)
-                if table.stages
-                else self._whole(where, label, table)
-            ),
+            **whole,
             "files": self._files(where, case.problem, _optimizers(label, table)),
             **PRECISIONS[_first(case.precision, self.campaign.precision)],
             "steps": budget.steps,
@@ -305,6 +309,19 @@ class Expansion:
             hyperparameters=spelled_out(optimizer),
             share=table.share if isinstance(table, StageTable) else None,
         )
+
+    def _precision(self, around: Where, case: Case, optimizers: list[str]) -> None:
+        """Refuse an optimizer, whole or a stage, that is for another precision."""
+        where = (*around, "precision") if case.precision is not None else ("precision",)
+        asked = _first(case.precision, self.campaign.precision)
+        for name in optimizers:
+            if asked != "float64" and self._known(name).float64_only:
+                message = f"must be 'float64': {FLOAT64_ALONE.format(bare(name))}"
+                raise CampaignError(self.source, where, message, value=asked)
+
+    def _known(self, name: str) -> type[Optimizer]:
+        """Give the class of an optimizer that there is."""
+        return lookup.from_file(name) if is_own(name) else self.framework.OPTIMIZERS[name]
 
     def _files(self, where: Where, problem: str, optimizers: list[str]) -> dict[str, str]:
         """Find the user's own files that the run needs."""

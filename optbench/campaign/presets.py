@@ -15,6 +15,23 @@ PRESETS: dict[str, Tables] = {
         {"name": "adam", "learning_rate": 1e-2, "share": 0.33},
         {"name": "lbfgs_wolfe", "history_size": 50},
     ],
+    # the same with a self-scaled Broyden method (Urbán, Stefanou, Pons 2025, arXiv
+    # 2405.04230), which needs no long way to where it is fast
+    "adam_ssbroyden": [
+        {"name": "adam", "learning_rate": 1e-2, "share": 0.1},
+        {"name": "ssbroyden"},
+    ],
+    # Rathore et al.'s own: Newton's steps, from where L-BFGS has become slow
+    "adam_lbfgs_nystrom": [
+        {"name": "adam", "learning_rate": 1e-2, "share": 0.1},
+        {"name": "lbfgs_wolfe", "history_size": 50, "share": 0.4},
+        {"name": "nystrom_newton"},
+    ],
+    # a constant rate: a schedule goes by the budget of the whole run
+    "soap_trust_region": [
+        {"name": "soap", "learning_rate": 1e-2, "share": 0.1},
+        {"name": "trust_region"},
+    ],
 }
 VERSION = 1  # of how stages follow each other
 

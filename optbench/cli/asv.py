@@ -125,7 +125,8 @@ def regressions(
     base: Annotated[str, typer.Argument(help="The commit to compare with.")],
     head: Annotated[str, typer.Argument(help="The commit that may be worse.")] = "HEAD",
     optimizer: Annotated[
-        list[str] | None, typer.Option(help="Once for each; else all.")
+        list[str] | None,
+        typer.Option(help="Once for each; else those that asv measures."),
     ] = None,
     framework: Annotated[
         list[str] | None, typer.Option(help="Once for each; else all installed.")
@@ -151,6 +152,7 @@ def regressions(
 
     from optbench import implementations, problems
     from optbench.implementations import devices
+    from optbench.measure import grid
     from optbench.measure import regressions as compare
     from optbench.measure.commit_process import Job
     from optbench.measure.verdicts import table
@@ -175,14 +177,14 @@ def regressions(
     for name in optimizer or []:
         if name not in known:
             end(str(UnknownName("optimizer", name, known)), 2)
-    settings = compare.settings()
+    asked = grid.shipped()
     jobs = [
         Job(
             framework=name,
-            optimizers=tuple(optimizer or known),
+            optimizers=tuple(optimizer or (it for it in asked.by_default if it in known)),
             problem=problem,
             network=network,
-            settings=settings,
+            settings=asked.optimizers,
             seconds=seconds,
             counted=True,
         )

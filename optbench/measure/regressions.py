@@ -19,12 +19,10 @@ from io import BytesIO
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
-from optbench.campaign.campaign import find, read
 from optbench.measure import git
 from optbench.measure.commit_process import Job, Measurements
 from optbench.measure.verdicts import (
@@ -183,19 +181,6 @@ def judge(frameworks: Sequence[Times]) -> tuple[list[Verdict], list[str]]:
         else:
             verdicts += timed(times)
     return verdicts, unjudged
-
-
-def settings() -> dict[str, dict[str, Any]]:
-    """Give hyperparameters by optimizer: those of the first case of `quick.toml`.
-
-    Sequences of optimizers are left out.
-    """
-    tables = read(find("quick")).case[0].optimizers or {}
-    return {
-        label: dict(table.model_extra or {})
-        for label, table in tables.items()
-        if not table.stages
-    }
 
 
 def write(

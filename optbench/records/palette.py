@@ -42,7 +42,22 @@ COLOURS: dict[str, str] = dict(
         strict=True,
     )
 )
-COLOURS["adam_lbfgs"] = "#000000"  # a preset of optbench/campaign/presets.py
+COLOURS |= {
+    "adam_lbfgs": "#000000",  # the first of the presets of optbench/campaign/presets.py
+    # each of these is at least 17 in CIELAB from all others, also as the colour-blind see
+    # them (Machado et al. 2009, deuteranopia and protanopia); the first thirteen are 11
+    "ssbroyden": "#0000ff",
+    "trust_region": "#a54b2d",
+    "levenberg_marquardt": "#0fe1a5",
+    "bfgs": "#6969ff",
+    "ssbfgs": "#6996ff",
+    "soap": "#693c3c",
+    "muon": "#ffb469",
+    "nystrom_newton": "#4b1eb4",
+    "adam_ssbroyden": "#2d3c96",
+    "adam_lbfgs_nystrom": "#4b3c5a",
+    "soap_trust_region": "#696987",
+}
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 SHAPES = "oXsPD^vp*h<>"  # one marker per optimizer, in the order of the colours
 DASHES: dict[str, Any] = {"torch": "", "torch-compiled": (6, 1.5), "jax": (3, 1.5)}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optbench.campaign import source_files
-from optbench.campaign.expansion import NO_TF32
+from optbench.campaign.expansion import FLOAT64_ALONE, NO_TF32
 from optbench.implementations import lookup
 from optbench.implementations.protocol import Backend, Framework, Optimizer
 from optbench.problems import networks, seeds
@@ -62,8 +62,9 @@ def prepare(
     Raises MemoryError where what a step holds for certain is more than the device has free,
     or than the limit; TimedOut where a warm step shows that its seconds have no room for
     the least number of steps; InvalidFile where a file of the user's own is not what it was
-    when the run was asked for; Refused where it asks for TF32 without a GPU, or where the
-    framework does not compute on the device that the limits name.
+    when the run was asked for; Refused where it asks for TF32 without a GPU or for an
+    optimizer in a precision that is not its own, or where the framework does not compute on
+    the device that the limits name.
     """
     if changed := source_files.changed(request):
         raise InvalidFile(changed)
@@ -89,7 +90,12 @@ def prepare(
     parts = []
     for number, part in enumerate(request.parts):
         with stage(request, number):
-            optimizer = lookup.optimizer(framework, part.optimizer)(**part.hyperparameters)
+            kind = lookup.optimizer(framework, part.optimizer)
+            if kind.float64_only and request.dtype != "float64":
+                raise Refused(
+                    f"precision {request.precision}: {FLOAT64_ALONE.format(kind.name)}"
+                )
+            optimizer = kind(**part.hyperparameters)
             foresee(optimizer, objective, params, first, backend, limits.memory)
             init = functools.partial(optimizer.init, objective)
             # a step may overwrite the old state

@@ -2,7 +2,7 @@
 
 import re
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from small import (
     OPTIMIZERS,
     arrays,
+    default,
     every_optimizer_in_jax,
     frameworks,
     needs,
@@ -21,6 +22,8 @@ from small import (
 )
 
 from optbench import implementations, problems
+from optbench.campaign import expansion, single_run
+from optbench.campaign.errors import CampaignError
 from optbench.implementations.failures import FactorisationFailed, spectrum
 from optbench.implementations.protocol import Losses
 from optbench.problems import UnknownName
@@ -40,17 +43,10 @@ def run(case, optimizer, steps, **hyperparameters):
     return case.numpy(params), losses
 
 
-@cache
-def default(framework, optimizer):
-    """A case with the state and the step of an optimizer's defaults, compiled once."""
-    case = small(framework, SINE)
-    return case, *case.prepare(optimizer)[1:]
-
-
 @frameworks
 @every_optimizer
 def test_a_step_is_pure(framework, optimizer):
-    case, state, step = default(framework, optimizer)
+    case, _, state, step = default(framework, optimizer)
     # beyond the first step, where memory matters
     params, state, _ = step(case.params, state, case.batch)
     # not a view of what the step writes into
@@ -64,7 +60,7 @@ def test_a_step_is_pure(framework, optimizer):
 @frameworks
 @every_optimizer
 def test_state_goes_through_numpy(framework, optimizer):
-    case, state, step = default(framework, optimizer)
+    case, _, state, step = default(framework, optimizer)
     params, state, _ = step(case.params, state, case.batch)
     restored = case.framework.backend.from_numpy_tree(case.numpy((params, state)))
     direct, back = step(params, state, case.batch), step(*restored, case.batch)
@@ -89,7 +85,7 @@ def assert_same_bits(one, other):
 @needs["jax"]
 @every_optimizer_in_jax
 def test_nothing_is_compiled_twice(optimizer):
-    case, state, step = default("jax", optimizer)
+    case, _, state, step = default("jax", optimizer)
     params = case.params
     for _ in range(3):
         params, state, _ = step(params, state, case.batch)
@@ -116,35 +112,66 @@ def test_a_system_of_two_equations_is_trained(framework, optimizer):
 @frameworks
 @every_optimizer
 def test_losses_are_those_before_the_step(framework, optimizer):
-    case, state, step = default(framework, optimizer)
-    expected = case.numpy(case.objective.losses(case.params, case.batch)).terms
+    case, _, state, step = default(framework, optimizer)
+    expected = at_the_start(framework)
     losses = case.numpy(step(case.params, state, case.batch)[2]).terms
     assert list(losses) == list(expected) == ["interior", "boundary"]
     for name, loss in expected.items():
         assert float(losses[name]) == pytest.approx(float(loss), rel=1e-12)
 
 
+@cache
+def at_the_start(framework):
+    """The terms of the loss of the case that all defaults have."""
+    case = small(framework, SINE)
+    losses = case.framework.backend.compile(case.objective.losses)
+    return case.numpy(losses(case.params, case.batch)).terms
+
+
 @frameworks
 @every_optimizer
-def test_single_precision_stays_single(framework, optimizer):
+def test_single_precision_stays_single_or_is_refused(framework, optimizer):
     case = small(framework, SINE, dtype=np.float32)
     if case.framework.OPTIMIZERS[optimizer].float64_only:
-        pytest.skip("it is refused in float32")
+        plan = single_run.campaign(
+            problem=SINE.name,
+            network="tanh_5_4",
+            optimizer=optimizer,
+            framework=framework,
+            settings=[],
+            steps=1,
+            precision="float32",
+        )
+        with pytest.raises(CampaignError, match=f"{optimizer} runs in float64 alone"):
+            expansion.requests(plan, "single", single_run.SOURCE)
+        return
     _, state, step = case.prepare(optimizer)
-    params, state, losses = step(case.params, state, case.batch)
+    params, state, losses = typed(case, step)(case.params, state, case.batch)
     # curvature alone is in float64, whatever the parameters are
     if hasattr(state, "preconditioner"):
         kept = state.preconditioner
-        assert {
-            leaf.dtype for leaf in leaves(case.numpy((kept.factors, kept.inverses)))
-        } == {np.dtype(np.float64)}
+        assert float_types((kept.factors, kept.inverses)) == {"float64"}
         state = state._replace(preconditioner=kept._replace(factors=[], inverses=[]))
-    floats = [
-        leaf
-        for leaf in leaves(case.numpy((params, state, losses)))
-        if leaf.dtype.kind == "f"
-    ]
-    assert {leaf.dtype for leaf in floats} == {np.dtype(np.float32)}
+    assert float_types((params, state, losses)) == {"float32"}
+
+
+def typed(case, step):
+    """A step whose results have their types, if not their numbers.
+
+    JAX's types are known without compiling.
+    """
+    if case.framework.name == "jax":
+        import jax
+
+        return partial(jax.eval_shape, step)
+    return lambda *arguments: case.numpy(step(*arguments))
+
+
+def float_types(tree):
+    if isinstance(tree, tuple | list | dict):
+        parts = tree.values() if isinstance(tree, dict) else tree
+        return set().union(*map(float_types, parts))
+    return {str(tree.dtype)} if np.dtype(tree.dtype).kind == "f" else set()
 
 
 @frameworks

@@ -6,7 +6,14 @@ from functools import partial
 
 import numpy as np
 import pytest
-from small import OPTIMIZERS, every_optimizer_in_jax, frameworks, needs, small
+from small import (
+    OPTIMIZERS,
+    default,
+    every_optimizer_in_jax,
+    frameworks,
+    needs,
+    small,
+)
 
 from optbench import problems
 from optbench.measure.parity import CONDITIONED
@@ -153,8 +160,7 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
 @needs["jax"]
 @every_optimizer_in_jax
 def test_a_donated_step_has_the_same_bits(optimizer):
-    case = small("jax", SINE, "tanh_5_4")
-    made, state, plain = case.prepare(optimizer, **CONDITIONED[optimizer])
+    case, made, _, plain = default("jax", optimizer)
     donated = case.framework.backend.compile(
         partial(made.step, case.objective), donate=(1,)
     )

@@ -10,8 +10,8 @@ from optbench import problems
 from optbench.measure import parity
 
 pytestmark = needs_both
-QUICK = ("poisson_sine_2d", "log_fokker_planck_1d")
 OTHERS = (
+    "log_fokker_planck_1d",
     "poisson_cosine_2d",
     "poisson_harmonic_4d",
     "poisson_norm_3d",
@@ -19,8 +19,8 @@ OTHERS = (
     "heat_sum_2d",
 )
 PROBLEMS = [
-    problems.get(QUICK[0]),
-    pytest.param(problems.get(QUICK[1]), marks=pytest.mark.medium),
+    problems.get("poisson_sine_2d"),
+    # two unknowns, a full diffusion, and every channel of the jet in a product
     pytest.param(coupled_2d, marks=pytest.mark.medium),
     *(pytest.param(problems.get(name), marks=pytest.mark.slow) for name in OTHERS),
 ]

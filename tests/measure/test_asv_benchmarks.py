@@ -83,18 +83,35 @@ def test_every_benchmark_has_a_version_by_hand_and_asks_for_every_optimizer(disc
         if "optimizer" in entry["param_names"]:
             names = entry["params"][entry["param_names"].index("optimizer")]
             assert [eval(name) for name in names] == common.OPTIMIZERS
-    assert set(common.OPTIMIZERS) == set(OPTIMIZERS)
+    assert set(common.OPTIMIZERS) == set(common.SETTINGS) - set(common.GRID.full_alone)
+    assert set(common.SETTINGS) == set(OPTIMIZERS)
 
 
-def test_the_bigger_grid_has_every_problem_and_width():
+def test_the_bigger_grid_has_every_optimizer_problem_and_width(discovered):
     full = {
         entry["name"]: entry
         for entry in json.loads(asv_process(DISCOVER, OPTBENCH_ASV="full"))
     }
-    assert [
-        eval(name) for name in full["step.Step.time_step"]["params"][2]
-    ] == problems.names()
+    _, optimizers, places = full["step.Step.time_step"]["params"]
+    assert [eval(name) for name in optimizers] == list(common.SETTINGS)
+    assert [eval(name) for name in places] == problems.names()
     assert full["width.Width.time_step"]["params"][2][-1] == "4096"
+    for name, entry in discovered.items():  # a cell that is measured is in both
+        for few, many in zip(entry["params"], full[name]["params"], strict=True):
+            assert set(few) <= set(many)
+
+
+def test_cells_of_the_published_history_keep_their_parameters(discovered):
+    """asv drops the history of a benchmark whose parameters or version are others."""
+    published = json.loads((ROOT / "results" / "asv" / "benchmarks.json").read_text())
+    for name, entry in discovered.items():
+        known = published[name]
+        assert (entry["version"], entry["param_names"]) == (
+            known["version"],
+            known["param_names"],
+        )
+        for ours, theirs in zip(entry["params"], known["params"], strict=True):
+            assert set(theirs) <= set(ours)
 
 
 @pytest.fixture
@@ -130,12 +147,12 @@ def test_every_benchmark_of_a_step_runs(framework, optimizer, tiny, monkeypatch)
         monkeypatch.setattr(module, "Timed", lambda work: steps[work.problem])
     for problem in common.PROBLEMS:
         assert run(step.Step, "time_step", (framework, optimizer, problem)) is None
-    for wide in common.WIDTHS:
+    widths = common.GRID.measured_widths(optimizer)
+    for wide in widths:
         assert run(width.Width, "time_step", (framework, optimizer, wide)) is None
-    for wide in memory.Memory.params[2]:
-        assert isinstance(
-            run(memory.Memory, "track_peak_memory", (framework, optimizer, wide)), int
-        )
+    assert isinstance(
+        run(memory.Memory, "track_peak_memory", (framework, optimizer, widths[-1])), int
+    )
     assert (
         run(compile.Compile, "track_compile_seconds", (framework, optimizer))
         == steps[SINE].compile_seconds
@@ -265,8 +282,9 @@ def test_what_is_missing_is_skipped_and_says_why(cls, monkeypatch):
         raise implementations.FrameworkMissing(framework)
 
     monkeypatch.setattr(implementations, "load", missing)
+    *others, last = cls.params  # the widest
     cell, cache = (
-        next(product(*cls.params)),
+        (*(values[0] for values in others), last[-1]),
         [cls().setup_cache()] if hasattr(cls, "setup_cache") else [],
     )
     with pytest.raises(NotImplementedError, match=f"{cell[0]} is not installed"):
@@ -277,6 +295,15 @@ def test_an_optimizer_that_the_commit_lacks_is_skipped(monkeypatch):
     fake(monkeypatch)
     with pytest.raises(NotImplementedError, match="there is no spring"):
         common.work("torch", "spring", SINE, "tanh_3")
+
+
+def test_a_width_that_an_optimizer_does_not_have_by_default_is_skipped(monkeypatch):
+    for benchmark, wide in ((width.Width, 64), (width.Width, 256), (memory.Memory, 256)):
+        assert wide in benchmark.params[2]
+        with pytest.raises(NotImplementedError, match=f"engd has width {wide} .* alone"):
+            benchmark().setup("torch", "engd", wide)
+    monkeypatch.setattr(common, "FULL", True)
+    common.asked("engd", 64, [16, 32])
 
 
 def test_what_the_memory_cannot_hold_is_skipped(monkeypatch):
@@ -447,12 +474,11 @@ def test_asv_reads_our_thresholds(configuration, entry, expected):
 # `problems` do not have it
 NEEDED_BY_A_TIMED_STEP = {
     "optbench",
-    "optbench.campaign",
-    "optbench.campaign.presets",
     "optbench.extras",
     "optbench.measure",
     "optbench.measure.commit_process",
     "optbench.measure.commits",
+    "optbench.measure.grid",
     "optbench.measure.parity",
     "optbench.measure.timed",
     "optbench.records",

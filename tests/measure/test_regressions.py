@@ -14,7 +14,7 @@ from benchmarks import selftest
 from optbench.cli.app import app
 from optbench.implementations import devices
 from optbench.measure import commit_process as measured
-from optbench.measure import regressions
+from optbench.measure import grid, regressions
 from optbench.measure.commit_process import Job, Measurements
 from optbench.measure.verdicts import (
     TREES,
@@ -315,6 +315,19 @@ def test_the_command_says_what_it_found_by_its_exit_code(
     (samples,) = tmp_path.glob("*/samples.json")
     assert len(json.loads(samples.read_text())["torch"]["head"]) == 4
     assert len(list(tmp_path.glob("*/verdicts.csv"))) == 1
+
+
+def test_what_is_compared_is_what_asv_measures(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        regressions, "run", lambda base, head, jobs, *_: asked.extend(jobs) or [trees()]
+    )
+    for words in ([], ["--optimizer", "ssbfgs"]):
+        CliRunner().invoke(app, [*WORDS, "--output", str(tmp_path), *words])
+    known, by_hand = asked
+    assert list(known.optimizers) == grid.shipped().by_default
+    assert by_hand.optimizers == ("ssbfgs",)
+    assert known.settings == grid.shipped().optimizers
 
 
 def test_a_wrong_optimizer_is_answered():

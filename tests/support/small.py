@@ -1,6 +1,6 @@
 """Small cases for the tests of the implementations."""
 
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -76,6 +76,17 @@ def small(
     )
     batch = drawn(problem, interior, boundary, seed)
     return arrays(loaded, problem, start, batch, network, dtype)
+
+
+@cache
+def default(framework, optimizer):
+    """A case with the state and the step of an optimizer's defaults, compiled once.
+
+    Whatever is asked of such a step shares it: JAX compiles for seconds. A test that takes
+    it is among those that `conftest` gives to one process.
+    """
+    case = small(framework, problems.get("poisson_sine_2d"))
+    return case, *case.prepare(optimizer)
 
 
 def drawn(problem, interior=7, boundary=5, seed=1, index=0):

@@ -4,7 +4,7 @@ import numpy as np
 import oracle_steps
 import pytest
 from campaign_files import GOOD, read
-from fakes import Fake, request
+from fakes import Descent, Fake, request
 from small import frameworks, relative, small, vector
 
 from optbench import implementations, problems
@@ -14,10 +14,20 @@ from optbench.cli.app import main
 from optbench.implementations import devices
 from optbench.records import provenance
 from optbench.records.frames import from_records
+from optbench.records.record import Stage
 from optbench.report import summary
 from optbench.training import run as train
 
 SINE = problems.get("poisson_sine_2d")
+
+
+class Exact(Descent):
+    """One that makes no sense in lower precision."""
+
+    name, version = "exact", 1
+    float64_only = True
+
+
 STEPS = {
     "engd": (oracle_steps.engd_steps, {}, {"kind": "engd"}),
     "engd_woodbury": (oracle_steps.engd_steps, {}, {"kind": "engd"}),
@@ -180,3 +190,77 @@ def test_a_precision_from_the_command_line():
         precision="float32",
     )
     assert plan.case[0].precision == "float32"
+
+
+REFUSED = "must be 'float64': exact runs in float64 alone"
+STAGES = '[{ name = "sgd", share = 0.5 }, { name = "exact" }]'
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+@pytest.mark.parametrize("table", ["exact = {}", 'mine = { name = "exact" }', STAGES])
+@pytest.mark.parametrize("where", ["precision", "case[0].precision"])
+def test_an_optimizer_for_float64_alone_is_refused_in_one_line(
+    precision, table, where, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(implementations.load_any().OPTIMIZERS, "exact", Exact)
+    table = f"mine = {table}" if table == STAGES else table
+    text = GOOD.replace("kfac = { damping = 1e-3 }", f"sgd = {{}}\n{table}")
+    asked = f'precision = "{precision}"\n'
+    lower = (
+        asked + text
+        if where == "precision"
+        else text.replace("[case.optimizers]", asked + "[case.optimizers]")
+    )
+    with pytest.raises(CampaignError) as caught:
+        read(lower, tmp_path)
+    assert str(caught.value) == f'mine.toml: {where} = "{precision}": {REFUSED}'
+    assert [run.dtype for run in read(text, tmp_path)] == 2 * ["float64"]
+
+
+@pytest.mark.parametrize("command", ["run", "tune"])
+def test_a_command_refuses_it_before_anything_runs(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(implementations.load_any().OPTIMIZERS, "exact", Exact)
+    monkeypatch.setattr(devices, "ask", lambda framework: devices.Answer("cpu", None))
+    monkeypatch.chdir(tmp_path)
+    lower = 'precision = "float32"\n' + GOOD.replace(
+        "kfac = { damping = 1e-3 }", "exact = {}"
+    )
+    (tmp_path / "mine.toml").write_text(lower)
+    with pytest.raises(SystemExit) as ended:
+        main([command, "mine.toml"])
+    said = f'optbench: mine.toml: precision = "float32": {REFUSED}\n'
+    assert (ended.value.code, capsys.readouterr().err) == (2, said)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_one_run_of_it_is_refused_as_well(monkeypatch):
+    monkeypatch.setitem(implementations.load_any().OPTIMIZERS, "exact", Exact)
+    plan = single_run.campaign(
+        problem="heat_sine_1d",
+        network="tanh_4",
+        optimizer="exact",
+        framework="jax",
+        settings=[],
+        steps=9,
+        precision="float32",
+    )
+    with pytest.raises(CampaignError, match=f'precision = "float32": {REFUSED}'):
+        expansion.requests(plan, "single", single_run.SOURCE)
+
+
+def test_a_process_that_is_asked_for_it_fails_in_one_line():
+    fake = Fake()
+    fake.OPTIMIZERS["exact"] = Exact
+    record = fake.perform(request(optimizer="exact", dtype="float32"))
+    said = "precision float32: exact runs in float64 alone"
+    assert (record.status, record.error, record.steps) == ("failed", said, 0)
+    stage = {"optimizer_version": 1, "hyperparameters": {}}
+    parts = (
+        Stage(optimizer="sgd", share=0.5, **stage),
+        Stage(optimizer="exact", **stage),
+    )
+    record = fake.perform(
+        request(hyperparameters={}, stages=parts, dtype="float32", tf32=True)
+    )
+    assert record.error == "stage 2, exact: precision tf32: exact runs in float64 alone"
+    assert fake.perform(request(optimizer="exact")).status == "finished"

@@ -16,7 +16,7 @@ from optbench import implementations, problems
 from optbench.campaign import campaign, expansion, presets, single_run, source_files
 from optbench.campaign.campaign import parse
 from optbench.campaign.errors import CampaignError
-from optbench.records import store
+from optbench.records import palette, store
 from optbench.records.frames import from_records
 from optbench.records.record import Stage
 from optbench.report import summary as tables
@@ -82,6 +82,28 @@ def test_a_preset_is_asked_for_by_its_name(text, label, origin, tmp_path):
     (run,), (written_out,) = asked(text, tmp_path), asked(f"mine = {LIST}", tmp_path)
     assert run.identity == written_out.identity
     assert (run.labels.optimizer, run.labels.hyperparameters_from) == (label, origin)
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_is_a_run_of_ours_under_its_name(name, tmp_path):
+    (run,) = asked(f"{name} = {{}}", tmp_path)
+    assert run.optimizer == run.labels.optimizer == name
+    # the optimizer that comes last has most of what there is, and no schedule of the first
+    # is cut off where its stage ends
+    assert run.ends[-2] <= 0.5
+    assert all(
+        stage.hyperparameters.get("schedule", "constant") == "constant"
+        for stage in run.stages
+    )
+    assert name in palette.COLOURS
+
+
+def test_presets_are_told_apart_by_their_stages():
+    stages = [[stage["name"] for stage in stages] for stages in presets.PRESETS.values()]
+    assert [presets.named(names) for names in stages] == list(presets.PRESETS)
+    assert presets.described(presets.PRESETS["adam_ssbroyden"]) == (
+        "adam for 10% of the budget (learning_rate=0.01), then ssbroyden"
+    )
 
 
 def test_a_table_with_stages_has_keys_of_its_own(tmp_path):
@@ -176,10 +198,10 @@ def test_a_preset_from_the_command_line():
 
 def test_what_is_measured_by_the_step_leaves_sequences_out():
     from benchmarks import common
-    from optbench.measure import regressions, scale
+    from optbench.measure import grid, scale
 
     every = set(implementations.load(implementations.installed()[0]).OPTIMIZERS)
-    assert set(common.OPTIMIZERS) == set(regressions.settings()) == every
+    assert set(common.SETTINGS) == set(grid.shipped().optimizers) == every
     assert (
         set(scale.campaign("poisson_sine_2d", [16], [], ["jax"], steps=3).optimizers)
         == every
