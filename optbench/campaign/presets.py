@@ -27,9 +27,8 @@ PRESETS: dict[str, Tables] = {
         {"name": "lbfgs_wolfe", "history_size": 50, "share": 0.4},
         {"name": "nystrom_newton"},
     ],
-    # a constant rate: a schedule goes by the budget of the whole run
     "soap_trust_region": [
-        {"name": "soap", "learning_rate": 1e-2, "share": 0.1},
+        {"name": "soap", "learning_rate": 1e-2, "schedule": "cosine", "share": 0.1},
         {"name": "trust_region"},
     ],
 }
