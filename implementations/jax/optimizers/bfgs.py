@@ -61,7 +61,7 @@ class SSBroyden(DenseQuasiNewton):
         rho = jnp.minimum(h * (1 - c), 1.0)  # ρ⁻
         theta = jnp.maximum((rho - 1) / a, jnp.minimum(1 / rho, (1 - b) / b))
         sigma = 1 + a * theta
-        sigma_D = sigma.abs() ** (1 / (1 - size))
+        sigma_D = jnp.abs(sigma) ** (1 / (1 - size))
         tau = jnp.where(
             theta <= 0,
             jnp.minimum(q * sigma_D, sigma),
