@@ -268,10 +268,7 @@ def measure(
             optimizer=baseline.optimizer,
             hyperparameters=baseline.hyperparameters,
         ),
-        *(
-            partial(rival.walker, **baseline.hyperparameters)
-            for rival in baseline.rivals
-        ),
+        *(partial(rival.walker, **baseline.hyperparameters) for rival in baseline.rivals),
     ]
     sides = [Side(walker, (grounds[0], grounds[1])) for walker in walkers]
     budget = max(1, round(baseline.share * gradients))

@@ -193,9 +193,7 @@ def shown(certificate: Certificate) -> pd.DataFrame:
     """Lay them out as people read them: ours / the rival's."""
     numbers: Any = data(certificate)
     rows = []
-    for each, row in zip(
-        certificate.comparisons, numbers.to_dict("records"), strict=True
-    ):
+    for each, row in zip(certificate.comparisons, numbers.to_dict("records"), strict=True):
         cells = {
             "problem": each.problem,
             "ours": f"{each.optimizer} ({each.framework})",
@@ -281,4 +279,6 @@ def _between(interval: tuple[float, float]) -> str:
 def _ratio(value: float, interval: tuple[float, float]) -> str:
     if not np.isfinite(value):
         return "–" if np.isnan(value) else "∞"
-    return f"{value:.2f} {_between(interval)}" if interval[0] < interval[1] else f"{value:.2f}"
+    return (
+        f"{value:.2f} {_between(interval)}" if interval[0] < interval[1] else f"{value:.2f}"
+    )

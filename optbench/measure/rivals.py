@@ -6,18 +6,22 @@ enough. Whoever walks, the objective counts: a gradient or a Jacobian is counted
 computed, with the loss there. Evaluations of the loss alone are not counted.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optbench import implementations, problems
-from optbench.implementations.failures import Stalled
-from optbench.implementations.protocol import Array, Batch, Losses, Objective, Params
 from optbench.measure import commits
 from optbench.problems import networks
+
+if TYPE_CHECKING:
+    from optbench.implementations.protocol import Array, Losses, Objective, Params
+    from optbench.problems.problem import Batch
 
 Walk = Callable[[Callable[[], bool]], None]  # of a question: is it enough?
 Walker = Callable[..., Walk]  # of a ground and the hyperparameters
@@ -133,6 +137,7 @@ TELLS = {"torch": _tell_in_torch, "jax": _tell_in_jax}
 def ours(ground: Ground, optimizer: str, hyperparameters: Mapping[str, Any]) -> Walk:
     """Make the walk of an optimizer of ours; it ends where that says that it has stalled."""
     made = commits.optimizer(ground.framework, optimizer, hyperparameters)
+    stalled = commits.stalled()
     step = ground.backend.compile(partial(made.step, ground.objective))
 
     def walk(enough: Callable[[], bool]) -> None:
@@ -142,7 +147,7 @@ def ours(ground: Ground, optimizer: str, hyperparameters: Mapping[str, Any]) -> 
             params, state, _ = step(params, state, ground.batch)
             try:
                 made.check(state)
-            except Stalled:
+            except stalled:
                 break
         ground.backend.wait(params)
 
@@ -282,9 +287,7 @@ def optax_muon(ground: Ground, learning_rate: float, adam_learning_rate: float) 
         learning_rate, muon_weight_dimension_numbers=lambda params: [weights] * len(params)
     )
     last = len(ground.start) - 1
-    labels = [
-        ("muon" if 0 < layer < last else "adam", "adam") for layer in range(last + 1)
-    ]
+    labels = [("muon" if 0 < layer < last else "adam", "adam") for layer in range(last + 1)]
     method = optax.multi_transform(
         {"muon": muon, "adam": optax.adam(adam_learning_rate)}, labels
     )
