@@ -241,7 +241,8 @@ def caption(certificate: Certificate) -> str:
         f"and milliseconds per gradient with the median ratio of walks in turn; 95 % "
         f"intervals in brackets. A row holds where the first ratio is at most what is "
         f"allowed (1.25; BFGS 1.6) and the interval of the second reaches {TIME}. "
-        f"Measured on {certificate.machine}, commit {_commit(certificate)}, with {versions}."
+        f"Measured on {certificate.machine}, commit {_commit(certificate)}, with "
+        f"{versions}."
     )
 
 

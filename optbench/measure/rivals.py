@@ -135,7 +135,7 @@ TELLS = {"torch": _tell_in_torch, "jax": _tell_in_jax}
 
 
 def ours(ground: Ground, optimizer: str, hyperparameters: Mapping[str, Any]) -> Walk:
-    """Make the walk of an optimizer of ours; it ends where that says that it has stalled."""
+    """Make the walk of an optimizer of ours; it ends where that says it has stalled."""
     made = commits.optimizer(ground.framework, optimizer, hyperparameters)
     stalled = commits.stalled()
     step = ground.backend.compile(partial(made.step, ground.objective))
@@ -327,7 +327,7 @@ def _in_optax(
 
 
 def optax_lbfgs(ground: Ground, history_size: int) -> Walk:
-    """optax.lbfgs with its own zoom search, whose last gradient the next step begins with."""
+    """optax.lbfgs with its own search, whose last gradient the next step begins with."""
     import jax
     import optax
 
