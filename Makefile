@@ -48,6 +48,10 @@ references: $(INSTALLED) ## compute solutions on grids again, and say how far th
 gallery: $(INSTALLED) ## write the registry's facts and the best results into docs/gallery.md
 	$(BIN)/python docs/made/gallery_page.py
 
+.PHONY: baselines-page
+baselines-page: $(INSTALLED) ## write who our baselines are compared with, and the certificates, into docs/methods/baselines.md
+	$(BIN)/python docs/made/baselines_page.py
+
 .PHONY: bench
 bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/guides/asv.md
 	@mkdir -p $(dir $(JSON)) && rm -f $(PART)

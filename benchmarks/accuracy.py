@@ -1,8 +1,9 @@
-"""asv: what a short run reaches, and whether the twins walk together.
+"""asv: what a short run reaches, whether the twins walk together, and rivals' gradients.
 
 A step that is faster and wrong shows here.
 """
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any
@@ -11,9 +12,18 @@ import numpy as np
 
 from benchmarks import common
 from optbench import implementations, problems
-from optbench.measure import parity
+from optbench.measure import baselines, parity
 
 CELLS = (common.OPTIMIZERS, common.COUNTED)
+# by both names: asv's environment has SciPy, and neither optax nor others
+BESIDE_SCIPY = {
+    f"{baseline.optimizer} beside {rival.name}": replace(baseline, rivals=(rival,))
+    for baseline in baselines.BASELINES
+    for rival in baseline.rivals
+    if rival.package == "scipy"
+}
+POSED = baselines.Posed("poisson_sine_2d", "tanh_16", {"interior": 200, "boundary": 40})
+GRADIENTS = 600
 
 
 class Walked:
@@ -66,6 +76,29 @@ class Parity(Walked):
     def track_parity(self, *_: object) -> float:
         """Give the largest relative difference of the twins' parameters."""
         return self.value
+
+
+class Baseline:
+    """Our baselines beside SciPy's; `optbench baselines` has all rivals and seeds."""
+
+    version = "1"
+    unit = "ours / SciPy's gradients"
+    timeout = 600
+    param_names = ("baseline",)
+    params = (list(BESIDE_SCIPY),)
+
+    def setup(self, name: str) -> None:
+        """Walk both, and keep the largest ratio of the gradients to a loss."""
+        baseline = BESIDE_SCIPY[name]
+        framework = common.served(lambda: implementations.load(baseline.framework))
+        if baseline.optimizer not in framework.OPTIMIZERS:
+            raise NotImplementedError(f"there is no {baseline.optimizer} in this commit")
+        (self.compared,) = baselines.measure(baseline, POSED, GRADIENTS)
+
+    def track_gradients(self, *_: object) -> float:
+        """Give the ratio; a loss that is not reached fails."""
+        assert self.compared.worst is not None
+        return common.finite(self.compared.gradient_ratio(self.compared.worst))
 
 
 def _case(optimizer: str, problem: str) -> parity.Case:

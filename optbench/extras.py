@@ -12,6 +12,7 @@ EXTRAS = {
     "report": ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2", "tomli_w"),
     "tune": ("optuna", "sqlalchemy", "tomli_w"),
     "cluster": ("distributed", "dask", "bokeh"),
+    "baselines": ("optax", "pytorch_optimizer"),
     "dev": ("asv",),
 }
 

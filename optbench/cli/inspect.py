@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -214,6 +215,68 @@ def parity(
     typer.echo(twins.table(certificates))
     if not all(certificate.agrees for certificate in certificates):
         end("the twins do not agree", 1)
+
+
+def baselines(
+    problem: Annotated[
+        list[str] | None, typer.Option(help="A problem, once for each; else all three.")
+    ] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="A baseline, once for each; else all.")
+    ] = None,
+    framework: Annotated[
+        list[str] | None, typer.Option(help="Once for each; if not given, all installed.")
+    ] = None,
+    gradients: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Of a walk with a line search; the others have a share of them.",
+        ),
+    ] = 4000,
+    seeds: Annotated[int, typer.Option(min=1, help="Starts with their points.")] = 3,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Walks of each that are timed, in turn.")
+    ] = 15,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the certificate, baselines.json.")
+    ] = Path("results/local/baselines"),
+) -> None:
+    """Certify that our baselines are no weaker than what can be installed instead.
+
+    Each walks beside others' implementations of its method, on the same objective, from the
+    same start: losses after equal numbers of gradients, gradients to given losses, seconds
+    per gradient. Exit code 1 where a baseline needs more than 1.25 times the gradients
+    (BFGS 1.6), or where the interval of its times' ratio is all above 1.1.
+    """
+    from optbench import implementations
+    from optbench.extras import EXTRAS, require
+    from optbench.measure import certificate
+
+    # whatever is wrong or missing is said before anything is measured
+    frameworks = framework or implementations.installed() or implementations.FRAMEWORKS
+    known: set[str] = set()
+    for name in frameworks:
+        if name not in implementations.FRAMEWORKS:
+            raise UnknownName("framework", name, implementations.FRAMEWORKS)
+        known |= set(implementations.load(name).OPTIMIZERS)
+    jobs = certificate.chosen(problem or [], optimizer or [], frameworks)
+    for baseline, _ in jobs:
+        if baseline.optimizer not in known:
+            raise UnknownName("optimizer", baseline.optimizer, sorted(known))
+    if not certificate.packages(jobs).isdisjoint(EXTRAS["baselines"]):
+        require("baselines")
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be kept is not measured
+    say = partial(typer.echo, err=True)
+    comparisons = certificate.run(jobs, gradients, seeds, rounds, say)
+    made = certificate.made(list(comparisons))
+    typer.echo(certificate.table(made))
+    typer.echo(f"written: {certificate.write(made, out)}")
+    failures = list(certificate.failures(made))
+    for line in failures:
+        typer.echo(line)
+    if failures:
+        end(f"{len(failures)} of the claims on baselines do not hold", 1)
 
 
 def profile(

@@ -168,6 +168,14 @@ def optimizer(framework: "Framework", name: str, hyperparameters: Any) -> Any:
     return kind(**hyperparameters)
 
 
+def stalled() -> tuple[type[Exception], ...]:
+    """Give what the commit's optimizers raise where nothing moves any more, if anything."""
+    from optbench.implementations import failures
+
+    kind = getattr(failures, "Stalled", None)
+    return (kind,) if kind else ()
+
+
 def foresees(backend: Any) -> bool:
     """Tell whether the commit's backend knows how much memory is free."""
     return hasattr(backend, "free_memory")

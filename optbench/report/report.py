@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from optbench.campaign import results_folder
+from optbench.measure import certificate
 from optbench.records import checksums, files
 from optbench.records.frames import Frames, from_records
 from optbench.records.record import Record
@@ -80,7 +81,8 @@ def texts(
 ) -> dict[str, str]:
     """Give the tables' files and the page, by their names in the folder of the results.
 
-    The frames are the records', and so are the tables that `tables.make` made.
+    The frames are the records', and so are the tables that `tables.make` made. The
+    certificate of the baselines is a table more where the folder has it.
     """
     source = captions.source(
         records,
@@ -88,9 +90,22 @@ def texts(
         missing=len(results.requests) - len(records),
         unasked=len(results.records) - len({record.identity for record in records}),
     )
+    made = [*made, *_certified(results.folder)]
     files = {
         f"{TABLES}/{name}": text
         for table in made
         for name, text in captions.texts(table, source).items()
     }
     return files | {PAGE: page.render(frames, records, made, source)}
+
+
+def _certified(folder: Path) -> Iterator[captions.Table]:
+    if (file := folder / certificate.NAME).is_file():
+        kept = certificate.read(file)
+        yield captions.Table(
+            name="baselines",
+            heading="Our baselines beside others' implementations",
+            title=certificate.caption(kept),
+            data=certificate.data(kept),
+            shown=certificate.shown(kept),
+        )
