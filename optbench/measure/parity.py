@@ -36,6 +36,9 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "kfac": {"damping": 1e-2, "line_search": "grid_exhaustive"},
     "kfac_star": {"damping": 0.3, "decay": 0.7},
     "hessian_free": {"damping": 300.0, "cg_max_iterations": 5},
+    "nystrom_newton": {
+        **{"rank": 10, "sketch_interval": 4, "damping": 10.0, "cg_max_iterations": 5},
+    },
 }
 
 # the same where weights or the order of an operator scale the factors: an absolute damping

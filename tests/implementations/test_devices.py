@@ -27,7 +27,8 @@ def searches(optimizer):
 
 @needs["torch"]
 @pytest.mark.parametrize(
-    "optimizer", [name for name in OPTIMIZERS if not name.startswith(("lbfgs", "hessian"))]
+    "optimizer",
+    [name for name in OPTIMIZERS if not name.startswith(("lbfgs", "hessian", "nystrom"))],
 )
 @pytest.mark.parametrize("search", ["grid", "grid_exhaustive", None])
 def test_torch_waits_for_the_device_as_often_as_it_must(optimizer, search):
@@ -133,7 +134,8 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
     assert "callback" not in text
     assert all(name.startswith(("cusolver_", "cublas")) for name in called), called
     factorises = (
-        optimizer.startswith(("kfac", "engd", "spring")) and optimizer != "engd_diagonal"
+        optimizer.startswith(("kfac", "engd", "spring", "nystrom"))
+        and optimizer != "engd_diagonal"
     )
     assert bool(called) == factorises
 
