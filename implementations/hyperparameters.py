@@ -19,6 +19,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]  # what is left of something
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # of numbers that a step draws
 
 CONFIGURATION = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 

@@ -90,3 +90,12 @@ def kernel(objective: Objective, params: Params, batch: Batch) -> int:
 def iterates(params: Params, kept: int) -> int:
     """Estimate conjugate gradients that keep so many of their iterates [D]."""
     return kept * parameters(params)
+
+
+def sketch(params: Params, rank: int) -> int:
+    """Estimate a Nyström approximation: six matrices [D, rank].
+
+    They are the directions, their images, these shifted and divided, the singular vectors
+    and what the library works in.
+    """
+    return 6 * parameters(params) * min(rank, parameters(params))

@@ -96,12 +96,17 @@ def row(request: Request) -> float:
     return sum(term.forward() for term in terms.values()) + evaluation.forward()
 
 
-def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
+def phases(
+    work: Work, evaluations: int, products: int = 0, rank: int = 0, interval: int = 1
+) -> dict[str, float]:
     """Give the flops of a step's phases.
 
     `evaluations` are those of the loss in its line search, `products` those G v, each a
-    product with J and one with its transpose. A pair of Kronecker factors costs n³ (1/3 + 2
-    + 9 + 1): Cholesky, two triangular solves, the eigenvectors, one solve more.
+    product with J and one with its transpose; those with the Hessian have no formula. A
+    sketch of this rank p, made once in an interval, has p such products, and costs D p² (4
+    + 2 + 1 + 6) + 20 p³ besides: an orthogonal factor, a product, a triangular solve, the
+    singular vectors. A pair of Kronecker factors costs n³ (1/3 + 2 + 9 + 1): Cholesky, two
+    triangular solves, the eigenvectors, one solve more.
     """
     problem = problems.get(work.problem)
     terms = _terms(problem, work.network, {**problem.points, **work.points})
@@ -111,9 +116,14 @@ def phases(work: Work, evaluations: int, products: int = 0) -> dict[str, float]:
         "backward": sum(term.backward() for term in terms.values()),
         "line search": evaluations * forward,
     }
-    if products:
-        weights = sum(term.weights() for term in terms.values())
-        counted["products"] = products * 2 * weights
+    if work.hyperparameters.get("curvature") != "hessian":
+        product = 2 * sum(term.weights() for term in terms.values())
+        if products:
+            counted["products"] = products * product
+        if rank:
+            D = networks.parameter_count(work.network, problem.inputs, problem.outputs)
+            p = min(rank, D)
+            counted["sketch"] = (p * product + 13.0 * D * p**2 + 20.0 * p**3) / interval
     if work.optimizer in ("kfac", "kfac_star"):
         counted["factors"] = sum(
             term.factors(problem.terms[name].components) for name, term in terms.items()

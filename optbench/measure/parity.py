@@ -45,6 +45,9 @@ CONDITIONED: dict[str, dict[str, Any]] = {
     "levenberg_marquardt": {"damping": 1.0, "acceleration": 0.5},
     # a small radius keeps the damping large
     "trust_region": {"radius": 0.03, "target": 0.8, "probes": 8},
+    "nystrom_newton": {
+        **{"rank": 10, "sketch_interval": 4, "damping": 10.0, "cg_max_iterations": 5},
+    },
 }
 
 # the same where weights or the order of an operator scale the factors: an absolute damping

@@ -19,6 +19,7 @@ WITHOUT = {
     "without acceleration": "acceleration",
     "without radii": "radii",
     "without search": "line search",
+    "without sketch": "sketch",
     "without products": "products",
     "without inverses": "inverses",
     "without factors": "factors",
@@ -42,7 +43,7 @@ class Profile:
 
     work: Work
     parameters: int
-    seconds: float  # a step
+    seconds: float  # a step, with its share of a sketch
     gradient: float  # seconds of the loss's gradient alone
     gradient_flops: float
     phases: list[Phase]
@@ -78,9 +79,14 @@ def measure(work: Work, seconds: float) -> Profile:
     timed, memory = with_memory(work)
     square = _square(timed)
     parts = medians(functions(timed, square), seconds)
+    rank, interval = 0, 1
+    if "with sketch" in parts:
+        optimizer: Any = timed.optimizer
+        rank, interval = optimizer.rank, optimizer.sketch_interval
+        parts["step"] = mean_step(parts, interval)
     evaluations = timed.evaluations()
     products = timed.products()
-    counted = flops.phases(work, evaluations, max(products - 1, 0))
+    counted = flops.phases(work, evaluations, max(products - 1, 0), rank, interval)
     phases = differences(parts)
     return Profile(
         work,
@@ -113,9 +119,9 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
     """Make the step, its parts, and the step with less and less in it.
 
     First its acceleration and all but three of the radii that it looks at, its line search,
-    or its products but one, are left out, then its inverses, then its factors. Where an
-    optimizer computes J, so much alone is among them. A product of two large matrices of so
-    many rows comes before.
+    or its sketch and then its products but one, are left out, then its inverses, then its
+    factors. Where an optimizer computes J, so much alone is among them. A product of two
+    large matrices of so many rows comes before.
     """
     parts: dict[str, Callable[[], None]] = {
         "product": product(timed.framework, rows),
@@ -132,6 +138,7 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
         ("without acceleration", "acceleration", {"acceleration": 0.0}),
         ("without radii", "probes", {"probes": 3}),
         ("without search", "line_search", {"learning_rate": 1e-3}),
+        ("without sketch", "sketch_interval", {"sketch_interval": NEVER}),
         ("without products", "cg_max_iterations", {"cg_max_iterations": 1}),
         ("without inverses", "inverse_interval", {"inverse_interval": NEVER}),
         ("without factors", "factor_interval", {"factor_interval": NEVER}),
@@ -139,7 +146,15 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
         if field in known and getattr(timed.optimizer, field) != value.get(field):
             changes |= value
             parts[name] = timed.variant(**changes)
+    if "sketch_interval" in known:  # the timed step is hardly ever one that makes a sketch
+        parts["with sketch"] = timed.variant(sketch_interval=1)
     return parts
+
+
+def mean_step(parts: Mapping[str, float], interval: int) -> float:
+    """Give the seconds of a step on average, where one in an interval makes a sketch."""
+    without = parts["without sketch"]
+    return without + (parts["with sketch"] - without) / interval
 
 
 def differences(parts: Mapping[str, float]) -> dict[str, float]:

@@ -48,7 +48,7 @@ def searches(optimizer):
     [
         name
         for name in OPTIMIZERS
-        if name not in DECISIONS and not name.startswith("hessian")
+        if name not in DECISIONS and not name.startswith(("hessian", "nystrom"))
     ],
 )
 @pytest.mark.parametrize("search", ["grid", "grid_exhaustive", None])
@@ -151,7 +151,9 @@ def test_a_jax_step_is_exported_for_cuda(optimizer):
     assert "callback" not in text
     assert all(name.startswith(("cusolver_", "cublas")) for name in called), called
     factorises = (
-        optimizer.startswith(("kfac", "engd", "spring", "soap"))
+        optimizer.startswith(
+            ("kfac", "engd", "spring", "soap", "nystrom", "levenberg", "trust")
+        )
         and optimizer != "engd_diagonal"
     )
     assert bool(called) == factorises

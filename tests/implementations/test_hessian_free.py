@@ -45,7 +45,7 @@ def solve(framework, A, b, start, cap):
 
 def kept(solution, cap):
     """The kept iterates by iteration."""
-    last = int(solution.iteration)
+    last = int(solution.at.iteration)
     stored = oracle_steps.stored_iterations(last, cap)
     return dict(zip(stored, solution.iterates[: len(stored)], strict=True))
 
@@ -64,7 +64,7 @@ def test_iterates_are_scipy_s(framework, operator):
     theirs = [x0]
     scipy_cg(A, b, x0, rtol=1e-5, maxiter=50, callback=lambda x: theirs.append(x.copy()))
     solution = solve(framework, A, b, x0, 50)
-    assert solution.iteration == len(theirs) - 1 >= 4
+    assert solution.at.iteration == len(theirs) - 1 >= 4
     for iteration, x in kept(solution, 50).items():
         assert relative(x, theirs[iteration]) <= 1e-10
 
@@ -85,7 +85,7 @@ def test_truncation_is_the_plain_one(framework, shift, cap, why, reached):
     xs, models, plain_why = oracle_steps.truncated_cg(A, b, x0, cap)
     solution = solve(framework, A, b, x0, cap)
     assert plain_why == why
-    assert solution.iteration == len(xs) - 1 == reached
+    assert solution.at.iteration == len(xs) - 1 == reached
     assert relative(solution.models[: len(models)], np.array(models)) <= 1e-10
     for iteration, x in kept(solution, cap).items():
         assert np.linalg.norm(x - xs[iteration]) <= 1e-10 * np.linalg.norm(xs[-1])
@@ -97,15 +97,15 @@ def test_memory_is_bounded_and_zero_is_solved(framework):
     assert part.slots(250) == 21
     assert part.slots(10**6) < 55
     solution = solve(framework, np.eye(4), np.zeros(4), np.zeros(4), 20)
-    assert solution.iteration == 0
-    assert not solution.x.any()
+    assert solution.at.iteration == 0
+    assert not solution.at.x.any()
 
 
 @frameworks
 @pytest.mark.parametrize("problem", [HEAT, coupled_2d], ids=lambda problem: problem.name)
 def test_products_are_those_of_dense_matrices(framework, problem):
     here = case(framework, problem)
-    part, put = here.part("optimizers.hessian_free"), here.framework.backend.from_numpy
+    part, put = here.part("passes.curvature"), here.framework.backend.from_numpy
 
     def both(v, params, batch):
         chunks = here.objective.linearize_chunks(params, batch)
@@ -208,8 +208,10 @@ def test_the_search_and_the_damping_are_the_plain_ones_on_a_quadratic(framework)
         return 3.0 + size * (g @ s) + size**2 * (s @ H @ s) / 2
 
     def search(s, H, g):
-        return part.armijo(
+        return here.part("solvers.armijo").armijo(
             lambda size: quadratic(size, s, H, g),
+            part.SIZES,
+            part.SUFFICIENT,
             quadratic(1.0, s, H, g),
             put(np.array(3.0)),
             g @ s,

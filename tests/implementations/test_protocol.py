@@ -92,6 +92,7 @@ def test_the_counters_of_a_search_are_named_as_a_record_names_them(framework):
     case = small(framework, coupled_2d)
     names = {"kfac": {"stalls", "evaluations"}, "adam": set(), "kfac_star": set()}
     names |= {"hessian_free": {"stalls", "evaluations", "iterations"}}
+    names |= {"nystrom_newton": {"stalls", "evaluations", "iterations", "resets"}}
     for name, expected in names.items():
         made, state, step = case.prepare(name)
         _, state, _ = step(case.params, state, case.batch)

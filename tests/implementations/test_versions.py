@@ -50,6 +50,10 @@ OPTIMIZERS = {name: (name, fields) for name, fields in parity.CONDITIONED.items(
         "hessian_free",
         {"damping": 300.0, "cg_max_iterations": 5, "curvature": "hessian"},
     ),
+    "nystrom_newton hessian": (
+        "nystrom_newton",
+        {"curvature": "hessian", "rank": 2, "damping": 10.0, "seed": 1},
+    ),
 }
 
 

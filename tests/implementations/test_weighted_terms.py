@@ -93,7 +93,7 @@ def test_hessian_free_multiplies_by_the_weighted_gramian(framework, problem):
     J, _ = oracle.weighted_rows(problem, start, batch, network)
     v = np.random.default_rng(0).normal(size=J.shape[1])
     chunks = here.objective.linearize_chunks(here.params, here.batch)
-    ours = here.part("optimizers.hessian_free").gauss_newton(
+    ours = here.part("passes.curvature").gauss_newton(
         here.objective, here.params, chunks, here.framework.backend.from_numpy(v)
     )
     assert relative(here.numpy(ours), J.T @ (J @ v)) <= 1e-11

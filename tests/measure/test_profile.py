@@ -77,7 +77,7 @@ def test_flops_are_those_that_torch_counts(name, network):
         ),
         (lambda: [factors(term) for term in terms.values()], counted["factors"]),
         (
-            lambda: case.part("optimizers.hessian_free").gauss_newton(
+            lambda: case.part("passes.curvature").gauss_newton(
                 case.objective, case.params, chunks, vector
             ),
             counted["products"],
@@ -218,6 +218,53 @@ def test_a_profile_tells_what_a_product_costs():
     last = profile.render(result).splitlines()[-1]
     assert f"products G v within a step: {result.products}, " in last
     assert "products G v" not in profile.render(replace(result, products=0))
+
+
+@pytest.mark.skipif("torch" not in implementations.installed(), reason="torch is missing")
+def test_a_profile_shares_a_sketch_among_the_steps_of_its_interval():
+    work = Work(
+        "torch",
+        "nystrom_newton",
+        SINE.name,
+        "tanh_4",
+        {"rank": 3, "sketch_interval": 7, "damping": 0.1},
+        points={"interior": 6, "boundary": 4},
+    )
+    result = profile.measure(work, 0)
+    assert [phase.name for phase in result.phases] == [
+        *("forward", "backward", "sketch", "products", "rest")
+    ]
+    by_name = {phase.name: phase for phase in result.phases}
+    product = 2 * result.phases[0].flops
+    whole = 3 * product + 13 * result.parameters * 3**2 + 20 * 3**3
+    assert by_name["sketch"].flops == pytest.approx(whole / 7)
+    assert by_name["products"].flops == (result.products - 1) * product
+    assert sum(phase.seconds for phase in result.phases) == pytest.approx(result.seconds)
+    assert "sketch" in profile.render(result)
+
+
+def test_a_sketch_is_in_one_step_of_its_interval():
+    parts = {
+        "forward": 1.0,
+        "gradient": 3.0,
+        "step": 99.0,  # it may have been one with a sketch, or one without
+        "with sketch": 50.0,
+        "without sketch": 10.0,
+        "without products": 4.0,
+    }
+    mean = profile.mean_step(parts, 20)
+    assert mean == pytest.approx(12.0)
+    phases = profile.differences(parts | {"step": mean})
+    assert phases == {
+        **{"forward": 1.0, "backward": 2.0, "sketch": 2.0, "products": 6.0, "rest": 1.0}
+    }
+
+
+def test_products_with_the_hessian_have_no_formula():
+    hessian = replace(
+        WORK, optimizer="nystrom_newton", hyperparameters={"curvature": "hessian"}
+    )
+    assert not {"products", "sketch"} & set(flops.phases(hessian, 1, 5, 3, 2))
 
 
 def test_the_exponent_is_that_of_the_large_networks():

@@ -359,3 +359,93 @@ def hessian_free_steps(
         theta, x = theta + alpha * s, cg_decay * xs[-1]
         path.append((like(params, theta), damping, (why, len(stored) - 1 - chosen, power)))
     return path
+
+
+def nystrom_sketch(C, directions):
+    """U, Λ and ν of a dense C from directions Ω; ν is raised where C is indefinite."""
+    images, eps = C @ directions, np.finfo(float).eps
+    shift = eps * np.linalg.norm(images)
+
+    def core(shift):
+        matrix = directions.T @ (images + shift * directions)
+        return (matrix + matrix.T) / 2
+
+    try:
+        root = np.linalg.cholesky(core(shift))
+    except np.linalg.LinAlgError:
+        values = np.linalg.eigvalsh(core(shift))
+        shift += abs(values[0]) + eps * len(values) * np.abs(values).max()
+        root = np.linalg.cholesky(core(shift))
+    quotient = np.linalg.solve(root, (images + shift * directions).T).T
+    U, s, _ = np.linalg.svd(quotient, full_matrices=False)
+    return U, np.maximum(s**2 - shift, 0), shift
+
+
+def nystrom_inverse(U, values, damping):
+    """P⁻¹, dense."""
+    inside = (values[-1] + damping) * (U / (values + damping)) @ U.T
+    return inside + np.eye(len(U)) - U @ U.T
+
+
+def preconditioned_cg(A, b, x, inverse, tolerance, cap):
+    """The last iterate, how many iterations were done, and whether a flat line ended it."""
+    residual = b - A @ x
+    ahead = inverse @ residual
+    direction, square = ahead, residual @ ahead
+    for iteration in range(cap):
+        if not np.linalg.norm(residual) > tolerance:
+            return x, iteration, False
+        curvature = direction @ A @ direction
+        if not curvature > 0:
+            return x, iteration, True
+        x = x + square / curvature * direction
+        residual = residual - square / curvature * (A @ direction)
+        ahead = inverse @ residual
+        before, square = square, residual @ ahead
+        direction = ahead + square / before * direction
+    return x, cap, False
+
+
+def nystrom_newton_steps(
+    expand,
+    loss,
+    theta,
+    n,
+    signs,
+    rank=60,
+    sketch_interval=20,
+    damping=1e-6,
+    cg_tolerance=1e-10,
+    cg_max_iterations=200,
+):
+    """(parameters, events) after each of n steps.
+
+    `expand` gives C and g at θ [D], `signs` the random ones [D, rank] of a refresh. Events
+    are how many iterations CG did, whether it went along −P⁻¹g, and the halvings, None for
+    a stall.
+    """
+    start, path = np.zeros_like(theta), []
+    for step in range(n):
+        C, g = expand(theta)
+        A = C + damping * np.eye(len(g))
+        if step % sketch_interval == 0:
+            drawn = signs(step // sketch_interval, len(g), min(rank, len(g)))
+            U, values, _ = nystrom_sketch(C, np.linalg.qr(drawn)[0])
+        inverse = nystrom_inverse(U, values, damping)
+        tolerance = max(1e-16, cg_tolerance * np.linalg.norm(g))
+        d, iterations, flat = preconditioned_cg(
+            A, -g, start, inverse, tolerance, cg_max_iterations
+        )
+        reset = bool(
+            (flat and iterations == 0) or not np.isfinite(d).all() or not g @ d < 0
+        )
+        d, before = -inverse @ g if reset else d, loss(theta)
+        halvings = next(
+            (j for j in range(61) if loss(theta + d / 2**j) <= before + g @ d / 2**j / 10),
+            None,
+        )
+        if halvings is not None:
+            theta = theta + d / 2**halvings
+        start = np.zeros_like(d) if reset or halvings is None else d
+        path.append((theta, (iterations, reset, halvings)))
+    return path

@@ -54,7 +54,7 @@ def test_a_stopped_run_ends_with_the_same_bits(framework, optimizer, tmp_path):
     assert bits(resumed) == bits(whole)
     assert resumed.counters == whole.counters
     assert (whole.counters.get("iterations", 0) >= whole.steps) == (
-        optimizer == "hessian_free"
+        optimizer in ("hessian_free", "nystrom_newton")
     )  # of CG
     assert sum(resumed.clock.values()) == pytest.approx(resumed.wall_seconds)
 

@@ -1,7 +1,6 @@
 """Hessian-free optimization (Martens 2010): conjugate gradients on a damped curvature.
 
-The network is linearized once a step: every product G v comes from the stored layer inputs
-and cotangents.
+The network is linearized once a step: every product G v comes from what is stored of it.
 """
 
 from collections.abc import Callable
@@ -13,13 +12,7 @@ from jax import Array
 
 from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
-from optbench.implementations.jax.passes.chunks import Chunks, mean
-from optbench.implementations.jax.passes.linearization import (
-    gradient,
-    products,
-    transposed_products,
-)
-from optbench.implementations.jax.passes.objective import half_mean_square
+from optbench.implementations.jax.passes.curvature import expand
 from optbench.implementations.jax.passes.parameters import (
     Params,
     advance,
@@ -28,8 +21,9 @@ from optbench.implementations.jax.passes.parameters import (
     split_like,
 )
 from optbench.implementations.jax.solvers import conjugate_gradients as cg
+from optbench.implementations.jax.solvers.armijo import armijo, finite
 from optbench.implementations.jax.solvers.control_flow import while_loop
-from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.problems.problem import Batch
 
 # the model's reduction ratios below and above which the damping changes (Martens 2010, 4.1)
@@ -63,13 +57,6 @@ class Walk(NamedTuple):
     ended: bool | Array
 
 
-class Trial(NamedTuple):
-    """A step size of Armijo's search."""
-
-    power: int | Array  # its index in SIZES
-    loss: Array  # there
-
-
 @optimizer
 class HessianFree(Optimizer):
     """A Newton step without a matrix."""
@@ -96,31 +83,34 @@ class HessianFree(Optimizer):
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
-        chunks = objective.linearize_chunks(params, batch)
-        terms = {name: mean(summarize, term) for name, term in chunks.items()}
-        losses = objective.weighted_losses({name: part[0] for name, part in terms.items()})
-        gradient_vector = flatten(
-            objective.weighted_sum({name: part[1] for name, part in terms.items()})
-        )
-        product = self._product(objective, params, batch, chunks, state.damping)
+        losses, gradient, product = expand(objective, params, batch, self.curvature)
         solution = cg.conjugate_gradients(
-            product, -gradient_vector, state.start, self.cg_max_iterations
+            lambda vector: product(vector) + state.damping * vector,
+            -gradient,
+            state.start,
+            self.cg_max_iterations,
         )
+        iteration, x, *_ = solution.at
 
         def loss(change: Array, size: float | Array = 1.0) -> Array:
             return finite(
                 objective.loss(advance(params, split_like(params, change), size), batch)
             )
 
-        end, damping = loss(solution.x), state.damping
+        end, damping = loss(x), state.damping
         if self.adapt_damping:
-            modelled = solution.models[solution.iteration] - solution.models[0]
+            modelled = solution.models[iteration] - solution.models[0]
             damping = adapted(damping, (end - loss(state.start)) / modelled)
-        last = cg.slot(solution.iteration, self.cg_max_iterations)
+        last = cg.slot(iteration, self.cg_max_iterations)
         walk = backtrack(lambda slot: loss(solution.iterates[slot]), last, end)
         change = solution.iterates[walk.slot]
         trial, accepted = armijo(
-            partial(loss, change), walk.loss, losses.total, gradient_vector.dot(change)
+            partial(loss, change),
+            SIZES,
+            SUFFICIENT,
+            walk.loss,
+            losses.total,
+            gradient.dot(change),
         )
         moved = advance(
             params,
@@ -131,13 +121,11 @@ class HessianFree(Optimizer):
         search = Search(
             *map(
                 sum,
-                zip(
-                    state.search, (solution.iteration, evaluations, ~accepted), strict=True
-                ),
+                zip(state.search, (iteration, evaluations, ~accepted), strict=True),
             )
         )
         # where it overflowed it is no start
-        start = jnp.nan_to_num(self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0)
+        start = jnp.nan_to_num(self.cg_decay * x, nan=0.0, posinf=0.0, neginf=0.0)
         return select(accepted, moved, params), State(start, damping, search), losses
 
     def working(self, objective: Objective, params: Params, batch: Batch) -> int:
@@ -147,46 +135,6 @@ class HessianFree(Optimizer):
     def counters(self, state: State) -> dict[str, int | Array]:
         """Read what conjugate gradients and the line searches have counted."""
         return state.search._asdict()
-
-    def _product(
-        self,
-        objective: Objective,
-        params: Params,
-        batch: Batch,
-        chunks: dict[str, Chunks],
-        damping: Array,
-    ) -> Callable[[Array], Array]:
-        if self.curvature == "ggn":
-            curvature = partial(gauss_newton, objective, params, chunks)
-        else:
-            curvature = partial(hessian, objective, params, batch)
-        return lambda vector: curvature(vector) + damping * vector
-
-
-def summarize(term: Linearization) -> tuple[Array, Params]:
-    """Compute a term's loss and its gradient."""
-    return half_mean_square(term.residual), gradient(term)
-
-
-def gauss_newton(
-    objective: Objective, params: Params, chunks: dict[str, Chunks], vector: Array
-) -> Array:
-    """Multiply G by v [D] without a pass through the network.
-
-    G v is the sum of w/n JᵀJ v over the terms.
-    """
-    directions = split_like(params, vector)
-
-    def image(term: Linearization) -> Params:
-        return transposed_products(term, products(term, directions) / len(term.residual))
-
-    images = {name: mean(image, term) for name, term in chunks.items()}
-    return flatten(objective.weighted_sum(images))
-
-
-def hessian(objective: Objective, params: Params, batch: Batch, vector: Array) -> Array:
-    """Multiply ∇²L by v [D]."""
-    return flatten(objective.hessian_product(params, batch, split_like(params, vector)))
 
 
 def adapted(damping: Array, ratio: Array) -> Array:
@@ -213,32 +161,3 @@ def backtrack(loss: Callable[[int | Array], Array], last: int | Array, end: Arra
     return while_loop(
         lambda walk: ~walk.ended & (walk.slot > 0), back, Walk(last, end, False)
     )
-
-
-def armijo(
-    loss: Callable[[Array], Array], whole: Array, start: Array, slope: Array
-) -> tuple[Trial, Array]:
-    """Look for the first of SIZES with a sufficient decrease, or else the last.
-
-    Returns it, and whether its decrease suffices.
-
-    `whole` is the loss at size 1, `start` at 0, `slope` its derivative there.
-    """
-    sizes = jnp.asarray(SIZES, start.dtype)
-
-    def suffices(trial: Trial) -> Array:
-        return trial.loss <= start + SUFFICIENT * sizes[trial.power] * slope
-
-    def shorten(trial: Trial) -> Trial:
-        return Trial(trial.power + 1, loss(sizes[trial.power + 1]))
-
-    def goes_on(trial: Trial) -> Array:
-        return ~suffices(trial) & (trial.power < len(SIZES) - 1)
-
-    trial = while_loop(goes_on, shorten, Trial(0, whole))
-    return trial, suffices(trial)
-
-
-def finite(loss: Array) -> Array:
-    """Replace a loss that is not a number by infinity."""
-    return jnp.nan_to_num(loss, nan=jnp.inf, posinf=jnp.inf)

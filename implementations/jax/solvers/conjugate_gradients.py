@@ -1,9 +1,10 @@
-"""Conjugate gradients, truncated where the quadratic model hardly falls any more.
+"""Conjugate gradients, with two rules that end them.
 
-The model is ½ xᵀA x − bᵀx, the rule that of Martens (2010), section 4.4.
+Truncated: where the quadratic model ½ xᵀA x − bᵀx hardly falls any more, the rule of
+Martens (2010), section 4.4. Iterates are kept at few iterations, ever further apart:
+Hessian-free looks back along them, and the memory is bounded.
 
-Iterates are kept at few iterations, ever further apart: Hessian-free looks back along them,
-and the memory is bounded.
+Preconditioned: where the residual is small, or A has no curvature along a direction.
 """
 
 import math
@@ -23,16 +24,29 @@ WINDOW = 10  # how many iterations that are at least; a tenth of all from the hu
 TOLERANCE = 1e-5  # ‖A x − b‖ / ‖b‖ of a solved system
 
 
-class Solution(NamedTuple):
-    """The iteration that was reached."""
+class Iterate(NamedTuple):
+    """Where an iteration has come to."""
 
     iteration: int | Array
     x: Array  # [D]
     residual: Array  # A x − b [D]
-    square: Array  # its squared norm
+    square: Array  # its squared norm, residual · P⁻¹ residual with a preconditioner P
     direction: Array  # where the next iteration goes [D]
+
+
+class Solution(NamedTuple):
+    """Where the truncated iterations have come to, and their way."""
+
+    at: Iterate
     models: Array  # the quadratic model at every iteration so far [iterations at most + 1]
     iterates: Array  # the kept ones in order, the last at `slot(iteration, …)` [slots, D]
+
+
+class Solved(NamedTuple):
+    """Where the preconditioned iterations have come to."""
+
+    at: Iterate
+    flat: bool | Array  # whether A has no curvature along the next direction
 
 
 def conjugate_gradients(
@@ -42,12 +56,10 @@ def conjugate_gradients(
 
     It ends on a residual that is not a number, too.
     """
-    residual = product(start) - target
-    square = residual.dot(residual)
     models = jnp.zeros(most_iterations + 1, target.dtype)
     iterates = jnp.zeros((slots(most_iterations), len(target)), target.dtype)
     begin = kept(
-        Solution(0, start, residual, square, -residual, models, iterates),
+        Solution(first(product, target, start), models, iterates),
         target,
         most_iterations,
     )
@@ -56,28 +68,74 @@ def conjugate_gradients(
     def goes_on(last: Solution) -> Array:
         # not ≥: a gradient of zero is solved by zero
         return (
-            (last.iteration < most_iterations)
-            & (jnp.sqrt(last.square) > solved)
+            (last.at.iteration < most_iterations)
+            & (jnp.sqrt(last.at.square) > solved)
             & ~stands(last)
         )
 
     def iterate(last: Solution) -> Solution:
-        image = product(last.direction)
-        size = last.square / last.direction.dot(image)
-        residual = last.residual + size * image
-        square = residual.dot(residual)
-        direction = square / last.square * last.direction - residual
-        moved = Solution(
-            last.iteration + 1,
-            last.x + size * last.direction,
-            residual,
-            square,
-            direction,
-            *last[5:],
-        )
-        return kept(moved, target, most_iterations)
+        at = following(last.at, product(last.at.direction))
+        return kept(last._replace(at=at), target, most_iterations)
 
     return while_loop(goes_on, iterate, begin)
+
+
+def preconditioned(
+    product: Callable[[Array], Array],
+    precondition: Callable[[Array], Array],
+    target: Array,
+    start: Array,
+    tolerance: Array,
+    most_iterations: int,
+) -> Solved:
+    """Solve A x = b from a start, with v ↦ A v, v ↦ P⁻¹ v and b [D], to ‖A x − b‖.
+
+    It ends before an iteration along a direction p with pᵀA p ≤ 0, and on a residual that
+    is not a number, too.
+    """
+
+    def goes_on(last: Solved) -> bool | Array:
+        left = jnp.linalg.norm(last.at.residual)
+        return ~last.flat & (last.at.iteration < most_iterations) & (left > tolerance)
+
+    def iterate(last: Solved) -> Solved:
+        image = product(last.at.direction)
+        flat = ~(last.at.direction.dot(image) > 0)
+        pairs = zip(last.at, following(last.at, image, precondition), strict=True)
+        return Solved(Iterate(*(jnp.where(flat, old, new) for old, new in pairs)), flat)
+
+    begin = Solved(first(product, target, start, precondition), jnp.zeros((), bool))
+    return while_loop(goes_on, iterate, begin)
+
+
+def same(residual: Array) -> Array:
+    """Precondition with nothing, P = I."""
+    return residual
+
+
+def first(
+    product: Callable[[Array], Array],
+    target: Array,
+    start: Array,
+    precondition: Callable[[Array], Array] = same,
+) -> Iterate:
+    """Begin at a start."""
+    residual = product(start) - target
+    ahead = precondition(residual)
+    return Iterate(0, start, residual, residual.dot(ahead), -ahead)
+
+
+def following(
+    last: Iterate, image: Array, precondition: Callable[[Array], Array] = same
+) -> Iterate:
+    """Do an iteration; `image` is A times its direction."""
+    size = last.square / last.direction.dot(image)
+    residual = last.residual + size * image
+    ahead = precondition(residual)
+    square = residual.dot(ahead)
+    direction = square / last.square * last.direction - ahead
+    x = last.x + size * last.direction
+    return Iterate(last.iteration + 1, x, residual, square, direction)
 
 
 def slots(most_iterations: int) -> int:
@@ -90,7 +148,7 @@ def kept(solution: Solution, target: Array, most_iterations: int) -> Solution:
 
     Only iterates that were not to stay are written over.
     """
-    iteration, x, residual, _, _, models, iterates = solution
+    (iteration, x, residual, *_), models, iterates = solution
     models = models.at[iteration].set((residual - target).dot(x) / 2)
     iterates = iterates.at[slot(iteration, most_iterations)].set(x)
     return solution._replace(models=models, iterates=iterates)
@@ -116,7 +174,7 @@ def stands(last: Solution) -> Array:
 
     The last k iterations did less than PROGRESS of it then.
     """
-    i = last.iteration
+    i = last.at.iteration
     window = jnp.maximum(WINDOW, i // 10)
     earlier = last.models[jnp.maximum(i - window, 0)]
     share = (last.models[i] - earlier) / (last.models[i] - last.models[0])

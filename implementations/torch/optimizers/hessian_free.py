@@ -1,7 +1,6 @@
 """Hessian-free optimization (Martens 2010): conjugate gradients on a damped curvature.
 
-The network is linearized once a step: every product G v comes from the stored layer inputs
-and cotangents.
+The network is linearized once a step: every product G v comes from what is stored of it.
 """
 
 from collections.abc import Callable
@@ -13,15 +12,9 @@ from torch import Tensor
 
 from optbench.implementations import memory_estimates
 from optbench.implementations.hyperparameters import Count, Fraction, NonNegative, optimizer
-from optbench.implementations.protocol import Linearization, Losses, Objective, Optimizer
+from optbench.implementations.protocol import Losses, Objective, Optimizer
 from optbench.implementations.torch.backend import read
-from optbench.implementations.torch.passes.chunks import Chunks, mean
-from optbench.implementations.torch.passes.linearization import (
-    gradient,
-    products,
-    transposed_products,
-)
-from optbench.implementations.torch.passes.objective import half_mean_square
+from optbench.implementations.torch.passes.curvature import expand
 from optbench.implementations.torch.passes.parameters import (
     Params,
     advance,
@@ -30,6 +23,7 @@ from optbench.implementations.torch.passes.parameters import (
     split_like,
 )
 from optbench.implementations.torch.solvers import conjugate_gradients as cg
+from optbench.implementations.torch.solvers.armijo import armijo, finite
 from optbench.implementations.torch.solvers.control_flow import while_loop
 from optbench.problems.problem import Batch
 
@@ -64,13 +58,6 @@ class Walk(NamedTuple):
     ended: bool | Tensor
 
 
-class Trial(NamedTuple):
-    """A step size of Armijo's search."""
-
-    power: int | Tensor  # its index in SIZES
-    loss: Tensor  # there
-
-
 @optimizer
 class HessianFree(Optimizer):
     """A Newton step without a matrix."""
@@ -93,46 +80,45 @@ class HessianFree(Optimizer):
         self, objective: Objective, params: Params, state: State, batch: Batch
     ) -> tuple[Params, State, Losses]:
         """Do one step; the losses are those before it."""
-        chunks = objective.linearize_chunks(params, batch)
-        terms = {name: mean(summarize, term) for name, term in chunks.items()}
-        losses = objective.weighted_losses({name: part[0] for name, part in terms.items()})
-        gradient_vector = flatten(
-            objective.weighted_sum({name: part[1] for name, part in terms.items()})
-        )
-        product = self._product(objective, params, batch, chunks, state.damping)
+        losses, gradient, product = expand(objective, params, batch, self.curvature)
         solution = cg.conjugate_gradients(
-            product, -gradient_vector, state.start, self.cg_max_iterations
+            lambda vector: product(vector) + state.damping * vector,
+            -gradient,
+            state.start,
+            self.cg_max_iterations,
         )
+        iteration, x, *_ = solution.at
 
         def loss(change: Tensor, size: float | Tensor = 1.0) -> Tensor:
             return finite(
                 objective.loss(advance(params, split_like(params, change), size), batch)
             )
 
-        end, damping = loss(solution.x), state.damping
+        end, damping = loss(x), state.damping
         if self.adapt_damping:
-            modelled = solution.models[solution.iteration] - solution.models[0]
+            modelled = solution.models[iteration] - solution.models[0]
             damping = adapted(damping, (end - loss(state.start)) / modelled)
-        last = cg.slot(solution.iteration, self.cg_max_iterations)
+        last = cg.slot(iteration, self.cg_max_iterations)
         walk = backtrack(lambda slot: loss(solution.iterates[slot]), last, end)
         change = solution.iterates[walk.slot]
         trial, accepted = armijo(
-            partial(loss, change), walk.loss, losses.total, gradient_vector.dot(change)
+            partial(loss, change),
+            SIZES,
+            SUFFICIENT,
+            walk.loss,
+            losses.total,
+            gradient.dot(change),
         )
         moved = advance(params, split_like(params, change), SIZES[trial.power])
         evaluations = 1 + self.adapt_damping + last - walk.slot + walk.ended + trial.power
         search = Search(
             *map(
                 sum,
-                zip(
-                    state.search, (solution.iteration, evaluations, ~accepted), strict=True
-                ),
+                zip(state.search, (iteration, evaluations, ~accepted), strict=True),
             )
         )
         # where it overflowed it is no start
-        start = torch.nan_to_num(
-            self.cg_decay * solution.x, nan=0.0, posinf=0.0, neginf=0.0
-        )
+        start = torch.nan_to_num(self.cg_decay * x, nan=0.0, posinf=0.0, neginf=0.0)
         return select(accepted, moved, params), State(start, damping, search), losses
 
     def working(self, objective: Objective, params: Params, batch: Batch) -> int:
@@ -142,46 +128,6 @@ class HessianFree(Optimizer):
     def counters(self, state: State) -> dict[str, int | Tensor]:
         """Read what conjugate gradients and the line searches have counted."""
         return state.search._asdict()
-
-    def _product(
-        self,
-        objective: Objective,
-        params: Params,
-        batch: Batch,
-        chunks: dict[str, Chunks],
-        damping: Tensor,
-    ) -> Callable[[Tensor], Tensor]:
-        if self.curvature == "ggn":
-            curvature = partial(gauss_newton, objective, params, chunks)
-        else:
-            curvature = partial(hessian, objective, params, batch)
-        return lambda vector: curvature(vector) + damping * vector
-
-
-def summarize(term: Linearization) -> tuple[Tensor, Params]:
-    """Compute a term's loss and its gradient."""
-    return half_mean_square(term.residual), gradient(term)
-
-
-def gauss_newton(
-    objective: Objective, params: Params, chunks: dict[str, Chunks], vector: Tensor
-) -> Tensor:
-    """Multiply G by v [D] without a pass through the network.
-
-    G v is the sum of w/n JᵀJ v over the terms.
-    """
-    directions = split_like(params, vector)
-
-    def image(term: Linearization) -> Params:
-        return transposed_products(term, products(term, directions) / len(term.residual))
-
-    images = {name: mean(image, term) for name, term in chunks.items()}
-    return flatten(objective.weighted_sum(images))
-
-
-def hessian(objective: Objective, params: Params, batch: Batch, vector: Tensor) -> Tensor:
-    """Multiply ∇²L by v [D]."""
-    return flatten(objective.hessian_product(params, batch, split_like(params, vector)))
 
 
 def adapted(damping: Tensor, ratio: Tensor) -> Tensor:
@@ -210,31 +156,3 @@ def backtrack(
     return while_loop(
         lambda walk: not walk.ended and walk.slot > 0, back, Walk(last, end, False)
     )
-
-
-def armijo(
-    loss: Callable[[float], Tensor], whole: Tensor, start: Tensor, slope: Tensor
-) -> tuple[Trial, Tensor]:
-    """Look for the first of SIZES with a sufficient decrease, or else the last.
-
-    Returns it, and whether its decrease suffices.
-
-    `whole` is the loss at size 1, `start` at 0, `slope` its derivative there.
-    """
-
-    def suffices(trial: Trial) -> Tensor:
-        return trial.loss <= start + SUFFICIENT * SIZES[trial.power] * slope
-
-    def shorten(trial: Trial) -> Trial:
-        return Trial(trial.power + 1, loss(SIZES[trial.power + 1]))
-
-    def goes_on(trial: Trial) -> Tensor:
-        return ~suffices(trial) & (trial.power < len(SIZES) - 1)
-
-    trial = while_loop(goes_on, shorten, Trial(0, whole))
-    return trial, suffices(trial)
-
-
-def finite(loss: Tensor) -> Tensor:
-    """Replace a loss that is not a number by infinity."""
-    return torch.nan_to_num(loss, nan=torch.inf, posinf=torch.inf)

@@ -1,9 +1,10 @@
-"""Conjugate gradients, truncated where the quadratic model hardly falls any more.
+"""Conjugate gradients, with two rules that end them.
 
-The model is ½ xᵀA x − bᵀx, the rule that of Martens (2010), section 4.4.
+Truncated: where the quadratic model ½ xᵀA x − bᵀx hardly falls any more, the rule of
+Martens (2010), section 4.4. Iterates are kept at few iterations, ever further apart:
+Hessian-free looks back along them, and the memory is bounded.
 
-Iterates are kept at few iterations, ever further apart: Hessian-free looks back along them,
-and the memory is bounded.
+Preconditioned: where the residual is small, or A has no curvature along a direction.
 """
 
 import math
@@ -23,16 +24,29 @@ WINDOW = 10  # how many iterations that are at least; a tenth of all from the hu
 TOLERANCE = 1e-5  # ‖A x − b‖ / ‖b‖ of a solved system
 
 
-class Solution(NamedTuple):
-    """The iteration that was reached."""
+class Iterate(NamedTuple):
+    """Where an iteration has come to."""
 
     iteration: int | Tensor
     x: Tensor  # [D]
     residual: Tensor  # A x − b [D]
-    square: Tensor  # its squared norm
+    square: Tensor  # its squared norm, residual · P⁻¹ residual with a preconditioner P
     direction: Tensor  # where the next iteration goes [D]
+
+
+class Solution(NamedTuple):
+    """Where the truncated iterations have come to, and their way."""
+
+    at: Iterate
     models: Tensor  # the quadratic model at every iteration so far [iterations at most + 1]
     iterates: Tensor  # the kept ones in order, the last at `slot(iteration, …)` [slots, D]
+
+
+class Solved(NamedTuple):
+    """Where the preconditioned iterations have come to."""
+
+    at: Iterate
+    flat: bool | Tensor  # whether A has no curvature along the next direction
 
 
 def conjugate_gradients(
@@ -42,12 +56,10 @@ def conjugate_gradients(
 
     It ends on a residual that is not a number, too.
     """
-    residual = product(start) - target
-    square = residual.dot(residual)
     models = target.new_zeros(most_iterations + 1)
     iterates = target.new_zeros(slots(most_iterations), len(target))
     begin = kept(
-        Solution(0, start, residual, square, -residual, models, iterates),
+        Solution(first(product, target, start), models, iterates),
         target,
         most_iterations,
     )
@@ -56,28 +68,76 @@ def conjugate_gradients(
     def goes_on(last: Solution) -> Tensor:
         # not ≥: a gradient of zero is solved by zero
         return (
-            (last.iteration < most_iterations)
-            & (torch.sqrt(last.square) > solved)
+            (last.at.iteration < most_iterations)
+            & (torch.sqrt(last.at.square) > solved)
             & ~stands(last)
         )
 
     def iterate(last: Solution) -> Solution:
-        image = product(last.direction)
-        size = last.square / last.direction.dot(image)
-        residual = last.residual + size * image
-        square = residual.dot(residual)
-        direction = square / last.square * last.direction - residual
-        moved = Solution(
-            last.iteration + 1,
-            last.x + size * last.direction,
-            residual,
-            square,
-            direction,
-            *last[5:],
-        )
-        return kept(moved, target, most_iterations)
+        at = following(last.at, product(last.at.direction))
+        return kept(last._replace(at=at), target, most_iterations)
 
     return while_loop(goes_on, iterate, begin)
+
+
+def preconditioned(
+    product: Callable[[Tensor], Tensor],
+    precondition: Callable[[Tensor], Tensor],
+    target: Tensor,
+    start: Tensor,
+    tolerance: Tensor,
+    most_iterations: int,
+) -> Solved:
+    """Solve A x = b from a start, with v ↦ A v, v ↦ P⁻¹ v and b [D], to ‖A x − b‖.
+
+    It ends before an iteration along a direction p with pᵀA p ≤ 0, and on a residual that
+    is not a number, too.
+    """
+
+    def goes_on(last: Solved) -> bool | Tensor:
+        left = torch.linalg.vector_norm(last.at.residual)
+        return ~last.flat & (last.at.iteration < most_iterations) & (left > tolerance)
+
+    def iterate(last: Solved) -> Solved:
+        image = product(last.at.direction)
+        flat = ~(last.at.direction.dot(image) > 0)
+        pairs = zip(last.at, following(last.at, image, precondition), strict=True)
+        return Solved(Iterate(*(torch.where(flat, old, new) for old, new in pairs)), flat)
+
+    begin = Solved(
+        first(product, target, start, precondition), target.new_zeros((), dtype=torch.bool)
+    )
+    return while_loop(goes_on, iterate, begin)
+
+
+def same(residual: Tensor) -> Tensor:
+    """Precondition with nothing, P = I."""
+    return residual
+
+
+def first(
+    product: Callable[[Tensor], Tensor],
+    target: Tensor,
+    start: Tensor,
+    precondition: Callable[[Tensor], Tensor] = same,
+) -> Iterate:
+    """Begin at a start."""
+    residual = product(start) - target
+    ahead = precondition(residual)
+    return Iterate(0, start, residual, residual.dot(ahead), -ahead)
+
+
+def following(
+    last: Iterate, image: Tensor, precondition: Callable[[Tensor], Tensor] = same
+) -> Iterate:
+    """Do an iteration; `image` is A times its direction."""
+    size = last.square / last.direction.dot(image)
+    residual = last.residual + size * image
+    ahead = precondition(residual)
+    square = residual.dot(ahead)
+    direction = square / last.square * last.direction - ahead
+    x = last.x + size * last.direction
+    return Iterate(last.iteration + 1, x, residual, square, direction)
 
 
 def slots(most_iterations: int) -> int:
@@ -90,7 +150,7 @@ def kept(solution: Solution, target: Tensor, most_iterations: int) -> Solution:
 
     Only iterates that were not to stay are written over.
     """
-    iteration, x, residual, _, _, models, iterates = solution
+    (iteration, x, residual, *_), models, iterates = solution
     models[iteration] = (residual - target).dot(x) / 2
     iterates[slot(iteration, most_iterations)] = x
     return solution
@@ -116,7 +176,7 @@ def stands(last: Solution) -> Tensor:
 
     The last k iterations did less than PROGRESS of it then.
     """
-    i = last.iteration
+    i = last.at.iteration
     window = max(WINDOW, i // 10)
     earlier = last.models[max(i - window, 0)]
     share = (last.models[i] - earlier) / (last.models[i] - last.models[0])
