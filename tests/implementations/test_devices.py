@@ -26,13 +26,16 @@ every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 SOLVES = {"engd": 1, "engd_woodbury": 1, "engd_per_layer": 3, "spring": 1}
 
 # what a step of the others asks at most, two iterations of `lbfgs`: of the batch, the
-# direction, each trial, the end and the pair
+# direction, each trial, the end and the pair; of each damping; of Newton's iterations for
+# the dampings of all radii and of the chosen one
 DECISIONS = {
     "lbfgs": 12,
     "lbfgs_wolfe": 12,
     "bfgs": 12,
     "ssbfgs": 12,
     "ssbroyden": 12,
+    "levenberg_marquardt": 12,
+    "trust_region": 60,
 }
 
 
