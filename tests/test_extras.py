@@ -105,6 +105,7 @@ def test_verify_says_what_it_cannot_check(tmp_path):
         ("optuna", ["tune", "quick"]),
         ("tomli_w", ["tune", "quick"]),
         ("tomli_w", ["scale"]),
+        ("pytorch_optimizer", ["baselines", "--optimizer", "adam"]),
     ],
 )
 def test_what_is_missing_is_one_line_and_exit_code_2(missing, arguments, tmp_path):

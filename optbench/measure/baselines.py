@@ -97,7 +97,7 @@ BASELINES = (
         "levenberg_marquardt",
         "jax",
         (SCIPY_LM,),
-        share=1 / 40,
+        share=1 / 50,
         counts="Jacobians",
         timed=3,
     ),

@@ -25,6 +25,7 @@ from optbench.measure import parity, timed
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
+    "accuracy.Baseline.track_gradients",
     "accuracy.Parity.track_parity",
     "accuracy.RelativeL2.track_relative_l2",
     "calibration.Calibration.time_matmul",
@@ -323,6 +324,21 @@ def test_a_step_that_diverged_fails(monkeypatch, bad):
         common.finite(bad)
 
 
+@needs_torch
+def test_a_baseline_beside_scipy_is_a_ratio_of_gradients(monkeypatch):
+    posed = replace(accuracy.POSED, network="tanh_4", points=FEW)
+    name = "lbfgs_wolfe beside SciPy L-BFGS-B"
+    eager = replace(accuracy.BESIDE_SCIPY[name], framework="torch")
+    monkeypatch.setattr(accuracy, "POSED", posed)
+    monkeypatch.setattr(accuracy, "GRADIENTS", 60)
+    monkeypatch.setitem(accuracy.BESIDE_SCIPY, name, eager)
+    assert 0.3 < run(accuracy.Baseline, "track_gradients", (name,)) < 3
+    unknown = replace(eager, optimizer="unheard_of")
+    monkeypatch.setitem(accuracy.BESIDE_SCIPY, name, unknown)
+    with pytest.raises(NotImplementedError, match="there is no unheard_of"):
+        accuracy.Baseline().setup(name)
+
+
 # planted regressions
 
 
@@ -457,6 +473,7 @@ def test_asv_installs_what_the_lock_says(configuration):
             0.001,
         ),
         ("accuracy.Parity.track_parity('kfac', 'poisson_sine_2d')", 1000),
+        ("accuracy.Baseline.track_gradients('bfgs beside SciPy BFGS')", 0.1),
     ],
 )
 def test_asv_reads_our_thresholds(configuration, entry, expected):
@@ -476,10 +493,13 @@ NEEDED_BY_A_TIMED_STEP = {
     "optbench",
     "optbench.extras",
     "optbench.measure",
+    "optbench.measure.baselines",
+    "optbench.measure.bootstrap",
     "optbench.measure.commit_process",
     "optbench.measure.commits",
     "optbench.measure.grid",
     "optbench.measure.parity",
+    "optbench.measure.rivals",
     "optbench.measure.timed",
     "optbench.records",
     "optbench.records.cores",

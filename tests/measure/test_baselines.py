@@ -5,39 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_up_baselines import certified, compared
 from small import needs
 from typer.testing import CliRunner
 
 from optbench import implementations, problems
 from optbench.cli import app as command
 from optbench.measure import baselines, certificate, rivals
-from optbench.measure.baselines import BASELINES, LOWEST, Comparison, Posed
+from optbench.measure.baselines import BASELINES, LOWEST, Posed
 from optbench.measure.rivals import Ground
 
 FEW = {"interior": 20, "boundary": 12}
 SMALL = Posed("poisson_sine_2d", "tanh_5_5_4", FEW)
-NEVER = {f"{loss:.0e}": [(None, None)] for loss in baselines.THRESHOLDS}
 needs_torch, needs_jax = needs["torch"], needs["jax"]
-
-
-def compared(reached=None, seconds=((1.0, 1.0),) * 5, **fields):
-    """A comparison of made-up counts."""
-    fields = {
-        "problem": "poisson_sine_2d",
-        "network": "tanh_64",
-        "framework": "torch",
-        "optimizer": "lbfgs_wolfe",
-        "hyperparameters": {"history_size": 50},
-        "rival": "some",
-        "counts": "gradients",
-        "allowed": 1.25,
-        "gradients": 400,
-        "losses": [(1e-3, 2e-3)],
-        "reached": {**NEVER, "1e-02": [(50, 40)], LOWEST: [(200, 100)], **(reached or {})},
-        "seconds": seconds,
-        **fields,
-    }
-    return Comparison(**fields)
 
 
 def test_a_loss_is_reached_with_the_first_gradient_where_it_is_no_larger():
@@ -397,7 +377,7 @@ def test_it_is_measured_in_a_process_of_its_own():
 
 def test_a_table_has_a_row_for_each_and_says_what_it_was_made_from():
     each = compared({"1e-02": [(50, 40), (40, 40)]}, losses=[(1e-3, 2e-3), (3e-3, 4e-3)])
-    made = certificate.Certificate("some", "0123456789abcdef+", {"scipy": "1.17"}, [each])
+    made = certified(each)
     (row,) = certificate.shown(made).to_dict("records")
     assert row["loss after"] == "1.0e-03 / 2.0e-03 (400)"
     assert row["to 1e-02"] == "40 / 40"

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from browsers import needs_browser
 from fakes import Fake, request
+from made_up_baselines import certified
 from made_up_results import HOSTILE, TOML, folder_of
 from markdown_it import MarkdownIt
 from rich.console import Console
@@ -20,7 +21,8 @@ from typer.testing import CliRunner
 from optbench.campaign import campaign, expansion
 from optbench.campaign.errors import CampaignError
 from optbench.cli.app import app
-from optbench.records import plain_text, store
+from optbench.measure import certificate
+from optbench.records import checksums, plain_text, store
 from optbench.records.cores import Claim
 from optbench.records.frames import from_records
 from optbench.report import captions, curves, figures, page, report, tables
@@ -139,6 +141,22 @@ def test_the_digest_is_of_the_raw_records(folder, tmp_path):
     assert (
         captions.source(records, tmp_path).digest != captions.source(records, folder).digest
     )
+
+
+def test_the_certificate_of_the_baselines_is_a_table_where_the_folder_has_it(tmp_path):
+    made = folder_of(tmp_path)
+    written = certificate.write(certified(), made)
+    checksums.write(made)
+    done = CliRunner().invoke(app, ["report", str(made)])
+    assert done.exit_code == 0, done.output
+    kept = {file.name for file in (made / "tables").iterdir() if "baselines" in file.name}
+    assert kept == {f"baselines.{suffix}" for suffix in ("csv", "md", "tex")}
+    assert "1.20 [1.00, 1.40]" in (made / "tables" / "baselines.md").read_text()
+    assert "Our baselines beside" in (made / "report.html").read_text()
+    assert list(checksums.issues(made)) == []
+    written.unlink()
+    assert CliRunner().invoke(app, ["report", str(made)]).exit_code == 0
+    assert "Our baselines beside" not in (made / "report.html").read_text()
 
 
 def test_numbers_are_those_of_the_records(folder):
