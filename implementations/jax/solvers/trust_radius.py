@@ -74,7 +74,8 @@ def longest(radii: Array, ratios: Array, target: float) -> Array:
     x = jnp.log(radii)
     step = x[1] - x[0]
     slopes = pchip_slopes(jnp.diff(ratios) / step)
-    y0, y1, m0, m1 = ratios[place], ratios[place + 1], slopes[place], slopes[place + 1]
+    ends = jnp.stack([x, ratios, slopes])[:, jnp.stack([place, place + 1])]
+    (start, _), (y0, y1), (m0, m1) = ends
 
     def cubic(t: Array) -> Array:
         """Evaluate at the share t of the piece."""
@@ -92,7 +93,7 @@ def longest(radii: Array, ratios: Array, target: float) -> Array:
         return jnp.where(holds, middle, low), jnp.where(holds, high, middle)
 
     share, _ = fori_loop(HALVINGS, halve, (jnp.zeros_like(step), jnp.ones_like(step)))
-    between = jnp.exp(x[place] + share * step)
+    between = jnp.exp(start + share * step)
     return jnp.where(
         reached == 0, radii[0], jnp.where(reached == len(radii), radii[-1], between)
     )

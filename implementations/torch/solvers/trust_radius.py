@@ -74,7 +74,8 @@ def longest(radii: Tensor, ratios: Tensor, target: float) -> Tensor:
     x = torch.log(radii)
     step = x[1] - x[0]
     slopes = pchip_slopes(torch.diff(ratios) / step)
-    y0, y1, m0, m1 = ratios[place], ratios[place + 1], slopes[place], slopes[place + 1]
+    ends = torch.stack([x, ratios, slopes])[:, torch.stack([place, place + 1])]
+    (start, _), (y0, y1), (m0, m1) = ends
 
     def cubic(t: Tensor) -> Tensor:
         """Evaluate at the share t of the piece."""
@@ -92,7 +93,7 @@ def longest(radii: Tensor, ratios: Tensor, target: float) -> Tensor:
         return torch.where(holds, middle, low), torch.where(holds, high, middle)
 
     share, _ = fori_loop(HALVINGS, halve, (torch.zeros_like(step), torch.ones_like(step)))
-    between = torch.exp(x[place] + share * step)
+    between = torch.exp(start + share * step)
     return torch.where(
         reached == 0, radii[0], torch.where(reached == len(radii), radii[-1], between)
     )
