@@ -3,30 +3,12 @@
 import oracle_steps
 import pytest
 from made_up import coupled_2d
-from small import drawn, needs, relative, small
+from small import drawn, relative, small, where
 
 from optbench import problems
 
 PROBLEMS = [problems.get("heat_sum_2d"), problems.get("log_fokker_planck_1d"), coupled_2d]
 STEPS = 3
-# JAX compiles each case for seconds: all of them on the problem with the most in it
-WHERE = [
-    pytest.param(
-        framework,
-        problem,
-        marks=[
-            needs[framework],
-            *(
-                [pytest.mark.slow]
-                if framework == "jax" and problem is not coupled_2d
-                else []
-            ),
-        ],
-        id=f"{problem.name}-{framework}",
-    )
-    for problem in PROBLEMS
-    for framework in needs
-]
 ORACLES = {
     "engd": oracle_steps.engd_steps,
     "engd_per_layer": lambda *args, **fields: oracle_steps.engd_steps(
@@ -52,7 +34,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("framework", "problem"), WHERE)
+@pytest.mark.parametrize(
+    ("framework", "problem"),
+    where([(problem,) for problem in PROBLEMS], lambda problem: problem is coupled_2d),
+)
 @pytest.mark.parametrize(("optimizer", "fields"), CASES)
 def test_steps_equal_the_oracle(framework, problem, optimizer, fields):
     case = small(framework, problem, "tanh_4_3", interior=6, boundary=4)

@@ -24,6 +24,27 @@ frameworks = pytest.mark.parametrize(
 needs_both = pytest.mark.skipif(
     len(implementations.installed()) < 2, reason="twins need both frameworks"
 )
+
+
+def where(cases, in_jax):
+    """Each framework with each case; of JAX's, those that are not `in_jax` are slow tests.
+
+    JAX compiles a case for seconds.
+    """
+    return [
+        pytest.param(
+            framework,
+            *case,
+            marks=[missing]
+            if framework != "jax" or in_jax(*case)
+            else [missing, pytest.mark.slow],
+            id="-".join([*(getattr(part, "name", part) for part in case), framework]),
+        )
+        for case in cases
+        for framework, missing in needs.items()
+    ]
+
+
 OPTIMIZERS = tuple(implementations.load(implementations.installed()[0]).OPTIMIZERS)
 every_optimizer_in_jax = pytest.mark.parametrize(
     "optimizer",
