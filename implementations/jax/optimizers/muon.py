@@ -7,7 +7,7 @@ nearly orthogonal by five Newton-Schulz iterations. Biases and the outer layers 
 |---|---|---|
 | G | `gradient` | of a layer's weights, without its column of biases |
 | B, μ | `momentum`, the field too | B ← μ B + G |
-| O | `orthogonalized` | about UVᵀ of B = UΣVᵀ: values not tiny end at 0.68 to 1.14 |
+| O | `orthogonalized` | about UVᵀ of B = UΣVᵀ: most values end between 0.68 and 1.16 |
 | η | `learning_rate` | |
 
 All is done in the parameters' precision: PyTorch's own rounds the iterations to bfloat16.
