@@ -234,7 +234,7 @@ def baselines(
             help="Of a walk with a line search; the others have a share of them.",
         ),
     ] = 4000,
-    seeds: Annotated[int, typer.Option(min=1, help="Starts with their points.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Starts with their points.")] = 5,
     rounds: Annotated[
         int, typer.Option(min=1, help="Walks of each that are timed, in turn.")
     ] = 15,

@@ -282,12 +282,13 @@ def optax_muon(ground: Ground, learning_rate: float, adam_learning_rate: float) 
     import jax.numpy as jnp
     import optax
 
+    layers = range(len(ground.start))
     weights = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)
     muon = optax.contrib.muon(
-        learning_rate, muon_weight_dimension_numbers=lambda params: [weights] * len(params)
+        learning_rate, muon_weight_dimension_numbers=lambda _: [weights for _ in layers]
     )
-    last = len(ground.start) - 1
-    labels = [("muon" if 0 < layer < last else "adam", "adam") for layer in range(last + 1)]
+    between = layers[1:-1]
+    labels = [("muon" if layer in between else "adam", "adam") for layer in layers]
     method = optax.multi_transform(
         {"muon": muon, "adam": optax.adam(adam_learning_rate)}, labels
     )
@@ -334,7 +335,7 @@ def optax_lbfgs(ground: Ground, history_size: int) -> Walk:
     method = optax.lbfgs(memory_size=history_size)
 
     @ground.backend.compile
-    def step(params: Params, state: Any, batch: Batch) -> tuple[Params, Any]:
+    def step(params: Any, state: Any, batch: Batch) -> tuple[Any, Any]:
         @jax.custom_vjp
         def loss(params: Params) -> Array:
             return ground.objective.loss(params, batch)
@@ -403,6 +404,7 @@ def scipy_lm(ground: Ground) -> Walk:
     """SciPy's least_squares(method="lm"), which is MINPACK's, as tight as it can be set."""
     from scipy.optimize import least_squares
 
+    solve: Any = least_squares  # its stubs know a Jacobian by name alone
     kernel = import_module(f"{ground.backend.__package__}.passes.kernel")
     engd: Any = ground.framework.OPTIMIZERS["engd"]()
 
@@ -424,7 +426,7 @@ def scipy_lm(ground: Ground) -> Walk:
             return ground.backend.to_numpy(J)
 
         try:
-            least_squares(
+            solve(
                 residual,
                 ground.vector(ground.params),
                 jacobian,
