@@ -58,7 +58,8 @@ def approximate(product: Callable[[Tensor], Tensor], directions: Tensor) -> Sket
     shifted = images + shift * directions
     half = torch.linalg.solve_triangular(root, shifted.T, upper=False)
     U, s, _ = svd(half.T)
-    return Sketch(U, (s * s - shift).clamp(min=0))
+    # by rows, as a checkpoint gives it back: a product's last bits depend on the order
+    return Sketch(U.contiguous(), (s * s - shift).clamp(min=0))
 
 
 def preconditioner(sketch: Sketch, damping: float) -> Callable[[Tensor], Tensor]:
