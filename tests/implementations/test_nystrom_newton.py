@@ -28,7 +28,7 @@ def case(framework, problem=HEAT):
 
 
 @cache
-def prepared(framework, problem=HEAT, **fields):
+def prepared(framework, problem, **fields):
     """The optimizer, its first state and its step, compiled once."""
     return case(framework, problem).prepare("nystrom_newton", **fields)
 
@@ -118,7 +118,7 @@ def test_the_sketch_is_the_dense_one(framework):
 @pytest.mark.parametrize("fields", [GGN, HESSIAN])
 def test_the_sketch_of_a_network_s_curvature_is_the_dense_one(framework, fields):
     here = case(framework)
-    _, state, step = prepared(framework, **fields)
+    _, state, step = prepared(framework, HEAT, **fields)
     _, after, _ = step(here.params, state, here.batch)
     C = matrices()[0](vector(here.start))[0][fields["curvature"]]
     directions = np.linalg.qr(signs(0, len(C), fields["rank"], fields["seed"]))[0]
@@ -304,7 +304,7 @@ def test_the_cases_go_everywhere():
 def test_a_solved_step_is_the_dense_one(framework, fields):
     """−(C + μI)⁻¹ g, shortened by halves."""
     here = case(framework)
-    _, state, step = prepared(framework, **fields)
+    _, state, step = prepared(framework, HEAT, **fields)
     theta = vector(here.start)
     params, after, _ = step(here.params, state, here.batch)
     curvatures, g = matrices()[0](theta)
@@ -374,6 +374,21 @@ def test_a_mutant_is_noticed(monkeypatch, mutant):
     assert not all(as_the_oracle("torch", *args) for args in STEPS[:3])
 
 
+@frameworks
+def test_a_step_without_a_finite_loss_is_a_stall(framework):
+    here = case(framework)
+    _, state, step = prepared(framework, HEAT, **GGN)
+    x, y = here.batch["interior"]
+    params, after, _ = step(here.params, state, here.batch | {"interior": (x, y + np.inf)})
+    assert relative(here.numpy(params), here.start) == 0
+    assert not here.numpy(after.start).any()
+    assert [int(count) for count in after.search[1:]] == [62, 1, 1]
+    # G knows no targets: the next step is as the first would have been
+    again, _, _ = step(params, after, here.batch)
+    plain, _, _ = step(here.params, state, here.batch)
+    assert relative(here.numpy(again), here.numpy(plain)) == 0
+
+
 class NoDescent:
     """An objective whose loss is infinite wherever the search looks."""
 
@@ -387,12 +402,11 @@ class NoDescent:
         return self.right.loss(params, batch) + np.inf
 
 
-@frameworks
-def test_a_search_without_a_decrease_is_a_stall(framework):
-    here = case(framework)
-    made, state, _ = prepared(framework, **GGN)
-    blind = here._replace(objective=NoDescent(here.objective))
-    step = here.framework.backend.compile(partial(made.step, blind.objective))
+@needs["torch"]
+def test_a_search_without_a_decrease_is_a_stall():
+    here = case("torch")
+    made, state, _ = prepared("torch", HEAT, **GGN)
+    step = here.framework.backend.compile(partial(made.step, NoDescent(here.objective)))
     params, after, losses = step(here.params, state, here.batch)
     assert relative(here.numpy(params), here.start) == 0
     assert not here.numpy(after.start).any()
@@ -403,7 +417,7 @@ def test_a_search_without_a_decrease_is_a_stall(framework):
 @needs["torch"]
 def test_a_step_that_rounding_swallows_is_a_stall():
     here = case("torch")
-    _, state, step = prepared("torch", damping=1e30)
+    _, state, step = prepared("torch", HEAT, damping=1e30)
     params, after, _ = step(here.params, state, here.batch)
     assert relative(here.numpy(params), here.start) == 0
     assert not here.numpy(after.start).any()
@@ -413,7 +427,7 @@ def test_a_step_that_rounding_swallows_is_a_stall():
 @needs["torch"]
 def test_a_sketch_that_cannot_be_made_leaves_the_last_one(monkeypatch):
     here = case("torch")
-    _, state, step = prepared("torch", **GGN)
+    _, state, step = prepared("torch", HEAT, **GGN)
     params, after, _ = step(here.params, state, here.batch)
     part = here.part("solvers.nystrom")
     monkeypatch.setattr(part, "cholesky", lambda matrix: matrix * np.nan)
@@ -429,7 +443,7 @@ def test_a_sketch_that_cannot_be_made_leaves_the_last_one(monkeypatch):
 @needs["torch"]
 def test_sketches_are_made_at_their_interval():
     here = case("torch")
-    _, state, step = prepared("torch", **GGN)
+    _, state, step = prepared("torch", HEAT, **GGN)
     params, before, changed = here.params, state, []
     for _ in range(5):
         params, state, _ = step(params, before, here.batch)
@@ -442,7 +456,7 @@ def test_sketches_are_made_at_their_interval():
 @needs["torch"]
 def test_torch_asks_once_an_iteration_and_once_a_decision():
     here = case("torch")
-    _, state, step = prepared("torch", **GGN)
+    _, state, step = prepared("torch", HEAT, **GGN)
     params = here.params
     for number in range(4):
         before, reads = state.search, here.framework.backend.reads
@@ -479,6 +493,7 @@ def test_the_damping_is_the_curvature_s(framework):
 
 
 @needs_both
+@pytest.mark.slow
 def test_the_twins_walk_the_same_path_with_the_hessian():
     """With a core that needs no shift: what a shift leaves of it is rounding."""
     fields = {"curvature": "hessian", "rank": 2, "damping": 10.0, "seed": 1}

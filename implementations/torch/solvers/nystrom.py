@@ -58,7 +58,7 @@ def approximate(product: Callable[[Tensor], Tensor], directions: Tensor) -> Sket
     shifted = images + shift * directions
     half = torch.linalg.solve_triangular(root, shifted.T, upper=False)
     U, s, _ = svd(half.T)
-    # by rows, as a restored state has it: products then have the same bits
+    # by rows, as a checkpoint gives it back: a product's last bits depend on the order
     return Sketch(U.contiguous(), (s * s - shift).clamp(min=0))
 
 
