@@ -130,8 +130,8 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
         "step": timed,
     }
     if hasattr(timed.optimizer, "jacobian"):
-        rows = partial(timed.optimizer.jacobian, timed.objective)
-        parts["rows of J"] = timed.function(rows)
+        jacobian = partial(timed.optimizer.jacobian, timed.objective)
+        parts["rows of J"] = timed.function(jacobian)
     known = {field.name for field in fields(timed.optimizer)}
     changes: dict[str, Any] = {}
     for name, field, value in (

@@ -18,7 +18,7 @@ def when(
 
 
 def while_loop(
-    condition: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree
+    condition: Callable[[Tree], bool | Array], body: Callable[[Tree], Tree], state: Tree
 ) -> Tree:
     """Repeat `state = body(state)` while the condition holds."""
     return jax.lax.while_loop(condition, body, state)
