@@ -22,6 +22,11 @@ FUNCTIONS = {
         lambda t: 5 * (t + 0.004) ** 4 - 8 * (t + 0.004) ** 3,
     ),
     "cliff": (lambda t: np.exp(5 * (t - 2)) - t, lambda t: 5 * np.exp(5 * (t - 2)) - 1),
+    # the second trial may be above the first, later ones may not
+    "shelf": (
+        lambda t: -10.0 * t if t < 1 else -5 - 0.01 * t,
+        lambda t: -10.0 if t < 1 else -9.5,
+    ),
     # no numbers beyond: the loss is none, or its slope alone, or the loss is infinite
     "root": (
         lambda t: np.sqrt(1.5 - t) - t if t < 1.5 else np.nan,
