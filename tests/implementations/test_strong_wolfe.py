@@ -61,6 +61,25 @@ def test_the_search_is_torch_s_without_its_constant(framework, function, size):
     assert float(point_at_end.size) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
 
 
+@frameworks
+def test_the_third_trial_may_not_rise_above_the_second_but_the_second_above_the_first(
+    framework,
+):
+    case = small(framework, problems.get("poisson_sine_2d"))
+    put, part = case.framework.backend.from_numpy, case.part("solvers.strong_wolfe")
+
+    def point(t, loss, slope):
+        t, loss, slope = (put(np.array(number)) for number in (t, loss, slope))
+        return part.Point(t, loss[None], loss, slope[None], slope)
+
+    start, lower, higher = (
+        point(*numbers)
+        for numbers in ((0.0, 0.0, -10.0), (0.6, -6.0, -10.0), (6.0, -5.0, -9.5))
+    )
+    found = [int(part.judge(start, lower, higher, evaluations)) for evaluations in (2, 3)]
+    assert found == [part.SEARCHING, part.BRACKETED]
+
+
 @cache
 def search(framework, function):
     """Our search along a function, by its first size, compiled once."""
