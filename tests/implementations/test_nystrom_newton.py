@@ -2,6 +2,7 @@
 
 from functools import cache, partial
 
+import hashed
 import numpy as np
 import oracle
 import oracle_steps
@@ -12,7 +13,6 @@ from pydantic import ValidationError
 from scipy.sparse.linalg import LinearOperator
 from scipy.sparse.linalg import cg as scipy_cg
 from small import drawn, frameworks, needs, needs_both, relative, small, vector
-from test_random_numbers import word
 
 from optbench import implementations, problems
 from optbench.implementations import memory_estimates
@@ -56,8 +56,7 @@ def matrices(problem=HEAT):
 
 def signs(k, size, rank, seed=0):
     """The random signs of a refresh by the plain rule, by rows."""
-    bits = np.array([word(seed, k, 3, i) for i in range(size * rank)])
-    return np.where(bits >> 31, -1.0, 1.0).reshape(size, rank)
+    return hashed.signs(seed, k, 3, size * rank).reshape(size, rank)
 
 
 def symmetric(values, seed=0):

@@ -82,7 +82,7 @@ class LevenbergMarquardt(Optimizer):
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with W = 0, which the first step's diagonal exceeds."""
-        damping, growth, unit = (jnp.full((), x) for x in (self.damping, 2.0, 1.0))
+        damping, growth, unit = (jnp.full((), x, float) for x in (self.damping, 2.0, 1.0))
         counts = (jnp.zeros((), int) for _ in range(3))
         return State(damping, growth, jnp.zeros_like(flatten(params)), unit, *counts)
 

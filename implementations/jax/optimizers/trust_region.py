@@ -105,7 +105,7 @@ class TrustRegion(Optimizer):
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with the first radius."""
-        numbers = (jnp.full((), number) for number in (self.radius, 0.0, 0.0))
+        numbers = (jnp.full((), x, float) for x in (self.radius, 0.0, 0.0))
         return State(*numbers, *(jnp.zeros((), int) for _ in range(3)))
 
     def step(
