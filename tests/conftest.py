@@ -16,6 +16,23 @@ OF_PYTORCH = (
     "test_a_system_of_two_equations_is_trained",
     "test_every_benchmark_of_a_step_runs",
 )
+# of what JAX compiles for ten seconds or more a case, those cases that say what the others
+# do; PyTorch is asked all of them
+ENOUGH_OF_JAX = {
+    "test_gradient_and_jacobian_equal_automatic_differentiation": ("coupled_2d-tanh_5_4",),
+    "test_cotangents_equal_automatic_differentiation": ("coupled_2d",),
+    "test_engd_s_gramians_equal_automatic_differentiation": ("120",),
+    "test_the_kernel_equals_the_product_of_dense_jacobians": ("coupled_2d",),
+    "test_the_kernel_s_direction_is_the_gramian_s": ("coupled_2d",),
+    "test_the_whole_loss_its_gradient_gramian_and_kernel": ("biharmonic", "kovasznay"),
+    "test_residuals_channels_and_factors_of_every_term": ("biharmonic", "kovasznay"),
+    "test_directions_of_kfac_and_engd": ("kovasznay",),
+    "test_five_steps_equal_the_oracle": ("marquardt-problem1", "trust_region-problem6"),
+    "test_a_step_may_be_refused": (),
+    "test_many_networks_pass_together": (),
+    "test_the_counters_of_a_search_are_named_as_a_record_names_them": (),
+    "test_the_line_search_decides_as_it_says": ("grid-",),
+}
 # whose tests of one optimizer take one compiled step, `small.default`
 SHARING = ("test_conformance.py", "test_devices.py")
 
@@ -29,7 +46,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         asked = item.callspec.params if hasattr(item, "callspec") else {}
         if asked.get("framework") == "jax" and asked.get("optimizer") not in QUICK:
-            slow = item.path.stem in LONG or item.originalname in OF_PYTORCH
+            enough = ENOUGH_OF_JAX.get(item.originalname, ("",))  # else every case
+            slow = (
+                item.path.stem in LONG
+                or item.originalname in OF_PYTORCH
+                or not any(words in item.name for words in enough)
+            )
             item.add_marker("slow" if slow else "medium")
 
 
