@@ -199,6 +199,9 @@ def test_preconditioned_iterates_are_scipy_s(framework):
     for cap in (1, 4):
         cut = solve(framework, A, inverse, b, x0, tolerance, cap)
         assert relative(cut.at.x, theirs[cap]) <= 1e-12
+    # the residual's own norm ends it, whatever the preconditioner's scale is
+    scaled = solve(framework, A, 1e-6 * inverse, b, x0, tolerance, 100)
+    assert scaled.at.iteration == whole.at.iteration
     plain = solve(framework, A, np.eye(40), b, x0, tolerance, 100)
     assert plain.at.iteration > 2 * whole.at.iteration  # the preconditioner is worth it
 
@@ -424,6 +427,27 @@ def test_a_step_that_rounding_swallows_is_a_stall():
 
 
 @needs["torch"]
+def test_a_flat_first_direction_is_a_reset_even_where_the_start_descends(monkeypatch):
+    here = case("torch")
+    _, state, step = prepared("torch", HEAT, **GGN)
+    _, after, _ = step(here.params, state, here.batch)
+    # the same point with half the direction found there
+    again = state._replace(start=after.start / 2)
+    assert int(step(here.params, again, here.batch)[1].search.resets) == 0
+    part = here.part("solvers.conjugate_gradients")
+    right = part.first
+
+    def turned(product, *given):
+        at = right(product, *given)
+        return at._replace(direction=at.direction * np.nan)
+
+    monkeypatch.setattr(part, "first", turned)
+    _, reset, _ = step(here.params, again, here.batch)
+    assert [int(count) for count in reset.search] == [0, 2, 0, 1]
+    assert not here.numpy(reset.start).any()
+
+
+@needs["torch"]
 def test_a_sketch_that_cannot_be_made_leaves_the_last_one(monkeypatch):
     here = case("torch")
     _, state, step = prepared("torch", HEAT, **GGN)
@@ -484,6 +508,7 @@ def test_a_rank_has_no_more_columns_than_there_are_parameters(framework):
 @frameworks
 def test_the_damping_is_the_curvature_s(framework):
     kind = implementations.load(framework).OPTIMIZERS["nystrom_newton"]
+    assert kind.float64_only
     assert (kind().damping, kind(curvature="hessian").damping) == (1e-6, 1e-4)
     assert kind(curvature="hessian", damping=1e-6).damping == 1e-6
     for wrong in ({"damping": 0.0}, {"damping": None}, {"seed": -1}, {"seed": 2**32}):

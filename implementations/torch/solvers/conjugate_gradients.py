@@ -95,7 +95,7 @@ def preconditioned(
     """
 
     def goes_on(last: Solved) -> bool | Tensor:
-        left = torch.linalg.vector_norm(last.at.residual)
+        left = torch.sqrt(last.at.square)
         return ~last.flat & (last.at.iteration < most_iterations) & (left > tolerance)
 
     def iterate(last: Solved) -> Solved:
