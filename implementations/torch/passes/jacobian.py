@@ -12,7 +12,7 @@ from torch import Tensor
 from optbench.implementations.memory_estimates import parameters
 from optbench.implementations.protocol import Linearization, Losses, Objective
 from optbench.implementations.torch.passes import kernel
-from optbench.implementations.torch.passes.chunks import apply, join, most_numbers, split
+from optbench.implementations.torch.passes.chunks import apply, join, split
 from optbench.implementations.torch.passes.linearization import (
     jacobian_blocks,
     jacobian_rows,
@@ -22,6 +22,8 @@ from optbench.implementations.torch.passes.parameters import Params, split_each_
 from optbench.implementations.torch.solvers.linear_algebra import double
 from optbench.problems.problem import Batch
 
+# numbers of rows that a sketch transforms together: one row at a time took twice as long
+TOGETHER = 2**21
 DIFFERENCE = 0.1  # h of them; exact ones take the same path at twice the cost
 
 
@@ -66,7 +68,7 @@ def sketched_rows(
             return sketch(J).reshape(n, -1)
 
         numbers = parameters(params) * term.residual.shape[1]
-        together = most_numbers(term.residual.device) // numbers
+        together = TOGETHER // numbers
         sketched = join(apply(piece, split(points, together)))
         return [sketched.reshape(term.residual.numel(), -1)]
 
