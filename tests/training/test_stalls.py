@@ -157,6 +157,9 @@ def test_a_march_is_waited_for():
     assert made.calls == 2 + 30 + IDLE
     assert record.counters["stalls"] == 30 + IDLE - 7
     assert list(record_rules.history(record)) == []
+    made = fake(until(7), lambda self, step: "the gradient is 0" if step > 7 else None)
+    made.perform(request(hyperparameters=KEPT, **march))
+    assert made.calls == 2 + 30 + 1  # what it knows is of these points alone
 
 
 @pytest.mark.parametrize("stops", [(3,), (9, 8), (26,), (7, 1, 1)])
