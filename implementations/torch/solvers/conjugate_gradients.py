@@ -95,7 +95,7 @@ def preconditioned(
     """
 
     def goes_on(last: Solved) -> bool | Tensor:
-        left = torch.sqrt(last.at.square)
+        left = torch.linalg.vector_norm(last.at.residual)
         return ~last.flat & (last.at.iteration < most_iterations) & (left > tolerance)
 
     def iterate(last: Solved) -> Solved:
