@@ -92,9 +92,9 @@ class QuasiNewton(Optimizer):
     ) -> tuple[Params, State, Losses]:
         """Do one iteration; the losses are those before it.
 
-        After two failures in a row nothing is moved or evaluated any more.
+        After two failures in a row nothing is moved or evaluated any more on this batch.
         """
-        vector = flatten(params)
+        vector, seen = flatten(params), fingerprint(batch)
 
         def rest() -> tuple[Array, Array, State]:
             counts = state.counts
@@ -102,7 +102,9 @@ class QuasiNewton(Optimizer):
             return vector, state.terms, state._replace(counts=counts)
 
         vector, terms, state = when(
-            state.ended, rest, lambda: self._iterate(objective, params, state, batch)
+            state.ended & (state.batch == seen),
+            rest,
+            lambda: self._iterate(objective, params, state, batch, seen),
         )
         # ordered: JAX's trees sort a plain dictionary
         losses = Losses(OrderedDict(zip(objective.problem.terms, terms, strict=True)))
@@ -122,10 +124,10 @@ class QuasiNewton(Optimizer):
         return {"stalls": counts.stalls, "evaluations": counts.evaluations}
 
     def _iterate(
-        self, objective: Objective, params: Params, state: State, batch: Batch
+        self, objective: Objective, params: Params, state: State, batch: Batch, seen: Array
     ) -> tuple[Array, Array, State]:
         """Take a step or fail: gives the parameters, the terms before, the new state."""
-        vector, counts, seen = flatten(params), state.counts, fingerprint(batch)
+        vector, counts = flatten(params), state.counts
 
         def evaluate(vector: Array) -> tuple[Array, Array, Array]:
             losses, gradient = objective.gradient(split_like(params, vector), batch)

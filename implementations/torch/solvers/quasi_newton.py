@@ -90,9 +90,9 @@ class QuasiNewton(Optimizer):
     ) -> tuple[Params, State, Losses]:
         """Do one iteration; the losses are those before it.
 
-        After two failures in a row nothing is moved or evaluated any more.
+        After two failures in a row nothing is moved or evaluated any more on this batch.
         """
-        vector = flatten(params)
+        vector, seen = flatten(params), fingerprint(batch)
 
         def rest() -> tuple[Tensor, Tensor, State]:
             counts = state.counts
@@ -100,7 +100,9 @@ class QuasiNewton(Optimizer):
             return vector, state.terms, state._replace(counts=counts)
 
         vector, terms, state = when(
-            state.ended, rest, lambda: self._iterate(objective, params, state, batch)
+            state.ended & (state.batch == seen),
+            rest,
+            lambda: self._iterate(objective, params, state, batch, seen),
         )
         losses = Losses(dict(zip(objective.problem.terms, terms, strict=True)))
         return split_like(params, vector), state, losses
@@ -119,10 +121,10 @@ class QuasiNewton(Optimizer):
         return {"stalls": counts.stalls, "evaluations": counts.evaluations}
 
     def _iterate(
-        self, objective: Objective, params: Params, state: State, batch: Batch
+        self, objective: Objective, params: Params, state: State, batch: Batch, seen: Tensor
     ) -> tuple[Tensor, Tensor, State]:
         """Take a step or fail: gives the parameters, the terms before, the new state."""
-        vector, counts, seen = flatten(params), state.counts, fingerprint(batch)
+        vector, counts = flatten(params), state.counts
 
         def evaluate(vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             losses, gradient = objective.gradient(split_like(params, vector), batch)
