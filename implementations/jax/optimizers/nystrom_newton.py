@@ -92,8 +92,8 @@ class NystromNewton(Optimizer):
         losses, gradient, product = expand(objective, params, batch, self.curvature)
 
         def sketched() -> Sketch:
-            k, shape = state.step // self.sketch_interval, state.sketch.vectors.shape
-            directions = nystrom.directions(self.seed, k, *shape)
+            k, (size, rank) = state.step // self.sketch_interval, state.sketch.vectors.shape
+            directions = nystrom.directions(self.seed, k, size, rank)
             made = nystrom.approximate(product, directions)
             usable = jnp.isfinite(made.values).all()  # else the last one stays
             pairs = zip(made, state.sketch, strict=True)

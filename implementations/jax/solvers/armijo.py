@@ -1,6 +1,6 @@
 """Armijo's search: the first step size that lowers the loss enough."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ class Trial(NamedTuple):
 
 def armijo(
     loss: Callable[[Array], Array],
-    sizes: Sequence[float],
+    sizes: list[float],
     share: float,
     whole: Array,
     start: Array,
