@@ -46,7 +46,7 @@ class Solved(NamedTuple):
     """Where the preconditioned iterations have come to."""
 
     at: Iterate
-    flat: bool | Tensor  # whether A has no curvature along the next direction
+    flat: Tensor  # whether A has no curvature along the next direction
 
 
 def conjugate_gradients(
@@ -94,9 +94,9 @@ def preconditioned(
     is not a number, too.
     """
 
-    def goes_on(last: Solved) -> bool | Tensor:
+    def goes_on(last: Solved) -> Tensor:
         left = torch.linalg.vector_norm(last.at.residual)
-        return ~last.flat & (last.at.iteration < most_iterations) & (left > tolerance)
+        return (left > tolerance) & ~last.flat & (last.at.iteration < most_iterations)
 
     def iterate(last: Solved) -> Solved:
         image = product(last.at.direction)
