@@ -23,8 +23,8 @@ PRESETS: dict[str, Tables] = {
     ],
     # Rathore et al.'s own: Newton's steps, from where L-BFGS has become slow
     "adam_lbfgs_nystrom": [
-        {"name": "adam", "learning_rate": 1e-2, "share": 0.1},
-        {"name": "lbfgs_wolfe", "history_size": 50, "share": 0.4},
+        {"name": "adam", "learning_rate": 1e-2, "share": 0.2},
+        {"name": "lbfgs_wolfe", "history_size": 50, "share": 0.3},
         {"name": "nystrom_newton"},
     ],
     "soap_trust_region": [
