@@ -406,14 +406,14 @@ def scipy_lm(ground: Ground) -> Walk:
 
     solve: Any = least_squares  # its stubs know a Jacobian by name alone
     kernel = import_module(f"{ground.backend.__package__}.passes.kernel")
-    engd: Any = ground.framework.OPTIMIZERS["engd"]()
+    made: Any = ground.framework.OPTIMIZERS["levenberg_marquardt"]()
 
     def scaled(params: Params, batch: Batch) -> Array:
         counts = kernel.row_counts(ground.objective, batch)
         return kernel.scaled(counts, ground.objective.residuals(params, batch))
 
     residuals = ground.backend.compile(scaled)
-    rows = ground.backend.compile(partial(engd.rows, ground.objective))
+    rows = ground.backend.compile(partial(made.jacobian, ground.objective))
 
     def residual(vector: np.ndarray) -> np.ndarray:
         return ground.backend.to_numpy(residuals(ground.matrices(vector), ground.batch))
@@ -422,7 +422,7 @@ def scipy_lm(ground: Ground) -> Walk:
         def jacobian(vector: np.ndarray) -> np.ndarray:
             if enough():
                 raise _Enough
-            _, (J,), _ = rows(ground.matrices(vector), ground.batch)
+            _, J, _ = rows(ground.matrices(vector), ground.batch)
             return ground.backend.to_numpy(J)
 
         try:

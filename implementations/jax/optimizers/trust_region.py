@@ -32,6 +32,7 @@ from optbench.implementations.hyperparameters import (
     Count,
     NonNegative,
     Positive,
+    Seed,
     optimizer,
 )
 from optbench.implementations.jax.passes import jacobian
@@ -39,7 +40,6 @@ from optbench.implementations.jax.passes.parameters import (
     Params,
     flatten,
     select,
-    split_each_like,
     split_like,
 )
 from optbench.implementations.jax.solvers import singular_values, trust_radius
@@ -101,7 +101,7 @@ class TrustRegion(Optimizer):
     probes: Annotated[int, Field(ge=3)] = 24  # radii that a step looks at
     acceleration: NonNegative = 0.5
     sketch: Count | None = None
-    seed: Annotated[int, Field(ge=0)] = 0  # of the sketches
+    seed: Seed = 0  # of the sketches
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with the first radius."""
@@ -184,15 +184,13 @@ class TrustRegion(Optimizer):
         """Look at the steps whose lengths are radii [k]."""
         values, start = model.values, flatten(params)
         damping = trust_radius.damping_of(values, radii)
-        step = -(values.V @ trust_radius.filtered(values, damping)).T  # 2
+        shares, s = trust_radius.filtered(values, damping), values.s[:, None]
+        step = -(values.V @ shares).T  # 2
         if self.acceleration > 0:  # 3
             step += self.bend(objective, params, batch, model, damping, step)
         change = model.lift(step)
-        reached = objective.loss_of_each(split_each_like(params, start + change), batch)
-        s, b = values.s[:, None], values.b[:, None]
-        model_fall = (
-            trust_radius.filtered(values, damping, 2) * s * b * (s * s + 2 * damping)
-        ).sum(0)
+        reached = objective.loss_of_each(split_like(params, start + change), batch)
+        model_fall = (shares**2 * (s * s + 2 * damping)).sum(0)
         ratio = 2 * (losses.total - reached) / model_fall
         usable = jnp.isfinite(reached) & jnp.isfinite(ratio)
         return Candidates(
@@ -215,8 +213,7 @@ class TrustRegion(Optimizer):
         )
         finite = jnp.isfinite(second).all(1, keepdims=True)
         projected = model.values.project(jnp.where(finite, second, 0).T)
-        s = model.values.s[:, None]
-        shares = jnp.where(s > 0, s * projected / jnp.where(s > 0, s * s + damping, 1), 0)
+        shares = trust_radius.filtered(model.values, damping, projected)
         bent = -(model.values.V @ shares).T / 2
         longest = self.acceleration * jnp.linalg.norm(step, axis=1)
         length = jnp.linalg.norm(bent, axis=1)

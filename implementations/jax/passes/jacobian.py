@@ -13,7 +13,7 @@ from optbench.implementations.jax.passes import kernel
 from optbench.implementations.jax.passes.chunks import apply, join, most_numbers, split
 from optbench.implementations.jax.passes.linearization import jacobian_blocks, jacobian_rows
 from optbench.implementations.jax.passes.objective import half_mean_square
-from optbench.implementations.jax.passes.parameters import Params, split_each_like
+from optbench.implementations.jax.passes.parameters import Params, split_like
 from optbench.implementations.jax.solvers.linear_algebra import double
 from optbench.implementations.memory_estimates import parameters
 from optbench.implementations.protocol import Linearization, Losses, Objective
@@ -95,7 +95,7 @@ def second_derivative(
 
     `there` is θ + h v [k, D] with h = DIFFERENCE, `slopes` J v [k, R], `start` r(θ) [R].
     """
-    ahead = residual(objective, split_each_like(params, there), batch)
+    ahead = residual(objective, split_like(params, there), batch)
     return 2 / DIFFERENCE * ((ahead - start) / DIFFERENCE - slopes)
 
 

@@ -46,13 +46,7 @@ def flatten(params: Params) -> Array:
 
 
 def split_like(params: Params, vector: Array) -> Params:
-    """Split a vector [D] into matrices like the parameters'."""
-    parts = jnp.split(vector, list(accumulate(matrix.size for matrix in params[:-1])))
-    return [part.reshape(matrix.shape) for part, matrix in zip(parts, params, strict=True)]
-
-
-def split_each_like(params: Params, vectors: Array) -> Params:
-    """Split vectors [k, D] into one array [k, out, in + 1] for each of the matrices."""
+    """Split a vector [D] into matrices like the parameters', or vectors [k, D] into k."""
     ends = list(accumulate(matrix.size for matrix in params[:-1]))
-    parts = zip(jnp.split(vectors, ends, axis=1), params, strict=True)
-    return [part.reshape(-1, *matrix.shape) for part, matrix in parts]
+    parts = zip(jnp.split(vector, ends, axis=-1), params, strict=True)
+    return [part.reshape(*vector.shape[:-1], *matrix.shape) for part, matrix in parts]

@@ -18,7 +18,7 @@ from optbench.implementations.torch.passes.linearization import (
     jacobian_rows,
 )
 from optbench.implementations.torch.passes.objective import half_mean_square
-from optbench.implementations.torch.passes.parameters import Params, split_each_like
+from optbench.implementations.torch.passes.parameters import Params, split_like
 from optbench.implementations.torch.solvers.linear_algebra import double
 from optbench.problems.problem import Batch
 
@@ -101,7 +101,7 @@ def second_derivative(
 
     `there` is θ + h v [k, D] with h = DIFFERENCE, `slopes` J v [k, R], `start` r(θ) [R].
     """
-    ahead = residual(objective, split_each_like(params, there), batch)
+    ahead = residual(objective, split_like(params, there), batch)
     return 2 / DIFFERENCE * ((ahead - start) / DIFFERENCE - slopes)
 
 

@@ -42,13 +42,8 @@ def flatten(params: Params) -> Tensor:
 
 
 def split_like(params: Params, vector: Tensor) -> Params:
-    """Split a vector [D] into matrices like the parameters'."""
-    parts = vector.split([matrix.numel() for matrix in params])
-    return [part.reshape(matrix.shape) for part, matrix in zip(parts, params, strict=True)]
-
-
-def split_each_like(params: Params, vectors: Tensor) -> Params:
-    """Split vectors [k, D] into one array [k, out, in + 1] for each of the matrices."""
-    sizes = [matrix.numel() for matrix in params]
-    parts = zip(vectors.split(sizes, dim=1), params, strict=True)
-    return [part.reshape(-1, *matrix.shape) for part, matrix in parts]
+    """Split a vector [D] into matrices like the parameters', or vectors [k, D] into k."""
+    parts = zip(
+        vector.split([matrix.numel() for matrix in params], -1), params, strict=True
+    )
+    return [part.reshape(*vector.shape[:-1], *matrix.shape) for part, matrix in parts]

@@ -26,11 +26,14 @@ class Newton(NamedTuple):
     iterations: int | Tensor
 
 
-def filtered(values: SingularValues, damping: Tensor, power: int = 1) -> Tensor:
-    """Divide s b by (s² + λ)^power, for dampings λ [k]: [singular values, k]."""
-    s, b = values.s[:, None], values.b[:, None]
-    denominator = s * s + damping
-    return torch.where(s > 0, s * b / torch.where(s > 0, denominator, 1) ** power, 0)
+def filtered(values: SingularValues, damping: Tensor, b: Tensor | None = None) -> Tensor:
+    """Divide s b by s² + λ, for dampings λ [k]: [singular values, k].
+
+    b is Uᵀ r, or what is given in its place [singular values, k].
+    """
+    s = values.s[:, None]
+    b = values.b[:, None] if b is None else b
+    return torch.where(s > 0, s * b / torch.where(s > 0, s * s + damping, 1), 0)
 
 
 def damping_of(values: SingularValues, radii: Tensor) -> Tensor:
@@ -39,15 +42,12 @@ def damping_of(values: SingularValues, radii: Tensor) -> Tensor:
     Newton on 1/|p| from 0 rises to the solution and does not pass it (Conn, Gould, Toint
     2000, section 7.3).
     """
-
-    def length(damping: Tensor) -> Tensor:
-        return (filtered(values, damping) ** 2).sum(0).sqrt()
+    s = values.s[:, None]
 
     def improve(last: Newton) -> Newton:
-        far = length(last.damping)
-        s, b = values.s[:, None], values.b[:, None]
-        denominator = torch.where(s > 0, s * s + last.damping, 1)
-        fall = ((s * b) ** 2 / denominator**3).sum(0)
+        squares = filtered(values, last.damping) ** 2
+        far = squares.sum(0).sqrt()
+        fall = (squares / torch.where(s > 0, s * s + last.damping, 1)).sum(0)
         next = last.damping + far * far / fall * (far - radii) / radii
         arrived = (far - radii).abs() <= CLOSE * radii
         rises = next > last.damping * (1 + 2 * EPS)
@@ -55,7 +55,8 @@ def damping_of(values: SingularValues, radii: Tensor) -> Tensor:
         return Newton(torch.where(done, last.damping, next), done, last.iterations + 1)
 
     zeros = torch.zeros_like(radii)
-    start = Newton(zeros, length(zeros) <= radii, 0)
+    whole = (filtered(values, zeros) ** 2).sum(0).sqrt()
+    start = Newton(zeros, whole <= radii, 0)
     return while_loop(
         lambda last: ~last.done.all() & (last.iterations < MOST_ITERATIONS), improve, start
     ).damping
