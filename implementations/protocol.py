@@ -200,11 +200,18 @@ class Optimizer(ABC):
         """
         return
 
+    def ends(self, state: Tree) -> "bool | Array":
+        """Say whether `check` raises, without asking the device; False by default.
+
+        A block of steps ends there.
+        """
+        return False
+
     def progress(self, state: Tree, share: float) -> Tree:
         """Tell the state the share, 0 to 1, of the run's budget that is spent.
 
-        It is called before every step, outside the clock. By default the state stays as it
-        is.
+        It is called before every step, outside the clock but for blocks of steps. By
+        default the state stays as it is.
         """
         return state
 
@@ -293,6 +300,7 @@ class Framework:
     OPTIMIZERS: dict[str, type[Optimizer]]
     Objective: Callable[..., Objective]  # of a problem, a network's name and a seed
     backend: Backend
+    compile_block: Callable[..., Callable]  # of an optimizer and an objective: `blocks`
 
 
 class StepSize(Protocol):

@@ -149,6 +149,7 @@ def question(request: Request) -> str:
             "files": {},
             "stages": stages,
             "device": None,
+            "blocks": False,
         }
     ).identity
 

@@ -113,6 +113,8 @@ class Request(_Strict):
     mode: Mode
     # "cpu": on the CPU of a machine that has an accelerator; None: on what the machine has
     device: Literal["cpu"] | None = None
+    # whether the device does steps in blocks, and is waited for at the end of each
+    blocks: bool = False
     dtype: Literal["float64", "float32"]
     tf32: bool = False  # whether products of float32 matrices may be TF32, on a GPU
     steps: PositiveInt | None = None
@@ -148,7 +150,7 @@ class Request(_Strict):
         # older runs keep their identity
         silent = {
             name
-            for name in ("files", "stages", "tf32", "device")
+            for name in ("files", "stages", "tf32", "device", "blocks")
             if not getattr(self, name)
         }
         content = self.model_dump(mode="json", exclude={"labels", *silent})

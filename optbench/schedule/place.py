@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from optbench.campaign.errors import CampaignError
 from optbench.implementations import FrameworkMissing, devices
@@ -53,10 +54,17 @@ class Place:
         return self.folder.name
 
     def of_this_device(self, requests: Sequence[Request]) -> list[Request]:
-        """Say in requests that they are for the CPU of a machine that has a GPU."""
-        if self.device != "cpu" or not gpus():
+        """Say in requests what is the device's own: steps in blocks on an accelerator.
+
+        On the CPU of a machine that has a GPU, they are for the CPU.
+        """
+        if self.device != "cpu":
+            update: dict[str, Any] = {"blocks": True}
+        elif gpus():
+            update = {"device": "cpu"}
+        else:
             return list(requests)
-        return [request.model_copy(update={"device": "cpu"}) for request in requests]
+        return [request.model_copy(update=update) for request in requests]
 
 
 def possible(requests: Sequence[Request], say: Callable[[str], None]) -> list[Request]:

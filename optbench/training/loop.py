@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from optbench.implementations.blocks import LONGEST, Block, Bounds
 from optbench.implementations.failures import Stalled
 from optbench.implementations.protocol import Losses
 from optbench.records import files, store
@@ -23,6 +24,8 @@ from optbench.training.status import Diverged, TimedOut, stage
 log = logging.getLogger(__name__)
 DIVERGED = 1e8  # a loss that is so many times the first one has diverged
 IDLE = 20  # steps in a row, on points that stay, that change no parameter: no other will
+NEVER = 2**30  # so many steps in a row are not done
+BLOCK = 0.005  # of a budget in seconds, which a block of steps may take
 IN_A_ROW = f"{IDLE} steps in a row changed none"
 
 # called with the share of the budget that is spent, and the newest row of the history
@@ -63,6 +66,9 @@ class Training:
         self.stalled: dict[str, str] = {}  # why stages before the last ended early
         self._saved = 0.0  # wall-clock seconds at the last checkpoint
         self._unsaved = False  # whether one could not be written, which is said once
+        self._due = 0  # the step of the next row
+        # the most steps of the last block, 0 where a stage begins, and the seconds of each
+        self._block, self._pace = 0, 0.0
         self._begin(0, {})
         on_accelerator = run.backend.device_name() != "cpu"
         redraws = request.resample_every or request.march
@@ -101,7 +107,8 @@ class Training:
         # less than the share of the stages before it, where one of them stalled
         ends = [row for row in self.history if row.stage <= self.stage]
         self._begun = self._part_of_budget(ends[-1].step, ends[-1].seconds) if ends else 0.0
-        due = next_row(self.history[-1].step if self.history else self.observe())
+        self._due = next_row(self.history[-1].step if self.history else self.observe())
+        self._block = 0
         while self._share() < 1:
             report(self._spent(), self.history[-1])
             self.clock.enter("log")
@@ -110,8 +117,8 @@ class Training:
                 raise Stopped
             self._heed_limits()
             self._advance()
-            if self.steps >= due or self._share() >= 1:
-                due = next_row(self.observe())
+            if self.steps >= self._due or self._share() >= 1:
+                self._due = next_row(self.observe())
 
     def _end_stalled(self, why: str) -> None:
         """End a stage that stalled; raises Stalled where there is none after it."""
@@ -150,9 +157,14 @@ class Training:
 
     def _share(self) -> float:
         """Give the share of the stage's budget that is spent."""
+        return self._share_after(self.steps)
+
+    def _share_after(self, steps: int) -> float:
+        """Give the share of the stage's budget that so many steps in this time spend."""
         begin, end = (0.0, *self.request.ends)[self.stage : self.stage + 2]
         begin = min(begin, self._begun)
-        return (self._spent() - begin) / (end - begin)
+        spent = self._part_of_budget(steps, self.clock.seconds["train"])
+        return (spent - begin) / (end - begin)
 
     def _spent(self) -> float:
         """Give the share of the run's budget that is spent."""
@@ -165,37 +177,87 @@ class Training:
         return seconds / (self.request.seconds or math.inf)
 
     def _advance(self) -> None:
-        """Do one step, with new points where they are due; raises Stalled."""
+        """Do a step or a block, with new points where they are due; raises Stalled."""
         self._take_the_points_of(self.steps + 1)
-        self.state = self._part.optimizer.progress(self.state, self._share())
-        with self.clock.section("train"):
-            params, state, losses = self._part.step(self.params, self.state, self.batch)
-            self.run.backend.wait((params, state, losses))
+        before = self.clock.seconds["train"]
+        done = self._do_a_block() if self.request.blocks else self._do_a_step()
+        taken = self.clock.seconds["train"] - before
         # at once: the step may have overwritten the old one, and its counters are asked for
-        self.state = state
-        self._check(list(self._numbers(losses).values()))
+        self.state = done.state
+        steps, changed, unchanged = (
+            int(self.run.backend.to_numpy(number)) for number in done[3:]
+        )
+        self.steps += steps - 1
+        self._check(list(self._numbers(done.losses).values()))
         known = None
         try:
-            self._part.optimizer.check(state)
+            self._part.optimizer.check(done.state)
         except Stalled as reason:
             known = str(reason)
+        self.params, self.steps = done.params, self.steps + 1
+        self._pace = taken / steps
+        self._notice(steps, changed, unchanged, known)
+
+    def _do_a_step(self) -> Block:
+        """Do one step, and wait for it."""
+        state = self._part.optimizer.progress(self.state, self._share())
+        with self.clock.section("train"):
+            params, state, losses = self._part.step(self.params, state, self.batch)
+            self.run.backend.wait((params, state, losses))
         # outside of the step and its seconds: it is no work of the optimizer's
         changed = bool(self.run.backend.to_numpy(self.run.changed(self.params, params)))
-        self.params, self.steps = params, self.steps + 1
-        self._notice(changed, known)
+        return Block(params, state, losses, 1, int(changed), int(not changed))
 
-    def _notice(self, changed: bool, known: str | None) -> None:
-        """Count a step that changed no parameter; raises Stalled where none will.
-
-        Points that are drawn anew may let a step move again, whatever the optimizer knows.
-        """
-        if changed:
-            seconds, stalls = self.clock.seconds["train"], self.movement.stalls
-            self.movement = Movement(self.steps, seconds, self.stage, stalls=stalls)
-        else:
-            self.movement = self.movement._replace(
-                idle=self.movement.idle + 1, stalls=self.movement.stalls + 1
+    def _do_a_block(self) -> Block:
+        """Do steps on one batch, and wait for the last of them."""
+        ahead = self._shares_ahead()
+        shares = np.zeros(LONGEST)
+        shares[: len(ahead)] = ahead
+        fixed = self.run.draws.fixed(self.steps + 1)
+        bounds = Bounds(
+            DIVERGED * self.history[0].loss, self.movement.idle, IDLE if fixed else NEVER
+        )
+        with self.clock.section("train"):
+            block: Block = self._part.step(
+                self.params, self.state, self.batch, shares, len(ahead), bounds
             )
+            self.run.backend.wait(block)
+        return block
+
+    def _shares_ahead(self) -> list[float]:
+        """Give the share of the stage's budget that is spent before each step of a block.
+
+        A block has steps on one batch, up to the next row of the history or to the end of
+        the stage. It may have twice as many as the last one, and where the budget is in
+        seconds, as many as take BLOCK of it: all its steps are told the same time then.
+        """
+        room = LONGEST
+        if self.request.seconds and self._block:
+            room = int(BLOCK * self.request.seconds / self._pace)
+        self._block = max(1, min(2 * self._block, room, LONGEST))
+        shares: list[float] = []
+        for steps in range(self.steps, min(self.steps + self._block, self._due)):
+            share = self._share_after(steps)
+            others = self.run.draws.number(steps + 1) != self._drawn
+            if shares and (others or share >= 1):
+                break
+            shares.append(share)
+        return shares
+
+    def _notice(self, steps: int, changed: int, unchanged: int, known: str | None) -> None:
+        """Count the steps that changed no parameter; raises Stalled where none will.
+
+        So many steps are done, of which one was the last to change a parameter (from 1; 0:
+        none was), at its share of their seconds. Points that are drawn anew may let a step
+        move again, whatever the optimizer knows.
+        """
+        last, stalls = self.movement, self.movement.stalls + unchanged
+        if changed:
+            idle = steps - changed
+            seconds = self.clock.seconds["train"] - self._pace * idle
+            self.movement = Movement(self.steps - idle, seconds, self.stage, idle, stalls)
+        else:
+            self.movement = last._replace(idle=last.idle + steps, stalls=stalls)
         if self.run.draws.fixed(self.steps):
             if known is not None:
                 raise Stalled(known)

@@ -4,6 +4,7 @@ Numbers are drawn and copied to the device, functions compiled and warmed up.
 """
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from optbench.campaign import source_files
 from optbench.campaign.expansion import FLOAT64_ALONE, NO_TF32
 from optbench.implementations import lookup
+from optbench.implementations.blocks import LONGEST, Bounds
 from optbench.implementations.protocol import Backend, Framework, Optimizer
 from optbench.problems import networks, seeds
 from optbench.problems.own import InvalidFile
@@ -26,6 +28,8 @@ from optbench.training.limits import Limits
 from optbench.training.memory import foresee
 from optbench.training.status import Refused, TimedOut, stage
 
+ALONE = Bounds(ceiling=math.inf, idle=0, most_idle=2)  # of a block of one step
+
 
 @dataclass(frozen=True)
 class Part:
@@ -33,7 +37,8 @@ class Part:
 
     optimizer: Optimizer
     init: Callable  # params -> state
-    # (params, state, batch) -> (params, state, losses); may overwrite the state
+    # (params, state, batch) -> (params, state, losses), or what does blocks of such steps
+    # where the run asks for them; may overwrite the state
     step: Callable
 
 
@@ -99,8 +104,12 @@ def prepare(
             foresee(optimizer, objective, params, first, backend, limits.memory)
             init = functools.partial(optimizer.init, objective)
             # a step may overwrite the old state
-            step = backend.compile(
-                functools.partial(optimizer.step, objective), donate=(1,)
+            step = (
+                framework.compile_block(optimizer, objective)
+                if request.blocks
+                else backend.compile(
+                    functools.partial(optimizer.step, objective), donate=(1,)
+                )
             )
             parts.append(Part(optimizer, init, step))
     prepared = Prepared(
@@ -118,7 +127,7 @@ def prepare(
     )
     for number, part in enumerate(parts):
         with stage(request, number):
-            params, seconds = _warmed(prepared, part, params, clock)
+            params, seconds = _warmed(prepared, part, params, clock, request.blocks)
             if request.seconds and limits.least_steps * seconds > request.seconds:
                 raise TimedOut(
                     f"a step takes {seconds:.3g} s, and {request.seconds:g} s have no room "
@@ -127,7 +136,9 @@ def prepare(
     return prepared
 
 
-def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, float]:
+def _warmed(
+    run: Prepared, part: Part, params: Any, clock: Clock, blocks: bool
+) -> tuple[Any, float]:
     """Compile and warm up a part by calling all that the loop calls.
 
     What comes of it is not part of the run. Returns the parameters after its steps, which
@@ -142,8 +153,12 @@ def _warmed(run: Prepared, part: Part, params: Any, clock: Clock) -> tuple[Any, 
         before = clock.seconds[section]
         with clock.section(section):
             last = params
-            params, state, losses = part.step(last, state, run.batch)
-            run.backend.wait((params, state, losses))
+            params, state, *others = (
+                part.step(last, state, run.batch, np.zeros(LONGEST), 1, ALONE)
+                if blocks
+                else part.step(last, state, run.batch)
+            )
+            run.backend.wait((params, state, others))
         taken = clock.seconds[section] - before
         with clock.section(section):
             run.backend.wait(

@@ -1,11 +1,13 @@
 """A framework made of NumPy: its device does its work late, and a test moves its time."""
 
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from optbench.implementations.blocks import Block
 from optbench.implementations.protocol import Losses, Optimizer
 from optbench.records.record import Labels, Request
 from optbench.training.clock import Clock
@@ -75,6 +77,7 @@ class Fake:
             0,
         )
         self.OPTIMIZERS, self.backend, self._on_step = {"sgd": Descent}, self, on_step
+        self.blocks = []  # steps of each, the two that warm up among them
 
     def Objective(self, problem, network, seed):
         return SimpleNamespace(losses=self._losses, predict=self._predict, steps=self._step)
@@ -90,6 +93,19 @@ class Fake:
             return function(*arguments)
 
         return call
+
+    def compile_block(self, optimizer, objective):
+        step = self.compile(partial(optimizer.step, objective))
+
+        def run(params, state, batch, shares, count, bounds):
+            for share in shares[:count].tolist():
+                params, state, losses = step(
+                    params, optimizer.progress(state, share), batch
+                )
+            self.blocks.append(count)
+            return Block(params, state, losses, count, count, 0)
+
+        return run
 
     def _step(self, params, batch):
         self.pending += STEP

@@ -174,6 +174,10 @@ class ENGD(Optimizer):
         )
         return select(failure < 0, moved, params), State(average, search, failure), losses
 
+    def ends(self, state: State) -> bool | Array:
+        """Say whether the last step had no finite direction."""
+        return state.failure >= 0
+
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         block = int(state.failure)

@@ -61,6 +61,10 @@ class ENGDWoodbury(Optimizer):
         """Read what the line searches have counted."""
         return state.search.counters()
 
+    def ends(self, state: State) -> bool | Array:
+        """Say whether the last step had no finite direction."""
+        return state.failure >= 0
+
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         if int(state.failure) >= 0:

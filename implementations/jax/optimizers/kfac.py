@@ -146,6 +146,10 @@ class KFAC(Optimizer):
         params = select(preconditioner.failure < 0, moved, params)
         return params, State(preconditioner, momentum, search), losses
 
+    def ends(self, state: State) -> bool | Array:
+        """Say whether the last step had no finite direction."""
+        return state.preconditioner.failure >= 0
+
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         check_preconditioner(self, state.preconditioner)

@@ -123,6 +123,10 @@ class KFACStar(Optimizer):
         """Read what the guard has counted."""
         return state.guard._asdict() if state.guard else {}
 
+    def ends(self, state: State) -> bool | Array:
+        """Say whether the last step had no finite direction."""
+        return state.preconditioner.failure >= 0
+
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
         check_preconditioner(self, state.preconditioner)

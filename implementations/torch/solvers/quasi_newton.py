@@ -107,6 +107,10 @@ class QuasiNewton(Optimizer):
         losses = Losses(dict(zip(objective.problem.terms, terms, strict=True)))
         return split_like(params, vector), state, losses
 
+    def ends(self, state: State) -> bool | Tensor:
+        """Say whether two steps in a row have failed."""
+        return state.ended
+
     def check(self, state: State) -> None:
         """Raise Stalled where two steps in a row have failed."""
         if read(state.ended):
