@@ -1,9 +1,10 @@
-"""The paper's L-BFGS against torch.optim.LBFGS without a line search."""
+"""L-BFGS against torch.optim.LBFGS without a line search, its direction pair by pair."""
 
 from functools import partial
 
 import numpy as np
 import pytest
+from oracle_lbfgs import descended, two_loop
 from small import drawn, frameworks, relative, small
 
 from optbench import problems
@@ -101,6 +102,34 @@ def test_each_condition_ends_a_step_as_torch_s(framework, condition):
         **fields,
     )
     assert counts[0] == iterations
+
+
+@frameworks
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("dimension", "slots", "decades"), [(30, 40, 3), (30, 40, 8), (100, 20, 6)]
+)
+def test_the_direction_is_the_two_loop_recursion_s(
+    framework, dimension, slots, decades, dtype
+):
+    case = small(framework, problems.get("poisson_sine_2d"))
+    part, backend = case.part("solvers.lbfgs_history"), case.framework.backend
+    remember, quasi_newton = map(backend.compile, (part.remember, part.quasi_newton))
+    put, pairs, errors = backend.from_numpy, [], []
+    history = part.empty(slots, put(np.zeros(dimension, dtype)))
+    if framework == "torch":
+        history = part.owned(history)
+    # at first with free slots, at last with the second pair in each
+    for pair, gradient in descended(dimension, decades, slots, 2 * slots, dtype):
+        history = remember(history, *map(put, pair), 0.0)
+        pairs = [*pairs, pair][-slots:]
+        ours = case.numpy(quasi_newton(history, put(gradient)))
+        exact = two_loop(pairs, gradient, np.longdouble)
+        theirs = two_loop(pairs, gradient, dtype)
+        errors.append([relative(direction, exact) for direction in (ours, theirs)])
+    assert int(history.stored) == 2 * slots
+    worst, of_the_recursion = np.max(errors, axis=0)
+    assert worst <= 4 * of_the_recursion
 
 
 @frameworks

@@ -19,7 +19,7 @@ class LBFGSWolfe(QuasiNewton):
     """L-BFGS, a step of which is one iteration."""
 
     name: ClassVar[str] = "lbfgs_wolfe"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     history_size: Count = 100
 
@@ -28,7 +28,7 @@ class LBFGSWolfe(QuasiNewton):
         return lbfgs_history.empty(self.history_size, vector)
 
     def direction(self, memory: History, gradient: Array) -> Array:
-        """Compute −H g [D] by the two-loop recursion, H₀ = γI."""
+        """Compute −H g [D] by its compact form, H₀ = γI."""
         return lbfgs_history.quasi_newton(memory, gradient)
 
     def update(self, memory: History, pair: Pair) -> History:

@@ -55,7 +55,7 @@ class LBFGS(Optimizer):
     """L-BFGS without a line search, the paper's."""
 
     name: ClassVar[str] = "lbfgs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     learning_rate: Positive = 0.1
     history_size: Count = 100

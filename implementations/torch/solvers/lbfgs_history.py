@@ -1,31 +1,37 @@
-"""The pairs (s, y) of L-BFGS, and their quasi-Newton direction (Nocedal 1980)."""
+"""The pairs (s, y) of L-BFGS, and their quasi-Newton direction.
 
+By the compact form of the inverse Hessian (Byrd, Nocedal and Schnabel 1994, theorem 2.2).
+"""
+
+from math import inf
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from optbench.implementations.torch.backend import read
-from optbench.implementations.torch.solvers.control_flow import fori_loop
+from optbench.implementations.torch.solvers.control_flow import when
 
 
 class History(NamedTuple):
-    """The last pairs, in a ring of one slot more than are used.
+    """The last pairs, in a ring, and what their compact form needs.
 
-    A rejected pair may overwrite the spare one.
+    Slots without a pair are zero everywhere.
     """
 
-    steps: Tensor  # s [slots, D], the change of the parameters
-    changes: Tensor  # y [slots, D], the change of the gradient
+    steps: Tensor  # S, a row s for each pair: the change of the parameters [slots, D]
+    changes: Tensor  # Y, a row y: the change of the gradient [slots, D]
     curvatures: Tensor  # yᵀs [slots]
+    # R⁻¹ [slots, slots]: Rᵢⱼ is sᵢᵀyⱼ where pair i is no newer than pair j, else 0
+    inverse_triangle: Tensor
     stored: int | Tensor  # pairs ever kept
     scale: Tensor  # γ = yᵀs / yᵀy of the last kept pair: the inverse Hessian's first guess
 
 
 def empty(history_size: int, vector: Tensor) -> History:
     """Begin without pairs, for vectors like `vector`; γ = 1."""
-    rows = vector.new_zeros(history_size + 1, len(vector))
-    return History(rows, rows, vector.new_zeros(history_size + 1), 0, vector.new_ones(()))
+    rows = vector.new_zeros(history_size, len(vector))
+    curvatures = vector.new_zeros(history_size)
+    inverse_triangle = vector.new_zeros(history_size, history_size)
+    return History(rows, rows, curvatures, inverse_triangle, 0, vector.new_ones(()))
 
 
 def owned(history: History) -> History:
@@ -33,12 +39,7 @@ def owned(history: History) -> History:
 
     Once per step: they are many times as large as the parameters.
     """
-    return history._replace(
-        **{
-            name: getattr(history, name).clone()
-            for name in ("steps", "changes", "curvatures")
-        }
-    )
+    return History(*(buffer.clone() for buffer in history[:4]), *history[4:])
 
 
 def remember(history: History, step: Tensor, change: Tensor, least: float) -> History:
@@ -46,37 +47,30 @@ def remember(history: History, step: Tensor, change: Tensor, least: float) -> Hi
 
     Writes into the buffers.
     """
-    stored, curvature = read(history.stored), change.dot(step)
-    square, slot = change.dot(change), stored % len(history.steps)
-    kept = (curvature > least) & torch.isfinite(curvature) & torch.isfinite(square)
-    history.steps[slot], history.changes[slot], history.curvatures[slot] = (
-        step,
-        change,
-        curvature,
-    )
-    scale = torch.where(kept, curvature / square, history.scale)
-    return History(*history[:3], stored + read(kept), scale)
+    curvature, square = change.dot(step), change.dot(change)
+    kept = (least < curvature) & (curvature < inf) & (square < inf)
+
+    def replaced() -> History:
+        slot = history.stored % len(history.steps)
+        steps, changes, curvatures, inverse_triangle = history[:4]
+        steps[slot], changes[slot], curvatures[slot] = step, change, curvature
+        # the oldest pair's column is its row's one entry: without the row it is out of R
+        inverse_triangle[slot] = 0
+        column = inverse_triangle @ (steps @ change) / -curvature
+        inverse_triangle[:, slot] = column
+        inverse_triangle[slot, slot] = 1 / curvature
+        return History(*history[:4], history.stored + 1, curvature / square)
+
+    return when(kept, replaced, lambda: history)
 
 
 def quasi_newton(history: History, gradient: Tensor) -> Tensor:
-    """Compute −H g by the two-loop recursion over the kept pairs."""
-    slots = len(history.steps)
-    count = min(history.stored, slots - 1)
+    """Compute −H g = −γ q − Sᵀ w, with the pairs as rows of S and Y.
 
-    def newest_first(i: int, carry: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        q, weights = carry
-        slot = (history.stored - 1 - i) % slots
-        weight = history.steps[slot].dot(q) / history.curvatures[slot]
-        weights[slot] = weight
-        return q - weight * history.changes[slot], weights
-
-    q, weights = fori_loop(
-        count, newest_first, (-gradient, torch.zeros_like(history.curvatures))
-    )
-
-    def oldest_first(i: int, r: Tensor) -> Tensor:
-        slot = (history.stored - count + i) % slots
-        weight = weights[slot] - history.changes[slot].dot(r) / history.curvatures[slot]
-        return r + weight * history.steps[slot]
-
-    return fori_loop(count, oldest_first, history.scale * q)
+    q = g − Yᵀ p, R p = S g and Rᵀ w = C p − γ Y q, where C has the curvatures. The theorem
+    has Y Yᵀ p and Y g; −Y q is their difference, of the same cost and with less rounding.
+    """
+    p = history.inverse_triangle @ (history.steps @ gradient)
+    q = gradient - p @ history.changes
+    w = history.curvatures * p - history.scale * (history.changes @ q)
+    return -history.scale * q - (w @ history.inverse_triangle) @ history.steps
