@@ -73,5 +73,15 @@ class Compilations(Counted):
         return self.count
 
 
+class Launches(Counted):
+    """Of kernels and library calls."""
+
+    quantity, unit = "launches", "launches"
+
+    def track_launches(self, *_: object) -> float:
+        """Count those of a step; a loop of unknown length goes round once."""
+        return self.count
+
+
 def _counts(framework: str, optimizer: str, problem: str) -> dict[str, float]:
     return timed.counts(common.work(framework, optimizer, problem, NETWORK))

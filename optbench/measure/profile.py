@@ -10,6 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from optbench.measure import flops
+from optbench.measure.launches import Launches
 from optbench.measure.timed import Timed, Work, medians, product, with_memory
 from optbench.problems import networks
 from optbench.records import cores
@@ -52,6 +53,8 @@ class Profile:
     evaluations: int  # of the line search
     products: int  # G v, one per iteration of conjugate gradients
     reads: int  # waits for the device within a step
+    gradient_launches: Launches
+    launches: Launches  # of a step
     compile_seconds: float
     # bytes that steps hold over what the process held before, compilation left out
     memory: int
@@ -102,6 +105,8 @@ def measure(work: Work, seconds: float) -> Profile:
         evaluations=evaluations,
         products=products,
         reads=timed.reads(),
+        gradient_launches=timed.launches_of(timed.objective.gradient),
+        launches=timed.launches(),
         compile_seconds=timed.compile_seconds,
         memory=memory,
     )
@@ -203,6 +208,8 @@ def render(profile: Profile) -> str:
         f"{profile.rate / 1e9:.1f} Gflop/s",
         f"evaluations of the line search: {profile.evaluations}; "
         f"waits for the device within a step: {profile.reads}",
+        f"launches: a gradient {_in_words(profile.gradient_launches)}, "
+        f"a step {_in_words(profile.launches)}",
         f"first call, compilation included: {profile.compile_seconds:.2f} s; "
         f"memory of a step over the imports: {profile.memory / 1e6:,.0f} MB",
     ]
@@ -214,3 +221,9 @@ def render(profile: Profile) -> str:
             f"{seconds / profile.gradient:.2f} times the gradient"
         )
     return "\n".join(lines)
+
+
+def _in_words(launches: Launches) -> str:
+    number, loops = launches
+    more = f" (one iteration each of {loops} open loop{'s'[: loops > 1]})" if loops else ""
+    return f"{number:,}{more}"

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from optbench import implementations, problems
-from optbench.measure import commits
+from optbench.measure import commits, launches
+from optbench.measure.launches import Launches
 from optbench.problems import networks
 from optbench.training.memory import foresee
 
@@ -116,6 +117,17 @@ class Timed:
         There is one per iteration of its conjugate gradients.
         """
         return self._counted("iterations")
+
+    def launches(self) -> Launches:
+        """Count the launches of a step."""
+        arguments = self.params, self.state, self.batch
+        return launches.count(self.work.framework, self.step, *arguments)
+
+    def launches_of(self, function: Callable[..., Any], *arguments: Any) -> Launches:
+        """Count the launches of a function of parameters, batch and arguments."""
+        compiled = self.framework.backend.compile(function)
+        arguments = self.params, self.batch, *arguments
+        return launches.count(self.work.framework, compiled, *arguments)
 
     def reads(self) -> int:
         """Count how often a step asks the device for numbers."""
@@ -225,6 +237,7 @@ QUANTITIES: dict[str, Callable[[Timed], float]] = {
     "host_reads": Timed.reads,
     "line_search_evaluations": Timed.evaluations,
     "compilations": _compilations,
+    "launches": lambda timed: timed.launches().number,
 }
 
 

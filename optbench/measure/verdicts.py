@@ -13,6 +13,7 @@ from optbench.measure.commit_process import Measurements
 from optbench.measure.parity import difference
 
 WORK = 0.01  # the share by which a count may rise
+EXACT = {"launches"}  # counts that may not rise at all
 ACCURACY = 1e-3  # the share by which the error of a short run may change
 TWINS = 1e-10  # what the twins' parameters may always differ by in a short run, relatively
 TIME = 0.05  # the least share of the time that is called slower, however quiet the machine
@@ -75,13 +76,14 @@ def counted(framework: str, base: Measurements, head: Measurements) -> Iterator[
             continue
         for quantity, before in counts.items():
             after = head.work[optimizer].get(quantity, np.nan)
+            allowed = 0 if quantity in EXACT else WORK
             yield Verdict(
                 kind="lost" if np.isnan(after) else "work",
                 **names,
                 what=quantity,
                 base=before,
                 head=after,
-                worse=not after <= (1 + WORK) * before,
+                worse=not after <= (1 + allowed) * before,
             )
         before, after = base.error[optimizer], head.error[optimizer]
         yield Verdict(

@@ -38,6 +38,7 @@ NAMES = {
     "work.Evaluations.track_line_search_evaluations",
     "work.Flops.track_flops",
     "work.HostReads.track_host_reads",
+    "work.Launches.track_launches",
 }
 CLASSES = [
     step.Step,
@@ -163,6 +164,7 @@ def test_every_benchmark_of_a_step_runs(framework, optimizer, tiny, monkeypatch)
     counts = ({cell: timed.counts(common.work(*cell, ""))},)
     assert run(work.Flops, "track_flops", cell, counts) > 0
     assert run(work.HostReads, "track_host_reads", cell, counts) >= 0
+    assert run(work.Launches, "track_launches", cell, counts) > 0
     assert run(work.Evaluations, "track_line_search_evaluations", cell, counts) >= 0
     assert run(work.Compilations, "track_compilations", cell, counts) == (
         framework == "jax"
@@ -362,8 +364,9 @@ def test_a_redundant_forward_pass_is_seen(monkeypatch, kfac_cell):
     monkeypatch.setattr(kfac.KFAC, "step", redundant)
     after = timed.counts(kfac_cell)
     assert after["flops"] > 1.01 * before["flops"]
-    assert {name: after[name] for name in after if name != "flops"} == {
-        name: before[name] for name in before if name != "flops"
+    assert after["launches"] > before["launches"]
+    assert {name: after[name] for name in after.keys() - {"flops", "launches"}} == {
+        name: before[name] for name in before.keys() - {"flops", "launches"}
     }
 
 
@@ -467,6 +470,7 @@ def test_asv_installs_what_the_lock_says(configuration):
     [
         ("step.Step.time_step('torch', 'kfac', 'poisson_sine_2d')", 0.3),
         ("work.Flops.track_flops('torch', 'kfac', 'poisson_sine_2d')", 0.01),
+        ("work.Launches.track_launches('torch', 'kfac', 'poisson_sine_2d')", 0),
         ("memory.Memory.track_peak_memory('torch', 'kfac', 256)", 0.1),
         (
             "accuracy.RelativeL2.track_relative_l2('torch', 'kfac', 'poisson_sine_2d')",
@@ -498,6 +502,7 @@ NEEDED_BY_A_TIMED_STEP = {
     "optbench.measure.commit_process",
     "optbench.measure.commits",
     "optbench.measure.grid",
+    "optbench.measure.launches",
     "optbench.measure.parity",
     "optbench.measure.rivals",
     "optbench.measure.timed",

@@ -176,6 +176,7 @@ def test_a_profile_is_printed(framework, optimizer, parts, tmp_path):
         "line search",
         *parts,
         "Gflop/s",
+        "launches: a gradient ",
     ):
         assert words in said.stdout
     assert (framework == "jax") == ("waits for the device within a step: 0" in said.stdout)

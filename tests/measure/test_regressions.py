@@ -87,6 +87,13 @@ def test_more_work_than_a_hundredth_is_named(flops, named):
     assert worse(counted("torch", process(), head)) == [("work", "kfac", "flops")] * named
 
 
+def test_one_launch_more_is_named():
+    base, head = process(), process()
+    base.work["kfac"]["launches"], head.work["kfac"]["launches"] = 1000.0, 1001.0
+    assert worse(counted("torch", base, head)) == [("work", "kfac", "launches")]
+    assert worse(counted("torch", head, base)) == []
+
+
 @pytest.mark.parametrize(
     ("error", "named"), [(1.0009e-2, False), (0.9e-2, True), (1.1e-2, True), (np.nan, True)]
 )
