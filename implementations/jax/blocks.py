@@ -12,8 +12,10 @@ from optbench.implementations.protocol import Losses, Objective, Optimizer, Tree
 from optbench.problems.problem import Batch
 
 
-def compile_block(optimizer: Optimizer, objective: Objective) -> Callable[..., Block]:
-    """Make the function that does a block of steps; it may overwrite the state.
+def compile_block(
+    optimizer: Optimizer, objective: Objective, donate: bool = True
+) -> Callable[..., Block]:
+    """Make the function that does a block of steps; it may overwrite a donated state.
 
     Its arguments are the parameters, the state, the batch, the share of the budget that is
     spent before each step [LONGEST], the number of steps, and bounds. The path does not
@@ -55,4 +57,4 @@ def compile_block(optimizer: Optimizer, objective: Objective) -> Callable[..., B
             (start, jnp.array(True)),
         )[0]
 
-    return jax.jit(run, donate_argnums=(1,))
+    return jax.jit(run, donate_argnums=(1,) if donate else ())

@@ -12,8 +12,10 @@ from optbench.implementations.torch.passes.parameters import Params, flatten
 from optbench.problems.problem import Batch
 
 
-def compile_block(optimizer: Optimizer, objective: Objective) -> Callable[..., Block]:
-    """Make the function that does a block of steps.
+def compile_block(
+    optimizer: Optimizer, objective: Objective, donate: bool = True
+) -> Callable[..., Block]:
+    """Make the function that does a block of steps; `donate` is the twin's.
 
     Its arguments are the parameters, the state, the batch, the share of the budget that is
     spent before each step, the number of steps, and bounds. What every step did is read

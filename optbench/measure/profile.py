@@ -16,6 +16,7 @@ from optbench.problems import networks
 from optbench.records import cores
 
 NEVER = 10**9  # an interval that no run reaches
+BLOCK = 8  # steps that are also timed in one block, of which the last is waited for
 WITHOUT = {
     "without acceleration": "acceleration",
     "without radii": "radii",
@@ -45,6 +46,8 @@ class Profile:
     work: Work
     parameters: int
     seconds: float  # a step, with its share of a sketch
+    in_blocks: float  # seconds of a step of a block, and the same of a step by itself
+    by_itself: float
     gradient: float  # seconds of the loss's gradient alone
     gradient_flops: float
     phases: list[Phase]
@@ -82,7 +85,7 @@ def measure(work: Work, seconds: float) -> Profile:
     timed, memory = with_memory(work)
     square = _square(timed)
     parts = medians(functions(timed, square), seconds)
-    rank, interval = 0, 1
+    by_itself, rank, interval = parts["step"], 0, 1
     if "with sketch" in parts:
         optimizer: Any = timed.optimizer
         rank, interval = optimizer.rank, optimizer.sketch_interval
@@ -97,6 +100,8 @@ def measure(work: Work, seconds: float) -> Profile:
             work.network, timed.problem.inputs, timed.problem.outputs
         ),
         seconds=parts["step"],
+        in_blocks=parts["block"] / BLOCK,
+        by_itself=by_itself,
         gradient=parts["gradient"],
         gradient_flops=counted["forward"] + counted["backward"],
         phases=[Phase(name, phases[name], counted.get(name)) for name in phases],
@@ -133,6 +138,7 @@ def functions(timed: Timed, rows: int) -> dict[str, Callable[[], None]]:
         "forward": timed.function(timed.objective.loss),
         "gradient": timed.function(timed.objective.gradient),
         "step": timed,
+        "block": timed.block(BLOCK),
     }
     if hasattr(timed.optimizer, "jacobian"):
         jacobian = partial(timed.optimizer.jacobian, timed.objective)
@@ -204,6 +210,9 @@ def render(profile: Profile) -> str:
         f"({1e3 * profile.gradient:.2f} ms, "
         f"{profile.gradient_flops / profile.gradient / profile.rate:.0%} of the product's "
         "rate)",
+        f"a step in a block of {BLOCK}: {1e3 * profile.in_blocks:.2f} ms; by itself "
+        f"{1e3 * profile.by_itself:.2f} ms, of which "
+        f"{max(0.0, 1 - profile.in_blocks / profile.by_itself):.0%} were waiting",
         f"a product of two {profile.square} × {profile.square} matrices: "
         f"{profile.rate / 1e9:.1f} Gflop/s",
         f"evaluations of the line search: {profile.evaluations}; "

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from optbench import implementations, problems
+from optbench.implementations.blocks import LONGEST, Bounds
 from optbench.measure import commits, launches
 from optbench.measure.launches import Launches
 from optbench.problems import networks
@@ -106,6 +107,15 @@ class Timed:
             return result
 
         return call
+
+    def block(self, steps: int) -> Callable[[], None]:
+        """Compile a block of so many steps from the same state; a call waits for it."""
+        run = self.framework.compile_block(self.optimizer, self.objective, donate=False)
+        free = Bounds(ceiling=float("inf"), idle=0, most_idle=LONGEST)
+        shares = np.zeros(LONGEST)
+        return lambda: self.framework.backend.wait(
+            run(self.params, self.state, self.batch, shares, steps, free)
+        )
 
     def evaluations(self) -> int:
         """Count how often the line search evaluates the loss in a step; 0 without one."""

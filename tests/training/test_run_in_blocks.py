@@ -45,9 +45,7 @@ def rows():
 
 def test_new_points_begin_a_block():
     fake = Fake()
-    fake.perform(
-        request(steps=100, blocks=True, hyperparameters=SLOWLY, resample_every=9)
-    )
+    fake.perform(request(steps=100, blocks=True, hyperparameters=SLOWLY, resample_every=9))
     ends = set(itertools.accumulate(fake.blocks[2:]))
     assert set(range(9, 100, 9)) <= ends
     assert len({id(batch) for batch in fake.batches[2:]}) == 12
