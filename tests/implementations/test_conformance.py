@@ -418,6 +418,25 @@ def test_the_line_search_s_rules(framework, kind, case_of):
 
 
 @frameworks
+@pytest.mark.parametrize("uphill", [False, True])
+def test_an_accelerator_looks_at_eight_step_sizes_in_a_pass(monkeypatch, framework, uphill):
+    """And chooses and counts as a CPU that looks at one at a time."""
+    case = small(framework, SINE)
+    losses, gradient = case.objective.gradient(case.params, case.batch)
+    directions = gradient if uphill else [-matrix for matrix in gradient]
+    asked = case, "grid_exhaustive", case.objective, case.params, directions, losses
+    params, moved, last = searched(*asked)
+    passes = []
+    search = case.part("solvers.grid_search")
+    monkeypatch.setattr(search, "together", lambda: passes.append(8) or 8)
+    together, also_moved, also_last = searched(*asked)
+    assert passes == [8]
+    assert moved == also_moved == (not uphill)
+    assert last == also_last
+    np.testing.assert_array_equal(vector(case.numpy(together)), vector(case.numpy(params)))
+
+
+@frameworks
 @both_searches
 def test_a_candidate_that_is_not_a_number_loses(framework, kind):
     case = small(framework, SINE)

@@ -28,7 +28,7 @@ class Walk(NamedTuple):
 
 
 def descend(
-    loss: Callable[[int], Tensor], start: float, choice: int
+    losses: Callable[[range], Tensor], start: float, choice: int
 ) -> tuple[int, float, int]:
     """Search downhill from the last choice, to smaller steps or else to larger ones.
 
@@ -40,7 +40,8 @@ def descend(
 
     def onward(walk: Walk) -> Walk:
         inside = 0 <= walk.next <= LAST
-        ahead = when(inside, lambda: finite(read(loss(walk.next))), lambda: math.inf)
+        here = range(walk.next, walk.next + 1)
+        ahead = when(inside, lambda: finite(read(losses(here)[0])), lambda: math.inf)
         if walk.evaluations == 0 or is_better(ahead, walk):
             walk = walk._replace(choice=walk.next, lowest=ahead)
         elif walk.direction < 0 and walk.choice == choice:
@@ -56,7 +57,7 @@ def descend(
     )
     if end.lowest < start * (1 - ROUNDING):
         return end.choice, end.lowest, end.evaluations
-    best, lowest, evaluations = exhaustive(loss, start, choice)
+    best, lowest, evaluations = exhaustive(losses, start, choice)
     return best, lowest, end.evaluations + evaluations
 
 

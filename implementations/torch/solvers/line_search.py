@@ -55,8 +55,12 @@ def follow(
         return advance(params, directions, options.learning_rate), last
     start = finite(read(losses.total))
 
-    def loss(index: int) -> Tensor:
-        return objective.loss(advance(params, directions, GRID[index]), batch)
+    def losses_at(indices: range) -> Tensor:
+        if len(indices) == 1:
+            moved = advance(params, directions, GRID[indices[0]])
+            return objective.loss(moved, batch)[None]
+        sizes = params[0].new_tensor([[[GRID[index]]] for index in indices])
+        return objective.loss_of_each(advance(params, directions, sizes), batch)
 
     # where a residual is not affine in u, even a linear model's loss has several minima
     # along a line
@@ -65,7 +69,7 @@ def follow(
         if options.line_search == "grid" and objective.problem.affine
         else exhaustive
     )
-    choice, lowest, evaluations = search(loss, start, read(last.choice))
+    choice, lowest, evaluations = search(losses_at, start, read(last.choice))
     moved = lowest <= start and lowest < math.inf
     search = Search(choice, last.evaluations + evaluations, last.stalls + (not moved))
     return advance(params, directions, GRID[choice]) if moved else params, search
