@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from importlib import metadata
+from operator import not_
 from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from optbench.records.cores import usable
 
@@ -43,9 +44,16 @@ class Provenance(BaseModel):
     precision: dict[str, bool | str | None]
     # whether another process of ours used the same cores: seconds are then no measure
     shared_cores: bool = False
+    # operations per second of the framework's own products, by their shapes; none in older
+    # records
+    product_rates: dict[str, float] = Field(default={}, exclude_if=not_)
 
 
-def collect(device: str | None = None, machine: str | None = None) -> Provenance:
+def collect(
+    device: str | None = None,
+    machine: str | None = None,
+    product_rates: dict[str, float] | None = None,
+) -> Provenance:
     """Collect the provenance of this process, on a device as the framework names it.
 
     `machine` is the class under which its results are kept, if not this one's own name.
@@ -66,6 +74,7 @@ def collect(device: str | None = None, machine: str | None = None) -> Provenance
         gpus=gpus(),
         device=device,
         precision=_precision(),
+        product_rates=product_rates or {},
     )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -65,6 +66,7 @@ class Source(NamedTuple):
     date: str  # of the last run that was started
     commits: tuple[str, ...]  # in the order of their first runs; + has uncommitted changes
     digest: str  # SHA-256 of the raw records
+    rates: str = ""  # of the frameworks' own products, where there are several
     missing: int = 0  # runs that the campaign asks for and that are not done yet
     remarks: tuple[str, ...] = ()  # what a reader must know of the records
 
@@ -75,8 +77,8 @@ class Source(NamedTuple):
         remarks = [*self.remarks, *([missing] if self.missing else [])]
         return (
             f"PINN-OptBench, campaign {self.campaign} {self.version} on {self.machine}, "
-            f"computed on {self.devices}, {self.date}, {self.made_by}, raw data SHA-256 "
-            f"{'; '.join([self.digest[:16], *remarks])}."
+            f"computed on {self.devices}, {self.rates}{self.date}, {self.made_by}, raw data "
+            f"SHA-256 {'; '.join([self.digest[:16], *remarks])}."
         )
 
     @property
@@ -137,6 +139,7 @@ def source(
         date=last[:10],
         commits=tuple(commits),
         digest=digest.hexdigest(),
+        rates=rates(records),
         missing=missing,
         remarks=tuple(f"{words}: {number}" for words, number in remarks.items() if number),
     )
@@ -157,6 +160,25 @@ def devices(records: Iterable[Record]) -> str:
         f"{on} ({', '.join(sorted(names))})" for on, names in sorted(frameworks.items())
     )
     return " and ".join(each)
+
+
+def rates(records: Iterable[Record]) -> str:
+    """Say how fast each framework multiplies matrices, by medians over its runs.
+
+    Nothing where fewer than two frameworks have told.
+    """
+    told: dict[str, dict[str, list[float]]] = {}
+    for record in records:
+        for shape, rate in record.provenance.product_rates.items():
+            told.setdefault(record.request.framework, {}).setdefault(shape, []).append(rate)
+    if len(told) < 2:
+        return ""
+    each = (
+        f"{framework} "
+        + " and ".join(f"{median(them) / 1e9:.3g} ({shape})" for shape, them in by.items())
+        for framework, by in sorted(told.items())
+    )
+    return f"the frameworks' own products in Gflop/s: {', '.join(each)}; "
 
 
 def texts(table: Table, source: Source) -> dict[str, str]:

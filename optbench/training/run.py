@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from optbench import implementations, problems
+from optbench.implementations.product_rates import product_rates
 from optbench.records import provenance
 from optbench.records.machine_state import observe
 from optbench.records.record import ANSWERS, Record, Request, Status
@@ -70,7 +71,9 @@ def perform(
         surface=surface,
         resumed=training.resumed if training else 0,
         provenance=provenance.collect(
-            backend.device_name() if backend else None, limits.machine
+            backend.device_name() if backend else None,
+            limits.machine,
+            product_rates(backend) if backend else None,
         ),
         before=before,
         after=after,

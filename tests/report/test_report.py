@@ -99,7 +99,8 @@ def test_every_table_says_what_it_was_made_from(folder):
     records = [record for _, record in store.records(folder)]
     source = captions.source(records, folder)
     assert re.fullmatch(
-        r"PINN-OptBench, campaign c 1\.0 on \S+, computed on a fake, [-\d]{10}, commit "
+        r"PINN-OptBench, campaign c 1\.0 on \S+, computed on a fake, the frameworks' own "
+        r"products in Gflop/s: jax .+, torch .+; [-\d]{10}, commit "
         r"[0-9a-f]{10}\+?, raw data .+\.",
         source.text,
     )

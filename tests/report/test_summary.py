@@ -1,6 +1,7 @@
 """Tables: medians over seeds, failures counted, nothing mixed that is not alike."""
 
 import io
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.cbook import is_math_text
 from optbench.records import frames, palette
 from optbench.records.frames import from_records
 from optbench.records.record import Origin
-from optbench.report import curves, summary
+from optbench.report import captions, curves, summary
 
 
 def records(rates=(0.5, 0.6, 0.7), **fields):
@@ -234,6 +235,30 @@ def test_two_devices_are_two_cases():
     ]
     same = from_records(found[:1]).runs["case"].tolist()
     assert same == ["poisson_sine_2d, tanh_4"]
+
+
+def test_a_caption_says_how_fast_each_framework_multiplies():
+    told = {"torch": [30e9, 50e9, 40e9], "jax": [120e9]}
+    (model,) = alike(records((0.5,)))
+    found = [
+        model.model_copy(
+            update={
+                "request": model.request.model_copy(update={"framework": framework}),
+                "provenance": model.provenance.model_copy(
+                    update={"product_rates": {"512³": rate, "tall": rate / 2}}
+                ),
+            }
+        )
+        for framework, rates in told.items()
+        for rate in rates
+    ]
+    words = (
+        "the frameworks' own products in Gflop/s: jax 120 (512³) and 60 (tall), "
+        "torch 40 (512³) and 20 (tall); "
+    )
+    assert captions.rates(found) == words
+    assert words in captions.source(found, Path("nowhere")).text
+    assert captions.rates(found[:3]) == captions.rates([model] * 2) == ""
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,9 @@ class Fake:
     def from_numpy_tree(self, tree):
         return tree
 
+    def from_numpy(self, array):
+        return array
+
     def allow_tf32(self, allowed):
         self.tf32 = allowed
 

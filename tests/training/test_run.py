@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fakes import COMPILE, EVALUATE, STEP, Fake, request
+from small import frameworks
 
 from optbench import problems
 from optbench.implementations.failures import FactorisationFailed
@@ -22,6 +23,15 @@ def test_the_clock_counts_steps_alone_also_when_the_device_defers_them():
     assert [row.seconds for row in record.history] == pytest.approx(
         [STEP * k for k in range(11)]
     )
+
+
+@frameworks
+def test_a_record_says_how_fast_its_framework_multiplies(framework):
+    mode = {"torch": "eager", "jax": "jit"}[framework]
+    record = run.perform(request(framework=framework, mode=mode, steps=1))
+    rates = record.provenance.product_rates
+    assert set(rates) == {"512³", "3600×64×64"}
+    assert min(rates.values()) > 1e6
 
 
 def test_the_parts_add_up():
