@@ -64,6 +64,24 @@ bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/gui
 		&& mv $(PART) $(JSON) \
 		|| { echo "not whole: what was measured, if anything, is in $(PART); $(JSON) is as it was" >&2; exit 1; }
 
+# On a machine that is had for minutes, without a network: its own Python with PyTorch and JAX, and
+# the wheels that `make gpu-pack` has brought along from one with a network.
+MINUTES ?= 8
+RESULTS ?= results
+PACK = build/gpu
+LACKING = annotated-types pydantic pydantic_core tomli_w typing-inspection
+.PHONY: gpu gpu-pack
+gpu: tree ## measure on a GPU for MINUTES (8), the most telling first; goes on where it was
+	@python=$$(ls $(BIN)/python python3 2>/dev/null | head -1); python=$${python:-python3}; \
+	if ls $(PACK)/*.whl >/dev/null 2>&1; then $$python -m pip install --quiet --no-index --no-deps --no-compile \
+		--upgrade --target build/gpu-site $(PACK)/*.whl; fi; \
+	PYTHONPATH=build/tree:build/gpu-site $$python -m optbench gpu --minutes $(MINUTES) --results $(RESULTS) $(ARGS)
+
+gpu-pack: ## fetch for Python 3.12 on Linux what a machine with PyTorch and JAX may lack, into build/gpu
+	@rm -rf $(PACK) && mkdir -p $(PACK)
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux_2_17_x86_64 \
+		--dest $(PACK) $$(for name in $(LACKING); do grep -i "^$$name==" requirements.lock; done)
+
 .PHONY: browser latex
 browser: ## install Chromium (Debian, as root) for the tests of pages
 	@command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -qq && \
@@ -75,19 +93,19 @@ latex: ## install pdflatex (Debian, as root) for the test of the LaTeX tables
 
 # for tools that find a module by its place; pip maps the folders itself
 .PHONY: tree
-tree: $(INSTALLED) ## lay the package as one tree of links in build/tree
+tree: ## lay the package as one tree of links in build/tree
 	@rm -rf build/tree
 	@find optbench problems implementations benchmarks -name '*.py' | while read -r file; do \
 		link=build/tree/optbench/$${file#optbench/}; mkdir -p $$(dirname $$link); ln -s $(CURDIR)/$$file $$link; done
 
 .PHONY: lint imports
-lint: imports ## check formatting, style, imports, types and the citation
+lint: $(INSTALLED) imports ## check formatting, style, imports, types and the citation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/cffconvert --validate
 
-imports: tree ## check that a room imports what lies below it, and the twins nothing of each other
+imports: $(INSTALLED) tree ## check that a room imports what lies below it, and the twins nothing of each other
 	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
 
 # all fresh: setuptools puts into a wheel what an older build left or listed

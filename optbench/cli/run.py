@@ -378,6 +378,39 @@ def scale(
     scales.report(folder, console)
 
 
+def gpu(
+    minutes: Annotated[
+        float, typer.Option(min=0, help="How long the machine is there; the rest waits.")
+    ] = 8.0,
+    small: Annotated[
+        bool, typer.Option("--small", help="Tiny sizes, which try the list on a CPU.")
+    ] = False,
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
+        "results/local"
+    ),
+) -> None:
+    """Measure first what is most telling on a GPU that is had for minutes.
+
+    Checks of the twins, what a step costs as the network grows, profiles, and pieces of a
+    campaign. Each ends in a file of its own; the same command goes on where it was.
+    """
+    from rich.console import Console
+
+    from optbench import implementations
+    from optbench.cli.exit_codes import end
+    from optbench.measure import gpu as list_of
+    from optbench.schedule.place import Place
+    from optbench.schedule.progress import line
+
+    require("report")
+    place = Place.of(results, "gpu", implementations.installed(), "gpu")
+    if place.device == "cpu" and not small:
+        end("no accelerator computes here: --small tries the list on a CPU", 2)
+    say = partial(line, Console())
+    todo = list_of.entries(results, small)
+    list_of.carry_out(todo, place.folder, 60 * minutes, say, list_of.optbench)
+
+
 def _others(
     folder: Path, own: "Collection[Path]", source: str, set_aside: bool, console: "Console"
 ) -> None:

@@ -77,8 +77,8 @@ class Source(NamedTuple):
         remarks = [*self.remarks, *([missing] if self.missing else [])]
         return (
             f"PINN-OptBench, campaign {self.campaign} {self.version} on {self.machine}, "
-            f"computed on {self.devices}, {self.rates}{self.date}, {self.made_by}, raw data "
-            f"SHA-256 {'; '.join([self.digest[:16], *remarks])}."
+            f"computed on {self.devices}, {self.rates}{self.date}, {self.made_by}, raw "
+            f"data SHA-256 {'; '.join([self.digest[:16], *remarks])}."
         )
 
     @property
