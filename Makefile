@@ -82,6 +82,17 @@ gpu-pack: ## fetch for Python 3.12 on Linux what a machine with PyTorch and JAX 
 	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux_2_17_x86_64 \
 		--dest $(PACK) $$(for name in $(LACKING); do grep -i "^$$name==" requirements.lock; done)
 
+# apart from .venv: of what they need, some has other versions here
+PEERS = build/peers/.installed
+.PHONY: peers
+peers: $(INSTALLED) $(PEERS) ## a step of ours beside DeepXDE's and jinns's, about six minutes
+	PYTHONPATH=build/peers $(BIN)/python -m benchmarks.peers $(ARGS)
+
+$(PEERS): benchmarks/peers/requirements.lock
+	@rm -rf build/peers
+	$(BIN)/pip install --quiet --no-deps --target build/peers -r benchmarks/peers/requirements.lock
+	@touch $@
+
 .PHONY: browser latex
 browser: ## install Chromium (Debian, as root) for the tests of pages
 	@command -v chromium chromium-browser google-chrome >/dev/null || { apt-get update -qq && \
