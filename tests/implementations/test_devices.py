@@ -114,7 +114,6 @@ def test_a_torch_step_runs_without_numbers(monkeypatch, optimizer):
 
     readers = (
         "control_flow",
-        "lbfgs_history",
         "line_search",
         "grid_search",
         "grid_descent",
