@@ -32,6 +32,14 @@ ENOUGH_OF_JAX = {
     "test_many_networks_pass_together": (),
     "test_the_counters_of_a_search_are_named_as_a_record_names_them": (),
     "test_the_line_search_decides_as_it_says": ("grid-",),
+    "test_blocks_of_any_sizes_walk_the_same_path": ("[kfac-", "[ssbroyden-", "[adam-"),
+}
+# the same of tests that ask JAX alone
+ENOUGH_ALONE = {
+    "test_a_jax_step_is_exported_for_cuda": (
+        *("[kfac]", "[engd]", "[ssbroyden]", "[trust_region]", "[soap]"),
+        *("[nystrom_newton]", "[adam]"),
+    ),
 }
 # whose tests of one optimizer take one compiled step, `small.default`
 SHARING = ("test_conformance.py", "test_devices.py")
@@ -45,8 +53,11 @@ def pytest_collection_modifyitems(items):
     """
     for item in items:
         asked = item.callspec.params if hasattr(item, "callspec") else {}
-        if asked.get("framework") == "jax" and asked.get("optimizer") not in QUICK:
-            enough = ENOUGH_OF_JAX.get(item.originalname, ("",))  # else every case
+        alone = item.originalname in ENOUGH_ALONE
+        of_jax = alone or asked.get("framework") == "jax"
+        if of_jax and asked.get("optimizer") not in QUICK:
+            known = ENOUGH_ALONE if alone else ENOUGH_OF_JAX
+            enough = known.get(item.originalname, ("",))  # else every case
             slow = (
                 item.path.stem in LONG
                 or item.originalname in OF_PYTORCH
