@@ -1,7 +1,8 @@
 """The tables of docs/methods/baselines.md: who is beside whom, and what was measured.
 
 `python docs/made/baselines_page.py` writes them into the page, whose prose is written by
-hand, from the suite's list of baselines and the certificates in `results/`.
+hand, from the suite's list of baselines, the certificates in `results/`, and what `make peers`
+has written there.
 """
 
 import re
@@ -15,6 +16,7 @@ from optbench.records import files, plain_text
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "methods" / "baselines.md"
+PEERS = "results/peers/*/peers.md"
 CERTIFICATES = f"results/*/*/{certificate.NAME}"
 BLOCK = re.compile(
     r"(?P<start><!-- (?P<name>\w+) -->\n).*?(?=<!-- /(?P=name) -->)", re.DOTALL
@@ -53,9 +55,15 @@ def measured(root: Path = ROOT) -> str:
     )
 
 
+def peers(root: Path = ROOT) -> str:
+    """Give the tables of `make peers`, one for each machine."""
+    tables = [file.read_text(encoding="utf-8") for file in sorted(root.glob(PEERS))]
+    return "\n".join(tables) or "`results/` has no such table: `make peers` makes one.\n"
+
+
 def written(page: str, root: Path = ROOT) -> str:
     """Write the tables into the page."""
-    made = {"compared": compared(), "measured": measured(root)}
+    made = {"compared": compared(), "measured": measured(root), "peers": peers(root)}
     return BLOCK.sub(lambda block: f"{block['start']}\n{made[block['name']]}\n", page)
 
 
