@@ -1,8 +1,8 @@
 """The tables of docs/methods/baselines.md: who is beside whom, and what was measured.
 
 `python docs/made/baselines_page.py` writes them into the page, whose prose is written by
-hand, from the suite's list of baselines, the certificates in `results/`, and what `make peers`
-has written there.
+hand, from the suite's list of baselines, the certificates in `results/`, and what `make
+peers` has written there.
 """
 
 import re
