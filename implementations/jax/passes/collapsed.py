@@ -55,7 +55,7 @@ class Collapsed:
         With (q₀, q₁, q_A) of the value, the slopes and the curvature of σ(z), those of z
         are
 
-            value      σ′ q₀ + σ″ ∇z·q₁ + (σ″ tr(A ∇²z) + σ‴ ∇zᵀ A ∇z) q_A
+            value      σ′ q₀ + σ″ (∇z·q₁ + tr(A ∇²z) q_A) + σ‴ ∇zᵀ A ∇z q_A
             slopes     σ′ q₁ + 2 σ″ q_A A ∇z
             curvature  σ′ q_A
         """
@@ -66,8 +66,9 @@ class Collapsed:
             cotangents[:, 1:-1],
             cotangents[:, -1],
         )
-        value = first * to_value + second * (gradient * to_gradient).sum(1)
-        value += (second * jet[-1] + third * kept.bend) * to_curvature
+        # ∇z·q₁ + tr(A ∇²z) q_A
+        value = first * to_value + second * (jet[1:] * cotangents[:, 1:]).sum(1)
+        value += third * kept.bend * to_curvature
         slope = first * to_gradient + 2 * (second * to_curvature)[:, None] * self.diffuse(
             gradient
         )

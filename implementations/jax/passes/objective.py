@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -165,8 +165,11 @@ class Objective:
 
     def weighted_sum(self, parts: dict[str, Params]) -> Params:
         """Sum the terms' parts of ∇L, or other matrices, with their weights."""
-        weights = self.problem.weights.items()
-        return reduce(add, (scale(parts[name], weight) for name, weight in weights))
+        (first, weight), *others = self.problem.weights.items()
+        total = scale(parts[first], weight)
+        for name, weight in others:
+            total = add(total, parts[name], weight)
+        return total
 
     def _over_points(
         self,

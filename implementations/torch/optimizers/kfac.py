@@ -134,7 +134,7 @@ class KFAC(Optimizer):
         # the buffer holds directions, not updates: the recorded runs did not scale it by
         # the step size
         momentum = [
-            self.momentum * m + direction
+            torch.add(direction, m, alpha=self.momentum)
             for m, direction in zip(state.momentum, directions, strict=True)
         ]
         moved, search = follow(
@@ -263,7 +263,7 @@ def average(decay: float, factors: list[Factors], new: list[Factors]) -> list[Fa
     return [
         Factors(
             *(
-                decay * old + (1 - decay) * batch
+                torch.add(decay * old, batch, alpha=1 - decay)
                 for old, batch in zip(olds, news, strict=True)
             )
         )
@@ -323,7 +323,9 @@ def relative(A: Tensor, B: Tensor, damping: float) -> tuple[Tensor, Tensor]:
 
 def shifted(matrix: Tensor, by: float | Tensor) -> Tensor:
     """Add `by` to a matrix's diagonal."""
-    return matrix + by * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    matrix = matrix.clone()
+    matrix.diagonal().add_(by)
+    return matrix
 
 
 def check_preconditioner(options: Preconditioning, state: Preconditioner) -> None:

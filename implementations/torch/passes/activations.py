@@ -36,7 +36,7 @@ def further(activation: Activation, known: list[Tensor]) -> list[Tensor]:
 def tanh_start(z: Tensor) -> tuple[Tensor, Tensor]:
     """Evaluate tanh and its derivative 1 − tanh²."""
     # tanh, two to three times faster in float64 on a CPU
-    value = 2 * torch.sigmoid(2 * z) - 1
+    value = torch.rsub(torch.sigmoid(-2 * z), 1, alpha=2)
     return value, 1 - value * value
 
 
@@ -53,7 +53,7 @@ TANH = Activation(
     tanh_start,
     (
         lambda t, s: -2 * t * s,
-        lambda t, s: s * (4 - 6 * s),
+        lambda t, s: s * torch.rsub(s, 4, alpha=6),
         lambda t, s: t * s * (24 * s - 8),
         lambda t, s: s * (16 - 120 * s * (1 - s)),
     ),

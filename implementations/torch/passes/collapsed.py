@@ -58,21 +58,18 @@ class Collapsed:
         With (q₀, q₁, q_A) of the value, the slopes and the curvature of σ(z), those of z
         are
 
-            value      σ′ q₀ + σ″ ∇z·q₁ + (σ″ tr(A ∇²z) + σ‴ ∇zᵀ A ∇z) q_A
+            value      σ′ q₀ + σ″ (∇z·q₁ + tr(A ∇²z) q_A) + σ‴ ∇zᵀ A ∇z q_A
             slopes     σ′ q₁ + 2 σ″ q_A A ∇z
             curvature  σ′ q_A
         """
         _, first, second, third = further(activation, kept.derivatives)
-        gradient, to_gradient, to_curvature = (
-            jet[1:-1],
-            cotangents[:, 1:-1],
-            cotangents[:, -1],
-        )
+        to_curvature = cotangents[:, -1]
         pulled = first * cotangents
         bent = second * to_curvature
-        pulled[:, 0].addcmul_(second, (gradient * to_gradient).sum(1))
-        pulled[:, 0].addcmul_(second * jet[-1] + third * kept.bend, to_curvature)
-        pulled[:, 1:-1].addcmul_(2 * bent[:, None], self.diffuse(gradient))
+        # ∇z·q₁ + tr(A ∇²z) q_A
+        pulled[:, 0].addcmul_(second, (jet[1:] * cotangents[:, 1:]).sum(1))
+        pulled[:, 0].addcmul_(third * kept.bend, to_curvature)
+        pulled[:, 1:-1].addcmul_(bent[:, None], self.diffuse(jet[1:-1]), value=2)
         return pulled
 
 

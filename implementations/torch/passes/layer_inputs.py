@@ -19,7 +19,7 @@ class Channels(NamedTuple):
         """Apply a layer: W a [S, n, out], with b added to the value alone."""
         weights, bias = matrix[:, :-1], matrix[:, -1]
         outputs = self.array @ weights.T
-        outputs[0] += bias
+        outputs[0].add_(bias)  # `+=` would copy the sum onto itself
         return outputs
 
     def weigh(self, cotangents: Tensor) -> Tensor:
@@ -61,12 +61,13 @@ class Points(NamedTuple):
         weights, bias = matrix[:, :-1], matrix[:, -1]
         n, d = self.array.shape
         columns = weights.T[:, None].expand(d, n, len(matrix))
-        value = (self.array @ weights.T + bias)[None]
+        value = torch.addmm(bias, self.array, weights.T)[None]
         return torch.cat([value, columns, torch.zeros_like(value)])
 
     def weigh(self, cotangents: Tensor) -> Tensor:
         """Sum q aᵀ [out, in + 1] over points and channels of cotangents q [S, n, out]."""
-        weights = cotangents[0].T @ self.array + cotangents[1:-1].sum(1).T
+        slopes = cotangents[1:-1].sum(1).T
+        weights = torch.addmm(slopes, cotangents[0].T, self.array)
         return torch.cat([weights, cotangents[0].sum(0)[:, None]], dim=1)
 
     def full(self) -> Tensor:

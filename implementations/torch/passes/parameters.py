@@ -14,9 +14,12 @@ def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params
     ]
 
 
-def add(params: Params, others: Params) -> Params:
-    """Add two sets of matrices."""
-    return [matrix + other for matrix, other in zip(params, others, strict=True)]
+def add(params: Params, others: Params, factor: float = 1) -> Params:
+    """Add a multiple of other matrices."""
+    return [
+        torch.add(matrix, other, alpha=factor)
+        for matrix, other in zip(params, others, strict=True)
+    ]
 
 
 def scale(params: Params, factor: float) -> Params:

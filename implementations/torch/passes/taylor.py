@@ -73,6 +73,8 @@ class Taylor:
 
     def begin(self) -> LayerInputs:
         """Make the first layer's inputs: the points, then the lines' directions."""
+        if not self.layout.lines and not self.traces:
+            return Channels(self.x[None])
         nothing, channels = torch.zeros_like(self.x), [self.x]
         for line in self.layout.lines:
             channels += [direction_at(line, self.x), *[nothing] * (line.order - 1)]
@@ -90,7 +92,7 @@ class Taylor:
             slopes = jet[trace.slopes]
             bends.append((slopes * trace.diffuse(slopes)).sum(0))
             parts.append((known[1] * jet[trace.channel] + known[2] * bends[-1])[None])
-        return torch.cat(parts), Kept(known, bends)
+        return joined(parts, 0), Kept(known, bends)
 
     def activate_transposed(
         self, activation: Activation, kept: Kept, jet: Tensor, cotangents: Tensor
@@ -127,13 +129,18 @@ class Taylor:
             q = cotangents[:, trace.channel]
             value += (known[2] * jet[trace.channel] + known[3] * bend) * q
             parts.append((known[1] * q)[:, None])
-        back = torch.cat([value[:, None], *parts], dim=1)
+        back = joined([value[:, None], *parts], 1)
         for trace in self.traces:
             q = cotangents[:, trace.channel]
             back[:, trace.slopes] += (
                 2 * (known[2] * q)[:, None] * trace.diffuse(jet[trace.slopes])
             )
         return back
+
+
+def joined(parts: list[Tensor], axis: int) -> Tensor:
+    """Join channels along an axis; those of one part alone are not copied."""
+    return torch.cat(parts, axis) if len(parts) > 1 else parts[0]
 
 
 def faa_di_bruno(outer: list[Tensor], inner: list[Tensor]) -> list[Tensor]:
