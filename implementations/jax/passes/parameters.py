@@ -18,9 +18,7 @@ def advance(params: Params, directions: Params, alpha: float | Array) -> Params:
 
 def add(params: Params, others: Params, factor: float = 1) -> Params:
     """Add a multiple of other matrices."""
-    return [
-        matrix + factor * other for matrix, other in zip(params, others, strict=True)
-    ]
+    return [matrix + factor * other for matrix, other in zip(params, others, strict=True)]
 
 
 def scale(params: Params, factor: float) -> Params:
