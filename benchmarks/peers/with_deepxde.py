@@ -1,6 +1,7 @@
 """DeepXDE, with PyTorch or JAX behind it; which one is decided once in a process."""
 
 import os
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,7 @@ class DeepXDE:
 
     def __init__(self, case: Case, framework: str, optimizer: str) -> None:
         os.environ["DDE_BACKEND"] = BACKENDS[framework]
-        import deepxde
-
-        self.dde: Any = deepxde
+        self.dde: Any = import_module("deepxde")
         self.dde.config.set_default_float("float64")
         self.framework = framework
         interior, (boundary, values) = case.batch()["interior"][0], case.batch()["boundary"]

@@ -1,5 +1,6 @@
 """jinns, on JAX: its loss, stepped as its `solve` does, with Adam of optax."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,11 @@ class Jinns:
     def __init__(self, case: Case, framework: str, optimizer: str) -> None:
         if (framework, optimizer) != ("jax", "adam"):
             raise ValueError(f"jinns: {optimizer} in {framework} is not compared")
-        import equinox
         import jax
         import jax.numpy as jnp
-        import jinns
         import optax
 
+        equinox, jinns = (import_module(name) for name in ("equinox", "jinns"))
         layers: list[Any] = []
         for width, wide in zip(case.widths, case.widths[1:], strict=False):
             layers += [(equinox.nn.Linear, width, wide), (jax.nn.tanh,)]

@@ -1,6 +1,7 @@
 """A block of steps that are called one after the other without waiting for the device."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,8 @@ def compile_block(
         bounds: Bounds,
     ) -> Block:
         start, told = (params, state), []
-        flat = flatten(params)
+        before, flat = params, flatten(params)
+        losses: Any = None  # a block has a step at least
         for share in shares[:count].tolist():
             before, last = params, flat
             params, state, losses = optimizer.step(

@@ -39,7 +39,12 @@ def owned(history: History) -> History:
 
     Once per step: they are many times as large as the parameters.
     """
-    return History(*(buffer.clone() for buffer in history[:4]), *history[4:])
+    return history._replace(
+        **{
+            name: getattr(history, name).clone()
+            for name in ("steps", "changes", "curvatures", "inverse_triangle")
+        }
+    )
 
 
 def remember(history: History, step: Tensor, change: Tensor, least: float) -> History:
