@@ -305,7 +305,10 @@ class Expansion:
             raise explain(self.source, error, known, above=where) from error
         return Stage(
             optimizer=name,
-            optimizer_version=optimizer.version,
+            # that of the records, where only the path is another since then
+            optimizer_version=min(
+                optimizer.version, self.versions.get(name, optimizer.version)
+            ),
             hyperparameters=spelled_out(optimizer),
             share=table.share if isinstance(table, StageTable) else None,
         )

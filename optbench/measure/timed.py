@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from optbench import implementations, problems
-from optbench.implementations.blocks import LONGEST, Bounds
 from optbench.measure import commits, launches
 from optbench.measure.launches import Launches
 from optbench.problems import networks
@@ -110,6 +109,9 @@ class Timed:
 
     def block(self, steps: int) -> Callable[[], None]:
         """Compile a block of so many steps from the same state; a call waits for it."""
+        # an older commit that asv times has no blocks
+        from optbench.implementations.blocks import LONGEST, Bounds
+
         run = self.framework.compile_block(self.optimizer, self.objective, donate=False)
         free = Bounds(ceiling=float("inf"), idle=0, most_idle=LONGEST)
         shares = np.zeros(LONGEST)

@@ -38,6 +38,7 @@ ASKED = {
     "device": st.sampled_from([None, "cpu"]),
     "dtype": st.sampled_from(["float64", "float32"]),
     "tf32": st.booleans(),
+    "blocks": st.booleans(),
     "steps": st.integers(1, 3),
     "seed": st.integers(0, 3),
     "evaluation": st.sampled_from(["report", "selection"]),

@@ -188,10 +188,10 @@ def test_scipy_needs_no_fewer_evaluations(
 @needs["torch"]
 @every_one
 def test_small_slopes_end_nothing(optimizer):
-    case = small("torch", SINE, "tanh_8", interior=12, boundary=8)
+    case = small("torch", SINE, "tanh_12", interior=12, boundary=8)
     made, state, step = case.prepare(optimizer)
     params, beyond = case.params, 0
-    while beyond < 20:
+    while beyond < 10:
         loss = float(state.loss)
         params, state, _ = step(params, state, case.batch)
         made.check(state)

