@@ -89,7 +89,7 @@ def test_nothing_is_run_twice(done):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")} == before
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_changed_request_is_run(done, tmp_path):
     (tmp_path / "tiny.toml").write_text(
         TINY.replace("sgd = {}", "sgd = { momentum = 0.5 }")
@@ -305,6 +305,7 @@ def test_parity_prints_its_certificate(tmp_path):
 @pytest.mark.medium
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="needs both frameworks")
 @pytest.mark.parametrize("missing", FRAMEWORKS)
+@pytest.mark.slow
 def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
     """The parent does not find it; the children, which are not asked for it, never look."""
     (tmp_path / "tiny.toml").write_text(TINY)

@@ -76,7 +76,7 @@ def crowded(tmp_path_factory):
         "verify results --rerun 1",
     ],
 )
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_user_s_files_of_our_names_are_left_alone(command, crowded):
     said = cli(*command.split(), cwd=crowded)
     assert said.returncode == 0, said.stdout + said.stderr

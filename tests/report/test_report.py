@@ -144,6 +144,7 @@ def test_the_digest_is_of_the_raw_records(folder, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_certificate_of_the_baselines_is_a_table_where_the_folder_has_it(tmp_path):
     made = folder_of(tmp_path)
     written = certificate.write(certified(), made)
@@ -313,7 +314,7 @@ def test_names_of_files_are_short_and_their_own():
     assert max(map(len, names.values())) < 60
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_every_name_is_text_in_every_format(hostile):
     asked = {record.request.labels.optimizer for _, record in store.records(hostile)}
     labels = set(map(plain_text.visible, asked))
@@ -530,7 +531,7 @@ def test_a_campaign_under_way_is_reported_and_says_so(tmp_path):
         ), name
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_report_leaves_nothing_of_another(tmp_path):
     made = folder_of(tmp_path)
     for stale in (

@@ -114,6 +114,7 @@ def serial(tmp_path_factory):
     return results(folder)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
     (tmp_path / "tiny.toml").write_text(CAMPAIGN)
     long, *_ = expansion.requests(

@@ -288,7 +288,7 @@ def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
     assert len(optbench.load(tmp_path).runs) == 15
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_runs_that_failed_are_done_again_when_asked(tmp_path):
     one_seed = CAMPAIGN.replace("seeds = [0, 1, 2, 3]", "")
     (tmp_path / "faults.toml").write_text(
