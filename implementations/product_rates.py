@@ -17,6 +17,11 @@ SHAPES = {"512³": (512, 512, 512), "3600×64×64": (3600, 64, 64)}
 TIMES = 7
 
 
+def in_words(rates: dict[str, float]) -> str:
+    """Write rates with their shapes, in Gflop/s."""
+    return " and ".join(f"{rate / 1e9:.3g} ({shape})" for shape, rate in rates.items())
+
+
 @cache
 def product_rates(backend: Backend) -> dict[str, float]:
     """Measure products in float64, by the names of their shapes, in operations per second.

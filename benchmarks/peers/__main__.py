@@ -24,7 +24,7 @@ from benchmarks.peers.cases import CASES, Side
 from benchmarks.peers.ours import Ours
 from benchmarks.peers.with_deepxde import DeepXDE
 from benchmarks.peers.with_jinns import Jinns
-from optbench.implementations.product_rates import product_rates
+from optbench.implementations.product_rates import in_words, product_rates
 from optbench.measure import bootstrap
 from optbench.records import cores, files, provenance
 
@@ -156,8 +156,7 @@ def main(arguments: list[str]) -> None:
     files.replace(place / "peers.json", json.dumps(told, indent=1) + "\n")
     words = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
     rates = ", ".join(
-        f"{name} {', '.join(f'{rate / 1e9:.3g} ({shape})' for shape, rate in of.items())}"
-        for name, of in told["product_rates"].items()
+        f"{name} {in_words(of)}" for name, of in told["product_rates"].items()
     )
     caption = (
         f"`make peers` on {source.machine}, one core, float64, commit "

@@ -4,6 +4,7 @@ Each entry is a command of ours. What it prints is kept in a file of its own; an
 file is whole is done, and is not done again.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -113,9 +114,9 @@ def optbench(entry: Entry, output: Path, limit: float) -> bool:
             # 1: it came to its end, and what it found is not as it should be
             return process.wait(limit) in (0, 1)
         except subprocess.TimeoutExpired:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
         except BaseException:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             process.wait()
             raise
         try:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tabulate import tabulate
 
+from optbench.implementations.product_rates import in_words
 from optbench.records import plain_text
 from optbench.records.record import Record
 
@@ -174,8 +175,7 @@ def rates(records: Iterable[Record]) -> str:
     if len(told) < 2:
         return ""
     each = (
-        f"{framework} "
-        + " and ".join(f"{median(them) / 1e9:.3g} ({shape})" for shape, them in by.items())
+        f"{framework} {in_words({shape: median(them) for shape, them in by.items()})}"
         for framework, by in sorted(told.items())
     )
     return f"the frameworks' own products in Gflop/s: {', '.join(each)}; "

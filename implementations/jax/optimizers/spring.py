@@ -90,7 +90,7 @@ class SPRING(Optimizer):
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
-        if int(state.failure) >= 0:
+        if self.ends(state):
             raise FactorisationFailed({"kernel": None}, self.damping)
 
     def _scale(self, step: Array, direction: Params) -> float | Array:

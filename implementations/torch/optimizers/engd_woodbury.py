@@ -67,5 +67,5 @@ class ENGDWoodbury(Optimizer):
 
     def check(self, state: State) -> None:
         """Raise FactorisationFailed where the last step had no finite direction."""
-        if int(state.failure) >= 0:
+        if self.ends(state):
             raise FactorisationFailed({"kernel": None}, self.damping)
