@@ -1,12 +1,11 @@
 """What PyTorch is asked for while a function runs: operations, and Inductor's kernels."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 import torch
-from torch._inductor.codecache import PyCodeCache
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
@@ -24,7 +23,8 @@ FREE = {
     aten.resize_,
     aten.set_,
 }
-GENERATED = ("cpp_", "triton_")  # how Inductor names its kernels in a module of its own
+PROGRAM = "torch._inductor.runtime.compile_tasks."  # how Inductor names a module it wrote
+GENERATED = ("cpp_", "triton_")  # and the kernels in it
 
 
 class Counter(TorchDispatchMode):
@@ -79,19 +79,26 @@ def count(function: Callable[[], Any]) -> int:
 
 @contextmanager
 def counted_kernels(counter: Counter) -> Iterator[None]:
-    """Let the kernels of all programs compiled so far count their calls in the block."""
-    kept: list[tuple[ModuleType, dict[str, Any]]] = []
+    """Let the kernels of all programs compiled so far count their calls in the block.
+
+    The programs are found in memory: Inductor's own list of them is emptied after every
+    compilation where its caches are off, and `sys.modules` has one of two that are equal.
+    """
+    programs = [
+        names
+        for names in gc.get_objects()
+        if type(names) is dict and str(names.get("__name__")).startswith(PROGRAM)
+    ]
+    kept = [
+        (names, name, kernel)
+        for names in programs
+        for name, kernel in names.items()
+        if name.startswith(GENERATED)
+    ]
     try:
-        for module in PyCodeCache.modules:
-            kernels = {
-                name: value
-                for name, value in vars(module).items()
-                if name.startswith(GENERATED)
-            }
-            kept.append((module, kernels))
-            counting = {name: Kernel(kernel, counter) for name, kernel in kernels.items()}
-            vars(module).update(counting)
+        for names, name, kernel in kept:
+            names[name] = Kernel(kernel, counter)
         yield
     finally:
-        for module, kernels in kept:
-            vars(module).update(kernels)
+        for names, name, kernel in kept:
+            names[name] = kernel
