@@ -1,10 +1,19 @@
 """Fixtures that several packages' tests use, and which optimizers' tests are fast."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 from browsers import BROWSER
 from cases import QUICK
+
+# what JAX has compiled for one test serves every other that asks for the same program, in
+# this process, its children and the next run of the tests: read as JAX is imported
+COMPILED = Path(__file__).parents[1] / "build" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # what these ask of JAX takes it ten minutes to compile; the golden numbers and the twins
 # ask its passes for the same in two

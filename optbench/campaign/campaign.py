@@ -141,6 +141,9 @@ class Case(Table):
     network: str
     precision: Precision | None = None
     seeds: Seeds | None = None
+    more_seeds: dict[str, Seeds] | None = (
+        None  # by an optimizer's label, beside the others'
+    )
     frameworks: Frameworks | None = None
     optimizers: Optimizers | None = None
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -145,8 +145,14 @@ class Expansion:
             self._label(at, label, bare(run["optimizer"]), labels)
             names = _optimizers(label, table)
             runs.append((run, self._written_for(at, names, table, frameworks)))
-        for seed in _first(case.seeds, self.campaign.seeds):
+        seeds = _first(case.seeds, self.campaign.seeds)
+        more = case.more_seeds or {}
+        self._more_seeds((*where, "more_seeds"), more, seeds, [*tables])
+        for seed in dict.fromkeys(chain(seeds, *more.values())):
             for run, its_frameworks in runs:
+                label = run["labels"].optimizer
+                if seed not in (*seeds, *more.get(label, ())):
+                    continue
                 for framework in its_frameworks:
                     yield Request(
                         framework=framework,
@@ -154,6 +160,21 @@ class Expansion:
                         threads=self.campaign.threads,
                         seed=seed,
                         **run,
+                    )
+
+    def _more_seeds(
+        self, where: Where, more: dict[str, list[int]], seeds: list[int], labels: list[str]
+    ) -> None:
+        """Check that further seeds are of optimizers of the case, and are no others."""
+        for label, its in more.items():
+            if label not in labels:
+                message = str(UnknownName("optimizer of the case", label, labels))
+                raise CampaignError(self.source, (*where, label), message)
+            for number, seed in enumerate(its):
+                if seed in seeds:
+                    message = "is a seed of all optimizers already"
+                    raise CampaignError(
+                        self.source, (*where, label, number), message, value=seed
                     )
 
     def _name(self, where: Where, name: str) -> None:

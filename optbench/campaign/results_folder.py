@@ -114,7 +114,7 @@ def load(folder: Path) -> Results:
     """Read the results of one folder."""
     records, torn = {}, []
     listed = checksums.listed(folder)
-    for file in sorted((folder / "runs").glob("*.json")):
+    for file in store.files_of(folder):
         try:
             records[file] = _whole(folder, file, listed)
         except store.InvalidRecord as error:
@@ -186,7 +186,7 @@ def under_every_name(
 
 def others(folder: Path, own: Collection[Path]) -> list[Path]:
     """List the files in runs/ that are none of these."""
-    return sorted(set((folder / "runs").glob("*.json")) - set(own))
+    return sorted(set(store.files_of(folder)) - set(own))
 
 
 def _whole(folder: Path, file: Path, listed: dict[str, str]) -> Record:

@@ -41,6 +41,32 @@ def plot(
         typer.echo(f"written: {figure}")
 
 
+def compare(
+    paths: Paths,
+    published: Annotated[
+        Path, typer.Option("--with", help="Folder of the published results.")
+    ] = Path("results/standard"),
+    out: Annotated[Path, typer.Option(help="Folder of the table and the figure.")] = Path(
+        "results/local/compare"
+    ),
+) -> None:
+    """Compare your runs with published ones: where each would rank.
+
+    On every case in common: errors after the same optimizer seconds. Writes the table and a
+    figure of the curves, yours beside the best of the published ones.
+    """
+    from optbench.records import files
+    from optbench.report import compare, curves
+
+    compared = compare.beside(_frames(paths), _frames([published]))
+    typer.echo(compare.text(compared), nl=False)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{compare.NAME}.md"
+    files.replace(file, compare.text(compared, "pipe"))
+    for written in (file, *curves.draw(compared.frames, out)):
+        typer.echo(f"written: {written}")
+
+
 def report(
     path: Annotated[
         Path,

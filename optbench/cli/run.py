@@ -234,6 +234,9 @@ def tune(
         typer.Option(help="Budget of a run in seconds; if not given, the case's."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Budget of a run in steps.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="One choice for all cases, by mean rank.")
+    ] = False,
     spaces: Annotated[
         Path | None, typer.Option(help="Search spaces, if not benchmarks/spaces.toml.")
     ] = None,
@@ -280,6 +283,7 @@ def tune(
         seed=seed,
         frameworks=tuple(dict.fromkeys(framework or ())),
         budget=budget,
+        together=together,
     )
     crew = local_workers.workers(
         Limits.of(plan, place.folder, place.device), partial(line, console)

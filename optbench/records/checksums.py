@@ -36,7 +36,7 @@ def write(folder: Path) -> Path:
     from optbench.records import store  # which reads checksums
 
     known = listed(folder)
-    for file in sorted((folder / "runs").glob("*.json")):
+    for file in store.files_of(folder):
         store.read(file, known)
     replace(
         folder / NAME, text({file.relative_to(folder): file for file in published(folder)})

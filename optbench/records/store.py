@@ -1,12 +1,15 @@
-"""Records on disk: one JSON file per run.
+"""Records on disk: one compressed JSON file per run.
 
 It is written aside and renamed, so that no reader sees half of one:
-`<root>/<campaign>/<machine class>/runs/<problem>-…-<identity>.json`
+`<root>/<campaign>/<machine class>/runs/<problem>-…-<identity>.json.gz`, and `.json` of a
+record from before they were compressed.
 """
 
+import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -31,6 +34,7 @@ class InvalidRecord(ValueError):
 
 
 LONGEST = 120  # characters of the readable part of a file's name
+PLAIN, PACKED = ".json", ".json.gz"  # how a record's name ends; what is written is packed
 
 
 class Store:
@@ -47,13 +51,12 @@ class Store:
         self.folder, self._say, self._again = folder, say, again
         self._listed = checksums.listed(folder)
         # by content: clocks of two machines differ, and so do times of files
-        self._old = {
-            file: checksums.of(file) for file in (folder / "runs").glob("*.json") if again
-        }
+        self._old = {file: checksums.of(file) for file in files_of(folder) if again}
 
     def find(self, request: Request) -> Record | None:
         """Find the record of a run, with today's labels; a torn one is set aside."""
         file = path(self.folder, request)
+        file = file if file.exists() else plain(file)
         try:
             record = read(file, self._listed)
         except FileNotFoundError:
@@ -70,6 +73,7 @@ class Store:
         """Put a record in its place, whole or not at all, and remove its checkpoint."""
         file = path(self.folder, record.request)
         write(file, record)
+        plain(file).unlink(missing_ok=True)
         self._old.pop(file, None)  # done again, though it be equal to the last digit
         checkpoint(checkpoints(self.folder), record.identity).unlink(missing_ok=True)
 
@@ -98,15 +102,43 @@ def path(folder: Path, request: Request) -> Path:
     """Name the file of a run: readable words and the beginning of its identity."""
     names = map(own.slug, (request.problem, request.network, request.optimizer))
     words = "-".join((*names, request.framework))[:LONGEST]
-    return folder / "runs" / f"{words}-seed{request.seed}-{request.identity[:16]}.json"
+    return folder / "runs" / f"{words}-seed{request.seed}-{request.identity[:16]}{PACKED}"
+
+
+def plain(file: Path) -> Path:
+    """Name the file of the same record from before they were compressed."""
+    return file.with_name(file.name.removesuffix(PACKED) + PLAIN)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """List the records' files of a campaign's folder."""
+    return sorted(filter(is_record, (folder / "runs").glob("*")))
 
 
 def write(file: Path, record: Record) -> None:
     """Seal a record and put it in its place, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = json.loads(record.model_dump_json())
-    sealed = record.model_copy(update={"seal": seal(content)})
-    files.replace(file, sealed.model_dump_json(indent=1) + "\n")
+    sealed = record.model_copy(update={"seal": seal(json.loads(record.model_dump_json()))})
+    files.replace(file, packed(sealed.model_dump_json()))
+
+
+def packed(text: str) -> bytes:
+    """Compress a record's JSON; the same text gives the same bytes at any time."""
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def content(file: Path) -> bytes:
+    """Read a record's JSON, whether its file is compressed or not.
+
+    Raises InvalidRecord where what is compressed is torn.
+    """
+    found = file.read_bytes()
+    if not file.name.endswith(PACKED):
+        return found
+    try:
+        return gzip.decompress(found)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidRecord(f"{file} is not a whole record: {error}") from error
 
 
 def seal(content: dict[str, Any]) -> str:
@@ -126,9 +158,9 @@ def read(file: Path, listed: Mapping[str, str] | None = None) -> Record:
         InvalidRecord: it is torn, empty, edited, or of a schema that this version does not
             know.
     """
-    content = file.read_bytes()
+    text = content(file)
     try:
-        record = Record.model_validate_json(content)
+        record = Record.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -139,12 +171,12 @@ def read(file: Path, listed: Mapping[str, str] | None = None) -> Record:
                 "the commit in its provenance reads it"
             )
         raise InvalidRecord(f"{file} is not a whole record: {reason}") from error
-    if record.seal is not None and record.seal != seal(json.loads(content)):
+    if record.seal is not None and record.seal != seal(json.loads(text)):
         raise InvalidRecord(
             f"{file} is not what its seal says: it was changed after its run had ended"
         )
     was = (listed or {}).get(f"runs/{file.name}")
-    if record.seal is None and was and not checksums.is_of(was, content):
+    if record.seal is None and was and not checksums.is_of(was, file.read_bytes()):
         raise InvalidRecord(
             f"{file} is not what {checksums.NAME} says, and it has no seal of its own"
         )
@@ -164,7 +196,9 @@ def records(place: Path) -> Iterator[tuple[Path, Record]]:
         if file.is_file() and (file == place or is_record(file))
     ]
     if not found:
-        raise FileNotFoundError(f"no records in {place}: runs/*.json is what is looked for")
+        raise FileNotFoundError(
+            f"no records in {place}: runs/*.json.gz is what is looked for"
+        )
     known: dict[Path, dict[str, str]] = {}
     for file in found:
         folder = file.absolute().parent.parent
@@ -175,4 +209,4 @@ def records(place: Path) -> Iterator[tuple[Path, Record]]:
 
 def is_record(file: Path) -> bool:
     """Say whether a file has the place and the name of a record."""
-    return file.suffix == ".json" and file.absolute().parent.name == "runs"
+    return file.name.endswith((PLAIN, PACKED)) and file.absolute().parent.name == "runs"

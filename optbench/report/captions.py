@@ -15,7 +15,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from optbench.implementations.product_rates import in_words
-from optbench.records import plain_text
+from optbench.records import plain_text, store
 from optbench.records.record import Record
 
 # characters of a column: a longer text is broken into lines, in wider ones where it is a
@@ -118,9 +118,10 @@ def source(
         for record in sorted(records, key=lambda record: record.started)
     )
     digest = hashlib.sha256()
-    for file in sorted((folder / "runs").glob("*.json")):
-        # whichever line ends git has given it
-        content = file.read_bytes().replace(b"\r\n", b"\n")
+    for file in store.files_of(folder):
+        content = file.read_bytes()
+        if file.suffix != ".gz":  # text, whichever line ends git has given it
+            content = content.replace(b"\r\n", b"\n")
         digest.update(file.name.encode() + b"\0" + content)
     labels, last = records[0].request.labels, max(record.started for record in records)
     made = [record.provenance for record in records]

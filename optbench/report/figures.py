@@ -47,7 +47,9 @@ def make(
 
 
 def profiles(frames: Frames, folder: Path) -> list[Path]:
-    """Draw the share of runs that reach a target within a ratio of the fastest's time.
+    """Draw the share of cases that a solver does within a ratio of the fastest's time.
+
+    It counts where the median over its seeds reaches the target.
 
     A panel has the cases that the same solvers ran.
     """
@@ -70,14 +72,15 @@ def profiles(frames: Frames, folder: Path) -> list[Path]:
         height=4,
     )
     grid.set(xscale="log", ylim=(-0.02, 1.02)).set_titles("{col_name}\n{row_name}")
-    grid.set_axis_labels("seconds with compilation, over the fastest's", "share of runs")
+    grid.set_axis_labels("seconds with compilation, over the fastest's", "share of cases")
     return save(grid, folder, "profiles", FORMATS)
 
 
 def profile(reached: Any) -> pd.DataFrame:
     """Give a panel's curves, to PROFILED or to the smallest target reached above it."""
     target = max(PROFILED, reached.dropna(subset=["seconds"])["target"].min())
-    table = statistics.to_target(reached, target)
+    rows = statistics.to_target(reached, target)
+    table = statistics.by_case(rows, "total_seconds")
     data, everybody = statistics.profile(table), table.columns.to_frame(index=False)
     data = pd.concat(
         [everybody.assign(ratio=1.0, share=0.0), data], ignore_index=True

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbench.measure.bootstrap import LEVEL, interval, stratified
+from optbench.measure.bootstrap import LEVEL, RESAMPLES, interval, stratified
 from optbench.records.frames import Frames
 
 RELATIVE = "relative_l2"
@@ -112,16 +112,65 @@ def comparable(rows: Any) -> list[pd.DataFrame]:
     ]
 
 
-def to_target(reached: Any, target: float, column: str = "total_seconds") -> pd.DataFrame:
-    """Arrange the rows of one target like `by_task`."""
-    return by_task(reached[np.isclose(reached["target"], target, rtol=1e-6)], column)
+def to_target(reached: Any, target: float) -> Any:
+    """Take the rows of one target."""
+    return reached[np.isclose(reached["target"], target, rtol=1e-6)]
+
+
+def by_case(rows: Any, column: str) -> pd.DataFrame:
+    """Arrange a column's medians over seeds: one row per case, one column per solver.
+
+    What is not a number is later than everything. A solver may have other seeds than the
+    rest.
+    """
+    medians = _seeds(rows, column).quantile(0.5, interpolation="lower")
+    return medians.unstack(SOLVER).sort_index(axis=1).fillna(np.inf)
+
+
+def over_cases(rows: Any, column: str, statistic: Statistic, seed: int = 0) -> pd.DataFrame:
+    """Rank the solvers by a statistic of their medians, as `by_case` gives them.
+
+    Each gets an interval and the probability that it is first: cases are drawn again, and
+    for each of them every solver's seeds. So they are about other problems of the kind.
+    With fewer cases than LEAST there are none.
+    """
+    table = by_case(rows, column)
+    ranked = table.columns.to_frame(index=False)
+    ranked = ranked.assign(
+        value=statistic(table.to_numpy()), low=np.nan, high=np.nan, first=np.nan
+    )
+    if len(table) >= LEAST:
+        drawn = np.array([statistic(each) for each in redrawn(rows, column, table, seed)])
+        low, high = quantiles(drawn)
+        ranked = ranked.assign(low=low, high=high, first=first(drawn))
+    return ranked.sort_values(["value", *SOLVER], ignore_index=True)
+
+
+def redrawn(rows: Any, column: str, table: pd.DataFrame, seed: int) -> np.ndarray:
+    """Draw cases, and seeds within each, again: medians [resamples, cases, solvers]."""
+    random = np.random.default_rng(seed)
+    samples = {name: group.to_numpy() for name, group in _seeds(rows, column)}
+    # of every case and solver, the medians of seeds drawn as often as there are resamples
+    medians = np.full((RESAMPLES, *table.shape), np.inf)
+    for place in np.ndindex(table.shape):
+        sample = samples.get((*table.index[place[0]], *table.columns[place[1]]))
+        if sample is not None:
+            again = random.choice(sample, (RESAMPLES, len(sample)))
+            medians[:, *place] = np.quantile(again, 0.5, axis=1, method="inverted_cdf")
+    cases = random.integers(len(table), size=(RESAMPLES, len(table)))
+    return np.take_along_axis(medians, cases[:, :, None], axis=1)
+
+
+def _seeds(rows: Any, column: str) -> Any:
+    """Group a column's values by case and solver; what is not a number is infinite."""
+    return rows[column].fillna(np.inf).groupby([rows[name] for name in (*CASE, *SOLVER)])
 
 
 def profile(table: pd.DataFrame) -> pd.DataFrame:
     """Give Dolan and Moré's performance profile.
 
-    It is the share of all tasks that a solver does within a ratio of the fastest, with one
-    row per solver and ratio at which its share rises. A task that nobody does counts for
+    It is the share of all cases that a solver does within a ratio of the fastest, with one
+    row per solver and ratio at which its share rises. A case that nobody does counts for
     all of them.
     """
     relative = ratios(table.to_numpy())
@@ -134,7 +183,7 @@ def profile(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ratios(table: np.ndarray) -> np.ndarray:
-    """Divide each task's values by the smallest; infinite where a solver has none."""
+    """Divide each row's values by the smallest; infinite where a solver has none."""
     best = table.min(axis=1, keepdims=True)
     relative = np.divide(
         table, best, out=np.full(table.shape, np.inf), where=np.isfinite(table) & (best > 0)

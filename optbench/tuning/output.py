@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,9 @@ class Trial:
     """A choice of hyperparameters and what came of it."""
 
     number: int
-    # median final relative L2 at the selection points, inf where too few runs finished;
-    # None: the trial did not end
-    value: float | None
+    # by case, the median final relative L2 at the selection points, inf where too few runs
+    # finished; none: the trial did not end
+    errors: list[float]
     counted: bool  # one of the trials that every study has as many of
     hyperparameters: dict[str, Any]
     status: list[str]  # of its runs, by seed
@@ -38,8 +39,8 @@ class Trial:
 
     @property
     def error(self) -> float:
-        """The value; infinite where it does not count."""
-        return self.value if self.counted and self.value is not None else math.inf
+        """The errors' average; infinite where the trial does not count."""
+        return average(self.errors) if self.counted and self.errors else math.inf
 
     @property
     def chosen(self) -> str:
@@ -56,8 +57,13 @@ class Result:
 
     @property
     def best(self) -> Trial:
-        """The trial with the smallest error, the first of equal ones."""
+        """The trial that is chosen."""
         return best(self.trials)
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the chosen trial ended well on a case."""
+        return self.best.counted and min(self.best.errors, default=math.inf) < math.inf
 
 
 def final_error(record: Record) -> float:
@@ -68,16 +74,48 @@ def final_error(record: Record) -> float:
     return record.relative_l2 if record.status in ANSWERS else math.inf
 
 
+def by_case(records: Sequence[Record], cases: int) -> list[float]:
+    """Give the median of the final errors of each case, whose runs follow each other."""
+    errors, runs = list(map(final_error, records)), len(records) // cases
+    return [
+        statistics.median(errors[start : start + runs])
+        for start in range(0, len(errors), runs)
+    ]
+
+
+def average(errors: Sequence[float]) -> float:
+    """Average errors geometrically; infinite where one is."""
+    if math.inf in errors or len(errors) == 1:
+        return max(errors)
+    return math.exp(statistics.fmean(math.log(max(error, 1e-300)) for error in errors))
+
+
 def best(trials: Sequence[Trial]) -> Trial:
-    """Choose the trial with the smallest error, the first of equal ones."""
-    return min(trials, key=lambda trial: (trial.error, trial.number))
+    """Choose the trial with the smallest mean rank of its errors over the cases.
+
+    On one case it is the trial with the smallest error. Of equal ranks, the smaller average
+    decides, and then the earlier trial.
+    """
+    from scipy.stats import rankdata  # which takes longer than what else reads a table
+
+    counted = [trial for trial in trials if trial.counted]
+    if not counted:
+        return min(trials, key=lambda trial: trial.number)
+    ranks = rankdata([trial.errors for trial in counted], axis=0).mean(axis=1)
+    order = zip(ranks, counted, strict=True)
+    return min(order, key=lambda pair: (pair[0], pair[1].error, pair[1].number))[1]
 
 
 def describe(trials: Sequence[Trial], number: int) -> str:
     """Describe what came of a trial, and the best so far."""
     (trial,), top = (one for one in trials if one.number == number), best(trials)
-    outcome = f"trial {number}: {trial.error:.2e} with {trial.chosen}"
-    return f"{outcome}; best {top.error:.2e}, trial {top.number}"
+    outcome = f"trial {number}: {_shown(trial)} with {trial.chosen}"
+    return f"{outcome}; best {_shown(top)}, trial {top.number}"
+
+
+def _shown(trial: Trial) -> str:
+    """Give a trial's errors in words."""
+    return ", ".join(f"{error:.2e}" for error in trial.errors) or "interrupted"
 
 
 def write(
@@ -115,7 +153,7 @@ def _tuned(tables: Tables, protocol: Protocol, results: Sequence[Result]) -> Tab
         bests = {
             result.study.label: result.best
             for result in ordered
-            if result.study.case == number and result.best.error < math.inf
+            if number in result.study.cases and result.ended_well
         }
         optimizers = {
             label: with_values(
@@ -146,7 +184,7 @@ def _header(name: str, protocol: Protocol, results: Sequence[Result]) -> str:
         f"Written by `{protocol.command(name)}`: hyperparameters tuned {where}.",
         f"Every optimizer and framework had {protocol.trials} trials, the defaults first, "
         f"on seeds {', '.join(map(str, protocol.run_seeds))}; "
-        "the choice is by the median final relative L2",
+        f"the choice is by {_criterion(protocol)}",
         "at the selection points. Neither the seeds nor the points are those of a report.",
         *(
             f"{result.study.title}, {_budget(result.study)} a run: {_outcome(result)}"
@@ -154,6 +192,11 @@ def _header(name: str, protocol: Protocol, results: Sequence[Result]) -> str:
         ),
     ]
     return "".join(f"# {text}\n" for text in lines) + "\n"
+
+
+def _criterion(protocol: Protocol) -> str:
+    error = "the median final relative L2"
+    return f"the mean rank over the cases of {error}" if protocol.together else error
 
 
 def _budget(study: Study) -> str:
@@ -166,8 +209,8 @@ def _budget(study: Study) -> str:
 
 def _outcome(result: Result) -> str:
     counted, top = sum(trial.counted for trial in result.trials), result.best
-    if top.error < math.inf:
-        return f"{top.error:.2e}, trial {top.number} of {counted}"
+    if result.ended_well:
+        return f"{_shown(top)}, trial {top.number} of {counted}"
     return f"no trial ended well of {counted}"
 
 
@@ -176,15 +219,21 @@ def _csv(results: Sequence[Result]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for result in results:
-        rows = (_row(result.study, trial) for trial in result.trials)
+        rows = [
+            _row(result.study, place, trial)
+            for place in range(len(result.study.cases))
+            for trial in result.trials
+        ]
         writer.writerows([row[column] for column in COLUMNS] for row in rows)
     return stream.getvalue()
 
 
-def _row(study: Study, trial: Trial) -> dict[str, Any]:
-    run = study.first
+def _row(study: Study, place: int, trial: Trial) -> dict[str, Any]:
+    """Give what came of a trial on the study's case at this place."""
+    run, seeds = study.firsts[place], len(study.tables["seeds"])
+    runs = slice(place * seeds, (place + 1) * seeds)
     return {
-        "case": study.case,
+        "case": study.cases[place],
         **{
             key: getattr(run, key)
             for key in ("problem", "network", "optimizer", "framework")
@@ -192,12 +241,12 @@ def _row(study: Study, trial: Trial) -> dict[str, Any]:
         "label": study.label,
         "trial": trial.number,
         "counted": trial.counted,
-        "relative_l2": trial.value,
-        "status": " ".join(trial.status) or "interrupted",
+        "relative_l2": trial.errors[place] if trial.errors else None,
+        "status": " ".join(trial.status[runs]) or "interrupted",
         "hyperparameters": json.dumps(trial.hyperparameters),
         "seeds": " ".join(map(str, study.tables["seeds"])),
         "budget_steps": run.steps,
         "budget_seconds": run.seconds,
-        "records": " ".join(trial.records),
+        "records": " ".join(trial.records[runs]),
         "study": study.name,
     }

@@ -5,7 +5,6 @@ An interrupted study goes on.
 
 import hashlib
 import sqlite3
-import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -27,7 +26,7 @@ from optbench.schedule.locks import is_dead, opening, owner
 from optbench.schedule.place import Place
 from optbench.schedule.progress import Display, line
 from optbench.tuning import study as studies
-from optbench.tuning.output import Result, Trial, describe, final_error, write
+from optbench.tuning.output import Result, Trial, average, by_case, describe, write
 from optbench.tuning.study import Protocol, Study
 
 Log = optuna.Study  # Optuna's record of a study
@@ -192,7 +191,9 @@ def _attempt(
         trial.set_user_attr("status", [record.status for record in records])
         files = [store.path(kept.folder, record.request) for record in records]
         trial.set_user_attr("records", [file.name for file in files])
-        log.tell(trial, statistics.median(map(final_error, records)))
+        errors = by_case(records, len(study.cases))
+        trial.set_user_attr("errors", errors)
+        log.tell(trial, average(errors))
     except BaseException:
         log.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
@@ -283,7 +284,10 @@ def _trials(log: Log, counted: int) -> list[Trial]:
     return [
         Trial(
             number=one.number,
-            value=one.value if one.state == TrialState.COMPLETE else None,
+            # of studies from before they could have several cases, the value is the error
+            errors=one.user_attrs.get("errors", [one.value])
+            if one.state == TrialState.COMPLETE
+            else [],
             counted=one.number in first,
             hyperparameters=one.params,
             status=one.user_attrs.get("status", []),

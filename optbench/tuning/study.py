@@ -1,4 +1,4 @@
-"""What is tuned: each optimizer of each case in a framework.
+"""What is tuned: each optimizer in a framework, on each case or once for all cases.
 
 All have as many trials and the same budget.
 """
@@ -38,6 +38,7 @@ class Protocol:
     frameworks: tuple[str, ...] = ()  # none: the first of the campaign's that is installed
     # {"seconds": …} or {"steps": …}; empty: the case's
     budget: dict[str, Any] = field(default_factory=dict)
+    together: bool = False  # one choice for all cases
 
     @property
     def run_seeds(self) -> list[int]:
@@ -52,18 +53,19 @@ class Protocol:
             words += [f"--{option}", str(value)]
         for framework in self.frameworks:
             words += ["--framework", framework]
+        words += ["--together"] if self.together else []
         return shlex.join(words)
 
 
 @dataclass(frozen=True)
 class Study:
-    """The hyperparameters of one optimizer on one case in one framework."""
+    """The hyperparameters of one optimizer in one framework, on a case or on all."""
 
-    case: int  # its number in the campaign
+    cases: tuple[int, ...]  # their numbers in the campaign
     label: str  # of the optimizer's table
     framework: str
     space: Space
-    # a campaign of this case, optimizer and framework alone, on tuning's seeds
+    # a campaign of these cases, optimizer and framework alone, on tuning's seeds
     tables: Tables
     name_of_runs: str  # what their records call the campaign
     source: str
@@ -71,24 +73,33 @@ class Study:
     place: Place  # where its runs are done
 
     def requests(self, hyperparameters: dict[str, Any]) -> list[Request]:
-        """Give a trial's runs, one per seed.
+        """Give a trial's runs, one per case and seed.
 
         They are as a campaign's would be, but measured at the selection points.
         """
-        case = self.tables["case"][0]
-        table = with_values(case["optimizers"][self.label], hyperparameters)
-        plan = parse(
-            self.tables | {"case": [case | {"optimizers": {self.label: table}}]},
-            self.source,
-        )
+        cases = [
+            case
+            | {
+                "optimizers": {
+                    self.label: with_values(case["optimizers"][self.label], hyperparameters)
+                }
+            }
+            for case in self.tables["case"]
+        ]
+        plan = parse(self.tables | {"case": cases}, self.source)
         runs = expansion.requests(plan, self.name_of_runs, self.source)
         runs = [run.model_copy(update={"evaluation": "selection"}) for run in runs]
         return self.place.of_this_device(runs)
 
     @cached_property
+    def firsts(self) -> list[Request]:
+        """A run with the defaults of each case."""
+        return self.requests({})[:: len(self.tables["seeds"])]
+
+    @property
     def first(self) -> Request:
         """A run with the defaults."""
-        return self.requests({})[0]
+        return self.firsts[0]
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -98,16 +109,21 @@ class Study:
     @property
     def title(self) -> str:
         """The study in a few words."""
-        return f"{self.first.case}, {own.bare(self.label)}, {self.framework}"
+        where = " and ".join(run.case for run in self.firsts)
+        return f"{where}, {own.bare(self.label)}, {self.framework}"
 
     @cached_property
     def name(self) -> str:
         """Readable words, and a digest of all that the trials depend on."""
         run = self.first
         space = {key: entry.model_dump() for key, entry in self.space.items()}
-        content = [run.identity, self.tables["seeds"], self.seed, space, self.place.machine]
+        runs = [run.identity for run in self.firsts]
+        several = len(runs) > 1
+        content = [runs if several else runs[0], self.tables["seeds"], self.seed, space]
+        content.append(self.place.machine)
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        words = (own.slug(run.problem), run.network, own.slug(run.optimizer), run.framework)
+        where = ("together",) if several else (own.slug(run.problem), run.network)
+        words = (*where, own.slug(run.optimizer), run.framework)
         return f"{'-'.join(words)}-{digest[:16]}"
 
 
@@ -148,7 +164,7 @@ def studies(
         )
     return [
         Study(
-            case=case,
+            cases=cases,
             label=label,
             framework=framework,
             space=space,
@@ -158,7 +174,7 @@ def studies(
             seed=protocol.seed,
             place=place,
         )
-        for case, label, framework, space, part in _parts(tables, protocol, searched)
+        for cases, label, framework, space, part in _parts(tables, protocol, searched)
     ]
 
 
@@ -271,27 +287,35 @@ def _alike(level: Tables) -> Tables:
 
 def _parts(
     tables: Tables, protocol: Protocol, searched: dict[str, Space]
-) -> Iterator[tuple[int, str, str, Space, Tables]]:
-    """Give every case, label, framework and space, and the campaign of them alone.
+) -> Iterator[tuple[tuple[int, ...], str, str, Space, Tables]]:
+    """Give the cases, label, framework and space of each study, and their campaign.
 
-    What is looked for is left out of that campaign.
+    What is looked for is left out of that campaign. A choice for all cases is one study of
+    a label and a framework, whose tables look for the same in every case that has them.
     """
+    studies: dict[Any, list[tuple[int, Space, Tables]]] = {}
     for number, case in enumerate(tables["case"]):
         for framework in protocol.frameworks or _first(
             case.get("frameworks", tables["frameworks"])
         ):
             for label, table in case.get("optimizers", tables["optimizers"]).items():
                 space = _space(label, table, searched)
-                alone = without(case, "seeds", "frameworks") | {
+                alone = without(case, "seeds", "more_seeds", "frameworks") | {
                     "optimizers": {label: _fixed(table, space)}
                 }
-                part = {
-                    "seeds": protocol.run_seeds,
-                    "frameworks": [framework],
-                    "optimizers": {},
-                    "case": [alone],
-                }
-                yield number, label, framework, space, tables | part
+                of = tuple(space) if protocol.together else number
+                studies.setdefault((of, label, framework), []).append(
+                    (number, space, alone)
+                )
+    for (_, label, framework), parts in studies.items():
+        part = {
+            "seeds": protocol.run_seeds,
+            "frameworks": [framework],
+            "optimizers": {},
+            "case": [alone for _, _, alone in parts],
+        }
+        cases = tuple(number for number, _, _ in parts)
+        yield cases, label, framework, parts[0][1], tables | part
 
 
 def _first(frameworks: list[str]) -> list[str]:

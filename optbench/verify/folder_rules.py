@@ -42,10 +42,11 @@ def check_schema(results: Results) -> Iterator[str]:
     yield from (
         f"{file} is no record"
         for file in checksums.published(results.folder)
-        if file.is_relative_to(runs) and (file.suffix != ".json" or file.parent != runs)
+        if file.is_relative_to(runs) and (file.parent != runs or not store.is_record(file))
     )
     for file, record in results.records.items():
-        if file != (own := store.path(results.folder, record.request)):
+        own = store.path(results.folder, record.request)
+        if file not in (own, store.plain(own)):
             yield f"{file} has the name of another run: {own.name} is its own"
 
 

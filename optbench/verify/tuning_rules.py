@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from optbench.campaign.results_folder import TRIALS, Results
-from optbench.tuning.output import CHOSEN, final_error
+from optbench.tuning import output
+from optbench.tuning.output import CHOSEN, Trial, final_error
 from optbench.tuning.study import with_values
 
 Row = dict[str, str]  # of trials.csv
@@ -48,8 +49,8 @@ def check_trials(results: Results) -> Iterator[str]:
 
 def check_values(results: Results) -> Iterator[str]:
     """Check that a trial's value is the median of its runs, and the best was chosen."""
-    best: dict[tuple[str, str], Row] = {}
-    for row in _rows(results):
+    rows = _rows(results)
+    for row in rows:
         errors = [
             final_error(results.records[run])
             for run in _runs(results, row)
@@ -64,10 +65,34 @@ def check_values(results: Results) -> Iterator[str]:
                 f"{results.folder / TRIALS}: {_title(row)}: {row['relative_l2']} is not "
                 "what its records give"
             )
-        if row["counted"] == "True" and _value(row) < math.inf:
-            key = row["case"], row["label"]
-            best[key] = min(best.get(key, row), row, key=_value)
-    yield from _not_chosen(results.folder / CHOSEN, best)
+    yield from _not_chosen(results.folder / CHOSEN, _best(rows))
+
+
+def _best(rows: list[Row]) -> dict[tuple[str, str], Row]:
+    """Give the rows that should be chosen, by case and label.
+
+    A study's is the trial with the smallest mean rank over its cases. Of a case's studies,
+    one for each framework, it is that with the smaller error.
+    """
+    studies: dict[tuple[str, str], dict[int, list[Row]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for row in rows:
+        if row["counted"] == "True":
+            studies[row["label"], row["study"]][int(row["trial"])].append(row)
+    best: dict[tuple[str, str], tuple[float, Row]] = {}
+    for (label, _), trials in studies.items():
+        chosen = output.best(
+            [
+                Trial(number, [_value(row) for row in its], True, {}, [], [])
+                for number, its in trials.items()
+            ]
+        )
+        if min(chosen.errors) < math.inf:
+            for row in trials[chosen.number]:
+                key, found = (row["case"], label), (chosen.error, row)
+                best[key] = min(best.get(key, found), found, key=lambda pair: pair[0])
+    return {key: row for key, (_, row) in best.items()}
 
 
 def _not_chosen(file: Path, best: dict[tuple[str, str], Row]) -> Iterator[str]:

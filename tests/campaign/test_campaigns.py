@@ -53,6 +53,17 @@ def test_the_innermost_table_decides(tmp_path):
     )
 
 
+def test_some_optimizers_have_more_seeds(tmp_path):
+    case = "network =", "more_seeds = { adam = [3, 1] }\nnetwork ="
+    text = GOOD.replace(*case) + "adam = {}\n"
+    assert [(run.seed, run.labels.optimizer) for run in read(text, tmp_path)] == [
+        (0, "kfac"),
+        (0, "adam"),
+        (3, "adam"),
+        (1, "adam"),
+    ]
+
+
 def test_what_is_asked_makes_the_identity_and_what_it_is_called_does_not(tmp_path):
     (run,) = read(GOOD, tmp_path)
     (named,) = read(GOOD.replace("network =", 'name = "first"\nnetwork ='), tmp_path)
@@ -147,6 +158,17 @@ MISTAKES = [
         "mine.toml: frameworks[0]: unknown framework 'jaxx': did you mean jax?",
     ),
     ('["jax"]', '["jax"]\nseeds = [-1]', "mine.toml: seeds[0] = -1: must be ≥ 0"),
+    (
+        "network =",
+        "more_seeds = { kfak = [1] }\nnetwork =",
+        "mine.toml: case[0].more_seeds.kfak: unknown optimizer of the case 'kfak': "
+        "did you mean kfac?",
+    ),
+    (
+        "network =",
+        "more_seeds = { kfac = [1, 0] }\nnetwork =",
+        "mine.toml: case[0].more_seeds.kfac[1] = 0: is a seed of all optimizers already",
+    ),
     (
         '["jax"]',
         '["jax"]\nseeds = [true]',

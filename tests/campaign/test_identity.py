@@ -8,9 +8,11 @@ from fakes import request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optbench.records import store
 from optbench.records.record import Labels, Request, Stage
 
-RECORDS = sorted((Path(__file__).parents[2] / "results").rglob("runs/*.json"))
+RESULTS = Path(__file__).parents[2] / "results"
+RECORDS = sorted(filter(store.is_record, RESULTS.rglob("runs/*")))
 STAGES = (
     Stage(optimizer="adam", optimizer_version=1, hyperparameters={}, share=0.5),
     Stage(optimizer="sgd", optimizer_version=1, hyperparameters={}),
@@ -87,7 +89,7 @@ def test_a_budget_of_seconds_is_no_budget_of_steps():
 def test_published_records_have_the_identity_of_what_they_asked():
     assert len(RECORDS) > 1500
     for file in RECORDS:
-        content = json.loads(file.read_bytes())
+        content = json.loads(store.content(file))
         asked = Request.model_validate_json(json.dumps(content["request"]))
         assert asked.identity == content["identity"], file
         assert asked.device is None

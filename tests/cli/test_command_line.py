@@ -82,11 +82,13 @@ def test_what_a_campaign_leaves_is_verified(done):
 @pytest.mark.medium
 def test_nothing_is_run_twice(done):
     folder, _ = done
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")}
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json.gz")}
     said = cli("run", "tiny.toml", cwd=folder)
     assert said.returncode == 0
     assert f"{len(before)} done, 0 left" in said.stdout
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json")} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in folder.rglob("runs/*.json.gz")
+    } == before
 
 
 @pytest.mark.slow
@@ -108,7 +110,7 @@ def test_a_table_and_a_figure_are_made_again_from_records(done, tmp_path):
     )
     csv = cli("table", folder, "--format", "csv", cwd=tmp_path).stdout
     assert (
-        len(csv.splitlines()) == 1 + len(list(folder.rglob("runs/*.json")))
+        len(csv.splitlines()) == 1 + len(list(folder.rglob("runs/*.json.gz")))
         or len(FRAMEWORKS) < 2
     )
     said = cli("plot", folder, "--out", tmp_path / "figures", cwd=tmp_path)
@@ -341,8 +343,13 @@ def test_with_one_framework_absent_the_rest_works(missing, tmp_path):
     assert f"{missing} is not installed" in said.stderr
 
 
-@pytest.mark.medium
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.medium),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(
     number, code, tmp_path
 ):

@@ -16,6 +16,7 @@ from small import needs_both
 
 from optbench.campaign import problem_checks
 from optbench.cli.app import main
+from optbench.records import store
 from optbench.schedule import local_workers as executors
 from optbench.training.run import perform
 
@@ -116,8 +117,8 @@ def test_a_pde_of_third_order_with_weighted_terms(page, capfd):
     (table,) = folder.rglob("table.txt")
     done = re.findall(r"^(\w+) +(\w+) .* 1/1 +finished", table.read_text(), re.MULTILINE)
     assert set(done) == set(product(("engd", "kfac_star"), ("torch", "jax")))
-    (record, *_) = folder.rglob("runs/*.json")
-    request = json.loads(record.read_text())["request"]
+    (record, *_) = folder.rglob("runs/*.json.gz")
+    request = json.loads(store.content(record))["request"]
     assert request["weights"]["initial"] == 100
     assert (request["march"], request["sampling"]) == (10, "sobol")
 

@@ -5,6 +5,7 @@ import math
 import os
 import time
 
+import numpy as np
 import pytest
 from fakes import Fake, request
 
@@ -12,6 +13,8 @@ import optbench
 from optbench.cli import results
 from optbench.records import files, provenance, store
 from optbench.report import statistics
+from optbench.training.loop import next_row
+from optbench.training.solution_grid import SIDE
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def test_numbers_that_json_does_not_have_come_back(tmp_path):
     store.write(file, record)
     assert math.isinf(store.read(file).history[-1].rms)
     json.loads(
-        file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")
+        store.content(file), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")
     )
 
 
@@ -65,9 +68,9 @@ def test_a_disk_that_is_full_leaves_the_old_record(record, tmp_path, monkeypatch
 EDITS = {
     "torn": lambda text: text[: len(text) // 2],
     "empty": lambda text: "",
-    "another run": lambda text: text.replace('"seed": 3', '"seed": 4'),
+    "another run": lambda text: text.replace('"seed":3', '"seed":4'),
     "another schema": lambda text: text.replace(
-        '"schema_version": 1', '"schema_version": 99'
+        '"schema_version":1', '"schema_version":99'
     ),
     "another status": lambda text: text.replace('"finished"', '"done"'),
     "a new key": lambda text: text.replace('"status"', '"grade": 1, "status"'),
@@ -78,12 +81,56 @@ EDITS = {
 def test_a_record_that_is_not_whole_is_named(edit, record, tmp_path):
     file = store.path(tmp_path, record.request)
     store.write(file, record)
-    text = file.read_text()
+    text = store.content(file).decode()
     assert EDITS[edit](text) != text
-    file.write_text(EDITS[edit](text))
+    file.write_bytes(store.packed(EDITS[edit](text)))
     with pytest.raises(store.InvalidRecord, match=file.name) as caught:
         optbench.load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda file: file[: len(file) // 2], lambda file: b"", lambda file: b"{}"]
+)
+def test_a_compressed_file_that_is_torn_is_named(harm, record, tmp_path):
+    file = store.path(tmp_path, record.request)
+    store.write(file, record)
+    file.write_bytes(harm(file.read_bytes()))
+    with pytest.raises(store.InvalidRecord, match=f"{file.name} is not a whole record"):
+        store.read(file)
+
+
+def test_a_record_from_before_they_were_compressed_counts_until_it_is_done_again(
+    record, tmp_path
+):
+    kept = store.Store(tmp_path)
+    kept.write(record)
+    packed = store.path(tmp_path, record.request)
+    plain = packed.with_suffix("")
+    plain.write_bytes(store.content(packed))
+    packed.unlink()
+    assert kept.find(record.request) == record
+    assert [file for file, _ in store.records(tmp_path)] == [plain]
+    assert store.Store(tmp_path, again=store.AGAIN["all"]).find(record.request) is None
+    kept.write(record)
+    assert [file for file, _ in store.records(tmp_path)] == [packed]
+
+
+def test_a_long_record_is_small(record, tmp_path):
+    """Ten thousand fit a repository, though random digits can hardly be compressed."""
+    generator, row, step, history = np.random.default_rng(0), record.history[-1], 0, []
+    losses = ("interior", "initial", "boundary", "slope")
+    names = ("seconds", *losses, "relative_l2", "rms")
+    while step < 100_000:
+        numbers = dict(zip(names, generator.uniform(size=len(names)), strict=True))
+        history.append(row.model_copy(update={"step": step, **numbers}))
+        step = next_row(step)
+    file = store.path(tmp_path, record.request)
+    surface = tuple(generator.uniform(size=SIDE**2).round(5))
+    store.write(
+        file, record.model_copy(update={"history": tuple(history), "surface": surface})
+    )
+    assert 8_000 < file.stat().st_size <= 15_000
 
 
 def test_a_left_over_temporary_file_is_no_record(record, tmp_path):
@@ -231,7 +278,8 @@ def test_memory_at_a_border_is_rounded_into_the_folder_that_is_there(tmp_path, m
 def test_an_older_schema_says_who_reads_it(record, tmp_path):
     file = store.path(tmp_path, record.request)
     store.write(file, record)
-    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    text = store.content(file).decode()
+    file.write_bytes(store.packed(text.replace('"schema_version":1', '"schema_version":0')))
     with pytest.raises(
         store.InvalidRecord,
         match="schema version 0 is not 1; the commit in its provenance reads it",

@@ -396,6 +396,7 @@ WIDE = {
     "rankings": {
         "cases": "; ".join(CASES),
         "target": "1e-03",
+        "clock": "with compilation",
         "optimizer": "engd_per_layer",
         "framework": "torch",
         "area": "0.123 [0.100, 0.150]",

@@ -265,6 +265,59 @@ def test_fewer_than_five_seeds_have_no_interval_and_nobody_a_probability(seeds):
     assert found["value"].notna().all()
 
 
+def timed(values):
+    """Rows of times [case][solver] of lists over seeds."""
+    return pd.DataFrame(
+        [
+            ("c", "m", case, solver, "jax", seed, time)
+            for case, solvers in values.items()
+            for solver, times in solvers.items()
+            for seed, time in enumerate(times)
+        ],
+        columns=[*statistics.CASE, *statistics.SOLVER, "seed", "seconds"],
+    )
+
+
+def test_a_solver_with_fewer_seeds_is_no_worse_for_it():
+    rows = timed({"one": {"a": [3, 1, 2], "b": [2.5]}, "two": {"a": [np.nan, 4], "b": [5]}})
+    found = statistics.by_case(rows, "seconds")
+    assert found.loc[("c", "m", "one")].tolist() == [2, 2.5]
+    assert found.loc[("c", "m", "two")].tolist() == [4, 5]
+
+
+def test_a_claim_about_other_problems_is_drawn_over_cases_and_seeds():
+    """Of five cases a is first in four for certain, and in one with one seed of two."""
+    quick = {"a": [1.0], "b": [2.0]}
+    values = dict.fromkeys("1234", quick) | {"5": {"a": [1.0, 9.0], "b": [2.0]}}
+    share = lambda table: -(table == table.min(axis=1, keepdims=True)).mean(axis=0)  # noqa: E731
+    found = statistics.over_cases(timed(values), "seconds", share).set_index("label")
+    assert found.loc["a", "value"] == -1
+    # how often b is first: each of five draws hits case 5 with 1/5, where a's median of two
+    # draws is 9 with 1/4; the 97.5 % quantile of that binomial over five is one case
+    drawn = statistics.redrawn(
+        timed(values), "seconds", statistics.by_case(timed(values), "seconds"), 0
+    )
+    assert (drawn[:, :, 0] == 9).mean() == pytest.approx(1 / 5 / 4, abs=0.01)
+    assert found.loc["a", ["low", "high"]].tolist() == [-1, -0.6]
+    assert found.loc["b", ["low", "high"]].tolist() == [-0.4, 0]
+    assert found.loc["a", "first"] > 0.95
+    few = {case: values[case] for case in "1235"}
+    found = statistics.over_cases(timed(few), "seconds", share)
+    assert found[["low", "high", "first"]].isna().all(axis=None)
+    assert found["value"].notna().all()
+
+
+def test_solvers_with_as_many_seeds_are_compared_in_a_case():
+    rows = timed({"one": {"a": [1, 2, 3, 4, 5], "b": [9, 8, 7, 6, 5], "c": [2.0]}})
+    rows = rows.assign(final=rows["seconds"], steps=1, moved_until=np.nan)
+    found = tables._ranked(rows).set_index("label")
+    assert found["median"].to_dict() == {"a": 3, "b": 7, "c": 2}
+    assert found["runs"].to_dict() == {"a": 5, "b": 5, "c": 1}
+    assert found.loc["a", "first"] > 0.95
+    assert found.loc["b", "first"] < 0.05
+    assert found.loc["c", ["low", "high", "first"]].isna().all()
+
+
 def test_cases_are_drawn_apart():
     # a case with two equal seeds stays as it is, whatever is drawn of it
     table = tasks([[1, 2], [1, 2], [8, 4], [8, 4]], solvers=("a", "b"))

@@ -140,14 +140,14 @@ def test_a_worker_killed_in_mid_run_costs_nothing(serial, tmp_path):
         of_long = store.checkpoint(tmp_path, long.identity).name
         saved = within(60, lambda: next(tmp_path.glob(f"scratch*/**/{of_long}"), None))
         processes[f"{tmp_path}/scratch1/" in str(saved)].kill()
-        assert not list(tmp_path.rglob("runs/poisson*.json"))
+        assert not list(tmp_path.rglob("runs/poisson*.json.gz"))
         said, complaints = run.communicate(timeout=300)
         assert run.returncode == 0, complaints
         assert dask_cluster.room(client) == 1
     assert f"[{RUNS}/{RUNS}]" in said
     assert results(tmp_path / "results" / "local" / "tiny" / "cluster") == serial
     assert len(serial) == RUNS
-    assert len(list(tmp_path.rglob("runs/*.json"))) == RUNS
+    assert len(list(tmp_path.rglob("runs/*.json.gz"))) == RUNS
     assert list(tmp_path.rglob("*.npz")) == [
         saved
     ]  # the dead worker's; of those who live nothing stays

@@ -82,7 +82,7 @@ class Writings:
         )
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.medium
 def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN)
@@ -99,7 +99,7 @@ def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
                 victim.kill()
         campaign.communicate()
         for _, record in (
-            store.records(tmp_path) if list(tmp_path.rglob("runs/*.json")) else ()
+            store.records(tmp_path) if list(tmp_path.rglob("runs/*.json.gz")) else ()
         ):
             assert record.status == "finished"
     said = cli("run", "faults.toml", cwd=tmp_path)
@@ -140,9 +140,12 @@ helmholtz =""",
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)],
+    [
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.medium),
+    ],
 )
-@pytest.mark.medium
 def test_a_run_in_hand_saves_itself(number, code, tmp_path):
     """Only the signal can have saved it: the second run and its interval are endless."""
     text = CAMPAIGN.replace("steps = 60", "steps = 100000000").replace(
@@ -221,7 +224,7 @@ HARMS = {
 @pytest.mark.parametrize(
     "harm",
     [
-        pytest.param(harm, marks=[] if harm == "exit" else pytest.mark.medium)
+        pytest.param(harm, marks=[] if harm == "exit" else pytest.mark.slow)
         for harm in HARMS
     ],
 )
@@ -264,13 +267,13 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
     (tmp_path / "faults.toml").write_text(
         CAMPAIGN.replace("checkpoint = 0.02", "checkpoint = 1e6")
     )
     assert cli("run", "faults.toml", cwd=tmp_path).returncode == 0
-    kept = {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json")}
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json.gz")}
     (tmp_path / "faults.toml").write_text(CAMPAIGN.replace("seeds = [0", "seeds = [9, 0"))
 
     command = [sys.executable, "-c", SMALL_FILES, "run", "faults.toml"]
@@ -282,7 +285,7 @@ def test_a_full_disk_loses_no_finished_record_and_says_what_is_wrong(tmp_path):
     assert "File too large" in last
     assert len(before) <= 1  # the run that went on without a checkpoint says so
     assert all("no checkpoint" in line for line in before)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json")} == kept
+    assert {path: path.read_bytes() for path in tmp_path.rglob("runs/*.json.gz")} == kept
     assert not list(tmp_path.rglob("*.partial"))
     assert cli("run", "faults.toml", cwd=tmp_path).returncode == 0
     assert len(optbench.load(tmp_path).runs) == 15

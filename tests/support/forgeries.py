@@ -34,15 +34,14 @@ class Forgery(NamedTuple):
 def finish(folder, level):
     """Make again what the level says."""
     if level == "sealed":
-        for file in sorted((folder / "runs").glob("*.json")):
-            content = json.loads(file.read_text())
+        for file in store.files_of(folder):
+            content = json.loads(store.content(file))
             request = Request.model_validate_json(json.dumps(content["request"]))
             content["identity"] = request.identity
             if content.get("seal"):
                 content["seal"] = store.seal(content)
             file.unlink()
-            name = store.path(folder, request).name
-            (folder / "runs" / name).write_text(json.dumps(content, indent=1) + "\n")
+            store.path(folder, request).write_bytes(store.packed(json.dumps(content)))
     if level != "plain":
         list_checksums(folder)
 
@@ -50,8 +49,8 @@ def finish(folder, level):
 def files(folder, **wanted):
     """The records' files, of requests or labels with these fields."""
     found = []
-    for file in sorted((folder / "runs").glob("*.json")):
-        record = json.loads(file.read_text())
+    for file in store.files_of(folder):
+        record = json.loads(store.content(file))
         request = record["request"] | {
             "label": record["request"]["labels"]["optimizer"],
             "status": record["status"],
@@ -68,9 +67,9 @@ SEARCHED: dict[str, Any] = {"seed": 0, "label": "kfac", "problem": "poisson_sine
 
 
 def rewrite(file, change):
-    record = json.loads(file.read_text())
+    record = json.loads(store.content(file))
     change(record)
-    file.write_text(json.dumps(record, indent=1) + "\n")
+    file.write_bytes(store.packed(json.dumps(record)))
 
 
 def record(change, everywhere=False, **wanted):
@@ -431,7 +430,7 @@ FORGERIES = [
         ("listed",),
         "tuning",
     ),
-    *many("a trial's record less", gone("runs/*.json"), ("listed",), "tuning"),
+    *many("a trial's record less", gone("runs/*.json.gz"), ("listed",), "tuning"),
     *many(
         "a record of the GPU, faster",
         record(faster(7), optimizer="kfac", framework="jax"),

@@ -14,10 +14,13 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
+from scipy.stats import rankdata
 from small import needs_both
 
 from optbench import implementations
@@ -501,7 +504,7 @@ def test_a_trial_that_was_taken_out_is_found(copy):
 
 
 def test_a_run_that_was_taken_out_is_found(copy):
-    run = next((copy / "runs").glob("*.json"))
+    run = next((copy / "runs").iterdir())
     run.unlink()
     assert any(f"{run.name} of trial" in problem for problem in found_in(copy))
 
@@ -598,6 +601,55 @@ def test_cases_of_one_problem_and_network_are_told_apart(folder):
     one["sgd"], other["sgd"] = other["sgd"], one["sgd"]
     (folder / "tuned.toml").write_text(tomli_w.dumps(plan))
     assert sum("sgd on poisson_sine_2d" in issue for issue in found_in(folder)) == 2
+
+
+def test_one_choice_for_all_cases_has_the_smallest_mean_rank(folder):
+    crew = Crew()
+    crew.run = lambda request, progress: other_best(request)
+    rows = tune(folder, crew, text=SIZES, trials=8, seeds=2, together=True)
+    assert found_in(folder) == []
+    names = {(run.labels.optimizer, run.labels.case) for run in tuned(folder)}
+    assert names == set(product(("sgd", "L-BFGS"), ("", "larger")))
+    for label in ("sgd", "L-BFGS"):
+        mine = [row for row in rows if row["label"] == label]
+        assert len({row["study"] for row in mine}) == 1
+        errors, tried = (
+            [[row[name] for row in mine if row["case"] == case] for case in "01"]
+            for name in ("relative_l2", "hyperparameters")
+        )
+        assert tried[0] == tried[1]
+        assert errors[0] != errors[1]
+        ranks = rankdata([list(map(float, each)) for each in errors], axis=1).sum(axis=0)
+        bests = [
+            json.loads(tried[0][place]) for place in np.flatnonzero(ranks == min(ranks))
+        ]
+        runs = [run for run in tuned(folder) if run.labels.optimizer == label]
+        assert any(
+            all(best.items() <= run.hyperparameters.items() for run in runs)
+            for best in bests
+        )
+    assert "--together" in (folder / "tuned.toml").read_text()
+    assert "the mean rank over the cases" in (folder / "tuned.toml").read_text()
+    # another trial's, in both cases
+    plan = tomllib.loads((folder / "tuned.toml").read_text())
+    trials = [json.loads(row["hyperparameters"]) for row in rows if row["label"] == "sgd"]
+    chosen = plan["case"][0]["optimizers"]["sgd"]
+    other = next(trial for trial in trials if not trial.items() <= chosen.items())
+    for case in plan["case"]:
+        case["optimizers"]["sgd"] |= other
+    (folder / "tuned.toml").write_text(tomli_w.dumps(plan))
+    assert sum("sgd on poisson_sine_2d" in issue for issue in found_in(folder)) == 2
+
+
+def test_a_joint_study_that_was_interrupted_goes_on(folder, tmp_path):
+    asked = {"text": SIZES, "trials": 5, "together": True}
+    crew = Crew(stop_after=7)
+    with pytest.raises(Interruption):
+        tune(folder, crew, **asked)
+    rows = tune(folder, Crew(), **asked)
+    whole = tune(tmp_path / "whole" / MACHINE, Crew(), **asked)
+    assert ended(rows) == ended(whole)
+    assert found_in(folder) == []
 
 
 def test_a_case_or_a_label_that_nobody_tuned_is_found(copy):

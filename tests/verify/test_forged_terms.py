@@ -74,9 +74,8 @@ def test_a_forged_loss_of_a_further_term_is_found(number, loss, rule, said, fold
 
 def test_a_record_without_a_term_s_loss_or_points_is_none(folder, made):
     file = store.path(folder, made[2].request)
-    text = file.read_text()
-    start = text.index('"slope": ', text.index('"history"'))
-    end = text.index("\n", start)
-    file.write_text(text[:start] + '"slop": ' + text[start + 9 : end] + text[end:])
+    text = store.content(file).decode()
+    start = text.index('"slope":', text.index('"history"'))
+    file.write_bytes(store.packed(text[:start] + '"slop"' + text[start + 7 :]))
     with pytest.raises(store.InvalidRecord, match=r"losses of .*, but points of interior"):
         store.read(file)

@@ -36,13 +36,13 @@ def make(tmp_path, has_seal):
     put(folder, record)
     (folder / "campaign.toml").write_text(CAMPAIGN)
     file = store.path(folder, record.request)
-    content = json.loads(file.read_text())
+    content = json.loads(store.content(file))
     if not has_seal:
         content["seal"] = None
-        file.write_text(json.dumps(content))
+        file.write_bytes(store.packed(json.dumps(content)))
     seal(folder, [record])
     content["history"][-1]["relative_l2"] = 1e-9
-    file.write_text(json.dumps(content))
+    file.write_bytes(store.packed(json.dumps(content)))
     return file
 
 

@@ -84,11 +84,12 @@ def test_a_link_to_where_it_lies_is_not_followed_for_ever(folder):
 
 def test_other_line_ends_are_one_line(folder):
     for file in folder.rglob("*"):
-        if file.is_file():
+        # git finds no lines in what is compressed
+        if file.is_file() and file.suffix != ".gz":
             file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
     (issues,) = complaints(folder).values()
     assert issues == [
-        f"{folder}: other line ends than were published in 6 files (git's core.autocrlf?)"
+        f"{folder}: other line ends than were published in 4 files (git's core.autocrlf?)"
     ]
 
 

@@ -20,7 +20,11 @@ FOUND = [
 FOLDERS = sorted(
     file.parent for file in RESULTS.glob("*/*/report.html") if file.parts[-3] != index.OURS
 )
-MANY = pytest.mark.slow
+
+
+def marks(folder):
+    """Slow, where the figures of many runs take a minute."""
+    return pytest.mark.slow if len(list((folder / "runs").iterdir())) > 50 else ()
 
 
 @pytest.mark.parametrize(
@@ -39,11 +43,7 @@ def test_nothing_is_wrong_with_what_is_published(results):
 
 @pytest.mark.parametrize(
     "folder",
-    [
-        # the figures of a thousand runs take a minute
-        pytest.param(folder, marks=MANY if folder.parent.name == "cpu" else ())
-        for folder in FOLDERS
-    ],
+    [pytest.param(folder, marks=marks(folder)) for folder in FOLDERS],
     ids=lambda folder: f"{folder.parent.name}-{folder.name}",
 )
 @pytest.mark.medium

@@ -99,12 +99,12 @@ def test_the_commits_behind_a_table_are_named(folder, made):
 
 def torn(folder, record):
     file = store.path(folder, record.request)
-    file.write_text(file.read_text()[:500])
+    file.write_bytes(file.read_bytes()[:500])
 
 
 def another_name(folder, record):
     file = store.path(folder, record.request)
-    file.rename(file.with_name("run.json"))
+    file.rename(file.with_name("run.json.gz"))
 
 
 def stray(folder, record):
@@ -129,7 +129,12 @@ def unasked(folder, record):
 
 def repeated_run(folder, record):
     file = store.path(folder, record.request)
-    file.with_name("again.json").write_bytes(file.read_bytes())
+    file.with_name("again.json.gz").write_bytes(file.read_bytes())
+
+
+def both_forms(folder, record):
+    file = store.path(folder, record.request)
+    store.plain(file).write_bytes(store.content(file))
 
 
 def other_labels(folder, record):
@@ -137,7 +142,7 @@ def other_labels(folder, record):
     record = record.model_copy(
         update={"request": record.request.model_copy(update={"labels": labels})}
     )
-    store.write(folder / "runs" / "again.json", record)
+    store.write(folder / "runs" / "again.json.gz", record)
 
 
 def repeated_seed(folder, record):
@@ -188,7 +193,7 @@ EDITS = {
     "a record under another name": (
         another_name,
         {"schema"},
-        "run.json has the name of another run",
+        "run.json.gz has the name of another run",
     ),
     "a file that is no record": (stray, {"schema"}, "notes.txt is no record"),
     "another number of parameters": (
@@ -208,11 +213,16 @@ EDITS = {
         {"campaign", "tables"},
         "case[0].steps = -1: must be > 0",
     ),
-    "a run twice": (repeated_run, {"schema", "repeats"}, "one run, 2 records: again.json"),
+    "a run twice": (
+        repeated_run,
+        {"schema", "repeats"},
+        "one run, 2 records: again.json.gz",
+    ),
+    "a run in both forms": (both_forms, {"repeats"}, "one run, 2 records"),
     "a run twice under two labels": (
         other_labels,
         {"schema", "repeats", "campaign"},
-        "one run, 2 records: again.json",
+        "one run, 2 records: again.json.gz",
     ),
     "a seed twice": (
         repeated_seed,
@@ -326,7 +336,7 @@ SEALED = {
     "a file that is gone": (
         missing,
         {"checksums", "campaign", "tables"},
-        ".json is missing",
+        ".json.gz is missing",
     ),
     "a file that is not listed": (
         stray,
@@ -444,8 +454,8 @@ def test_checksums_are_those_of_the_usual_program(folder):
 
 def test_working_files_are_neither_published_nor_counted(folder):
     for name in (
-        ".x.json.1.partial",
-        "x.json.2.aside",
+        ".x.json.gz.1.partial",
+        "x.json.gz.2.aside",
         "../.locks/y.lock",
         "../.checkpoints/z.npz",
     ):

@@ -1,0 +1,194 @@
+"""A user's runs beside published ones: where each would rank on the cases in common."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from optbench.problems.names import InvalidName
+from optbench.records import plain_text
+from optbench.records.frames import Frames
+from optbench.records.record import ANSWERS
+from optbench.report import statistics
+from optbench.report.statistics import SOLVER
+
+NAME = "compare"  # of the files
+OURS = "yours: "  # what the labels of the user's runs begin with
+BEST = 5  # of the published runs in a panel of the figure
+# what a case is, beside the numbers of points of its terms
+CASE = ["problem", "problem_version", "network", "precision", "weights", "batches"]
+
+
+class Compared(NamedTuple):
+    """What came of it."""
+
+    # a row for each case and solver, the best first: case, seconds, place, of, label,
+    # framework, median, low, high, runs, finished, ours, machine
+    table: pd.DataFrame
+    frames: Frames  # the user's runs and the best of the published ones, to be drawn
+    alone: list[str]  # the user's cases that nobody has published
+
+
+class NothingInCommon(InvalidName):
+    """No case of the user's is a published one; the message is one line."""
+
+
+def beside(mine: Frames, theirs: Frames) -> Compared:
+    """Compare on every case in common the errors after the same optimizer seconds.
+
+    A case is a problem, a network, points and how they are drawn. The seconds are the
+    smaller of the two budgets, and an error is the last that was recorded by then; a budget
+    of steps has no such seconds, and its errors are those at the end. Below five seeds
+    there is no interval.
+
+    Raises:
+        NothingInCommon: there is no such case.
+    """
+    own, known = _cases(mine), _cases(theirs)
+    common = [case for case in dict.fromkeys(own) if case in set(known)]
+    alone = dict.fromkeys(mine.runs["case"][~own.isin(common)])
+    if not common:
+        raise NothingInCommon(
+            f"none of {', '.join(alone)} is a case of the published results: the problem, "
+            "the network, the points, their weights and their draws must be the same"
+        )
+    tables, shown = [], []
+    for case in common:
+        pair = [_of(mine, own == case), _of(theirs, known == case)]
+        pair[0] = _called(pair[0])
+        seconds = min(_budget(frames) for frames in pair)
+        table = _ranked(pair, seconds)
+        tables.append(table)
+        shown += [pair[0], _best(pair[1], table)]
+    return Compared(pd.concat(tables, ignore_index=True), _joined(shown), [*alone])
+
+
+def text(compared: Compared, style: str = "simple") -> str:
+    """Write the table for a terminal, or as "pipe" in Markdown."""
+    return "\n".join(_paragraphs(compared, style))
+
+
+def _paragraphs(compared: Compared, style: str) -> Iterator[str]:
+    clean = plain_text.markdown if style == "pipe" else plain_text.visible
+    for case, rows in compared.table.groupby("case", sort=False):
+        after = rows["seconds"].iloc[0]
+        when = f"after {after:g} optimizer seconds" if np.isfinite(after) else "at the end"
+        yield f"{clean(case)}: relative L2 error {when}\n"
+        shown = [
+            {
+                "place": f"{row.place} of {len(rows)}",
+                "optimizer": clean(row.label),
+                "framework": row.framework,
+                "median error": f"{row.median:.1e}" if np.isfinite(row.median) else "–",
+                "95 % interval": f"{row.low:.1e} to {row.high:.1e}"
+                if np.isfinite(row.low)
+                else "–",
+                "success": f"{row.finished}/{row.runs}",
+                "machine": row.machine,
+            }
+            for row in rows.itertuples()
+        ]
+        yield f"{tabulate(shown, headers='keys', tablefmt=style, disable_numparse=True)}\n"
+    machines = dict.fromkeys(compared.table["machine"])
+    if len(machines) > 1:
+        yield "Seconds are of several machines: a place says little of the method.\n"
+    for case in compared.alone:
+        yield f"{clean(case)}: nobody has published this case.\n"
+
+
+def _cases(frames: Frames) -> pd.Series:
+    """Write each run's case as one text."""
+    runs: Any = frames.runs
+    points = [name for name in runs if name.endswith("_points")]
+
+    def key(row: dict[str, Any]) -> str:
+        numbers = {name: int(row[name]) for name in points if not pd.isna(row[name])}
+        return repr([*(row[name] for name in CASE), sorted(numbers.items())])
+
+    return pd.Series([key(row) for row in runs.to_dict("records")], runs.index)
+
+
+def _of(frames: Frames, chosen: Any) -> Frames:
+    """Take some runs with their history, errors not below the accuracy of references."""
+    runs, history = frames.floored()
+    runs = runs[chosen]
+    return Frames(runs, history[history["run"].isin(runs["run"])])
+
+
+def _called(mine: Frames) -> Frames:
+    """Mark the labels of the user's runs."""
+    return mine._replace(runs=mine.runs.assign(label=OURS + mine.runs["label"]))
+
+
+def _budget(frames: Frames) -> float:
+    seconds = frames.runs["budget_seconds"]
+    return np.inf if seconds.isna().any() else float(seconds.min())
+
+
+def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
+    """Rank both sides' solvers on one case by the errors that they have by then."""
+    rows = pd.concat([_errors(frames, seconds) for frames in pair], ignore_index=True)
+    # the user's and the published names of one case may differ
+    rows = rows.assign(case=pair[0].runs["case"].iloc[0], campaign="", seconds=seconds)
+    parts = []
+    for (machine, seeds), alike in rows.groupby(["machine", "seeds"]):
+        ranking = statistics.ranking(statistics.by_task(alike, "final"), statistics.medians)
+        few = {} if seeds >= statistics.LEAST else {"low": np.nan, "high": np.nan}
+        parts.append(ranking.assign(machine=machine, **few))
+    counts = rows.groupby([*SOLVER, "machine"]).agg(
+        case=("case", "first"),
+        seconds=("seconds", "first"),
+        runs=("final", "size"),
+        finished=("final", "count"),
+    )
+    table: Any = pd.concat(parts, ignore_index=True).merge(
+        counts.reset_index(), on=[*SOLVER, "machine"]
+    )
+    table = table.rename(columns={"value": "median"}).sort_values(
+        ["median", *SOLVER], kind="stable", ignore_index=True
+    )
+    return table.assign(
+        place=table["median"].rank(method="min").astype(int),
+        ours=table["label"].str.startswith(OURS),
+    )
+
+
+def _errors(frames: Frames, seconds: float) -> pd.DataFrame:
+    """Give each run's last error that was recorded by then, where its status counts."""
+    history = frames.history
+    last = (
+        history[history["seconds"] <= seconds]
+        .sort_values("step", kind="stable")
+        .groupby("run")["relative_l2"]
+        .last()
+    )
+    runs: Any = frames.runs
+    final = runs["run"].map(last).where(runs["status"].isin(ANSWERS))
+    seeds = runs.groupby([*SOLVER, "machine"])["seed"].transform("nunique")
+    return runs[[*SOLVER, "machine", "seed"]].assign(final=final, seeds=seeds)
+
+
+def _best(theirs: Frames, table: pd.DataFrame) -> Frames:
+    """Take the published runs of the solvers that are best on a case."""
+    best = table[~table["ours"]].head(BEST)
+    names = set(zip(*(best[name] for name in (*SOLVER, "machine")), strict=True))
+    runs: Any = theirs.runs
+    among = [
+        name in names
+        for name in zip(*(runs[name] for name in (*SOLVER, "machine")), strict=True)
+    ]
+    runs = runs[among]
+    return Frames(runs, theirs.history[theirs.history["run"].isin(runs["run"])])
+
+
+def _joined(parts: list[Frames]) -> Frames:
+    """Put frames together whose runs have numbers of their own, under one case's name."""
+    runs, history = [], []
+    for number, part in enumerate(parts):
+        case = parts[number - number % 2].runs["case"].iloc[0]
+        name = f"{number} {{}}".format
+        runs.append(part.runs.assign(run=part.runs["run"].map(name), case=case))
+        history.append(part.history.assign(run=part.history["run"].map(name)))
+    return Frames(pd.concat(runs, ignore_index=True), pd.concat(history, ignore_index=True))
