@@ -5,7 +5,7 @@ Urbán, Stefanou and Pons 2025, arXiv 2405.04230).
 """
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -16,11 +16,17 @@ from optbench.implementations.protocol import Objective, Params
 from optbench.problems.problem import Batch
 
 
+DECREASES = (
+    2 * 1.01
+)  # Nocedal and Wright's: 1 is tried in the end, where steps are Newton's
+
+
 class Dense(NamedTuple):
-    """H, and whether it is still I."""
+    """H, and what its pairs were."""
 
     inverse: Array  # H [D, D]
     pairs: int | Array  # that it knows of
+    decrease: Array  # of the loss by the last of them
 
 
 class DenseQuasiNewton(QuasiNewton):
@@ -29,6 +35,7 @@ class DenseQuasiNewton(QuasiNewton):
     float64_only: ClassVar[bool] = True
 
     initial_scaling: bool
+    first_trial: Literal["one", "decrease"]
 
     @abstractmethod
     def scaling(self, a: Array, b: Array, h: Array, size: int) -> tuple[Array, Array]:
@@ -43,7 +50,8 @@ class DenseQuasiNewton(QuasiNewton):
             raise ValueError(
                 f"{self.name} needs at least two parameters, this network has one"
             )
-        return Dense(jnp.eye(len(vector), dtype=vector.dtype), jnp.zeros((), int))
+        eye = jnp.eye(len(vector), dtype=vector.dtype)
+        return Dense(eye, jnp.zeros((), int), jnp.zeros((), vector.dtype))
 
     def direction(self, memory: Dense, gradient: Array) -> Array:
         """Compute −H g [D]."""
@@ -59,7 +67,17 @@ class DenseQuasiNewton(QuasiNewton):
         if self.initial_scaling:
             tau = jnp.where(memory.pairs == 0, h / (1 + a * theta), tau)
         inverse = updated(memory.inverse, pair, Hy, yHy, (1 - theta) / (1 + a * theta), tau)
-        return Dense(inverse, memory.pairs + 1)
+        return Dense(inverse, memory.pairs + 1, pair.decrease)
+
+    def trial(self, memory: Dense, slope: Array) -> Array:
+        """Choose the size that the search tries first.
+
+        It is 1, or the minimum of the parabola that falls as far as the last step did
+        (Nocedal and Wright 2006, equation 3.60), a little farther, where that is smaller.
+        """
+        if self.first_trial == "one":
+            return super().trial(memory, slope)
+        return jnp.minimum(DECREASES * memory.decrease / -slope, 1.0)
 
     def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the matrices of an update, beside the old H and the new one."""

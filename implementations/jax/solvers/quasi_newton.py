@@ -31,6 +31,7 @@ class Pair(NamedTuple):
     change: Array  # y, the gradient's, both on the step's own batch [D]
     curvature: Array  # yᵀs
     model: Array  # sᵀBs = −t sᵀg with B = H⁻¹, what H had expected of it
+    decrease: Array  # of the loss
 
 
 class Counts(NamedTuple):
@@ -71,6 +72,10 @@ class QuasiNewton(Optimizer):
     @abstractmethod
     def update(self, memory: Tree, pair: Pair) -> Tree:
         """Let H know of a pair with curvature."""
+
+    def trial(self, memory: Tree, slope: Array) -> Array:
+        """Choose the first size that the search tries, from gᵀd < 0: Newton's own."""
+        return jnp.ones_like(slope)
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with H = I, nothing evaluated."""
@@ -155,7 +160,7 @@ class QuasiNewton(Optimizer):
         size = when(
             state.restarted,
             lambda: jnp.minimum(1 / jnp.abs(gradient).sum(), 1.0),
-            lambda: jnp.ones_like(slope),
+            lambda: self.trial(state.memory, slope),
         )
         point, trials = when(
             (slope < 0) & jnp.isfinite(slope),
@@ -168,7 +173,8 @@ class QuasiNewton(Optimizer):
 
         def taken() -> tuple[Array, State]:
             step, change = point.size * direction, point.gradient - gradient
-            pair = Pair(step, change, change.dot(step), -point.size * step.dot(gradient))
+            model = -point.size * step.dot(gradient)
+            pair = Pair(step, change, change.dot(step), model, loss - point.loss)
             rounding = jnp.finfo(step.dtype).eps * norm(change) * norm(step)
             memory, skipped = when(
                 pair.curvature > CURVED * rounding,

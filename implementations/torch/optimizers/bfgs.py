@@ -4,7 +4,7 @@ Sources: Al-Baali 1998 for `ssbfgs`; Al-Baali and Khalfan 2005 for `ssbroyden`, 
 Stefanou and Pons (2025, arXiv 2405.04230) train PINNs with it.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -21,8 +21,10 @@ class BFGS(DenseQuasiNewton):
 
     name: ClassVar[str] = "bfgs"
     version: ClassVar[int] = 1
+    later: ClassVar[tuple[str, ...]] = ("first_trial",)
 
     initial_scaling: bool = False  # whether the first pair sizes H first
+    first_trial: Literal["one", "decrease"] = "one"  # of a search: see `trial`
 
     def scaling(self, a: Tensor, b: Tensor, h: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Choose θ = 0 and τ = 1."""
@@ -35,8 +37,10 @@ class SSBFGS(DenseQuasiNewton):
 
     name: ClassVar[str] = "ssbfgs"
     version: ClassVar[int] = 1
+    later: ClassVar[tuple[str, ...]] = ("first_trial",)
 
     initial_scaling: bool = False  # whether the first pair sizes H first
+    first_trial: Literal["one", "decrease"] = "one"  # of a search: see `trial`
 
     def scaling(self, a: Tensor, b: Tensor, h: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Choose θ = 0 and τ = min(1, 1/b): H may grow, and is never made smaller."""
@@ -49,8 +53,10 @@ class SSBroyden(DenseQuasiNewton):
 
     name: ClassVar[str] = "ssbroyden"
     version: ClassVar[int] = 1
+    later: ClassVar[tuple[str, ...]] = ("first_trial",)
 
     initial_scaling: bool = False  # whether the first pair sizes H first
+    first_trial: Literal["one", "decrease"] = "one"  # of a search: see `trial`
 
     def scaling(self, a: Tensor, b: Tensor, h: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Choose θ and τ by Al-Baali and Khalfan's rules."""

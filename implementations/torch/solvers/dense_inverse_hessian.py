@@ -5,7 +5,7 @@ Urbán, Stefanou and Pons 2025, arXiv 2405.04230).
 """
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,11 +16,17 @@ from optbench.implementations.torch.solvers.quasi_newton import Pair, QuasiNewto
 from optbench.problems.problem import Batch
 
 
+DECREASES = (
+    2 * 1.01
+)  # Nocedal and Wright's: 1 is tried in the end, where steps are Newton's
+
+
 class Dense(NamedTuple):
-    """H, and whether it is still I."""
+    """H, and what its pairs were."""
 
     inverse: Tensor  # H [D, D]
     pairs: int | Tensor  # that it knows of
+    decrease: Tensor  # of the loss by the last of them
 
 
 class DenseQuasiNewton(QuasiNewton):
@@ -29,6 +35,7 @@ class DenseQuasiNewton(QuasiNewton):
     float64_only: ClassVar[bool] = True
 
     initial_scaling: bool
+    first_trial: Literal["one", "decrease"]
 
     @abstractmethod
     def scaling(self, a: Tensor, b: Tensor, h: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -43,7 +50,8 @@ class DenseQuasiNewton(QuasiNewton):
             raise ValueError(
                 f"{self.name} needs at least two parameters, this network has one"
             )
-        return Dense(torch.eye(len(vector), dtype=vector.dtype, device=vector.device), 0)
+        eye = torch.eye(len(vector), dtype=vector.dtype, device=vector.device)
+        return Dense(eye, 0, vector.new_zeros(()))
 
     def direction(self, memory: Dense, gradient: Tensor) -> Tensor:
         """Compute −H g [D]."""
@@ -60,7 +68,17 @@ class DenseQuasiNewton(QuasiNewton):
             first = torch.as_tensor(memory.pairs == 0, device=Hy.device)
             tau = torch.where(first, h / (1 + a * theta), tau)
         inverse = updated(memory.inverse, pair, Hy, yHy, (1 - theta) / (1 + a * theta), tau)
-        return Dense(inverse, memory.pairs + 1)
+        return Dense(inverse, memory.pairs + 1, pair.decrease)
+
+    def trial(self, memory: Dense, slope: Tensor) -> Tensor:
+        """Choose the size that the search tries first.
+
+        It is 1, or the minimum of the parabola that falls as far as the last step did
+        (Nocedal and Wright 2006, equation 3.60), a little farther, where that is smaller.
+        """
+        if self.first_trial == "one":
+            return super().trial(memory, slope)
+        return torch.clamp(DECREASES * memory.decrease / -slope, max=1.0)
 
     def working(self, objective: Objective, params: Params, batch: Batch) -> int:
         """Estimate the matrices of an update, beside the old H and the new one."""

@@ -29,6 +29,7 @@ class Pair(NamedTuple):
     change: Tensor  # y, the gradient's, both on the step's own batch [D]
     curvature: Tensor  # yᵀs
     model: Tensor  # sᵀBs = −t sᵀg with B = H⁻¹, what H had expected of it
+    decrease: Tensor  # of the loss
 
 
 class Counts(NamedTuple):
@@ -69,6 +70,10 @@ class QuasiNewton(Optimizer):
     @abstractmethod
     def update(self, memory: Tree, pair: Pair) -> Tree:
         """Let H know of a pair with curvature."""
+
+    def trial(self, memory: Tree, slope: Tensor) -> Tensor:
+        """Choose the first size that the search tries, from gᵀd < 0: Newton's own."""
+        return torch.ones_like(slope)
 
     def init(self, objective: Objective, params: Params) -> State:
         """Begin with H = I, nothing evaluated."""
@@ -152,7 +157,7 @@ class QuasiNewton(Optimizer):
         size = when(
             state.restarted,
             lambda: torch.clamp(1 / gradient.abs().sum(), max=1.0),
-            lambda: torch.ones_like(slope),
+            lambda: self.trial(state.memory, slope),
         )
         point, trials = when(
             (slope < 0) & torch.isfinite(slope),
@@ -165,7 +170,8 @@ class QuasiNewton(Optimizer):
 
         def taken() -> tuple[Tensor, State]:
             step, change = point.size * direction, point.gradient - gradient
-            pair = Pair(step, change, change.dot(step), -point.size * step.dot(gradient))
+            model = -point.size * step.dot(gradient)
+            pair = Pair(step, change, change.dot(step), model, loss - point.loss)
             rounding = torch.finfo(step.dtype).eps * change.norm() * step.norm()
             memory, skipped = when(
                 pair.curvature > CURVED * rounding,
