@@ -30,7 +30,10 @@ def compared() -> str:
             "ours": f"`{baseline.optimizer}`",
             "framework": baseline.framework,
             "hyperparameters of both": ", ".join(
-                f"{name} {value}" for name, value in baseline.hyperparameters.items()
+                [
+                    *(f"{key} {value}" for key, value in baseline.hyperparameters.items()),
+                    *(f"{key} {value} (ours)" for key, value in baseline.ours.items()),
+                ]
             ),
             "beside": "; ".join(rival.name for rival in baseline.rivals),
             "counted": baseline.counts,

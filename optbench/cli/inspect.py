@@ -247,7 +247,8 @@ def baselines(
     Each walks beside others' implementations of its method, on the same objective, from the
     same start: losses after equal numbers of gradients, gradients to given losses, seconds
     per gradient. Exit code 1 where a baseline needs more than 1.25 times the gradients
-    (BFGS 1.6), or where the interval of its times' ratio is all above 1.1.
+    (BFGS 1.6), or where the interval of its times' ratio is all above 1.1. A certificate
+    that is in the folder keeps what is not measured again.
     """
     from optbench import implementations
     from optbench.extras import EXTRAS, require
@@ -270,6 +271,8 @@ def baselines(
     say = partial(typer.echo, err=True)
     comparisons = certificate.run(jobs, gradients, seeds, rounds, say)
     made = certificate.made(list(comparisons))
+    if (file := out / certificate.NAME).is_file():
+        made = certificate.joined(certificate.read(file), made)
     typer.echo(certificate.table(made))
     typer.echo(f"written: {certificate.write(made, out)}")
     failures = list(certificate.failures(made))

@@ -134,6 +134,12 @@ class Comparison:
     reached: Mapping[str, Sequence[tuple[int | None, int | None]]]
     # per gradient, in each round of ours and the rival's
     seconds: Sequence[tuple[float, float]]
+    commit: str = "unknown"  # that it was measured at; + has uncommitted changes
+
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """Who is compared with whom, and on what."""
+        return self.problem, self.network, self.framework, self.optimizer, self.rival
 
     def ratios(self, threshold: str) -> list[float]:
         """Give ours / the rival's gradients of the seeds in which the rival arrived.

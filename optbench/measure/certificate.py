@@ -7,7 +7,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ from tabulate import tabulate
 
 from optbench.measure import baselines
 from optbench.measure.baselines import TIME, Baseline, Comparison, Posed
-from optbench.problems.names import UnknownName
+from optbench.problems.names import InvalidName, UnknownName
 from optbench.records import cores, files, provenance
 
 NAME = "baselines.json"
 PACKAGES = ("scipy", "optax", "pytorch_optimizer")  # of the rivals, beside the frameworks
+
+
+class OtherCertificate(InvalidName):
+    """A certificate of another machine or other packages; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,6 @@ class Certificate:
     """All comparisons, and where they come from."""
 
     machine: str
-    commit: str | None
     versions: dict[str, str | None]
     comparisons: list[Comparison]
 
@@ -105,11 +108,29 @@ def run(
 def made(comparisons: Sequence[Comparison]) -> Certificate:
     """Make the certificate of what was measured here."""
     source = provenance.collect()
-    commit = source.commit and source.commit + ("+" if source.dirty else "")
+    commit = (source.commit or "unknown") + ("+" if source.dirty else "")
     versions = {name: _version(name) for name in PACKAGES}
     return Certificate(
-        source.machine, commit, source.packages | versions, list(comparisons)
+        source.machine,
+        source.packages | versions,
+        [replace(each, commit=commit) for each in comparisons],
     )
+
+
+def joined(kept: Certificate, new: Certificate) -> Certificate:
+    """Put new comparisons in the place of the same ones that are kept, or after all.
+
+    Raises OtherCertificate where they are of another machine or of other packages.
+    """
+    for what in ("machine", "versions"):
+        was, here = getattr(kept, what), getattr(new, what)
+        if was != here:
+            raise OtherCertificate(
+                f"the certificate that is there has other {what}, {was} in place of "
+                f"{here}: name another folder"
+            )
+    pairs = {each.pair: each for each in (*kept.comparisons, *new.comparisons)}
+    return replace(new, comparisons=list(pairs.values()))
 
 
 def _version(package: str) -> str | None:
@@ -240,8 +261,9 @@ def caption(certificate: Certificate) -> str:
         f"{baselines.THRESHOLDS[-1]:.0e} ({_seeds(seeds)}), the largest ratio of those, "
         f"and milliseconds per gradient with the median ratio of walks in turn; 95 % "
         f"intervals in brackets. A row holds where the first ratio is at most what is "
-        f"allowed (1.25; BFGS 1.6) and the interval of the second reaches {TIME}. "
-        f"Measured on {certificate.machine}, commit {_commit(certificate)}, with "
+        f"allowed (1.25; BFGS 1.6) and the interval of the second reaches {TIME}. A loss "
+        f"counts where theirs reached it from most of the starts. "
+        f"Measured on {certificate.machine}, {_commits(certificate)}, with "
         f"{versions}."
     )
 
@@ -250,9 +272,10 @@ def _seeds(number: int) -> str:
     return "one seed" if number == 1 else f"medians of {number} seeds"
 
 
-def _commit(certificate: Certificate) -> str:
-    commit = certificate.commit or "unknown"
-    return commit[:10] + "+" * commit.endswith("+")
+def _commits(certificate: Certificate) -> str:
+    commits = dict.fromkeys(each.commit for each in certificate.comparisons)
+    names = [commit[:10] + "+" * commit.endswith("+") for commit in commits]
+    return f"commit{'s' * (len(names) > 1)} {' and '.join(names)}"
 
 
 def _medians(values: Sequence[float]) -> float:

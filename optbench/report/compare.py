@@ -72,7 +72,8 @@ def text(compared: Compared, style: str = "simple") -> str:
 
 def _paragraphs(compared: Compared, style: str) -> Iterator[str]:
     clean = plain_text.markdown if style == "pipe" else plain_text.visible
-    for case, rows in compared.table.groupby("case", sort=False):
+    table: Any = compared.table
+    for case, rows in table.groupby("case", sort=False):
         after = rows["seconds"].iloc[0]
         when = f"after {after:g} optimizer seconds" if np.isfinite(after) else "at the end"
         yield f"{clean(case)}: relative L2 error {when}\n"
@@ -91,8 +92,7 @@ def _paragraphs(compared: Compared, style: str) -> Iterator[str]:
             for row in rows.itertuples()
         ]
         yield f"{tabulate(shown, headers='keys', tablefmt=style, disable_numparse=True)}\n"
-    machines = dict.fromkeys(compared.table["machine"])
-    if len(machines) > 1:
+    if len(set(table["machine"])) > 1:
         yield "Seconds are of several machines: a place says little of the method.\n"
     for case in compared.alone:
         yield f"{clean(case)}: nobody has published this case.\n"
@@ -112,8 +112,12 @@ def _cases(frames: Frames) -> pd.Series:
 
 def _of(frames: Frames, chosen: Any) -> Frames:
     """Take some runs with their history, errors not below the accuracy of references."""
-    runs, history = frames.floored()
-    runs = runs[chosen]
+    runs: Any = frames.floored().runs
+    return _with_history(runs[chosen], frames.floored().history)
+
+
+def _with_history(runs: Any, history: Any) -> Frames:
+    """Make frames of some runs."""
     return Frames(runs, history[history["run"].isin(runs["run"])])
 
 
@@ -123,15 +127,16 @@ def _called(mine: Frames) -> Frames:
 
 
 def _budget(frames: Frames) -> float:
-    seconds = frames.runs["budget_seconds"]
+    seconds: Any = frames.runs["budget_seconds"]
     return np.inf if seconds.isna().any() else float(seconds.min())
 
 
 def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
     """Rank both sides' solvers on one case by the errors that they have by then."""
-    rows = pd.concat([_errors(frames, seconds) for frames in pair], ignore_index=True)
     # the user's and the published names of one case may differ
-    rows = rows.assign(case=pair[0].runs["case"].iloc[0], campaign="", seconds=seconds)
+    case = pair[0].runs["case"].iloc[0]
+    rows: Any = pd.concat([_errors(frames, seconds) for frames in pair], ignore_index=True)
+    rows = rows.assign(case=case, campaign="", seconds=seconds)
     parts = []
     for (machine, seeds), alike in rows.groupby(["machine", "seeds"]):
         ranking = statistics.ranking(statistics.by_task(alike, "final"), statistics.medians)
@@ -157,7 +162,7 @@ def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
 
 def _errors(frames: Frames, seconds: float) -> pd.DataFrame:
     """Give each run's last error that was recorded by then, where its status counts."""
-    history = frames.history
+    history: Any = frames.history
     last = (
         history[history["seconds"] <= seconds]
         .sort_values("step", kind="stable")
@@ -179,8 +184,7 @@ def _best(theirs: Frames, table: pd.DataFrame) -> Frames:
         name in names
         for name in zip(*(runs[name] for name in (*SOLVER, "machine")), strict=True)
     ]
-    runs = runs[among]
-    return Frames(runs, theirs.history[theirs.history["run"].isin(runs["run"])])
+    return _with_history(runs[among], theirs.history)
 
 
 def _joined(parts: list[Frames]) -> Frames:

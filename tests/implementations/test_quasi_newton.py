@@ -94,7 +94,9 @@ def b_form_errors(framework, name, initial_scaling):
         B = tau * (B - np.outer(B @ s, B @ s) / sBs + theta * sBs * np.outer(w, w))
         B = B + np.outer(y, y) / ys
         model = put(np.array(-t * s @ gradient))
-        memory = made.update(memory, pair(put(s), put(y), put(np.array(ys)), model))
+        curvature, decrease = put(np.array(ys)), put(np.array(0.5))
+        memory = made.update(memory, pair(put(s), put(y), curvature, model, decrease))
+        assert float(memory.decrease) == 0.5
         H = case.numpy(memory.inverse)
         assert np.array_equal(H, H.T)
         yield np.abs(H @ B - np.eye(D)).max() / np.linalg.cond(B)
@@ -123,6 +125,42 @@ def test_a_wrong_scaling_is_noticed(framework, name, monkeypatch):
 
     monkeypatch.setattr(case.framework.OPTIMIZERS[name], "scaling", wrong)
     assert max(b_form_errors(framework, name, False)) > 1e-6
+
+
+@frameworks
+@pytest.mark.parametrize("name", DENSE)
+def test_a_search_begins_where_the_last_decrease_says(framework, name):
+    case = small(framework, SINE)
+    put, made = case.framework.backend.from_numpy, case.framework.OPTIMIZERS[name]
+
+    def first(slope, **fields):
+        memory = made(**fields).identity(put(np.zeros(4)))
+        memory = memory._replace(decrease=put(np.array(0.5)))
+        return float(made(**fields).trial(memory, put(np.array(slope))))
+
+    assert first(-4.0, first_trial="decrease") == pytest.approx(1.01 * 2 * 0.5 / 4)
+    assert first(-0.5, first_trial="decrease") == 1
+    assert first(-4.0) == 1
+
+
+@needs["torch"]
+def test_what_is_tried_first_is_of_the_step_before(monkeypatch):
+    case, tried = small("torch", SINE), []
+    module = case.part("solvers.quasi_newton")
+
+    def noted(along, start, size, search=module.strong_wolfe):
+        tried.append((float(size), float(start.slope)))
+        return search(along, start, size)
+
+    monkeypatch.setattr(module, "strong_wolfe", noted)
+    _, state, step = case.prepare("bfgs", first_trial="decrease")
+    params, decreases = case.params, []
+    for _ in range(8):
+        params, state, before = step(params, state, case.batch)
+        decreases.append(float(before.total) - float(state.loss))
+    for (size, slope), decrease in zip(tried[1:], decreases, strict=False):
+        assert size == pytest.approx(min(1, 2.02 * decrease / -slope), rel=1e-12)
+    assert min(size for size, _ in tried[1:]) < 1
 
 
 def evaluations_until(case, name, levels, **fields):
@@ -164,6 +202,7 @@ def of_scipy(case, method, levels, **options):
             1.25,
         ),
         ("bfgs", {}, "BFGS", {"gtol": 0}, 1.6),
+        ("bfgs", {"first_trial": "decrease"}, "BFGS", {"gtol": 0}, 1.25),
     ],
 )
 @pytest.mark.parametrize(

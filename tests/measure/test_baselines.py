@@ -375,6 +375,24 @@ def test_it_is_measured_in_a_process_of_its_own():
     assert words[-1] == "[1/1] poisson_sine_2d: adam in torch beside torch.optim.Adam"
 
 
+def test_a_loss_that_few_starts_of_the_rival_reach_does_not_count():
+    lucky = {"1e-03": [(None, 90), (95, None), (None, 80), (90, None), (None, None)]}
+    often = {"1e-02": [(40, 40)] * 5}
+    assert compared(often | lucky).worst == "1e-02"
+    assert compared(often | {"1e-03": [(None, 90)] * 3 + [(95, None)] * 2}).worst == "1e-03"
+
+
+def test_a_certificate_keeps_what_is_not_measured_again():
+    old, other = compared(commit="1"), compared(commit="1", rival="another")
+    new = compared(commit="2", losses=[(1e-4, 1e-4)])
+    joined = certificate.joined(certified(old, other), certified(new))
+    assert joined.comparisons == [new, other]
+    assert "commits 2 and 1, with" in certificate.caption(joined)
+    for field, value in (("machine", "elsewhere"), ("versions", {"scipy": "2"})):
+        with pytest.raises(certificate.OtherCertificate, match="name another folder"):
+            certificate.joined(replace(certified(old), **{field: value}), certified(new))
+
+
 def test_a_table_has_a_row_for_each_and_says_what_it_was_made_from():
     each = compared({"1e-02": [(50, 40), (40, 40)]}, losses=[(1e-3, 2e-3), (3e-3, 4e-3)])
     made = certified(each)

@@ -22,6 +22,7 @@ def compared(reached=None, **fields):
         "losses": [(1e-3, 2e-3)],
         "reached": {**NEVER, "1e-02": [(50, 40)], LOWEST: [(200, 100)], **(reached or {})},
         "seconds": [(1.0, 1.0)] * 5,
+        "commit": "0123456789abcdef+",
     }
     return Comparison(**made | fields)
 
@@ -29,4 +30,4 @@ def compared(reached=None, **fields):
 def certified(*comparisons):
     """A certificate, of one comparison if none are given."""
     each = comparisons or (compared(seconds=[(1.0, 1.0), (1.2, 1.0), (1.4, 1.0)] * 3),)
-    return Certificate("some", "0123456789abcdef+", {"scipy": "1.17"}, list(each))
+    return Certificate("some", {"scipy": "1.17"}, list(each))

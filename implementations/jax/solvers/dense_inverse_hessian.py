@@ -15,10 +15,7 @@ from optbench.implementations.jax.solvers.quasi_newton import Pair, QuasiNewton
 from optbench.implementations.protocol import Objective, Params
 from optbench.problems.problem import Batch
 
-
-DECREASES = (
-    2 * 1.01
-)  # Nocedal and Wright's: 1 is tried in the end, where steps are Newton's
+DECREASES = 2 * 1.01  # Newton's steps, which halve it, are tried whole in the end
 
 
 class Dense(NamedTuple):
