@@ -100,14 +100,16 @@ def test_verify_says_what_it_cannot_check(tmp_path):
 @pytest.mark.parametrize(
     ("missing", "arguments"),
     [
-        ("pandas", ["report", ROOT / "results" / "gpu_short"]),
+        pytest.param(
+            "pandas", ["report", ROOT / "results" / "gpu_short"], marks=pytest.mark.slow
+        ),
         ("jinja2", ["report", ROOT / "results" / "gpu_short"]),
         ("tabulate", ["table", ROOT / "results" / "gpu_short"]),
-        ("seaborn", ["run", "quick"]),
+        pytest.param("seaborn", ["run", "quick"], marks=pytest.mark.slow),
         ("distributed", ["run", "quick", "--workers", "1"]),
-        ("optuna", ["tune", "quick"]),
+        pytest.param("optuna", ["tune", "quick"], marks=pytest.mark.slow),
         ("tomli_w", ["tune", "quick"]),
-        ("tomli_w", ["scale"]),
+        pytest.param("tomli_w", ["scale"], marks=pytest.mark.slow),
         ("pytorch_optimizer", ["baselines", "--optimizer", "adam"]),
     ],
 )

@@ -114,7 +114,7 @@ def test_runs_of_another_campaign_are_said_and_set_aside(optbench, tmp_path):
     assert code == 0
     assert wrong(folder) == set()
     kept = [file.suffix for file in (folder / "runs").iterdir()]
-    assert sorted(kept) == [".aside"] * 2 + [".json"] * 2  # nothing is deleted
+    assert sorted(kept) == [".aside"] * 2 + [".gz"] * 2  # nothing is deleted
     assert "does not ask for" not in optbench("run", "mine.toml")[0]
     # a part of a campaign is no other campaign
     (run, _) = results_folder.load(folder).records.values()

@@ -82,8 +82,8 @@ class Writings:
         )
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
-@pytest.mark.medium
+@pytest.mark.parametrize("kills", [2, 50])
+@pytest.mark.slow
 def test_kills_lose_nothing_and_double_nothing(kills, uninterrupted, tmp_path):
     (tmp_path / "faults.toml").write_text(CAMPAIGN)
     # after so many writings: some at once, some in the first run, some in a later one

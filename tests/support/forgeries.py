@@ -69,7 +69,9 @@ SEARCHED: dict[str, Any] = {"seed": 0, "label": "kfac", "problem": "poisson_sine
 def rewrite(file, change):
     record = json.loads(store.content(file))
     change(record)
-    file.write_bytes(store.packed(json.dumps(record)))
+    text = json.dumps(record)
+    packed = file.name.endswith(store.PACKED)
+    file.write_bytes(store.packed(text) if packed else text.encode())
 
 
 def record(change, everywhere=False, **wanted):
@@ -160,7 +162,7 @@ def numbers_of(first=1, last=None, **wanted):
     """Copy rows' numbers from another record."""
 
     def act(folder):
-        other = json.loads(files(folder, **wanted)[0].read_text())["history"]
+        other = json.loads(store.content(files(folder, **wanted)[0]))["history"]
 
         def change(content):
             for row, theirs in list(zip(content["history"], other, strict=False))[
@@ -224,7 +226,7 @@ def remove(**wanted):
 
 def add(folder):
     file = files(folder, **FIRST)[0]
-    copy = file.with_name("copy.json")
+    copy = file.with_name("copy.json.gz")
     shutil.copy(file, copy)
     rewrite(copy, lambda content: content["request"].update(seed=9))
 
@@ -430,7 +432,7 @@ FORGERIES = [
         ("listed",),
         "tuning",
     ),
-    *many("a trial's record less", gone("runs/*.json.gz"), ("listed",), "tuning"),
+    *many("a trial's record less", gone("runs/*.json*"), ("listed",), "tuning"),
     *many(
         "a record of the GPU, faster",
         record(faster(7), optimizer="kfac", framework="jax"),

@@ -160,7 +160,9 @@ def asked(framework, name, **fields):
 @frameworks
 @pytest.mark.medium
 @pytest.mark.parametrize("name", ["burgers_1d", "kdv_1d"])
-@pytest.mark.parametrize("sampling", ["uniform", "sobol"])
+@pytest.mark.parametrize(
+    "sampling", [pytest.param("uniform", marks=pytest.mark.slow), "sobol"]
+)
 def test_a_run_that_is_stopped_ends_with_the_same_numbers(
     framework, name, sampling, tmp_path
 ):
