@@ -17,7 +17,9 @@ from optbench.measure import bootstrap, rivals
 from optbench.measure.rivals import Ground, Walk, Walker
 
 THRESHOLDS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the loss
-LOWEST = "its lowest"  # a threshold too, of a rival that reaches none of those
+# a threshold too, of a rival that reaches none of those: the level of its end, and not its
+# lowest loss, which on a noisy walk is luck
+LEVEL = "its last tenth"
 TIME = 1.1  # the ratio of times that its interval must reach
 
 
@@ -169,9 +171,8 @@ class Comparison:
             for name, pairs in self.reached.items()
             if len(self.ratios(name)) > len(pairs) / 2
         ]
-        if known != [LOWEST]:
-            known = [name for name in known if name != LOWEST]
-        return max(known, key=self.gradient_ratio, default=None)
+        decades = [name for name in known if name in map(named, THRESHOLDS)]
+        return max(decades or known, key=self.gradient_ratio, default=None)
 
     @property
     def gradient_interval(self) -> tuple[float, float]:
@@ -324,13 +325,24 @@ def reached(
     """Count the gradients until each threshold, of pairs of ours and the rival's losses."""
     counts: dict[str, list[tuple[int | None, int | None]]] = {}
     for ours, theirs in pairs:
-        thresholds = {f"{loss:.0e}": loss for loss in THRESHOLDS}
+        thresholds = {named(loss): loss for loss in THRESHOLDS}
         # within a hundredth: equal walks differ by rounding
-        thresholds[LOWEST] = 1.01 * lowest(theirs)
+        thresholds[LEVEL] = 1.01 * level(theirs)
         for name, loss in thresholds.items():
             both = until(ours, loss), until(theirs, loss)
             counts.setdefault(name, []).append(both)
     return counts
+
+
+def named(threshold: float) -> str:
+    """Write a threshold as a comparison has it."""
+    return f"{threshold:.0e}"
+
+
+def level(losses: Sequence[float]) -> float:
+    """Give the median of the last tenth of the losses; of none that are numbers, infinity."""
+    last = np.asarray(losses)[-max(1, len(losses) // 10) :]
+    return float(np.nanmedian(last)) if np.isfinite(last).any() else np.inf
 
 
 def lowest(losses: Sequence[float]) -> float:

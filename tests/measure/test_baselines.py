@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from optbench import implementations, problems
 from optbench.cli import app as command
 from optbench.measure import baselines, certificate, rivals
-from optbench.measure.baselines import BASELINES, LOWEST, Posed
+from optbench.measure.baselines import BASELINES, LEVEL, Posed
 from optbench.measure.rivals import Ground
 
 FEW = {"interior": 20, "boundary": 12}
@@ -27,11 +27,18 @@ def test_a_loss_is_reached_with_the_first_gradient_where_it_is_no_larger():
     assert baselines.lowest([np.nan]) == np.inf
 
 
-def test_thresholds_are_decades_and_the_lowest_of_the_rival():
+def test_the_level_of_an_end_is_the_median_of_the_last_tenth():
+    noisy = [*np.linspace(9, 1, 27), 0.5, 0.01, 0.7]
+    assert baselines.level(noisy) == 0.5
+    assert baselines.level([3.0, 2.0]) == 2
+    assert baselines.level([1.0, np.nan]) == np.inf
+
+
+def test_thresholds_are_decades_and_the_level_of_the_rival_s_end():
     counts = baselines.reached([([1.0, 9e-3, 4e-3], [1.0, 5e-3]), ([1.0], [0.5, 0.01])])
     assert counts["1e-02"] == [(2, 2), (None, 2)]
     assert counts["1e-03"] == [(None, None)] * 2
-    assert counts[LOWEST] == [(3, 2), (None, 2)]
+    assert counts[LEVEL] == [(3, 2), (None, 2)]
 
 
 def test_the_ratio_is_the_geometric_mean_over_seeds_where_the_rival_arrives():
@@ -45,9 +52,9 @@ def test_the_ratio_is_the_geometric_mean_over_seeds_where_the_rival_arrives():
     assert high == pytest.approx(1.25)
 
 
-def test_the_lowest_counts_only_where_no_decade_is_reached():
+def test_the_level_counts_only_where_no_decade_is_reached():
     assert compared().worst == "1e-02"
-    assert compared({"1e-02": [(None, None)]}).worst == LOWEST
+    assert compared({"1e-02": [(None, None)]}).worst == LEVEL
 
 
 @pytest.mark.parametrize(
@@ -61,7 +68,7 @@ def test_the_lowest_counts_only_where_no_decade_is_reached():
     ],
 )
 def test_more_gradients_than_allowed_do_not_hold(reached, holds):
-    each = compared({"1e-02": reached, LOWEST: [(10, 10)]})
+    each = compared({"1e-02": reached, LEVEL: [(10, 10)]})
     assert each.holds is holds
 
 
@@ -206,10 +213,10 @@ def test_a_measurement_has_every_seed_and_round():
     )
     (each,) = baselines.measure(replace(baseline, share=1.0, timed=3), SMALL, 8, 2, 3)
     assert each.gradients == 8
-    assert len(each.losses) == len(each.reached[LOWEST]) == 2
+    assert len(each.losses) == len(each.reached[LEVEL]) == 2
     for ours, theirs in each.losses:
         assert ours == pytest.approx(theirs, rel=1e-12)
-    assert each.gradient_ratio(LOWEST) == 1
+    assert each.gradient_ratio(LEVEL) == 1
     assert len(each.seconds) == 3
     assert all(second > 0 for pair in each.seconds for second in pair)
 

@@ -1,7 +1,7 @@
 """A certificate of the baselines whose counts and seconds are made up."""
 
 from optbench.measure import baselines
-from optbench.measure.baselines import LOWEST, Comparison
+from optbench.measure.baselines import LEVEL, Comparison
 from optbench.measure.certificate import Certificate
 
 NEVER = {f"{loss:.0e}": [(None, None)] for loss in baselines.THRESHOLDS}
@@ -20,7 +20,7 @@ def compared(reached=None, **fields):
         "allowed": 1.25,
         "gradients": 400,
         "losses": [(1e-3, 2e-3)],
-        "reached": {**NEVER, "1e-02": [(50, 40)], LOWEST: [(200, 100)], **(reached or {})},
+        "reached": {**NEVER, "1e-02": [(50, 40)], LEVEL: [(200, 100)], **(reached or {})},
         "seconds": [(1.0, 1.0)] * 5,
         "commit": "0123456789abcdef+",
     }
