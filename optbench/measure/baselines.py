@@ -340,7 +340,7 @@ def named(threshold: float) -> str:
 
 
 def level(losses: Sequence[float]) -> float:
-    """Give the median of the last tenth of the losses; of none that are numbers, infinity."""
+    """Give the median of the last tenth of the losses; infinity where none is a number."""
     last = np.asarray(losses)[-max(1, len(losses) // 10) :]
     return float(np.nanmedian(last)) if np.isfinite(last).any() else np.inf
 
