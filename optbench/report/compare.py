@@ -188,11 +188,17 @@ def _best(theirs: Frames, table: pd.DataFrame) -> Frames:
 
 
 def _joined(parts: list[Frames]) -> Frames:
-    """Put frames together whose runs have numbers of their own, under one case's name."""
+    """Put frames together, a case's runs under one name: they are drawn in one panel."""
     runs, history = [], []
     for number, part in enumerate(parts):
         case = parts[number - number % 2].runs["case"].iloc[0]
         name = f"{number} {{}}".format
-        runs.append(part.runs.assign(run=part.runs["run"].map(name), case=case))
+        mine = number % 2 == 0
+        one = {"case": case, "campaign": NAME, "machine": ""}
+        # a colour tells the user's apart from the published ones of the same optimizer
+        called = part.runs["label"] if mine else part.runs["optimizer"]
+        runs.append(
+            part.runs.assign(run=part.runs["run"].map(name), optimizer=called, **one)
+        )
         history.append(part.history.assign(run=part.history["run"].map(name)))
     return Frames(pd.concat(runs, ignore_index=True), pd.concat(history, ignore_index=True))

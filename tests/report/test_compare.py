@@ -5,7 +5,7 @@ import pytest
 from fakes import Fake, request
 
 from optbench.cli import results
-from optbench.records import store
+from optbench.records import palette, store
 from optbench.records.frames import from_records
 from optbench.report import compare
 
@@ -53,6 +53,13 @@ def test_errors_are_those_of_the_same_seconds():
     assert sorted(runs["label"]) == ["quick", "slow", "yours: slow"]
     assert history.groupby("run").size().sort_values().tolist() == [3, 5, 5]
     assert set(history["run"]) == set(runs["run"])
+    # in one panel, and the user's in a colour of its own
+    assert palette.panels(runs).nunique() == 1
+    assert dict(zip(runs["label"], runs["optimizer"], strict=True)) == {
+        "yours: slow": "yours: slow",
+        "slow": "sgd",
+        "quick": "sgd",
+    }
 
 
 def test_a_run_that_diverged_is_last_and_five_seeds_have_an_interval():
