@@ -223,7 +223,7 @@ def shown(certificate: Certificate) -> pd.DataFrame:
             f"({each.gradients:,})",
         }
         for threshold in baselines.THRESHOLDS:
-            name = f"{threshold:.0e}"
+            name = baselines.named(threshold)
             counts = [row[f"{side}_{name}"] for side in ("ours", "rival")]
             cells[f"to {name}"] = " / ".join(map(_count, counts))
         cells |= {

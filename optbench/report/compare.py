@@ -46,6 +46,7 @@ def beside(mine: Frames, theirs: Frames) -> Compared:
     Raises:
         NothingInCommon: there is no such case.
     """
+    mine, theirs = mine.floored(), theirs.floored()
     own, known = _cases(mine), _cases(theirs)
     common = [case for case in dict.fromkeys(own) if case in set(known)]
     alone = dict.fromkeys(mine.runs["case"][~own.isin(common)])
@@ -111,9 +112,9 @@ def _cases(frames: Frames) -> pd.Series:
 
 
 def _of(frames: Frames, chosen: Any) -> Frames:
-    """Take some runs with their history, errors not below the accuracy of references."""
-    runs: Any = frames.floored().runs
-    return _with_history(runs[chosen], frames.floored().history)
+    """Take some runs with their history."""
+    runs: Any = frames.runs
+    return _with_history(runs[chosen], frames.history)
 
 
 def _with_history(runs: Any, history: Any) -> Frames:

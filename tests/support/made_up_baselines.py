@@ -4,7 +4,7 @@ from optbench.measure import baselines
 from optbench.measure.baselines import LEVEL, Comparison
 from optbench.measure.certificate import Certificate
 
-NEVER = {f"{loss:.0e}": [(None, None)] for loss in baselines.THRESHOLDS}
+NEVER = {baselines.named(loss): [(None, None)] for loss in baselines.THRESHOLDS}
 
 
 def compared(reached=None, **fields):
