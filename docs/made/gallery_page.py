@@ -20,12 +20,13 @@ from optbench.problems import networks
 from optbench.problems.boxes import TIME
 from optbench.problems.problem import INTERIOR, Problem
 from optbench.records import files, palette
+from optbench.report import against_others
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "gallery.md"
-# of the campaign that solves them, and of the one on the paper's
-ERRORS = ("results/standard/*/tables/errors.csv", "results/cpu/*/tables/errors.csv")
+ERRORS = "results/*/*/tables/errors.csv"  # of all campaigns on all machines
 SOLVED = 1e-2  # the relative L2 error below which a problem counts as solved
+NOTHING = "nothing that we know of"  # is published elsewhere
 HARD = {"black_scholes_barenblatt_100d"}
 BLOCK = re.compile(
     r"(?P<start><!-- (?P<kind>facts|solved) (?P<name>\w+) -->\n).*?(?=<!-- /(?P=kind) -->)",
@@ -130,6 +131,7 @@ def facts(name: str, errors: pd.DataFrame | None = None) -> str:
         + ".",
         f"- **Source:** {problem.reference}.",
         f"- **This suite:** {reached(name, errors)}.",
+        f"- **Published elsewhere:** {against_others.in_words(name) or NOTHING}.",
     ]
     return f"{markdown(rows)}\n\n" + "\n".join(lines) + "\n"
 
@@ -183,8 +185,7 @@ def drawn(problem: Problem) -> str:
 
 def results() -> pd.DataFrame | None:
     """Read the published errors of all machines; None: there are none."""
-    published = [file for pattern in ERRORS for file in sorted(ROOT.glob(pattern))]
-    tables = [pd.read_csv(file, skiprows=1) for file in published]
+    tables = [pd.read_csv(file, skiprows=1) for file in sorted(ROOT.glob(ERRORS))]
     return pd.concat(tables) if tables else None
 
 

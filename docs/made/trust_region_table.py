@@ -11,20 +11,11 @@ from optbench import problems
 from optbench.problems import networks
 from optbench.records import files, store
 from optbench.records.record import Record
+from optbench.report import against_others
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "methods" / "gauss_newton.md"
 BLOCK = re.compile(r"(?<=<!-- reached -->\n).*?(?=<!-- /reached -->)", re.DOTALL)
-# relative L2 errors that others print, of networks and budgets of their own
-PUBLISHED = {
-    "burgers_1d": "8e-9 (SSBroyden, D = 2,011, arXiv 2509.14198); "
-    "4.0e-5 (SOAP, arXiv 2502.00604)",
-    "convection_1d": "7.2e-3 (L-BFGS in float64, arXiv 2505.10949)",
-    "reaction_1d": "5.0e-2 (the same, periodic)",
-    "wave_1d": "8.1e-3 (the same, another frequency)",
-    "allen_cahn_1d": "1.9e-6 (SSBroyden), 3.5e-6 (SOAP), the two papers above",
-    "kdv_1d": "2.2e-6 (SSBroyden, D = 2,011)",
-}
 OURS = {"target": 0.15, "probes": 24, "acceleration": 0.5}  # what is not said of a row
 
 
@@ -61,7 +52,7 @@ def table(records: list[Record]) -> str:
                 f"| [`{name}`](../gallery.md#{name}) | {network} | {request.steps} "
                 f"| {settings} | {framework} | {median(errors):.1e} "
                 f"| {', '.join(f'{error:.1e}' for error in errors)} "
-                f"| {PUBLISHED.get(name, '')} |"
+                f"| {against_others.in_words(name)} |"
             )
     return "\n".join(lines)
 

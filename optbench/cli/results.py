@@ -67,6 +67,28 @@ def compare(
         typer.echo(f"written: {written}")
 
 
+def choose(
+    problem: Annotated[str, typer.Option(help="A problem of the published results.")],
+    parameters: Annotated[
+        int | None, typer.Option(min=1, help="How many parameters your network has.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds of optimizer steps you have.")
+    ] = None,
+    published: Annotated[
+        Path, typer.Option("--with", help="Folder of the published results.")
+    ] = Path("results/standard"),
+) -> None:
+    """Say which optimizers the published results find best for a problem.
+
+    On the case whose number of parameters is nearest: the errors after so many seconds.
+    """
+    from optbench.report import choose
+
+    advice = choose.ask(_frames([published]), problem, parameters, seconds)
+    typer.echo(choose.text(advice, parameters), nl=False)
+
+
 def report(
     path: Annotated[
         Path,

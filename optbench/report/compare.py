@@ -57,7 +57,7 @@ def beside(mine: Frames, theirs: Frames) -> Compared:
         )
     tables, shown = [], []
     for case in common:
-        pair = [_of(mine, own == case), _of(theirs, known == case)]
+        pair = [of(mine, own == case), of(theirs, known == case)]
         pair[0] = _called(pair[0])
         seconds = min(_budget(frames) for frames in pair)
         table = _ranked(pair, seconds)
@@ -111,7 +111,7 @@ def _cases(frames: Frames) -> pd.Series:
     return pd.Series([key(row) for row in runs.to_dict("records")], runs.index)
 
 
-def _of(frames: Frames, chosen: Any) -> Frames:
+def of(frames: Frames, chosen: Any) -> Frames:
     """Take some runs with their history."""
     runs: Any = frames.runs
     return _with_history(runs[chosen], frames.history)
@@ -136,22 +136,16 @@ def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
     """Rank both sides' solvers on one case by the errors that they have by then."""
     # the user's and the published names of one case may differ
     case = pair[0].runs["case"].iloc[0]
-    rows: Any = pd.concat([_errors(frames, seconds) for frames in pair], ignore_index=True)
+    rows: Any = pd.concat([errors(frames, seconds) for frames in pair], ignore_index=True)
     rows = rows.assign(case=case, campaign="", seconds=seconds)
-    parts = []
-    for (machine, seeds), alike in rows.groupby(["machine", "seeds"]):
-        ranking = statistics.ranking(statistics.by_task(alike, "final"), statistics.medians)
-        few = {} if seeds >= statistics.LEAST else {"low": np.nan, "high": np.nan}
-        parts.append(ranking.assign(machine=machine, **few))
     counts = rows.groupby([*SOLVER, "machine"]).agg(
         case=("case", "first"),
         seconds=("seconds", "first"),
         runs=("final", "size"),
         finished=("final", "count"),
     )
-    table: Any = pd.concat(parts, ignore_index=True).merge(
-        counts.reset_index(), on=[*SOLVER, "machine"]
-    )
+    ranked: Any = statistics.among_equals(rows, "machine")
+    table = ranked.merge(counts.reset_index(), on=[*SOLVER, "machine"])
     table = table.rename(columns={"value": "median"}).sort_values(
         ["median", *SOLVER], kind="stable", ignore_index=True
     )
@@ -161,7 +155,7 @@ def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
     )
 
 
-def _errors(frames: Frames, seconds: float) -> pd.DataFrame:
+def errors(frames: Frames, seconds: float) -> pd.DataFrame:
     """Give each run's last error that was recorded by then, where its status counts."""
     history: Any = frames.history
     last = (
@@ -172,8 +166,7 @@ def _errors(frames: Frames, seconds: float) -> pd.DataFrame:
     )
     runs: Any = frames.runs
     final = runs["run"].map(last).where(runs["status"].isin(ANSWERS))
-    seeds = runs.groupby([*SOLVER, "machine"])["seed"].transform("nunique")
-    return runs[[*SOLVER, "machine", "seed"]].assign(final=final, seeds=seeds)
+    return runs[[*SOLVER, "machine", "seed"]].assign(final=final)
 
 
 def _best(theirs: Frames, table: pd.DataFrame) -> Frames:

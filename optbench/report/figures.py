@@ -18,7 +18,7 @@ from optbench.records import palette, plain_text
 from optbench.records.frames import Frames
 from optbench.records.palette import COLOURS, dashes, named, panels, save, write
 from optbench.records.record import Record
-from optbench.report import curves, heatmap, statistics
+from optbench.report import against_others, curves, heatmap, statistics
 from optbench.report.captions import Table
 from optbench.report.curves import FORMATS, lines
 from optbench.training import solution_grid
@@ -38,6 +38,7 @@ def make(
     figures = [
         heatmap.draw(heatmap.grid(headline), folder),
         *(curves.errors(frames, axis, folder) for axis in curves.AXES),
+        against_others.draw(frames, folder),
         profiles(frames, folder),
         step_cost(frames, folder),
         *cost_over_width(frames, folder),

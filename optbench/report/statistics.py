@@ -228,6 +228,20 @@ def with_enough(ranking: pd.DataFrame, rows: Any) -> pd.DataFrame:
     )
 
 
+def among_equals(rows: Any, *by: str) -> pd.DataFrame:
+    """Rank a case's solvers by the median of `final`, each among those with as many seeds.
+
+    The others' are no worse for being fewer. `by` are columns that part them further, which
+    the ranking has too.
+    """
+    seeds = rows.groupby([*SOLVER, *by])["seed"].transform("nunique")
+    parts = []
+    for names, alike in rows.groupby([*(rows[name] for name in by), seeds]):
+        ranked = with_enough(ranking(by_task(alike, "final"), medians), alike)
+        parts.append(ranked.assign(**dict(zip(by, names, strict=False))))
+    return pd.concat(parts, ignore_index=True)
+
+
 def movement(runs: Any) -> dict[str, float]:
     """Say how many runs stopped moving, and after which steps: first, median, last."""
     until = runs["moved_until"].dropna()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from optbench.records.frames import Frames
 from optbench.records.record import ANSWERS, Record
-from optbench.report import against_paper, captions, statistics
+from optbench.report import against_others, against_paper, captions, statistics
 from optbench.report.captions import Bold, Table
 from optbench.report.statistics import BEFORE, CASE, SOLVER, TARGETS
 
@@ -28,6 +28,7 @@ FEW = (
 def make(frames: Frames, records: Sequence[Record]) -> list[Table]:
     """Make all tables of a campaign; `frames` are the records'."""
     reached, compared = statistics.reached(frames), against_paper.compare(frames)
+    beside = against_others.compare(frames)
     runs = _measured(frames)
     ranked = _ranked(runs)
     wide = headline(runs, ranked)
@@ -39,6 +40,7 @@ def make(frames: Frames, records: Sequence[Record]) -> list[Table]:
         targets(reached, "total_seconds", "seconds with set-up, compilation and warm-up"),
         rankings(reached),
         frameworks(runs),
+        *([beside_others(beside)] if len(beside) else []),
         *([beside_the_paper(compared)] if len(compared) else []),
         commits(records),
     ]
@@ -117,20 +119,6 @@ def _ranked(runs: Any) -> pd.DataFrame:
     """
     parts = []
     for names, group in runs.groupby(CASE, sort=False):
-        # among those with as many seeds: the others' are no worse for being fewer
-        seeds = group.groupby(SOLVER)["seed"].transform("nunique")
-        ranking = pd.concat(
-            [
-                statistics.with_enough(
-                    statistics.ranking(
-                        statistics.by_task(alike, "final"), statistics.medians
-                    ),
-                    alike,
-                )
-                for _, alike in group.groupby(seeds)
-            ],
-            ignore_index=True,
-        )
         solvers = group.groupby(SOLVER)
         counts = solvers.agg(
             runs=("final", "size"), finished=("final", "count"), steps=("steps", "median")
@@ -140,7 +128,8 @@ def _ranked(runs: Any) -> pd.DataFrame:
             for solver, runs in solvers
         ]
         parts.append(
-            ranking.merge(counts, on=SOLVER)
+            statistics.among_equals(group)
+            .merge(counts, on=SOLVER)
             .merge(pd.DataFrame(moved), on=SOLVER)
             .assign(**dict(zip(CASE, names, strict=True)))
         )
@@ -246,6 +235,24 @@ def _cell(row: dict[str, Any]) -> str | Bold:
     text = _number(row["median"], ".1e") + captions.mark(row["stopped"])
     rest = "" if row["finished"] == row["runs"] else f" ({row['finished']}/{row['runs']})"
     return Bold(text, rest) if row["bold"] else text + rest
+
+
+def beside_others(data: pd.DataFrame) -> Table:
+    """Show what others have published on the campaign's problems, and whether we do it."""
+    title = (
+        "Relative L2 errors that others have published beside the best median of this "
+        "campaign on the same problem, whatever the network, the budget and the machine. "
+        "Reached: our median is as small. Not comparable: their problem is another one, "
+        "in what is said. Their seconds and steps are not ours: their runs were on other "
+        "machines, most of them GPUs."
+    )
+    return Table(
+        name=against_others.NAME,
+        heading="Beside what others have published",
+        title=title,
+        data=data,
+        shown=against_others.shown(data),
+    )
 
 
 def beside_the_paper(data: pd.DataFrame) -> Table:

@@ -2,27 +2,12 @@
 
 import numpy as np
 import pytest
-from fakes import Fake, request
+from made_up_results import ran
 
 from optbench.cli import results
 from optbench.records import palette, store
 from optbench.records.frames import from_records
 from optbench.report import compare
-
-
-def ran(label, errors, seed=0, seconds=4.0, **fields):
-    """A run whose error was this after each whole second."""
-    record = Fake().perform(request(seed=seed, steps=None, seconds=seconds, **fields))
-    first = record.history[0]
-    rows = [
-        first.model_copy(update={"step": at, "seconds": float(at), "relative_l2": error})
-        for at, error in enumerate(errors)
-    ]
-    labels = record.request.labels.model_copy(update={"optimizer": label})
-    asked = record.request.model_copy(update={"labels": labels})
-    return record.model_copy(
-        update={"history": tuple(rows), "request": asked, "steps": len(rows) - 1}
-    )
 
 
 THEIRS = [

@@ -1,6 +1,6 @@
 """A folder of results of a campaign whose runs are faked."""
 
-from fakes import Fake
+from fakes import Fake, request
 
 from optbench.campaign import campaign, expansion
 from optbench.records import store
@@ -69,3 +69,18 @@ def falling(record):
         for row, error in rows
     )
     return record.model_copy(update={"history": history})
+
+
+def ran(label, errors, seed=0, seconds=4.0, **fields):
+    """A run whose error was this after each whole second."""
+    record = Fake().perform(request(seed=seed, steps=None, seconds=seconds, **fields))
+    first = record.history[0]
+    rows = [
+        first.model_copy(update={"step": at, "seconds": float(at), "relative_l2": error})
+        for at, error in enumerate(errors)
+    ]
+    labels = record.request.labels.model_copy(update={"optimizer": label})
+    asked = record.request.model_copy(update={"labels": labels})
+    return record.model_copy(
+        update={"history": tuple(rows), "request": asked, "steps": len(rows) - 1}
+    )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from optbench.implementations.protocol import Linearization, Losses, Tree
 from optbench.implementations.shape_checks import check_shapes
@@ -30,7 +31,7 @@ from optbench.implementations.torch.passes.network import (
     forward,
 )
 from optbench.implementations.torch.passes.parameters import Params, add, scale
-from optbench.implementations.torch.passes.taylor import Taylor
+from optbench.implementations.torch.passes.taylor import Taylor, constant_matrices
 from optbench.problems import input_maps, jets, networks
 from optbench.problems.names import UnknownName
 from optbench.problems.problem import Batch, Operator, Problem, Term
@@ -48,12 +49,13 @@ class Equation(NamedTuple):
     weight: float
     # ∇z ↦ A ∇z of the short form, made before Inductor looks: it cannot read A's numbers
     diffuse: Callable[[Tensor], Tensor] | None
+    matrices: tuple[Tensor | None, ...]  # A of every trace of the long one
 
     def jets(self, x: Tensor) -> Jets:
         """Make the kind of jet that the operator reads, at the points x [n, d]."""
         if self.diffuse is not None:
             return Collapsed(self.diffuse, x)
-        return Taylor(self.operator.layout, x)
+        return Taylor(self.operator.layout, x, self.matrices)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class Objective:
             if operator.diffusion is None
             else diffusing(operator, like.dtype, like.device)
         )
-        return Equation(operator, self.architecture(like), term.weight, diffuse)
+        matrices = constant_matrices(operator, like.dtype, like.device)
+        return Equation(operator, self.architecture(like), term.weight, diffuse, matrices)
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
         """Evaluate u [n, m] at the points x [n, d]."""
@@ -239,15 +242,34 @@ class Objective:
 
 @lru_cache
 def compiled(passes: Callable) -> Callable:
-    """Compile the passes, to one program for each equation and shape, at the first call."""
+    """Compile the passes, to one program for each equation and shape, at the first call.
+
+    On a GPU the kernels of a program are one CUDA graph, which is launched at once.
+    """
+    graphs = torch.cuda.is_available()
     torch._dynamo.config.recompile_limit = MOST_PROGRAMS
     torch.compiler.config.force_disable_caches = (
         True  # what is kept on disk would hide what compiling costs
     )
     warnings.filterwarnings("ignore", "dynamo_pgo force disabled")
-    return torch.compile(
-        passes, fullgraph=True, dynamic=False, options={"compile_threads": 1}
+    program = torch.compile(
+        passes,
+        fullgraph=True,
+        dynamic=False,
+        options={"compile_threads": 1, "triton.cudagraphs": graphs},
     )
+    return kept(program) if graphs else program
+
+
+def kept(program: Callable) -> Callable:
+    """Copy what a program of CUDA graphs gives, since its next call writes there again."""
+
+    def call(*arguments: Tree) -> Tree:
+        # what earlier calls gave is copied: the graphs may use all of their memory again
+        torch.compiler.cudagraph_mark_step_begin()
+        return pytree.tree_map_only(Tensor, Tensor.clone, program(*arguments))
+
+    return call
 
 
 class Evaluation(NamedTuple):

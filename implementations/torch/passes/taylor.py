@@ -5,7 +5,8 @@ and not Taylor coefficients. An activation takes them to those of ε ↦ σ(z(ε
 Bruno's formula; a collapsed trace z_A = tr(A ∇²z) to σ′ z_A + σ″ ∇zᵀ A ∇z.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import comb
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from optbench.implementations.torch.passes.activations import (
 )
 from optbench.implementations.torch.passes.layer_inputs import Channels
 from optbench.problems.jets import Family, Layout, Line
+from optbench.problems.problem import Operator
 
 
 class Lines(NamedTuple):
@@ -39,7 +41,7 @@ class Lines(NamedTuple):
 class Trace(NamedTuple):
     """A collapsed trace at some points."""
 
-    slopes: list[int]  # the channels of ∇z [k]
+    slopes: slice | list[int]  # the channels of ∇z [k]
     channel: int  # of z_A
     diffuse: Callable[[Tensor], Tensor]  # ∇z ↦ A ∇z [k, n, h]
 
@@ -54,10 +56,13 @@ class Kept(NamedTuple):
 class Taylor:
     """How a jet of some layout begins at points x [n, d], and how it passes an activation.
 
-    A layout without lines and traces is the value alone.
+    A layout without lines and traces is the value alone. `matrices` are those of
+    `constant_matrices`.
     """
 
-    def __init__(self, layout: Layout, x: Tensor) -> None:
+    def __init__(
+        self, layout: Layout, x: Tensor, matrices: Sequence[Tensor | None] = ()
+    ) -> None:
         self.layout, self.x = layout, x
         self.lines, start = [], 1
         orders = [line.order for line in layout.lines]  # ascending
@@ -65,9 +70,9 @@ class Taylor:
             self.lines.append(Lines(start, orders.count(order), order))
             start += self.lines[-1].number * order
         self.traces = [
-            Trace(list(slopes), channel, matrix_at(family, x))
-            for channel, (family, slopes) in enumerate(
-                zip(layout.families, layout.slopes, strict=True), start
+            Trace(evenly(slopes), channel, matrix_at(family, x, matrix))
+            for channel, (family, slopes, matrix) in enumerate(
+                zip(layout.families, layout.slopes, matrices, strict=True), start
             )
         ]
 
@@ -173,14 +178,41 @@ def direction_at(line: Line, x: Tensor) -> Tensor:
     return v
 
 
-def matrix_at(family: Family, x: Tensor) -> Callable[[Tensor], Tensor]:
+def evenly(channels: Sequence[int]) -> slice | list[int]:
+    """Give channels that have equal distances as a slice, which no GPU waits for."""
+    first, last = channels[0], channels[-1]
+    step = channels[1] - first if len(channels) > 1 else 1
+    even = list(channels) == list(range(first, last + 1, max(step, 1)))
+    return slice(first, last + 1, step) if even else list(channels)
+
+
+@lru_cache
+def constant_matrices(
+    operator: Operator, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor | None, ...]:
+    """Put the matrices of an operator's traces on a device; None: it is of the points.
+
+    They are made before Inductor looks, and not in a pass: a CUDA graph takes nothing from
+    the host.
+    """
+    return tuple(
+        None
+        if callable(family.matrix)
+        else torch.as_tensor(family.matrix, dtype=dtype, device=device)
+        for family in operator.layout.families
+    )
+
+
+def matrix_at(
+    family: Family, x: Tensor, constant: Tensor | None
+) -> Callable[[Tensor], Tensor]:
     """Make ∇z ↦ A ∇z [k, n, h] of a trace's matrix, or its diagonal, at the points."""
     if callable(family.matrix):
         A = in_columns(family.matrix(x))
         if A.ndim == 3:
             return lambda slopes: torch.einsum("nij,jnh->inh", A, slopes)
         return lambda slopes: A.T[:, :, None] * slopes
-    A = torch.as_tensor(family.matrix, dtype=x.dtype, device=x.device)
+    A: Any = constant
     if A.ndim == 2:
         return lambda slopes: torch.einsum("ij,jnh->inh", A, slopes)
     return lambda slopes: A[:, None, None] * slopes
