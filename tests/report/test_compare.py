@@ -9,7 +9,6 @@ from optbench.records import palette, store
 from optbench.records.frames import from_records
 from optbench.report import compare
 
-
 THEIRS = [
     ran("slow", [1, 0.9, 0.8, 0.7, 0.01]),
     ran("quick", [1, 0.1, 0.09, 0.08, 0.07]),

@@ -54,8 +54,8 @@ def folder_of(place, toml=TOML, name="c"):
     (folder / "runs").mkdir(parents=True)
     file = folder / "campaign.toml"
     file.write_text(toml)
-    for request in expansion.requests(campaign.read(file), name, file.name):
-        store.write(store.path(folder, request), falling(Fake().perform(request)))
+    for asked in expansion.requests(campaign.read(file), name, file.name):
+        store.write(store.path(folder, asked), falling(Fake().perform(asked)))
     return folder
 
 
