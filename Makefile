@@ -55,6 +55,10 @@ gallery: $(INSTALLED) ## write the registry's facts and the best results into do
 baselines-page: $(INSTALLED) ## write who our baselines are compared with, and the certificates, into docs/methods/baselines.md
 	$(BIN)/python docs/made/baselines_page.py
 
+.PHONY: choose-page
+choose-page: $(INSTALLED) ## write the numbers of docs/choose.md again, from the tables they stand in
+	$(BIN)/python docs/made/choose_page.py
+
 .PHONY: bench
 bench: $(INSTALLED) ## compare the frameworks by steps and their parts: docs/guides/asv.md
 	@mkdir -p $(dir $(JSON)) && rm -f $(PART)

@@ -23,7 +23,8 @@ SETTINGS = GRID.optimizers
 FRAMEWORKS = list(implementations.FRAMEWORKS)
 OPTIMIZERS = list(SETTINGS) if FULL else GRID.by_default
 PROBLEMS = problems.names() if FULL else GRID.problems
-COUNTED = PROBLEMS if FULL else PROBLEMS[:1]  # where work and accuracy are looked at
+# where a step is timed, and its work and accuracy are looked at
+COUNTED = PROBLEMS if FULL else PROBLEMS[:1]
 # of every optimizer's, in the grid that is measured by default
 NARROW = {width for name in OPTIMIZERS for width in GRID.measured_widths(name)}
 WIDEST = {GRID.measured_widths(name)[-1] for name in OPTIMIZERS}

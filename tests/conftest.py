@@ -14,8 +14,8 @@ COMPILED = Path(__file__).parents[1] / "build" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# most tests wait for XLA, which compiles so in two thirds of the time: the numbers differ by
-# rounding, and how fast they come is for benchmarks to say
+# most tests wait for XLA, which compiles so in two thirds of the time: the numbers differ
+# by rounding, and how fast they come is for benchmarks to say
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # JAX does not write an entry at once: what another process still writes, or was killed
 # at, is compiled again with a warning (ignored here by pyproject.toml, in children by this)
@@ -59,6 +59,8 @@ ENOUGH_ALONE = {
 }
 # whose tests of one optimizer take one compiled step, `small.default`
 SHARING = ("test_conformance.py", "test_devices.py")
+# whose tests share a report, which takes ten seconds to make
+WHOLE = ("test_report.py", "test_index.py")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -93,6 +95,8 @@ def pytest_xdist_make_scheduler(config, log):
     class Sharing(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file, _, test = nodeid.partition("::")
+            if file.endswith(WHOLE):
+                return file
             if not file.endswith(SHARING) or "[" not in test:
                 return nodeid
             # of [kfac], [kfac-jax] and [points-kfac-jax]

@@ -23,7 +23,8 @@ from optbench.report.statistics import CASE, SOLVER
 PUBLISHED = Path(str(files("optbench.benchmarks"))) / "published_results.csv"
 NAME = "against_others"  # of the table and the figure
 REACHED, MISSED = "reached", "not reached"
-ROW, WIDTH = 0.34, 9.0  # inches
+ROW, WIDTH = 0.3, 11.0  # inches
+LONGEST = 90  # characters of a source in the figure
 
 
 def published() -> pd.DataFrame:
@@ -142,17 +143,18 @@ def draw(frames: Frames, folder: Path) -> list[Path]:
         if len(some):
             axes.plot(some["error"], some["problem"].map(places), "D", label=words, **look)
     for row in smallest.itertuples():
-        axes.annotate(
-            palette.text(f"{row.method}, {row.source}"),
-            (row.error, places[row.problem]),
-            xytext=(8, 0),
-            textcoords="offset points",
+        words = f"{row.method}, {row.source}".split(", as ")[0]
+        axes.text(
+            1.02,
+            places[row.problem],
+            palette.text(words.replace("https://", ""), LONGEST),
+            transform=axes.get_yaxis_transform(),
             va="center",
             fontsize=8,
         )
     axes.set_yticks(at, [palette.text(name) for name in order])
     axes.set(xscale="log", xlabel="relative L2 error")
-    axes.margins(x=0.25, y=0.03)
+    axes.margins(y=0.03)
     axes.grid(axis="x", color="0.9")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)

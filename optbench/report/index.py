@@ -18,7 +18,7 @@ from optbench.campaign.results_folder import TRIALS, Results
 from optbench.measure import asv_results
 from optbench.records import files
 from optbench.records.plain_text import markdown
-from optbench.report import heatmap, report
+from optbench.report import against_others, heatmap, report
 from optbench.tuning.output import CHOSEN
 
 HEAD = """# Results
@@ -131,11 +131,20 @@ def _campaign(results: Results, place: Path, called: str) -> str:
     )
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
     return (
-        f"## {markdown(name)} on {folder.name}\n\n{headline}\n"
+        f"## {markdown(name)} on {folder.name}\n\n{headline}\n{_others(folder, there)}"
         f"{done} runs: {counts}. {_links(folder, place)}.\n\n"
         f"Made by\n\n```\noptbench run {shlex.quote(name)} --results {called}\n"
         f"optbench report {shlex.quote(str(Path(called) / name))}\n```\n"
     )
+
+
+def _others(folder: Path, there: str) -> str:
+    """Give the picture of what others have published, where the report has one."""
+    name = f"{report.FIGURES}/{against_others.NAME}.svg"
+    if not (folder / name).is_file():
+        return ""
+    words = "The smallest error that others have published on each problem beside ours"
+    return f"![{words}]({quote(there)}/{name})\n\n"
 
 
 def _scale(results: Results, place: Path, called: str) -> str:

@@ -147,7 +147,7 @@ def test_every_benchmark_of_a_step_runs(framework, optimizer, tiny, monkeypatch)
     }
     for module in (common, timed):  # compiled once for all
         monkeypatch.setattr(module, "Timed", lambda work: steps[work.problem])
-    for problem in common.PROBLEMS:
+    for problem in common.COUNTED:
         assert run(step.Step, "time_step", (framework, optimizer, problem)) is None
     widths = common.GRID.measured_widths(optimizer)
     for wide in widths:
@@ -285,9 +285,9 @@ def test_what_is_missing_is_skipped_and_says_why(cls, monkeypatch):
         raise implementations.FrameworkMissing(framework)
 
     monkeypatch.setattr(implementations, "load", missing)
-    *others, last = cls.params  # the widest
+    *others, last = cls.params  # the widest, and the first problem
     cell, cache = (
-        (*(values[0] for values in others), last[-1]),
+        (*(values[0] for values in others), last[0 if cls is step.Step else -1]),
         [cls().setup_cache()] if hasattr(cls, "setup_cache") else [],
     )
     with pytest.raises(NotImplementedError, match=f"{cell[0]} is not installed"):
@@ -307,6 +307,13 @@ def test_a_width_that_an_optimizer_does_not_have_by_default_is_skipped(monkeypat
             benchmark().setup("torch", "engd", wide)
     monkeypatch.setattr(common, "FULL", True)
     common.asked("engd", 64, [16, 32])
+
+
+def test_a_step_is_timed_on_the_first_problem_by_default():
+    first, other = common.GRID.problems
+    assert [*common.COUNTED] == [first]
+    with pytest.raises(NotImplementedError, match=f"{other} .* OPTBENCH_ASV=full alone"):
+        step.Step().setup("torch", "sgd", other)
 
 
 def test_what_the_memory_cannot_hold_is_skipped(monkeypatch):

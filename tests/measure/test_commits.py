@@ -64,7 +64,7 @@ def test_a_tree_has_the_commits_code_and_this_clones_optbench(base):
 
 
 @frameworks
-@pytest.mark.parametrize("commit", [MOVE, TWO_TERMS])
+@pytest.mark.parametrize("commit", [pytest.param(MOVE, marks=pytest.mark.slow), TWO_TERMS])
 @pytest.mark.medium
 def test_a_commit_from_before_a_change_is_timed_as_the_head_is(commit, framework):
     with trees(commit, "HEAD") as folders:

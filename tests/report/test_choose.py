@@ -53,7 +53,8 @@ def test_a_problem_without_results_is_refused_in_one_line():
 
 def test_the_command_prints_it(tmp_path, capsys):
     for record in RUNS:
-        store.write(store.path(tmp_path, record.request), record)
+        folder = tmp_path / record.request.labels.optimizer
+        store.write(store.path(folder, record.request), record)
     results.choose("poisson_sine_2d", 20, 4.0, tmp_path)
     said = capsys.readouterr().out
     assert "you asked for 20" in said
