@@ -106,7 +106,8 @@ def axes(problem: Problem) -> tuple[str, ...]:
 
 def facts(name: str, errors: pd.DataFrame | None = None) -> str:
     """Write what the registry says of a problem, and what the results do."""
-    problem = problems.get(name)
+    problem, theirs = problems.get(name), against_others.published()
+    elsewhere = against_others.in_words(theirs[theirs["problem"] == name])
     rows = [
         {
             "term": f"`{term}`",
@@ -131,7 +132,7 @@ def facts(name: str, errors: pd.DataFrame | None = None) -> str:
         + ".",
         f"- **Source:** {problem.reference}.",
         f"- **This suite:** {reached(name, errors)}.",
-        f"- **Published elsewhere:** {against_others.in_words(name) or NOTHING}.",
+        f"- **Published elsewhere:** {elsewhere or NOTHING}.",
     ]
     return f"{markdown(rows)}\n\n" + "\n".join(lines) + "\n"
 

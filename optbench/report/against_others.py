@@ -36,16 +36,24 @@ def published() -> pd.DataFrame:
     return pd.read_csv(PUBLISHED).fillna("")
 
 
-def in_words(problem: str) -> str:
-    """Write what others have published on a problem, the smallest error first."""
-    theirs = published()
-    rows = theirs[theirs["problem"] == problem].sort_values("error", kind="stable")
+def smallest(theirs: Any) -> Any:
+    """Keep each problem's smallest error: on the same problem where there is one.
+
+    The column `other` says that there is none.
+    """
+    rows = theirs.assign(other=theirs["differs"] != "")
+    rows = rows.sort_values(["other", "error"], kind="stable")
+    return rows.drop_duplicates("problem")
+
+
+def in_words(theirs: Any) -> str:
+    """Write published results, the smallest error first."""
     return "; ".join(
         f"{row.error:.1e} with {row.method}"
         + (f", {row.network}" if row.network else "")
         + f" ({row.source})"
         + (f", where {row.differs}" if row.differs else "")
-        for row in rows.itertuples()
+        for row in theirs.sort_values("error", kind="stable").itertuples()
     )
 
 
@@ -131,18 +139,13 @@ def draw(frames: Frames, folder: Path) -> list[Path]:
     at = [places[name] for name in order]
     axes.hlines(at, rows["low"], rows["high"].clip(upper=1e3), color="C0", linewidth=2)
     axes.plot(rows["median"], at, "o", color="C0", label="this suite, the median")
-    # the smallest of each problem, of those on the same problem where there is one
-    smallest: Any = theirs[theirs["problem"].isin(order)].assign(
-        other=theirs["differs"] != ""
-    )
-    smallest = smallest.sort_values(["other", "error"], kind="stable")
-    smallest = smallest.drop_duplicates("problem")
+    some = smallest(theirs[theirs["problem"].isin(order)])
     for other, words in ((False, "published"), (True, "published, on a problem like it")):
-        some = smallest[smallest["other"] == other]
+        rows = some[some["other"] == other]
         look: Any = {"markerfacecolor": "white" if other else "black", "color": "black"}
-        if len(some):
-            axes.plot(some["error"], some["problem"].map(places), "D", label=words, **look)
-    for row in smallest.itertuples():
+        if len(rows):
+            axes.plot(rows["error"], rows["problem"].map(places), "D", label=words, **look)
+    for row in some.itertuples():
         words = f"{row.method}, {row.source}".split(", as ")[0]
         axes.text(
             1.02,

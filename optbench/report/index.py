@@ -31,7 +31,7 @@ cells, tables to sort and filter, and every run with the command that repeats it
 where runs on your own machine are written: git ignores it, and it is never published.
 """
 MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)
-README = "README.md"
+README, NOTE = "README.md", "NOTE.md"  # NOTE: of a campaign, where it has one
 OURS, SCALE = "local", "scale"  # never published; what `optbench scale` writes
 
 
@@ -131,11 +131,18 @@ def _campaign(results: Results, place: Path, called: str) -> str:
     )
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
     return (
-        f"## {markdown(name)} on {folder.name}\n\n{headline}\n{_others(folder, there)}"
+        f"## {markdown(name)} on {folder.name}\n\n{_note(folder)}{headline}\n"
+        f"{_others(folder, there)}"
         f"{done} runs: {counts}. {_links(folder, place)}.\n\n"
         f"Made by\n\n```\noptbench run {shlex.quote(name)} --results {called}\n"
         f"optbench report {shlex.quote(str(Path(called) / name))}\n```\n"
     )
+
+
+def _note(folder: Path) -> str:
+    """Give what a reader must know of a campaign, written by hand beside its machines."""
+    note = folder.parent / NOTE
+    return f"{note.read_text(encoding='utf-8').strip()}\n\n" if note.is_file() else ""
 
 
 def _others(folder: Path, there: str) -> str:

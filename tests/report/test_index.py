@@ -27,9 +27,11 @@ def test_a_campaign_has_its_picture_its_table_its_links_and_the_commands_that_ma
 ):
     folder = folder_of(tmp_path)
     list(report.make(folder))
+    (folder.parent / "NOTE.md").write_text("*Superseded* by d.\n")
+    (folder / "figures" / "against_others.svg").write_text("made up")
     done, text = index(tmp_path)
     assert done.exit_code == 0, done.output
-    assert "## c on m" in text
+    assert "## c on m\n\n*Superseded* by d.\n\n![Heat map" in text
     assert (folder / "tables" / "hardest.md").read_text() in text
     assert text.index("heatmap.svg") < text.index("| optimizer")
     assert f"optbench run c --results {tmp_path}\noptbench report {tmp_path / 'c'}" in text
@@ -38,6 +40,7 @@ def test_a_campaign_has_its_picture_its_table_its_links_and_the_commands_that_ma
         "c/m/tables",
         "c/m/figures",
         "c/m/figures/heatmap.svg",
+        "c/m/figures/against_others.svg",
         "c/m/tables/headline.md",
         "c/m/campaign.toml",
     ):
