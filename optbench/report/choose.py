@@ -53,14 +53,11 @@ def ask(
     sizes["far"] = np.abs(np.log(sizes["parameters"].astype(float) / asked)).round(12)
     case, machine = sizes.sort_values(["far", "runs"], ascending=[True, False]).index[0]
     one = compare.of(frames, (runs["case"] == case) & (runs["machine"] == machine))
-    longest = one.runs["budget_seconds"].max()
-    longest = np.inf if pd.isna(longest) else float(longest)
-    seconds = min(seconds or longest, longest)
     first: Any = one.runs.iloc[0]
-    return Advice(
-        case, first["network"], int(first["parameters"]), machine, seconds, longest,
-        _ranked(one, seconds),
-    )  # fmt: skip
+    longest = np.inf if pd.isna(first["budget_seconds"]) else first["budget_seconds"]
+    seconds = min(seconds or longest, longest)
+    size, table = int(first["parameters"]), _ranked(one, seconds)
+    return Advice(case, first["network"], size, machine, seconds, longest, table)
 
 
 def _ranked(frames: Frames, seconds: float) -> pd.DataFrame:
@@ -90,6 +87,7 @@ def text(advice: Advice, asked: int | None) -> str:
         if np.isfinite(advice.longest)
         else "at the end"
     )
+    table: Any = advice.table
     rows = [
         {
             "": "*" if row.among else "",
@@ -105,9 +103,9 @@ def text(advice: Advice, asked: int | None) -> str:
             else "–",
             "s before": f"{row.before:.1f}",
         }
-        for row in advice.table.head(SHOWN).itertuples()
+        for row in table.head(SHOWN).itertuples()
     ]
-    left = len(advice.table) - len(rows)
+    left = len(table) - len(rows)
     return "\n".join(
         [
             f"{plain_text.visible(advice.case)}: {advice.network}, "
