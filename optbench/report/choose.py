@@ -54,10 +54,11 @@ def ask(
     case, machine = sizes.sort_values(["far", "runs"], ascending=[True, False]).index[0]
     one = compare.of(frames, (runs["case"] == case) & (runs["machine"] == machine))
     first: Any = one.runs.iloc[0]
-    longest = np.inf if pd.isna(first["budget_seconds"]) else first["budget_seconds"]
-    seconds = min(seconds or longest, longest)
-    size, table = int(first["parameters"]), _ranked(one, seconds)
-    return Advice(case, first["network"], size, machine, seconds, longest, table)
+    budget = first["budget_seconds"]
+    longest = np.inf if pd.isna(budget) else float(budget)
+    after = min(seconds or longest, longest)
+    size, table = int(first["parameters"]), _ranked(one, after)
+    return Advice(case, first["network"], size, machine, after, longest, table)
 
 
 def _ranked(frames: Frames, seconds: float) -> pd.DataFrame:
