@@ -115,8 +115,17 @@ def test_values_are_those_of_numpy_s_map(framework, problem, network):
 
 
 @needs_both
-@pytest.mark.medium
-@every_case
+@pytest.mark.parametrize(
+    ("problem", "network"),
+    # a box with sines, and Fourier features, say what the others do
+    [
+        pytest.param(
+            *case, marks=pytest.mark.medium if number in (1, 4) else pytest.mark.slow
+        )
+        for number, case in enumerate(CASES)
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_the_twins_agree(problem, network):
     gradients = []
     for framework in implementations.FRAMEWORKS:

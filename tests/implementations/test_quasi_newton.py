@@ -209,9 +209,10 @@ def of_scipy(case, method, levels, **options):
     ("problem", "levels"),
     [
         ("heat_sine_1d", [1e-2, 1e-3, 1e-4]),
-        pytest.param("poisson_sine_2d", [1e-2, 1e-3], marks=pytest.mark.slow),
+        ("poisson_sine_2d", [1e-2, 1e-3]),
     ],
 )
+@pytest.mark.slow  # the certificate of docs/methods/baselines.md is of the same
 def test_scipy_needs_no_fewer_evaluations(
     problem, levels, name, fields, method, options, times
 ):

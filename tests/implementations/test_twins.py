@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from cases import QUICK
 from made_up import coupled_2d
-from small import OPTIMIZERS, every_optimizer_in_jax, needs_both
+from small import OPTIMIZERS, needs_both
 
 from optbench import problems
 from optbench.measure import parity
@@ -18,11 +19,19 @@ OTHERS = (
     "heat_sine_1d",
     "heat_sum_2d",
 )
-PROBLEMS = [
-    problems.get("poisson_sine_2d"),
+POISSON = problems.get("poisson_sine_2d")
+PAIRS = [
+    *(
+        pytest.param(POISSON, name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name in OPTIMIZERS
+    ),
     # two unknowns, a full diffusion, and every channel of the jet in a product
-    pytest.param(coupled_2d, marks=pytest.mark.medium),
-    *(pytest.param(problems.get(name), marks=pytest.mark.slow) for name in OTHERS),
+    *(pytest.param(coupled_2d, name, marks=pytest.mark.medium) for name in OPTIMIZERS),
+    *(
+        pytest.param(problems.get(other), name, marks=pytest.mark.slow)
+        for other in OTHERS
+        for name in OPTIMIZERS
+    ),
 ]
 # quasi-Newton methods amplify rounding without bound: ten steps, of two inner iterations
 # with small steps for `lbfgs`
@@ -48,8 +57,9 @@ def case(problem, optimizer, **fields):
     return parity.Case(problem, optimizer, hyperparameters, **fields)
 
 
-@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
-@every_optimizer_in_jax
+@pytest.mark.parametrize(
+    ("problem", "optimizer"), PAIRS, ids=lambda value: getattr(value, "name", value)
+)
 def test_trajectories_agree(problem, optimizer):
     frameworks = parity.both()
     one, other = (
@@ -176,7 +186,11 @@ def test_the_twins_have_the_same_fields_and_versions():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["engd", "kfac"])
-@pytest.mark.parametrize("problem", PROBLEMS[:-2], ids=lambda problem: problem.name)
+@pytest.mark.parametrize(
+    "problem",
+    [POISSON, coupled_2d, *map(problems.get, OTHERS[:-2])],
+    ids=lambda problem: problem.name,
+)
 def test_the_lazy_line_search_goes_where_the_exhaustive_one_does(problem, optimizer):
     torch = parity.both()[0]
     comparison = case(problem, optimizer, steps=30)

@@ -113,7 +113,7 @@ def test_what_an_optimizer_foresees_without_an_objective_is_asked(asked):
 
 
 @needs_torch
-@pytest.mark.medium
+@pytest.mark.slow
 def test_more_work_that_is_planted_in_an_old_commit_is_named():
     once = "        losses, gradient = objective.gradient(params, batch)\n"
     with trees(MOVE, MOVE) as folders:
@@ -164,7 +164,9 @@ def test_a_process_of_asvs_has_one_core_this_optbench_and_the_commit(commit):
 
 
 @needs_torch
-@pytest.mark.parametrize("commit", ["HEAD", MOVE, TWO_TERMS])
+@pytest.mark.parametrize(
+    "commit", ["HEAD", pytest.param(MOVE, marks=pytest.mark.slow), TWO_TERMS]
+)
 @pytest.mark.medium
 def test_asv_counts_the_work_of_a_commit(commit):
     code = f"from benchmarks import work\nprint(work._counts('torch', 'sgd', '{SINE}'))"

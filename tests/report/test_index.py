@@ -1,5 +1,7 @@
 """results/README.md is written by a command, from what is there."""
 
+import shutil
+
 import pytest
 from made_up_results import folder_of
 from typer.testing import CliRunner
@@ -15,6 +17,14 @@ def index(place):
     ).is_file() else ""
 
 
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """A folder of results with its report."""
+    place = tmp_path_factory.mktemp("reported")
+    list(report.make(folder_of(place)))
+    return place
+
+
 def test_a_folder_without_results_says_so(tmp_path):
     done, text = index(tmp_path)
     assert done.exit_code == 0, done.output
@@ -23,10 +33,9 @@ def test_a_folder_without_results_says_so(tmp_path):
 
 @pytest.mark.medium
 def test_a_campaign_has_its_picture_its_table_its_links_and_the_commands_that_made_it(
-    tmp_path,
+    reported, tmp_path
 ):
-    folder = folder_of(tmp_path)
-    list(report.make(folder))
+    folder = shutil.copytree(reported, tmp_path, dirs_exist_ok=True) / "c" / "m"
     (folder.parent / "NOTE.md").write_text("*Superseded* by d.\n")
     (folder / "figures" / "against_others.svg").write_text("made up")
     done, text = index(tmp_path)
@@ -64,9 +73,8 @@ def test_a_campaign_without_a_report_is_under_way(tmp_path):
 
 
 @pytest.mark.medium
-def test_a_readme_shows_the_headline_between_its_marks(tmp_path):
-    folder = folder_of(tmp_path / "results")
-    list(report.make(folder))
+def test_a_readme_shows_the_headline_between_its_marks(reported, tmp_path):
+    folder = shutil.copytree(reported, tmp_path / "results") / "c" / "m"
     readme, headline = (
         tmp_path / "README.md",
         (folder / "tables" / "hardest.md").read_text(),
