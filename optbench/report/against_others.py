@@ -18,6 +18,7 @@ from optbench.records import palette
 from optbench.records.frames import Frames
 from optbench.records.record import ANSWERS
 from optbench.report import statistics
+from optbench.report.curves import FORMATS
 from optbench.report.statistics import CASE, SOLVER
 
 PUBLISHED = Path(str(files("optbench.benchmarks"))) / "published_results.csv"
@@ -161,4 +162,4 @@ def draw(frames: Frames, folder: Path) -> list[Path]:
     axes.grid(axis="x", color="0.9")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
-    return palette.write(figure, folder, NAME, ("pdf", "svg"))
+    return palette.write(figure, folder, NAME, FORMATS)

@@ -52,30 +52,26 @@ def ask(
     asked = parameters or sizes["parameters"].min()
     sizes["far"] = np.abs(np.log(sizes["parameters"].astype(float) / asked)).round(12)
     case, machine = sizes.sort_values(["far", "runs"], ascending=[True, False]).index[0]
+    # whichever campaign they are of
+    frames = frames._replace(runs=runs.assign(campaign=""))
     one = compare.of(frames, (runs["case"] == case) & (runs["machine"] == machine))
     first: Any = one.runs.iloc[0]
-    budget = first["budget_seconds"]
-    longest = np.inf if pd.isna(budget) else float(budget)
+    longest = compare.budget(one)
     after = min(seconds or longest, longest)
     size, table = int(first["parameters"]), _ranked(one, after)
     return Advice(case, first["network"], size, machine, after, longest, table)
 
 
 def _ranked(frames: Frames, seconds: float) -> pd.DataFrame:
-    """Rank a case's solvers by the errors that they have by then."""
-    rows = compare.errors(frames, seconds).assign(case="", campaign="")
-    counts = rows.groupby(SOLVER).agg(runs=("final", "size"), finished=("final", "count"))
+    """Rank a case's solvers by then, with their seconds to the target and before."""
     runs: Any = frames.runs
     before = runs[BEFORE].sum(axis=1).groupby([runs[name] for name in SOLVER]).median()
-    reached = statistics.times(statistics.reached(frames, (TARGET,)))
-    table: Any = (
-        statistics.among_equals(rows)
-        .merge(counts.reset_index(), on=SOLVER)
-        .merge(before.rename("before").reset_index(), on=SOLVER)
-        .merge(reached[[*SOLVER, "seconds"]], on=SOLVER)
+    reached: Any = statistics.times(statistics.reached(frames, (TARGET,)))
+    table: Any = compare.ranked([frames], seconds).drop(columns="seconds")
+    table = table.merge(before.rename("before").reset_index(), on=SOLVER)
+    table = table.merge(
+        reached.rename(columns={"seconds": "to_target"})[[*SOLVER, "to_target"]], on=SOLVER
     )
-    table = table.rename(columns={"value": "median", "seconds": "to_target"})
-    table = table.sort_values(["median", *SOLVER], kind="stable", ignore_index=True)
     best = table["median"].iloc[0]
     return table.assign(among=(table["low"] <= best) | (table["median"] == best))
 
@@ -83,22 +79,17 @@ def _ranked(frames: Frames, seconds: float) -> pd.DataFrame:
 def text(advice: Advice, asked: int | None) -> str:
     """Write it for a terminal; `asked` is the D that somebody named."""
     away = f"; you asked for {asked:,}" if asked and asked != advice.parameters else ""
+    whole = f" of {advice.longest:g}" if np.isfinite(advice.longest) else ""
     when = (
-        f"after {advice.seconds:g} of {advice.longest:g} optimizer seconds"
-        if np.isfinite(advice.longest)
+        f"after {advice.seconds:g}{whole} optimizer seconds"
+        if np.isfinite(advice.seconds)
         else "at the end"
     )
     table: Any = advice.table
     rows = [
         {
             "": "*" if row.among else "",
-            "optimizer": plain_text.visible(row.label),
-            "framework": row.framework,
-            "median error": f"{row.median:.1e}" if np.isfinite(row.median) else "–",
-            "95 % interval": f"{row.low:.1e} to {row.high:.1e}"
-            if np.isfinite(row.low)
-            else "–",
-            "success": f"{row.finished}/{row.runs}",
+            **compare.cells(row, plain_text.visible),
             f"s to {TARGET:.0e}": f"{row.to_target:.3g}"
             if np.isfinite(row.to_target)
             else "–",

@@ -1,6 +1,6 @@
 """A user's runs beside published ones: where each would rank on the cases in common."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,8 +59,8 @@ def beside(mine: Frames, theirs: Frames) -> Compared:
     for case in common:
         pair = [of(mine, own == case), of(theirs, known == case)]
         pair[0] = _called(pair[0])
-        seconds = min(_budget(frames) for frames in pair)
-        table = _ranked(pair, seconds)
+        seconds = min(budget(frames) for frames in pair)
+        table = ranked(pair, seconds)
         tables.append(table)
         shown += [pair[0], _best(pair[1], table)]
     return Compared(pd.concat(tables, ignore_index=True), _joined(shown), [*alone])
@@ -81,13 +81,7 @@ def _paragraphs(compared: Compared, style: str) -> Iterator[str]:
         shown = [
             {
                 "place": f"{row.place} of {len(rows)}",
-                "optimizer": clean(row.label),
-                "framework": row.framework,
-                "median error": f"{row.median:.1e}" if np.isfinite(row.median) else "–",
-                "95 % interval": f"{row.low:.1e} to {row.high:.1e}"
-                if np.isfinite(row.low)
-                else "–",
-                "success": f"{row.finished}/{row.runs}",
+                **cells(row, clean),
                 "machine": row.machine,
             }
             for row in rows.itertuples()
@@ -97,6 +91,19 @@ def _paragraphs(compared: Compared, style: str) -> Iterator[str]:
         yield "Seconds are of several machines: a place says little of the method.\n"
     for case in compared.alone:
         yield f"{clean(case)}: nobody has published this case.\n"
+
+
+def cells(row: Any, clean: Callable[[str], str]) -> dict[str, str]:
+    """Write what a row of `ranked` says of its solver; `clean` writes its name."""
+    return {
+        "optimizer": clean(row.label),
+        "framework": row.framework,
+        "median error": f"{row.median:.1e}" if np.isfinite(row.median) else "–",
+        "95 % interval": f"{row.low:.1e} to {row.high:.1e}"
+        if np.isfinite(row.low)
+        else "–",
+        "success": f"{row.finished}/{row.runs}",
+    }
 
 
 def _cases(frames: Frames) -> pd.Series:
@@ -127,16 +134,17 @@ def _called(mine: Frames) -> Frames:
     return mine._replace(runs=mine.runs.assign(label=OURS + mine.runs["label"]))
 
 
-def _budget(frames: Frames) -> float:
+def budget(frames: Frames) -> float:
+    """Give the seconds of the runs' budgets; infinite where one is of steps."""
     seconds: Any = frames.runs["budget_seconds"]
     return np.inf if seconds.isna().any() else float(seconds.min())
 
 
-def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
-    """Rank both sides' solvers on one case by the errors that they have by then."""
+def ranked(sides: list[Frames], seconds: float) -> pd.DataFrame:
+    """Rank the solvers of one case, of all sides, by the errors that they have by then."""
     # the user's and the published names of one case may differ
-    case = pair[0].runs["case"].iloc[0]
-    rows: Any = pd.concat([errors(frames, seconds) for frames in pair], ignore_index=True)
+    case = sides[0].runs["case"].iloc[0]
+    rows: Any = pd.concat([_errors(frames, seconds) for frames in sides], ignore_index=True)
     rows = rows.assign(case=case, campaign="", seconds=seconds)
     counts = rows.groupby([*SOLVER, "machine"]).agg(
         case=("case", "first"),
@@ -144,8 +152,8 @@ def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
         runs=("final", "size"),
         finished=("final", "count"),
     )
-    ranked: Any = statistics.among_equals(rows, "machine")
-    table = ranked.merge(counts.reset_index(), on=[*SOLVER, "machine"])
+    among: Any = statistics.among_equals(rows, "machine")
+    table = among.merge(counts.reset_index(), on=[*SOLVER, "machine"])
     table = table.rename(columns={"value": "median"}).sort_values(
         ["median", *SOLVER], kind="stable", ignore_index=True
     )
@@ -155,7 +163,7 @@ def _ranked(pair: list[Frames], seconds: float) -> pd.DataFrame:
     )
 
 
-def errors(frames: Frames, seconds: float) -> pd.DataFrame:
+def _errors(frames: Frames, seconds: float) -> pd.DataFrame:
     """Give each run's last error that was recorded by then, where its status counts."""
     history: Any = frames.history
     last = (

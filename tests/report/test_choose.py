@@ -44,6 +44,24 @@ def test_errors_are_those_after_the_seconds_that_are_asked():
     assert "after 2 of 4 optimizer seconds" in choose.text(soon, None)
 
 
+def test_results_of_several_campaigns_are_one_case():
+    frames = from_records([ran("early", [1, 0.1], seed) for seed in range(4)])
+    names = ["one", "one", "other", "other"]
+    frames = frames._replace(runs=frames.runs.assign(campaign=names))
+    (row,) = choose.ask(frames, "poisson_sine_2d", None, None).table.to_dict("records")
+    assert (row["label"], row["runs"]) == ("early", 4)
+
+
+def test_a_budget_of_steps_has_errors_after_seconds_and_at_the_end():
+    frames = from_records(RUNS[:5])
+    steps = frames._replace(runs=frames.runs.assign(budget_seconds=np.nan))
+    soon = choose.ask(steps, "poisson_sine_2d", None, 2.0)
+    assert soon.table["median"].tolist() == [0.8]
+    assert "after 2 optimizer seconds" in choose.text(soon, None)
+    whole = choose.ask(steps, "poisson_sine_2d", None, None)
+    assert "errors at the end" in choose.text(whole, None)
+
+
 def test_a_problem_without_results_is_refused_in_one_line():
     with pytest.raises(UnknownName, match=r"problem with published results") as caught:
         choose.ask(from_records(RUNS), "kdv_1d", None, None)
