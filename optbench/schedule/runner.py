@@ -65,6 +65,8 @@ def run(
         record.identity: record for request in requests if (record := results.find(request))
     }
     left = [request for request in requests if request.identity not in done]
+    # seed by seed: what is done is at any time a whole table of fewer seeds
+    left.sort(key=lambda request: request.seed)
     if reason := provenance.unknown_commit():
         line(console, reason)
     line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
