@@ -18,7 +18,7 @@ from optbench.records import palette, plain_text
 from optbench.records.frames import Frames
 from optbench.records.palette import COLOURS, dashes, named, panels, save, write
 from optbench.records.record import Record
-from optbench.report import against_others, curves, heatmap, statistics
+from optbench.report import against_others, curves, heatmap, soonest, statistics
 from optbench.report.captions import Table
 from optbench.report.curves import FORMATS, lines
 from optbench.training import solution_grid
@@ -34,9 +34,11 @@ def make(
     frames: Frames, records: Sequence[Record], tables: Sequence[Table], folder: Path
 ) -> list[Path]:
     """Draw all figures that the runs allow; their paths. `frames` are the records'."""
-    headline = next(table for table in tables if table.name == "headline")
+    by_name = {table.name: table for table in tables}
+    grid = heatmap.grid(by_name["headline"])
     figures = [
-        heatmap.draw(heatmap.grid(headline), folder),
+        heatmap.draw(grid, folder),
+        soonest.draw(by_name[soonest.NAME], grid, folder),
         *(curves.errors(frames, axis, folder) for axis in curves.AXES),
         against_others.draw(frames, folder),
         profiles(frames, folder),

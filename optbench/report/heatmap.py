@@ -5,7 +5,8 @@ the figure. Lightness alone tells the order: it can be read in grey too.
 """
 
 import math
-import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +27,10 @@ FORMATS = ("pdf", "svg")
 LARGEST = 1.0  # an error of this size or more has the lightest colour: nothing was learned
 MAP = colormaps["viridis"]  # perceptually uniform, from dark to light
 INKS = ("#000000", "#ffffff")
-WIDTH, HEIGHT = 10.4, 5.0  # inches at most: an SVG of about 1,000 by 500 pixels
-ROW = 0.33
+WIDTH, ROW = 10.4, 0.3  # inches: an SVG is about 1,000 pixels wide
 LONGEST = 40  # characters of a name
+
+Row = tuple[str, str]  # of a map: a case and a framework
 
 
 class Cell(NamedTuple):
@@ -66,15 +68,22 @@ class Cell(NamedTuple):
         return "" if self.finished == self.runs else f"{self.finished}/{self.runs}"
 
     @property
+    def interval(self) -> str:
+        """The interval of the median; empty where there are too few runs for one."""
+        if self.runs < statistics.LEAST:
+            return ""
+        ends = ("∞" if math.isnan(end) else f"{end:.1e}" for end in (self.low, self.high))
+        return " to ".join(ends)
+
+    @property
     def sentence(self) -> str:
         """The cell in words."""
         who = f"{self.optimizer}, {self.framework}, on {self.case}: "
         if math.isnan(self.median):
             return f"{who}only {self.finished} of {self.runs} runs finished"
-        ends = ("∞" if math.isnan(end) else f"{end:.1e}" for end in (self.low, self.high))
         words = [f"{who}median error {self.median:.1e}"]
-        if self.runs >= statistics.LEAST:
-            words.append(f"95 % interval {' to '.join(ends)}")
+        if self.interval:
+            words.append(f"95 % interval {self.interval}")
         words.append(f"{self.finished} of {self.runs} runs finished")
         if self.stopped:
             steps = captions.moved(self.moved_first, self.moved_last, self.steps)
@@ -83,12 +92,19 @@ class Cell(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Rows, columns and cells; a cell that was not run is not there."""
+    """Optimizers, cases and cells; a cell that was not run is not there."""
 
     optimizers: list[str]
     cases: list[str]
     frameworks: list[str]
     cells: dict[tuple[str, str, str], Cell]  # by optimizer, case and framework
+
+    @property
+    def rows(self) -> list[Row]:
+        """The cases, each with the frameworks in which it was run."""
+        ran = {(case, framework) for _, case, framework in self.cells}
+        rows = [(case, framework) for case in self.cases for framework in self.frameworks]
+        return [row for row in rows if row in ran]
 
     @property
     def norm(self) -> LogNorm:
@@ -115,17 +131,19 @@ class Grid(NamedTuple):
 
 
 def grid(headline: Table) -> Grid:
-    """Arrange the table's numbers in its own order of optimizers, frameworks and cases."""
-    optimizers, frameworks = (
-        list(dict.fromkeys(headline.shown[name])) for name in ("optimizer", "framework")
-    )
+    """Arrange the table's numbers: cases in its order, optimizers by their mean rank.
+
+    What an optimizer did not run or not finish ranks last.
+    """
     rows: Any = headline.data.rename(columns={"label": "optimizer", "bold": "best"})
-    rows = rows[list(Cell._fields)]
-    cells = [Cell(**row) for row in rows.to_dict("records")]
+    medians = rows.pivot(index="optimizer", columns=["case", "framework"], values="median")
+    medians = medians.reindex(dict.fromkeys(headline.shown["optimizer"]))
+    ranks = medians.rank(na_option="bottom").mean(axis=1)
+    cells = [Cell(**row) for row in rows[list(Cell._fields)].to_dict("records")]
     return Grid(
-        optimizers=optimizers,
+        optimizers=ranks.sort_values(kind="stable").index.tolist(),
         cases=[name for name in headline.shown if name not in ("optimizer", "framework")],
-        frameworks=frameworks,
+        frameworks=list(dict.fromkeys(headline.shown["framework"])),
         cells={(cell.optimizer, cell.case, cell.framework): cell for cell in cells},
     )
 
@@ -154,76 +172,93 @@ def lines(case: str) -> tuple[str, str]:
 def draw(grid: Grid, folder: Path) -> list[Path]:
     """Draw the map for a README or a paper, in few words and large type; its paths.
 
-    A number is the power of ten of the error: so it is read on a phone. Each case has one
-    column per framework.
+    A number is the power of ten of the error, and beside a row stands its smallest median
+    with the interval.
     """
-    keys = [(case, framework) for case in grid.cases for framework in grid.frameworks]
-    cells = [[grid.cells.get((name, *key)) for key in keys] for name in grid.optimizers]
-    medians = pd.DataFrame(
-        [[cell.median if cell else np.nan for cell in row] for row in cells]
-    )
-    labels = [label(text(case, LONGEST)) for case in grid.cases]
-    height = min(HEIGHT, 1.5 + ROW * len(grid.optimizers))
-    figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
-    scale = min(1, (height - 1.5) / ROW / len(grid.optimizers))  # of letters in low rows
-    norm = grid.norm
-    limits: Any = {"norm": norm, "vmin": norm.vmin, "vmax": norm.vmax}
-    look: Any = {"linewidths": 0.6, "linecolor": "white", "cbar": False}
-    sns.heatmap(medians, ax=axes, cmap=MAP, **limits, **look)
+    rows = grid.rows
+    cells = [[grid.cells.get((name, *row)) for name in grid.optimizers] for row in rows]
+    medians = [[cell.median if cell else np.nan for cell in row] for row in cells]
+    axes, size = sheet(rows, grid.optimizers, medians, grid.norm)
     for y, row in enumerate(cells):
         for x, cell in enumerate(row):
             if cell is None:
-                axes.add_patch(_box(x, y, 0, hatch="////", edgecolor="0.75", linewidth=0))
+                hatch(axes, x, y)
             else:
-                _write(axes, grid, cell, x, y, scale)
-    width = len(grid.frameworks)
-    for number in range(1, len(grid.cases)):
-        axes.axvline(number * width, color="white", linewidth=6)
-    middles = [width * (number + 0.5) for number in range(len(grid.cases))]
-    longest = max(len(line) for lines in labels for line in lines.split("\n"))
-    room = 72 * 0.75 * WIDTH / len(grid.cases)  # points, for letters of 0.66 em
-    size = min(15, room / (0.66 * longest))
-    axes.set_xticks(middles, labels, rotation=0, fontsize=size)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    rows = [number + 0.5 for number in range(len(grid.optimizers))]
-    optimizers = [text(name, LONGEST) for name in grid.optimizers]
-    axes.set_yticks(rows, optimizers, rotation=0, fontsize=16 * scale)
-    words = "power of ten of the error"
-    if width > 1:
-        words = f"{' | '.join(map(text, grid.frameworks))}: {words}"
+                _write(axes, grid, cell, x, y, size)
+        finished = [cell for cell in row if cell and not math.isnan(cell.median)]
+        if finished:
+            best = min(finished, key=lambda cell: cell.median)
+            words = f"{best.median:.1e}" + f"  [{best.interval}]" * bool(best.interval)
+            axes.text(len(row) + 0.2, y + 0.53, words, va="center", fontsize=9)
+    words = "power of ten of the median error; on the right the smallest of the row"
     if any(cell.stopped for cell in grid.cells.values()):
         words = f"{words} ({captions.MARK}: runs that stopped moving)"
-    axes.set_xlabel(words, fontsize=15)
-    return write(figure, folder, NAME, FORMATS)
+    axes.set_xlabel(words, fontsize=11)
+    return write(axes.figure, folder, NAME, FORMATS)
 
 
-def label(case: str) -> str:
-    """Write the name of a case over a narrow column: "log-FP", "9d" and "D=769"."""
-    words = re.split(
-        r", | (?=\d)", case.replace("D = ", "D=").replace("the paper's", "paper")
+def sheet(
+    rows: Sequence[Row],
+    optimizers: Sequence[str],
+    values: Any,
+    norm: LogNorm,
+) -> tuple[Any, float]:
+    """Colour the values of rows by optimizers, with their names; axes, points of a letter.
+
+    Rows have as many lines of values each as there are more values than rows.
+    """
+    lines = len(values) // len(rows)
+    _, axes = plt.subplots(
+        figsize=(WIDTH, 1.9 + ROW * max(1, 0.62 * lines) * len(rows)), layout="constrained"
     )
-    return "\n".join(re.sub(r"-([A-Z])\w+-([A-Z])\w+", r"-\1\2", word) for word in words)
+    limits: Any = {"norm": norm, "vmin": norm.vmin, "vmax": norm.vmax, "cbar": False}
+    look: Any = {"linewidths": 0.6, "linecolor": "white"}
+    sns.heatmap(pd.DataFrame(values), ax=axes, cmap=MAP, **limits, **look)
+    frameworks = Counter(case for case, _ in rows)
+    names = [
+        text(case, LONGEST) + (f", {text(framework)}" if frameworks[case] > 1 else "")
+        for case, framework in rows
+    ]
+    places = [lines * (number + 0.5) for number in range(len(rows))]
+    axes.set_yticks(places, names, rotation=0, fontsize=10)
+    for number in range(1, len(rows) * (lines > 1)):
+        axes.axhline(lines * number, color="white", linewidth=4)
+    columns = [number + 0.5 for number in range(len(optimizers))]
+    labels = [text(name, LONGEST) for name in optimizers]
+    axes.set_xticks(columns, labels, rotation=90, fontsize=10)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    return axes, min(12, 72 * 0.66 * WIDTH / len(optimizers) / 2.6)
 
 
-def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int, scale: float) -> None:
+def hatch(axes: Any, x: int, y: int, height: int = 1) -> None:
+    """Mark a cell that was not run."""
+    look: Any = {"hatch": "////", "edgecolor": "0.75", "linewidth": 0, "fill": False}
+    axes.add_patch(Rectangle((x, y), 1, height, **look))
+
+
+def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int, size: float) -> None:
     """Write a cell's number, its count where not all runs finished, and frame the best."""
     colour = ink(grid.colour(cell))
     look: Any = {"ha": "center", "va": "center", "color": colour}
     if math.isnan(cell.median):
-        axes.text(x + 0.5, y + 0.5, cell.share, fontsize=12 * scale, **look)
+        axes.text(x + 0.5, y + 0.5, cell.share, fontsize=0.75 * size, **look)
         return
     power = f"{math.log10(max(cell.median, 1e-300)):.0f}".replace("-0", "0")
     power += captions.mark(cell.stopped)
     look["fontweight"] = "bold" if cell.best else "normal"
-    middle, size = (0.33, 14) if cell.share else (0.53, 17)
-    axes.text(x + 0.5, y + middle, power.replace("-", "−"), fontsize=size * scale, **look)
+    middle, size = (0.33, 0.8 * size) if cell.share else (0.53, size)
+    axes.text(x + 0.5, y + middle, power.replace("-", "−"), fontsize=size, **look)
     if cell.share:
-        axes.text(x + 0.5, y + 0.78, cell.share, fontsize=9 * scale, **look)
+        axes.text(x + 0.5, y + 0.78, cell.share, fontsize=0.65 * size, **look)
     if cell.best:
-        axes.add_patch(_box(x, y, 0.08, edgecolor=colour, linewidth=1.8))
-
-
-def _box(x: int, y: int, inset: float, **look: Any) -> Rectangle:
-    side = 1 - 2 * inset
-    return Rectangle((x + inset, y + inset), side, side, fill=False, **look)
+        axes.add_patch(
+            Rectangle(
+                (x + 0.08, y + 0.08),
+                0.84,
+                0.84,
+                fill=False,
+                edgecolor=colour,
+                linewidth=1.6,
+            )
+        )

@@ -18,7 +18,7 @@ from optbench.campaign.results_folder import TRIALS, Results
 from optbench.measure import asv_results
 from optbench.records import files
 from optbench.records.plain_text import markdown
-from optbench.report import against_others, heatmap, report
+from optbench.report import against_others, heatmap, report, soonest
 from optbench.tuning.output import CHOSEN
 
 HEAD = """# Results
@@ -32,6 +32,7 @@ where runs on your own machine are written: git ignores it, and it is never publ
 """
 MARKED = re.compile(r"(<!-- headline (\S+) -->\n).*?(<!-- /headline -->)", re.DOTALL)
 README, NOTE = "README.md", "NOTE.md"  # NOTE: of a campaign, where it has one
+OTHERS = "The smallest error that others have published on each problem beside ours"
 OURS, SCALE = "local", "scale"  # never published; what `optbench scale` writes
 
 
@@ -90,9 +91,20 @@ def _headline(folder: Path, there: str) -> str:
     table = folder / report.TABLES / "hardest.md"
     if not table.is_file():
         return ""
-    picture = f"{quote(there)}/{report.FIGURES}/{heatmap.NAME}.svg"
-    words = "Heat map: the median error of each optimizer on each case"
-    return f"![{words}]({picture})\n\n{table.read_text(encoding='utf-8')}"
+    pictures = {
+        heatmap.NAME: "Heat map: the median error of each optimizer on each case",
+        soonest.NAME: "Heat map: how soon each optimizer is at an error of 1e-3",
+    }
+    shown = "".join(
+        _picture(folder, there, name, words) for name, words in pictures.items()
+    )
+    return f"{shown}{table.read_text(encoding='utf-8')}"
+
+
+def _picture(folder: Path, there: str, name: str, words: str) -> str:
+    """Show a figure of a report, where it has this one."""
+    file = f"{report.FIGURES}/{name}.svg"
+    return f"![{words}]({quote(there)}/{file})\n\n" if (folder / file).is_file() else ""
 
 
 def _campaigns(place: Path, called: str) -> Iterator[str]:
@@ -132,7 +144,7 @@ def _campaign(results: Results, place: Path, called: str) -> str:
     headline = _headline(folder, there) or "No report yet: the campaign is under way.\n"
     return (
         f"## {markdown(name)} on {folder.name}\n\n{_note(folder)}{headline}\n"
-        f"{_others(folder, there)}"
+        f"{_picture(folder, there, against_others.NAME, OTHERS)}"
         f"{done} runs: {counts}. {_links(folder, place)}.\n\n"
         f"Made by\n\n```\noptbench run {shlex.quote(name)} --results {called}\n"
         f"optbench report {shlex.quote(str(Path(called) / name))}\n```\n"
@@ -143,15 +155,6 @@ def _note(folder: Path) -> str:
     """Give what a reader must know of a campaign, written by hand beside its machines."""
     note = folder.parent / NOTE
     return f"{note.read_text(encoding='utf-8').strip()}\n\n" if note.is_file() else ""
-
-
-def _others(folder: Path, there: str) -> str:
-    """Give the picture of what others have published, where the report has one."""
-    name = f"{report.FIGURES}/{against_others.NAME}.svg"
-    if not (folder / name).is_file():
-        return ""
-    words = "The smallest error that others have published on each problem beside ours"
-    return f"![{words}]({quote(there)}/{name})\n\n"
 
 
 def _scale(results: Results, place: Path, called: str) -> str:

@@ -23,6 +23,7 @@ from optbench.report.captions import Source, Table
 from optbench.report.statistics import BEFORE
 
 TEMPLATE = Path(str(files("optbench.report"))) / "template"
+MANY = 12  # columns of the heat map, from which on they are narrow
 POINTS = 120  # rows of a run's history that the page has at most
 DASHES = {
     name: list(dash) if dash else []
@@ -267,12 +268,14 @@ def _history(rows: Any, before: float) -> list[list[float]]:
 
 def _map(grid: heatmap.Grid) -> dict[str, Any]:
     """Give what the template draws of the heat map."""
-    rows = []
+    rows, ran = [], set(grid.rows)
     for optimizer in grid.optimizers:
         columns = []
         for case in grid.cases:
             cells = []
             for framework in grid.frameworks:
+                if (case, framework) not in ran:
+                    continue
                 if cell := grid.cells.get((optimizer, case, framework)):
                     colour = grid.colour(cell)
                     cells.append((cell, colour, heatmap.ink(colour)))
@@ -285,6 +288,7 @@ def _map(grid: heatmap.Grid) -> dict[str, Any]:
         "cases": [(case, heatmap.lines(case)) for case in grid.cases],
         "rows": rows,
         "legend": [(words, colour, heatmap.ink(colour)) for words, colour in grid.ticks],
+        "many": len(grid.rows) > MANY,
         "partial": any(cell.share for cell in grid.cells.values()),
         "few": any(cell.runs < statistics.LEAST for cell in grid.cells.values()),
         "stopped": captions.STOPPED * any(cell.stopped for cell in grid.cells.values()),

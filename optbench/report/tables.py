@@ -9,7 +9,7 @@ import pandas as pd
 
 from optbench.records.frames import Frames
 from optbench.records.record import ANSWERS, Record
-from optbench.report import against_others, against_paper, captions, statistics
+from optbench.report import against_others, against_paper, captions, soonest, statistics
 from optbench.report.captions import Bold, Table
 from optbench.report.statistics import BEFORE, CASE, SOLVER, TARGETS
 
@@ -17,7 +17,10 @@ NAMES = {"label": "optimizer"}
 # of the seconds until a target
 CLOCKS = {"seconds": "steps", "total_seconds": "with compilation"}
 MOST_CASES, MOST_OPTIMIZERS = 4, 7  # of the short table: it is read on a phone
-SMALLEST = "Bold: the smallest of the case, and those whose 95 % interval reaches it."
+SMALLEST = (
+    "Bold: the smallest of the case, and those whose 95 % interval, in brackets, reaches "
+    "it."
+)
 COUNTED = "(k/n): only k of n runs finished."
 FEW = (
     f"With fewer than {statistics.LEAST} seeds there is no interval and no probability, "
@@ -36,6 +39,7 @@ def make(frames: Frames, records: Sequence[Record]) -> list[Table]:
         errors(runs, ranked),
         wide,
         hardest(wide),
+        soonest.table(reached, wide),
         targets(reached, "seconds", "optimizer seconds"),
         targets(reached, "total_seconds", "seconds with set-up, compilation and warm-up"),
         rankings(reached),
@@ -234,6 +238,8 @@ def _remarks(data: Any) -> str:
 def _cell(row: dict[str, Any]) -> str | Bold:
     text = _number(row["median"], ".1e") + captions.mark(row["stopped"])
     rest = "" if row["finished"] == row["runs"] else f" ({row['finished']}/{row['runs']})"
+    if row["bold"] and row["runs"] >= statistics.LEAST:
+        rest += f" [{_number(row['low'], '.1e')}, {_number(row['high'], '.1e')}]"
     return Bold(text, rest) if row["bold"] else text + rest
 
 

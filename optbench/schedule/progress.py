@@ -1,5 +1,6 @@
 """What a person sees of a campaign: two bars on a terminal, plain lines elsewhere."""
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -86,3 +87,9 @@ def summary(record: Record) -> str:
     if record.provenance.shared_cores:
         words += ", on cores that others used too: its seconds are no measure"
     return words if record.error is None else f"{words}; {record.error}"
+
+
+def foreseen(requests: Iterable[Request]) -> str:
+    """Say how long runs with a budget in seconds take; nothing where there are none."""
+    seconds = sum((request.seconds or 0) * request.threads for request in requests)
+    return f", {seconds / 3600:.3g} core-hours of steps" if seconds else ""

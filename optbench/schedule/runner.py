@@ -15,7 +15,7 @@ from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.local_workers import lost
 from optbench.schedule.locks import RunLocks
-from optbench.schedule.progress import Display, line
+from optbench.schedule.progress import Display, foreseen, line
 
 WAIT = 1.0  # seconds between two looks at runs that another process has in hand
 
@@ -69,7 +69,7 @@ def run(
     left.sort(key=lambda request: request.seed)
     if reason := provenance.unknown_commit():
         line(console, reason)
-    line(console, _state(requests[0].labels.campaign, list(done.values()), len(left)))
+    line(console, _state(requests[0].labels.campaign, list(done.values()), left))
     if file:  # before the first run: what is done can be reported and verified
         folder.mkdir(parents=True, exist_ok=True)
         files.replace(folder / CAMPAIGN, file.read_bytes())
@@ -139,9 +139,10 @@ def _without_seed(request: Request) -> str:
     return request.model_copy(update={"seed": 0}).identity
 
 
-def _state(campaign: str, done: Sequence[Record], left: int) -> str:
+def _state(campaign: str, done: Sequence[Record], left: Sequence[Request]) -> str:
     """Say what is done, what is left, what ended otherwise than with its budget."""
     statuses = Counter(record.status for record in done if record.status != "finished")
     others = ", ".join(f"{count} {status}" for status, count in statuses.items())
     finished = f"{len(done)} done{f' ({others})' if others else ''}"
-    return f"{campaign}: {len(done) + left} runs, {finished}, {left} left"
+    runs, rest = len(done) + len(left), f"{len(left)} left{foreseen(left)}"
+    return f"{campaign}: {runs} runs, {finished}, {rest}"

@@ -24,7 +24,7 @@ from optbench.records.store import Store
 from optbench.schedule.local_workers import Workers
 from optbench.schedule.locks import is_dead, opening, owner
 from optbench.schedule.place import Place
-from optbench.schedule.progress import Display, line
+from optbench.schedule.progress import Display, foreseen, line
 from optbench.tuning import study as studies
 from optbench.tuning.output import Result, Trial, average, by_case, describe, write
 from optbench.tuning.study import Protocol, Study
@@ -144,18 +144,23 @@ def tune(
             )
             for study in wanted
         ]
-        left = sum(
+        each = [
             max(trials - len(log.get_trials(False, (TrialState.COMPLETE,))), 0)
             for log in logs
-        )
-        total = len(wanted) * trials
+        ]
+        runs = [
+            run
+            for study, number in zip(wanted, each, strict=True)
+            for run in study.requests({}) * number
+        ]
+        total, left = len(wanted) * trials, sum(each)
         line(
             console,
             f"{wanted[0].name_of_runs}: {total} trials, {trials} per study, "
-            f"{total - left} done, {left} left",
+            f"{total - left} done, {left} left{foreseen(runs)}",
         )
         with (
-            Display("runs", left * len(wanted[0].requests({})), console) as display,
+            Display("runs", len(runs), console) as display,
             crew as workers,
         ):
             # what others have in hand is left to them at first; in the end nobody is waited

@@ -165,16 +165,60 @@ def positive(generator, size, smallest=1e-2):
 
 
 @frameworks
-def test_the_kronecker_sum_solve_equals_the_dense_solve(framework):
+@pytest.mark.parametrize("rule", ["generalized_eigh", "generalized_eigh_by_root"])
+def test_the_kronecker_sum_solve_equals_the_dense_solve(framework, rule):
     generator = np.random.default_rng(0)
     case = small(framework, coupled_2d)
     algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
-    A, A_b, B, B_b = (positive(generator, size) for size in (6, 6, 4, 4))
-    right = generator.normal(size=(4, 6))
-    ours = algebra.kronecker_sum(*map(put, (A, B, A_b, B_b))).solve(put(right))
-    dense = np.linalg.solve(np.kron(B, A) + np.kron(B_b, A_b), right.ravel()).reshape(4, 6)
-    assert relative(case.numpy(ours), dense) <= 1e-9
-    assert relative(B @ case.numpy(ours) @ A + B_b @ case.numpy(ours) @ A_b, right) <= 1e-9
+    shapes = [(4, 6), (6, 4), (1, 6)]  # of layers that share sizes, A's and B's too
+    layers = [
+        [positive(generator, size) for size in (columns, out, columns, out)]
+        for out, columns in shapes
+    ]
+    sums = algebra.kronecker_sums(
+        [tuple(map(put, layer)) for layer in layers], getattr(algebra, rule)
+    )
+    for shape, (A, B, A_c, B_c), inverse in zip(shapes, layers, sums, strict=True):
+        right = generator.normal(size=shape)
+        ours = case.numpy(inverse.solve(put(right)))
+        dense = np.linalg.solve(np.kron(B, A) + np.kron(B_c, A_c), right.ravel())
+        assert relative(ours.ravel(), dense) <= 1e-9
+        assert relative(B @ ours @ A + B_c @ ours @ A_c, right) <= 1e-9
+
+
+@frameworks
+@pytest.mark.parametrize("bad", [-1.0, np.nan])
+def test_a_layer_that_fails_leaves_those_of_its_size_alone(framework, bad):
+    generator = np.random.default_rng(0)
+    case = small(framework, coupled_2d)
+    algebra, put = case.part("solvers.linear_algebra"), case.framework.backend.from_numpy
+    good = [positive(generator, 4) for _ in range(4)]
+    poor = [np.diag([1.0, bad, 2.0, 3.0]), *good[1:]]
+    layers = [tuple(map(put, layer)) for layer in (good, poor, good)]
+    sums = algebra.kronecker_sums(layers, algebra.generalized_eigh)
+    solved = [case.numpy(each.solve(put(np.eye(4)))) for each in sums]
+    assert np.isnan(solved[1]).any()
+    assert np.isfinite(solved[0]).all()
+    assert relative(solved[2], solved[0]) <= 1e-12
+
+
+def test_a_matrix_that_does_not_converge_leaves_those_beside_it_alone(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from optbench.implementations.torch.solvers import linear_algebra
+
+    eigh = torch.linalg.eigh
+
+    def refuse(matrices):
+        if (matrices == 7).any():
+            raise torch.linalg.LinAlgError("did not converge")
+        return eigh(matrices)
+
+    monkeypatch.setattr(torch.linalg, "eigh", refuse)
+    matrices = torch.stack([torch.eye(3), 7 * torch.eye(3)])
+    values, vectors = linear_algebra.eigh(matrices)
+    assert values[0].tolist() == [1, 1, 1]
+    assert vectors[0].isfinite().all()
+    assert values[1].isnan().all()
 
 
 @frameworks

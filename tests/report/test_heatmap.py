@@ -104,21 +104,74 @@ def test_names_of_cases_are_short():
         "Poisson 2d",
         "D=257, paper",
     )
-    assert heatmap.label("Poisson 2d, D = 257, the paper's") == "Poisson\n2d\nD=257\npaper"
-    assert heatmap.label("log-Fokker-Planck 9d, D = 769") == "log-FP\n9d\nD=769"
-    assert heatmap.label("exp20") == "exp20"
 
 
-def test_the_figure_is_wide_and_low(grid, tmp_path):
+def headline(*rows):
+    """A headline of (case, optimizer, framework, median)."""
+    names = ["case", "label", "framework", "median"]
+    data = pd.DataFrame(rows, columns=names).assign(
+        low=1.0, high=1.0, finished=1, runs=1, bold=False, stopped=0
+    )
+    data = data.assign(moved_first=np.nan, moved_last=np.nan, steps=9.0)
+    shown = data[["label", "framework"]].drop_duplicates()
+    shown = shown.rename(columns={"label": "optimizer"})
+    cases = dict.fromkeys(data["case"], "")
+    return tables.Table(
+        name="headline", heading="", title="", data=data, shown=shown.assign(**cases)
+    )
+
+
+def test_optimizers_are_in_the_order_of_their_mean_rank():
+    grid = heatmap.grid(
+        headline(
+            ("a", "worst", "jax", 0.3),
+            ("a", "best", "jax", 0.1),
+            ("a", "second", "jax", 0.2),
+            ("b", "worst", "jax", np.nan),  # none finished
+            ("b", "best", "jax", 0.2),
+            ("b", "second", "jax", 0.1),
+            ("c", "best", "jax", 0.1),
+            ("c", "second", "jax", 0.2),  # and `worst` was not run
+        )
+    )
+    assert grid.optimizers == ["best", "second", "worst"]
+
+
+def test_a_case_has_a_row_for_each_framework_in_which_it_was_run():
+    grid = heatmap.grid(
+        headline(("a", "x", "torch", 0.3), ("b", "x", "jax", 0.1), ("a", "x", "jax", 0.2))
+    )
+    assert grid.rows == [("a", "torch"), ("a", "jax"), ("b", "jax")]
+
+
+def test_a_row_of_the_figure_is_as_high_however_many_there_are(grid, tmp_path):
     names = {path.name for path in heatmap.draw(grid, tmp_path)}
     assert names == {"heatmap.pdf", "heatmap.svg"}
-    tall = grid._replace(optimizers=[f"optimizer_{number}" for number in range(30)])
-    for shown in (grid, tall):
+    cells = {
+        (optimizer, f"{case} {number}", framework): each
+        for (optimizer, case, framework), each in grid.cells.items()
+        for number in range(10)
+    }
+    sizes = []
+    for shown in (
+        grid,
+        grid._replace(cells=cells, cases=list(dict.fromkeys(case for _, case, _ in cells))),
+    ):
         heatmap.draw(shown, tmp_path)
         text = (tmp_path / "heatmap.svg").read_text()
-        width, height = map(float, re.findall(r'(?:width|height)="([\d.]+)pt"', text)[:2])
-        assert height * 4 / 3 <= 500  # pixels
-        assert width > 1.9 * height
+        sizes.append(map(float, re.findall(r'(?:width|height)="([\d.]+)pt"', text)[:2]))
+    (width, height), (wide, high) = sizes
+    more = len(cells) / len(grid.cells) * len(grid.rows) - len(grid.rows)
+    assert wide == pytest.approx(width, rel=0.1)
+    assert high - height == pytest.approx(72 * heatmap.ROW * more, rel=0.05)
+
+
+def test_the_interval_of_the_best_is_in_the_tables_from_five_seeds_on():
+    row = {"median": 1e-3, "low": 1e-4, "high": np.nan, "finished": 4, "runs": 5}
+    row |= {"bold": True, "stopped": 0}
+    assert str(tables._cell(row)) == "1.0e-03 (4/5) [1.0e-04, –]"
+    assert str(tables._cell(row | {"runs": 4})) == "1.0e-03"
+    assert str(tables._cell(row | {"bold": False})) == "1.0e-03 (4/5)"
 
 
 def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():

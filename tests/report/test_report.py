@@ -38,6 +38,7 @@ FIGURES = [
     "profiles",
     "solution_poisson_sine_2d_tanh_4",
     "solution_poisson_sine_2d_tanh_8",
+    "soonest",
     "step_cost",
 ]
 TABLES = [
@@ -47,6 +48,7 @@ TABLES = [
     "hardest",
     "headline",
     "rankings",
+    "soonest",
     "targets_seconds",
     "targets_total_seconds",
 ]

@@ -1,6 +1,7 @@
-"""A run whose seconds have no room for a few steps is foreseen from a warm one.
+"""In which order runs are done, and what is foreseen of them.
 
-It is not repeated over seeds.
+A run whose seconds have no room for a few steps is foreseen from a warm one, and it is not
+repeated over seeds.
 """
 
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ from rich.console import Console
 from optbench.campaign import results_folder
 from optbench.records import store
 from optbench.records.cores import Claim
-from optbench.schedule import runner
+from optbench.schedule import progress, runner
 from optbench.schedule.local_workers import Workers
 from optbench.training.limits import Limits
 from optbench.verify import verify as check
@@ -101,3 +102,15 @@ def test_such_records_are_whole(tmp_path, monkeypatch):
     }
     # no campaign file was given, and checksums and tables are the command's
     assert set(complaints) <= {"campaign", "checksums", "tables"}
+
+
+def test_the_first_seed_of_every_case_comes_first(tmp_path):
+    cases = [seeds_of(seconds=20.0), seeds_of(seconds=20.0, network="tanh_5")]
+    asked = run(tmp_path, [one for case in cases for one in case])
+    assert asked == [case[seed] for seed in range(3) for case in cases]
+
+
+def test_the_hours_of_steps_are_said_where_budgets_are_in_seconds():
+    runs = [request(seconds=1800.0), request(seconds=900.0, threads=4), request(steps=9)]
+    assert progress.foreseen(runs) == ", 1.5 core-hours of steps"
+    assert progress.foreseen(runs[2:]) == ""

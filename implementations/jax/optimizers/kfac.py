@@ -47,8 +47,9 @@ from optbench.implementations.jax.solvers.linear_algebra import (
     KroneckerSum,
     double,
     first_failure,
-    kronecker_sum,
-    kronecker_sum_by_roots,
+    generalized_eigh,
+    generalized_eigh_by_root,
+    kronecker_sums,
 )
 from optbench.implementations.protocol import (
     Linearization,
@@ -271,8 +272,10 @@ def invert(options: Preconditioning, factors: list[Factors]) -> list[KroneckerSu
     """Diagonalise B̃ ⊗ Ã + B̃_c ⊗ Ã_c of every layer."""
     # where the damping is small against rounding, as "relative" allows, a Cholesky factor
     # would not exist
-    sum_of = kronecker_sum_by_roots if options.damping_rule == "relative" else kronecker_sum
-    return [sum_of(*damped(options, layer)) for layer in factors]
+    eigh = generalized_eigh
+    if options.damping_rule == "relative":
+        eigh = generalized_eigh_by_root
+    return kronecker_sums([damped(options, layer) for layer in factors], eigh)
 
 
 def damped(options: Preconditioning, factors: Factors) -> Factors:

@@ -3,6 +3,7 @@
 A compiled step cannot raise.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,9 @@ from optbench.implementations.protocol import Tree
 
 # times the dimension and the largest eigenvalue: the least that a damped factor's may be
 ROOT_FLOOR = 1e-15
+
+# from a reference and a matrix [n, n] to s [n] and K [n, n]
+GeneralizedEigh = Callable[[Array, Array], tuple[Array, Array]]
 
 
 def double(tree: Tree) -> Tree:
@@ -98,14 +102,6 @@ def least_squares(J: Array, damping: float, residual: Array) -> Array:
     return Vt.T @ (inverse * (U.T @ (Q.T @ residual)))
 
 
-def generalized_eigh(reference: Array, matrix: Array) -> tuple[Array, Array]:
-    """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
-    factor = cholesky(reference)
-    half = solve_triangular(factor, matrix, lower=True)
-    values, vectors = eigh(solve_triangular(factor, half.T, lower=True))
-    return values, solve_triangular(factor.T, vectors, lower=False)
-
-
 class KroneckerSum(NamedTuple):
     """The inverse of X ↦ B X A + B_c X A_c, diagonalised.
 
@@ -125,27 +121,44 @@ class KroneckerSum(NamedTuple):
         )
 
 
-def kronecker_sum(A: Array, B: Array, A_c: Array, B_c: Array) -> KroneckerSum:
-    """Diagonalise A, A_c [in + 1, in + 1] together and B, B_c [out, out] together."""
-    of_left, left = generalized_eigh(B, B_c)
-    of_right, right = generalized_eigh(A, A_c)
-    return KroneckerSum(left, right, 1 + jnp.outer(of_left, of_right))
+def kronecker_sums(
+    layers: Sequence[tuple[Array, Array, Array, Array]], eigh: GeneralizedEigh
+) -> list[KroneckerSum]:
+    """Diagonalise A, A_c [in + 1, in + 1] and B, B_c [out, out] of every layer.
 
-
-def kronecker_sum_by_roots(A: Array, B: Array, A_c: Array, B_c: Array) -> KroneckerSum:
-    """Diagonalise the same by inverse square roots, with eigenvalues that have a floor.
-
-    It answers where rounding has made A or B indefinite, which Cholesky refuses.
+    All pairs of one size are diagonalised in one call: a step has fewer launches.
     """
-    of_left, left = generalized_eigh_by_root(B, B_c)
-    of_right, right = generalized_eigh_by_root(A, A_c)
-    return KroneckerSum(left, right, 1 + jnp.outer(of_left, of_right))
+    pairs = [pair for A, B, A_c, B_c in layers for pair in ((A, A_c), (B, B_c))]
+    places: dict[int, list[int]] = {}
+    for place, (matrix, _) in enumerate(pairs):
+        places.setdefault(len(matrix), []).append(place)
+    found: dict[int, tuple[Array, Array]] = {}
+    for same in places.values():
+        references, matrices = (
+            jnp.stack([pairs[place][number] for place in same]) for number in (0, 1)
+        )
+        solved = jax.vmap(eigh)(references, matrices)
+        found |= zip(same, zip(*solved, strict=True), strict=True)
+    sums = []
+    for place in range(0, len(pairs), 2):
+        (of_right, right), (of_left, left) = found[place], found[place + 1]
+        sums.append(KroneckerSum(left, right, 1 + jnp.outer(of_left, of_right)))
+    return sums
+
+
+def generalized_eigh(reference: Array, matrix: Array) -> tuple[Array, Array]:
+    """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
+    factor = cholesky(reference)
+    half = solve_triangular(factor, matrix, lower=True)
+    values, vectors = eigh(solve_triangular(factor, half.T, lower=True))
+    return values, solve_triangular(factor.T, vectors, lower=False)
 
 
 def generalized_eigh_by_root(reference: Array, matrix: Array) -> tuple[Array, Array]:
-    """Compute s ≥ 0 and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s).
+    """Compute the same by inverse square roots, with s ≥ 0.
 
-    Eigenvalues of the reference are at least 1e-15 · dim · the largest.
+    Eigenvalues of a reference are at least 1e-15 · dim · the largest. It answers where
+    rounding has made a reference indefinite, which Cholesky refuses.
     """
     values, vectors = eigh(reference)
     floor = ROOT_FLOOR * len(values) * values[-1]

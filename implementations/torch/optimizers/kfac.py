@@ -54,8 +54,9 @@ from optbench.implementations.torch.solvers.linear_algebra import (
     KroneckerSum,
     double,
     first_failure,
-    kronecker_sum,
-    kronecker_sum_by_roots,
+    generalized_eigh,
+    generalized_eigh_by_root,
+    kronecker_sums,
 )
 from optbench.problems.problem import INTERIOR, Batch
 
@@ -260,23 +261,21 @@ def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors
 
 def average(decay: float, factors: list[Factors], new: list[Factors]) -> list[Factors]:
     """Average the four factors, F ← β F + (1 − β) F_batch, without bias correction."""
-    return [
-        Factors(
-            *(
-                torch.add(decay * old, batch, alpha=1 - decay)
-                for old, batch in zip(olds, news, strict=True)
-            )
-        )
-        for olds, news in zip(factors, new, strict=True)
-    ]
+    # in two calls for all of them
+    past = torch._foreach_mul([each for layer in factors for each in layer], decay)
+    batch = [each for layer in new for each in layer]
+    averages = torch._foreach_add(past, batch, alpha=1 - decay)
+    return [Factors(*averages[at : at + 4]) for at in range(0, len(averages), 4)]
 
 
 def invert(options: Preconditioning, factors: list[Factors]) -> list[KroneckerSum]:
     """Diagonalise B̃ ⊗ Ã + B̃_c ⊗ Ã_c of every layer."""
     # where the damping is small against rounding, as "relative" allows, a Cholesky factor
     # would not exist
-    sum_of = kronecker_sum_by_roots if options.damping_rule == "relative" else kronecker_sum
-    return [sum_of(*damped(options, layer)) for layer in factors]
+    eigh = generalized_eigh
+    if options.damping_rule == "relative":
+        eigh = generalized_eigh_by_root
+    return kronecker_sums([damped(options, layer) for layer in factors], eigh)
 
 
 def damped(options: Preconditioning, factors: Factors) -> Factors:

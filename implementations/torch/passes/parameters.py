@@ -8,6 +8,8 @@ Params = list[Tensor]  # one matrix [W | b] per layer, [out, in + 1]
 
 def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
     """Move parameters to θ + α d."""
+    if isinstance(alpha, float):  # in two calls for all layers
+        return list(torch._foreach_add(params, torch._foreach_mul(directions, alpha)))
     return [
         matrix + alpha * direction
         for matrix, direction in zip(params, directions, strict=True)

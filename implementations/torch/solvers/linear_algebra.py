@@ -3,6 +3,7 @@
 A compiled step cannot raise.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,9 @@ from optbench.implementations.torch.solvers.control_flow import when
 
 # times the dimension and the largest eigenvalue: the least that a damped factor's may be
 ROOT_FLOOR = 1e-15
+
+# from references and matrices [k, n, n] to s [k, n] and K [k, n, n]
+GeneralizedEigh = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def double(tree: Tree) -> Tree:
@@ -28,27 +32,34 @@ def double(tree: Tree) -> Tree:
     return pytree.tree_map(Tensor.double, tree)
 
 
-def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute eigenvalues, ascending, and eigenvectors of a symmetric matrix.
+def eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute eigenvalues, ascending, and eigenvectors of symmetric matrices [..., n, n].
 
-    They are NaN where it is not finite or the solver does not converge. Whatever else the
-    library raises, such as for a matrix beyond LAPACK's limits, names the size.
+    The eigenvalues are NaN where a matrix is not finite or the solver does not converge.
+    Whatever else the library raises, such as for a matrix beyond LAPACK's limits, names the
+    size.
     """
-    finite = matrix.isfinite().all()
+    fault = (0 * matrices).sum((-2, -1))[..., None]  # 0, or NaN for a matrix not finite
     try:
-        values, vectors = torch.linalg.eigh(torch.where(finite, matrix, 0))
+        values, vectors = torch.linalg.eigh(matrices.nan_to_num(0, 0, 0))
     except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]  # no convergence
-        return torch.full_like(matrix[0], torch.nan), torch.full_like(matrix, torch.nan)
+        if matrices.ndim > 2:  # of which?
+            values, vectors = zip(*map(eigh, matrices), strict=True)
+            return torch.stack(values), torch.stack(vectors)
+        return torch.full_like(matrices[0], torch.nan), torch.full_like(matrices, torch.nan)
     except RuntimeError as error:
-        error.add_note(f"eigenvalues of a matrix {list(matrix.shape)}")
+        error.add_note(f"eigenvalues of a matrix {list(matrices.shape)}")
         raise
-    return torch.where(finite, values, torch.nan), vectors
+    return values + fault, vectors
 
 
-def cholesky(matrix: Tensor) -> Tensor:
-    """Compute the lower Cholesky factor; NaN where a matrix is not positive definite."""
-    factor, info = torch.linalg.cholesky_ex(matrix)
-    return torch.where(info == 0, factor, torch.nan)
+def cholesky(matrices: Tensor) -> Tensor:
+    """Compute the lower Cholesky factors of matrices [..., n, n].
+
+    They are NaN where a matrix is not positive definite.
+    """
+    factors, info = torch.linalg.cholesky_ex(matrices)
+    return factors.masked_fill(info[..., None, None] != 0, torch.nan)
 
 
 def pseudo_inverse_solve(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -112,14 +123,6 @@ def least_squares(J: Tensor, damping: float, residual: Tensor) -> Tensor:
     return Vt.T @ (inverse * (U.T @ (Q.T @ residual)))
 
 
-def generalized_eigh(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s)."""
-    factor = cholesky(reference)
-    half = torch.linalg.solve_triangular(factor, matrix, upper=False)
-    values, vectors = eigh(torch.linalg.solve_triangular(factor, half.T, upper=False))
-    return values, torch.linalg.solve_triangular(factor.T, vectors, upper=True)
-
-
 class KroneckerSum(NamedTuple):
     """The inverse of X ↦ B X A + B_c X A_c, diagonalised.
 
@@ -139,37 +142,57 @@ class KroneckerSum(NamedTuple):
         )
 
 
-def kronecker_sum(A: Tensor, B: Tensor, A_c: Tensor, B_c: Tensor) -> KroneckerSum:
-    """Diagonalise A, A_c [in + 1, in + 1] together and B, B_c [out, out] together."""
-    of_left, left = generalized_eigh(B, B_c)
-    of_right, right = generalized_eigh(A, A_c)
-    return KroneckerSum(left, right, 1 + torch.outer(of_left, of_right))
+def kronecker_sums(
+    layers: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], eigh: GeneralizedEigh
+) -> list[KroneckerSum]:
+    """Diagonalise A, A_c [in + 1, in + 1] and B, B_c [out, out] of every layer.
 
-
-def kronecker_sum_by_roots(A: Tensor, B: Tensor, A_c: Tensor, B_c: Tensor) -> KroneckerSum:
-    """Diagonalise the same by inverse square roots, with eigenvalues that have a floor.
-
-    It answers where rounding has made A or B indefinite, which Cholesky refuses.
+    All pairs of one size are diagonalised in one call: a step has fewer launches.
     """
-    of_left, left = generalized_eigh_by_root(B, B_c)
-    of_right, right = generalized_eigh_by_root(A, A_c)
-    return KroneckerSum(left, right, 1 + torch.outer(of_left, of_right))
+    pairs = [pair for A, B, A_c, B_c in layers for pair in ((A, A_c), (B, B_c))]
+    places: dict[int, list[int]] = {}
+    for place, (matrix, _) in enumerate(pairs):
+        places.setdefault(len(matrix), []).append(place)
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for same in places.values():
+        references, matrices = (
+            torch.stack([pairs[place][number] for place in same]) for number in (0, 1)
+        )
+        found |= zip(same, zip(*eigh(references, matrices), strict=True), strict=True)
+    sums = []
+    for place in range(0, len(pairs), 2):
+        (of_right, right), (of_left, left) = found[place], found[place + 1]
+        sums.append(KroneckerSum(left, right, 1 + torch.outer(of_left, of_right)))
+    return sums
 
 
-def generalized_eigh_by_root(reference: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute s ≥ 0 and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s).
+def generalized_eigh(references: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute s and K with Kᵀ reference K = I and Kᵀ matrix K = diag(s).
 
-    Eigenvalues of the reference are at least 1e-15 · dim · the largest.
+    The matrices are [..., n, n].
     """
-    values, vectors = eigh(reference)
-    floor = ROOT_FLOOR * len(values) * values[-1]
-    root = (vectors / torch.sqrt(torch.maximum(values, floor))) @ vectors.T
-    half = root @ matrix @ root
-    values, vectors = eigh((half + half.T) / 2)
+    factors = cholesky(references)
+    half = torch.linalg.solve_triangular(factors, matrices, upper=False)
+    values, vectors = eigh(torch.linalg.solve_triangular(factors, half.mT, upper=False))
+    return values, torch.linalg.solve_triangular(factors.mT, vectors, upper=True)
+
+
+def generalized_eigh_by_root(references: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the same by inverse square roots, with s ≥ 0.
+
+    Eigenvalues of a reference are at least 1e-15 · dim · the largest. It answers where
+    rounding has made a reference indefinite, which Cholesky refuses.
+    """
+    values, vectors = eigh(references)
+    floor = ROOT_FLOOR * values.shape[-1] * values[..., -1:]
+    root = (vectors / torch.sqrt(torch.maximum(values, floor))[..., None, :]) @ vectors.mT
+    half = root @ matrices @ root
+    values, vectors = eigh((half + half.mT) / 2)
     return values.clamp(min=0), root @ vectors
 
 
 def first_failure(arrays: list[Tensor]) -> Tensor:
     """Find the index of the first array that is not finite, -1 for none."""
-    failed = torch.stack([~array.isfinite().all() for array in arrays])
+    faults = torch.stack([(0 * array).sum() for array in arrays])  # 0, or NaN
+    failed = faults.isnan()
     return torch.where(failed.any(), failed.int().argmax(), -1)
