@@ -40,7 +40,7 @@ def test_the_numbers_are_those_of_the_table(made, grid):
         )
         assert (found.finished, found.runs) == (row["finished"], row["runs"])
         assert found.best == row["bold"]
-    assert grid.optimizers == list(dict.fromkeys(made["headline"].shown["optimizer"]))
+    assert grid.optimizers == ["quick", "slow", "broken"]
     assert grid.frameworks == ["torch", "jax"]
 
 
@@ -185,8 +185,8 @@ def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
             "median": 10.0 ** (number - 9)
             * (label + 2 if label < 8 else 99 if number < 5 else 1)
             * (1 if framework == "jax" else 3),
-            "finished": 5,
-            "runs": 5,
+            "finished": 4,
+            "runs": 4,
             "bold": framework == "jax" and label == (8 if number == 5 else 0),
             "stopped": 0,
         }

@@ -40,7 +40,7 @@ from optbench.implementations.hyperparameters import (
 from optbench.implementations.jax.backend import to_numpy
 from optbench.implementations.jax.passes.linearization import gradient, kronecker_factors
 from optbench.implementations.jax.passes.objective import half_mean_square
-from optbench.implementations.jax.passes.parameters import Params, select, typed_like
+from optbench.implementations.jax.passes.parameters import Params, scale, select, typed_like
 from optbench.implementations.jax.solvers.control_flow import when
 from optbench.implementations.jax.solvers.line_search import Search, follow, never
 from optbench.implementations.jax.solvers.linear_algebra import (
@@ -243,15 +243,16 @@ def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors
     """
     conditions = [name for name in weights if name != INTERIOR]
     total = sum(weights[name] for name in conditions)
+    pairs = {}
+    for name, term in terms.items():
+        As, Bs = zip(*term.factors, strict=True)
+        share = weights[name] / total if name in conditions else 1
+        pairs[name] = list(zip(scale(As, share), scale(Bs, weights[name]), strict=True))
     layers = []
-    for layer, (A, B) in enumerate(terms[INTERIOR].factors):
-        of_conditions = [
-            (weights[name] / total * A_k, weights[name] * B_k)
-            for name in conditions
-            for A_k, B_k in (terms[name].factors[layer],)
-        ] or [(0 * A, 0 * B)]
+    for layer, (A, B) in enumerate(pairs[INTERIOR]):
+        of_conditions = [pairs[name][layer] for name in conditions] or [(0 * A, 0 * B)]
         A_c, B_c = (reduce(add, factors) for factors in zip(*of_conditions, strict=True))
-        layers.append(Factors(A, weights[INTERIOR] * B, A_c, B_c))
+        layers.append(Factors(A, B, A_c, B_c))
     return layers
 
 

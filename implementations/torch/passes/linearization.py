@@ -68,9 +68,11 @@ def products(term: Linearization, directions: Params) -> Tensor:
 def transposed_products(term: Linearization, weights: Tensor) -> Params:
     """Compute Jᵀ w, one matrix [out, in + 1] per layer, for weights w [n, r]."""
     by_component = weights.T[:, None, :, None]
+    weighed = (by_component * q for q in term.cotangents)
     return [
-        a.weigh((by_component * q).sum(0))
-        for q, a in zip(term.cotangents, term.inputs, strict=True)
+        # the sum of a single component would be a copy of it
+        a.weigh(each[0] if len(each) == 1 else each.sum(0))
+        for each, a in zip(weighed, term.inputs, strict=True)
     ]
 
 

@@ -17,11 +17,8 @@ def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params
 
 
 def add(params: Params, others: Params, factor: float = 1) -> Params:
-    """Add a multiple of other matrices."""
-    return [
-        torch.add(matrix, other, alpha=factor)
-        for matrix, other in zip(params, others, strict=True)
-    ]
+    """Add a multiple of other matrices, in one call."""
+    return list(torch._foreach_add(params, others, alpha=factor))
 
 
 def scale(params: Params, factor: float) -> Params:
