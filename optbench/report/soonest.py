@@ -84,7 +84,7 @@ def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
     Of a cell's two lines the upper counts steps alone. Cases in which nobody came to the
     target are left out.
     """
-    data = table.data[table.data["reached"] > 0]
+    data: Any = table.data[table.data["reached"] > 0]
     reached = data[["case", "framework"]].drop_duplicates().to_numpy().tolist()
     rows = [row for row in grid.rows if list(row) in reached]
     if not rows:
@@ -108,7 +108,7 @@ def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
         look: Any = {"ha": "center", "va": "center", "color": colour}
         look["fontweight"] = "bold" if ratio == 1 else "normal"
         axes.text(x + 0.5, y + 0.53, number(ratio), fontsize=0.75 * size, **look)
-    fastest = data.groupby("case")[list(CLOCKS)].min()
+    fastest: Any = data.groupby("case")[list(CLOCKS)].min()
     for y, (case, _) in enumerate(rows):
         for line, seconds in enumerate(fastest.loc[case]):
             words = f"{seconds:.3g} s"

@@ -22,8 +22,8 @@ B ⊗ A of the differential equation plus B_c ⊗ A_c of the conditions. A step
 The paper has two terms. Of more, the conditions' factors are merged (`merged`).
 """
 
+import operator
 from functools import partial, reduce
-from operator import add
 from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -251,7 +251,9 @@ def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors
     layers = []
     for layer, (A, B) in enumerate(pairs[INTERIOR]):
         of_conditions = [pairs[name][layer] for name in conditions] or [(0 * A, 0 * B)]
-        A_c, B_c = (reduce(add, factors) for factors in zip(*of_conditions, strict=True))
+        A_c, B_c = (
+            reduce(operator.add, factors) for factors in zip(*of_conditions, strict=True)
+        )
         layers.append(Factors(A, B, A_c, B_c))
     return layers
 

@@ -22,8 +22,8 @@ B ⊗ A of the differential equation plus B_c ⊗ A_c of the conditions. A step
 The paper has two terms. Of more, the conditions' factors are merged (`merged`).
 """
 
+import operator
 from functools import partial, reduce
-from operator import add
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -49,6 +49,7 @@ from optbench.implementations.torch.passes.linearization import gradient, kronec
 from optbench.implementations.torch.passes.objective import half_mean_square
 from optbench.implementations.torch.passes.parameters import (
     Params,
+    add,
     scale,
     select,
     typed_like,
@@ -139,10 +140,7 @@ class KFAC(Optimizer):
         )
         # the buffer holds directions, not updates: the recorded runs did not scale it by
         # the step size
-        momentum = [
-            torch.add(direction, m, alpha=self.momentum)
-            for m, direction in zip(state.momentum, directions, strict=True)
-        ]
+        momentum = add(directions, state.momentum, self.momentum)
         moved, search = follow(
             self, objective, params, momentum, batch, losses, state.search
         )
@@ -260,7 +258,9 @@ def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors
     layers = []
     for layer, (A, B) in enumerate(pairs[INTERIOR]):
         of_conditions = [pairs[name][layer] for name in conditions] or [(0 * A, 0 * B)]
-        A_c, B_c = (reduce(add, factors) for factors in zip(*of_conditions, strict=True))
+        A_c, B_c = (
+            reduce(operator.add, factors) for factors in zip(*of_conditions, strict=True)
+        )
         layers.append(Factors(A, B, A_c, B_c))
     return layers
 
@@ -268,9 +268,9 @@ def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors
 def average(decay: float, factors: list[Factors], new: list[Factors]) -> list[Factors]:
     """Average the four factors, F ← β F + (1 − β) F_batch, without bias correction."""
     # in two calls for all of them
-    past = torch._foreach_mul([each for layer in factors for each in layer], decay)
+    past = scale([each for layer in factors for each in layer], decay)
     batch = [each for layer in new for each in layer]
-    averages = torch._foreach_add(past, batch, alpha=1 - decay)
+    averages = add(past, batch, 1 - decay)
     return [Factors(*averages[at : at + 4]) for at in range(0, len(averages), 4)]
 
 

@@ -1,5 +1,7 @@
 """A network's parameters, a list of matrices: moved, added, flattened and split."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -8,22 +10,23 @@ Params = list[Tensor]  # one matrix [W | b] per layer, [out, in + 1]
 
 def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params:
     """Move parameters to θ + α d."""
-    if isinstance(alpha, float):  # in two calls for all layers
-        return list(torch._foreach_add(params, torch._foreach_mul(directions, alpha)))
-    return [
-        matrix + alpha * direction
-        for matrix, direction in zip(params, directions, strict=True)
-    ]
+    if isinstance(alpha, Tensor):  # several step sizes at once
+        pairs = zip(params, directions, strict=True)
+        return [matrix + alpha * direction for matrix, direction in pairs]
+    return add(params, scale(directions, alpha))
 
 
-def add(params: Params, others: Params, factor: float = 1) -> Params:
+def add(params: Sequence[Tensor], others: Sequence[Tensor], factor: float = 1) -> Params:
     """Add a multiple of other matrices, in one call."""
-    return list(torch._foreach_add(params, others, alpha=factor))
+    added = torch._foreach_add(params, others, alpha=factor)  # pyright: ignore[reportPrivateImportUsage]
+    return list(added)
 
 
-def scale(params: Params, factor: float) -> Params:
-    """Multiply matrices by a number; those multiplied by 1 are the same."""
-    return params if factor == 1 else [factor * matrix for matrix in params]
+def scale(params: Sequence[Tensor], factor: float) -> Params:
+    """Multiply matrices by a number, in one call; those multiplied by 1 are the same."""
+    if factor == 1:
+        return list(params)
+    return list(torch._foreach_mul(params, factor))  # pyright: ignore[reportPrivateImportUsage]
 
 
 def typed_like(params: Params, matrices: Params) -> Params:
