@@ -104,7 +104,13 @@ class Study:
     @property
     def defaults(self) -> dict[str, Any]:
         """The default of every hyperparameter that is looked for."""
-        return {key: self.first.settings[key] for key in self.space}
+        optimizers, found = implementations.load_any().OPTIMIZERS, {}
+        for key in self.space:
+            stage, _, name = key.rpartition(".")  # as in "1.learning_rate"
+            part = self.first.parts[int(stage or 1) - 1]
+            # a request is silent on some that have their default
+            found[key] = getattr(optimizers[part.optimizer](**part.hyperparameters), name)
+        return found
 
     @property
     def title(self) -> str:

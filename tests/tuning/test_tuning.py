@@ -295,6 +295,27 @@ def test_the_first_trial_is_the_defaults_and_what_no_space_has_stays(done):
     )
 
 
+def test_every_optimizer_of_the_shipped_campaign_has_its_defaults(tmp_path):
+    """Those too that a request is silent on, and those of stages."""
+    file = campaign.shipped()["standard_tuning"]
+    plan = campaign.read(file)
+    protocol = Protocol(trials=8, together=True, frameworks=(FRAMEWORK,))
+    wanted = studies(
+        plan,
+        name=file.stem,
+        source=file.name,
+        file=spaces.SHIPPED,
+        protocol=protocol,
+        place=Place(tmp_path, "cpu"),
+    )
+    assert {study.label for study in wanted} == set(plan.optimizers)
+    for study in wanted:
+        assert list(study.defaults) == list(study.space)
+        # nothing else is run than without them
+        again = study.requests(study.defaults)
+        assert [run.identity for run in again] == [run.identity for run in study.firsts]
+
+
 def test_the_best_trial_that_ended_well_wins(done):
     folder, _, trials = done
     for run in tuned(folder):
