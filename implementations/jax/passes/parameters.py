@@ -1,6 +1,5 @@
 """A network's parameters, a list of matrices: moved, added, flattened and split."""
 
-from collections.abc import Sequence
 from itertools import accumulate
 
 import jax.numpy as jnp
@@ -22,9 +21,9 @@ def add(params: Params, others: Params, factor: float = 1) -> Params:
     return [matrix + factor * other for matrix, other in zip(params, others, strict=True)]
 
 
-def scale(params: Sequence[Array], factor: float) -> Params:
+def scale(params: Params, factor: float) -> Params:
     """Multiply matrices by a number; those multiplied by 1 are the same."""
-    return [matrix if factor == 1 else factor * matrix for matrix in params]
+    return params if factor == 1 else [factor * matrix for matrix in params]
 
 
 def typed_like(params: Params, matrices: Params) -> Params:

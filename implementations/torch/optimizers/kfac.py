@@ -252,9 +252,10 @@ def merged(weights: dict[str, float], terms: dict[str, Summary]) -> list[Factors
     total = sum(weights[name] for name in conditions)
     pairs = {}
     for name, term in terms.items():
-        As, Bs = zip(*term.factors, strict=True)
         share = weights[name] / total if name in conditions else 1
-        pairs[name] = list(zip(scale(As, share), scale(Bs, weights[name]), strict=True))
+        As = scale([A for A, _ in term.factors], share)
+        Bs = scale([B for _, B in term.factors], weights[name])
+        pairs[name] = list(zip(As, Bs, strict=True))
     layers = []
     for layer, (A, B) in enumerate(pairs[INTERIOR]):
         of_conditions = [pairs[name][layer] for name in conditions] or [(0 * A, 0 * B)]

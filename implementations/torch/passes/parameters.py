@@ -1,7 +1,5 @@
 """A network's parameters, a list of matrices: moved, added, flattened and split."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -16,16 +14,16 @@ def advance(params: Params, directions: Params, alpha: float | Tensor) -> Params
     return add(params, scale(directions, alpha))
 
 
-def add(params: Sequence[Tensor], others: Sequence[Tensor], factor: float = 1) -> Params:
+def add(params: Params, others: Params, factor: float = 1) -> Params:
     """Add a multiple of other matrices, in one call."""
     added = torch._foreach_add(params, others, alpha=factor)  # pyright: ignore[reportPrivateImportUsage]
     return list(added)
 
 
-def scale(params: Sequence[Tensor], factor: float) -> Params:
+def scale(params: Params, factor: float) -> Params:
     """Multiply matrices by a number, in one call; those multiplied by 1 are the same."""
     if factor == 1:
-        return list(params)
+        return params
     return list(torch._foreach_mul(params, factor))  # pyright: ignore[reportPrivateImportUsage]
 
 
