@@ -187,7 +187,7 @@ def drawn(problem: Problem) -> str:
 def results() -> pd.DataFrame | None:
     """Read the published errors of all machines; None: there are none."""
     tables = [pd.read_csv(file, skiprows=1) for file in sorted(ROOT.glob(ERRORS))]
-    return pd.concat(tables) if tables else None
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def reached(name: str, errors: pd.DataFrame | None) -> str:

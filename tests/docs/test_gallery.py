@@ -35,6 +35,10 @@ def test_the_page_is_what_the_command_writes():
     assert gallery.written(PAGE, gallery.results()) == PAGE
 
 
+def test_results_of_several_campaigns_are_told_apart():
+    assert gallery.results().index.is_unique
+
+
 @pytest.mark.parametrize("name", problems.names())
 def test_a_problem_has_a_section_with_its_facts(name):
     problem = problems.get(name)
