@@ -200,7 +200,8 @@ def reached(name: str, errors: pd.DataFrame | None) -> str:
     verdict = "solved" if best["relative_l2"] < SOLVED else unsolved
     return (
         f"{verdict}: a relative L2 error of {best['relative_l2']:.1e} with "
-        f"`{best['label']}` in {best['framework']}, the median of {best['runs']} runs "
+        f"`{best['label']}` in {best['framework']}, the median of {best['runs']} "
+        f"{'run' if best['runs'] == 1 else 'runs'} "
         f"(case “{best['case']}” of the campaign {best['campaign']} on {best['machine']})"
     )
 

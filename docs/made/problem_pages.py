@@ -81,7 +81,11 @@ def draw(name: str, folder: Path) -> None:
     records = published(name)
     if not records:
         return
-    curves.draw(from_records(records), folder)
+    frames = from_records(records)
+    runs = frames.runs
+    cases = runs["campaign"] + ": " + runs["case"].str.removeprefix(f"{name}, ")
+    short = runs.assign(case=cases, campaign="", machine="")
+    curves.draw(frames._replace(runs=short), folder)
     with_surface = [record for record in records if record.surface]
     if with_surface:
         best = min(with_surface, key=lambda record: record.relative_l2)
