@@ -189,8 +189,13 @@ class Objective:
 
     def weighted_losses(self, halves: dict[str, Tensor]) -> Losses:
         """Weigh the terms' half mean squares 1/(2n) Σ r²."""
-        weights = self.problem.weights.items()
-        return Losses({name: scale([halves[name]], weight)[0] for name, weight in weights})
+        # not by `scale`, which cannot be batched as `loss_of_each` asks
+        return Losses(
+            {
+                name: halves[name] if weight == 1 else weight * halves[name]
+                for name, weight in self.problem.weights.items()
+            }
+        )
 
     def weighted_sum(self, parts: dict[str, Params]) -> Params:
         """Sum the terms' parts of ∇L, or other matrices, with their weights."""
