@@ -205,7 +205,7 @@ def sheet(
 ) -> tuple[Any, float]:
     """Colour the values of rows by optimizers, with their names; axes, points of a letter.
 
-    Rows have as many lines of values each as there are more values than rows.
+    Each row has one line of values, or the same number of several.
     """
     lines = len(values) // len(rows)
     _, axes = plt.subplots(
@@ -231,10 +231,10 @@ def sheet(
     return axes, min(12, 72 * 0.66 * WIDTH / len(optimizers) / 2.6)
 
 
-def hatch(axes: Any, x: int, y: int, height: int = 1) -> None:
+def hatch(axes: Any, x: int, y: int) -> None:
     """Mark a cell that was not run."""
     look: Any = {"hatch": "////", "edgecolor": "0.75", "linewidth": 0, "fill": False}
-    axes.add_patch(Rectangle((x, y), 1, height, **look))
+    axes.add_patch(Rectangle((x, y), 1, 1, **look))
 
 
 def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int, size: float) -> None:

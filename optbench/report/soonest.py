@@ -21,7 +21,7 @@ from optbench.report.statistics import CASE
 NAME = "soonest"  # of the table and the figure
 TARGET = 1e-3
 # the seconds of each clock, and the column of their ratios
-CLOCKS = {"seconds": "over_fastest", "total_seconds": "total_over_fastest"}
+RATIOS = {"seconds": "over_fastest", "total_seconds": "total_over_fastest"}
 NORM = LogNorm(1, 100, clip=True)  # from 100 times the fastest on it is the lightest
 
 
@@ -32,7 +32,7 @@ def table(reached: Any, headline: Table) -> Table:
     of the runs came to the target.
     """
     data: Any = statistics.times(statistics.to_target(reached, TARGET))
-    for seconds, ratio in CLOCKS.items():
+    for seconds, ratio in RATIOS.items():
         data[ratio] = data.groupby(CASE)[seconds].transform(
             lambda each: statistics.ratios(each.fillna(np.inf).to_numpy()[None])[0]
         )
@@ -64,7 +64,7 @@ def table(reached: Any, headline: Table) -> Table:
 
 
 def _cell(row: dict[str, Any]) -> str | Bold:
-    ratios = [row[ratio] for ratio in CLOCKS.values()]
+    ratios = [row[ratio] for ratio in RATIOS.values()]
     if not np.isfinite(ratios).any():
         return "–"
     words = " | ".join(map(number, ratios))
@@ -96,7 +96,7 @@ def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
     values = [
         [found.get((name, *row), {}).get(ratio, np.inf) for name in grid.optimizers]
         for row in rows
-        for ratio in CLOCKS.values()
+        for ratio in RATIOS.values()
     ]
     shown = np.where(np.isfinite(values), values, np.nan)
     axes, size = heatmap.sheet(rows, grid.optimizers, shown, NORM)
@@ -108,7 +108,7 @@ def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
         look: Any = {"ha": "center", "va": "center", "color": colour}
         look["fontweight"] = "bold" if ratio == 1 else "normal"
         axes.text(x + 0.5, y + 0.53, number(ratio), fontsize=0.75 * size, **look)
-    fastest: Any = data.groupby("case")[list(CLOCKS)].min()
+    fastest: Any = data.groupby("case")[list(RATIOS)].min()
     for y, (case, _) in enumerate(rows):
         for line, seconds in enumerate(fastest.loc[case]):
             words = f"{seconds:.3g} s"

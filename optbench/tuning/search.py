@@ -151,7 +151,7 @@ def tune(
         runs = [
             run
             for study, number in zip(wanted, each, strict=True)
-            for run in study.requests({}) * number
+            for run in study.firsts * (number * len(study.tables["seeds"]))
         ]
         total, left = len(wanted) * trials, sum(each)
         line(

@@ -122,7 +122,7 @@ class KroneckerSum(NamedTuple):
 
 
 def kronecker_sums(
-    layers: Sequence[tuple[Array, Array, Array, Array]], eigh: GeneralizedEigh
+    layers: Sequence[tuple[Array, Array, Array, Array]], diagonalise: GeneralizedEigh
 ) -> list[KroneckerSum]:
     """Diagonalise A, A_c [in + 1, in + 1] and B, B_c [out, out] of every layer.
 
@@ -137,7 +137,7 @@ def kronecker_sums(
         references, matrices = (
             jnp.stack([pairs[place][number] for place in same]) for number in (0, 1)
         )
-        solved = jax.vmap(eigh)(references, matrices)
+        solved = jax.vmap(diagonalise)(references, matrices)
         found |= zip(same, zip(*solved, strict=True), strict=True)
     sums = []
     for place in range(0, len(pairs), 2):

@@ -143,7 +143,7 @@ class KroneckerSum(NamedTuple):
 
 
 def kronecker_sums(
-    layers: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], eigh: GeneralizedEigh
+    layers: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], diagonalise: GeneralizedEigh
 ) -> list[KroneckerSum]:
     """Diagonalise A, A_c [in + 1, in + 1] and B, B_c [out, out] of every layer.
 
@@ -158,7 +158,9 @@ def kronecker_sums(
         references, matrices = (
             torch.stack([pairs[place][number] for place in same]) for number in (0, 1)
         )
-        found |= zip(same, zip(*eigh(references, matrices), strict=True), strict=True)
+        found |= zip(
+            same, zip(*diagonalise(references, matrices), strict=True), strict=True
+        )
     sums = []
     for place in range(0, len(pairs), 2):
         (of_right, right), (of_left, left) = found[place], found[place + 1]
