@@ -50,6 +50,7 @@ def test_the_one_setting_is_what_tuning_chose():
     )
     assert others == [tuned, tuned]
     assert tables("standard")["optimizers"] == tuned
+    assert tables("standard_steps")["optimizers"] == tuned
 
 
 def test_the_cases_that_were_tuned_on_are_marked(requests):
@@ -58,6 +59,15 @@ def test_the_cases_that_were_tuned_on_are_marked(requests):
         origin = run.labels.hyperparameters_from
         if origin != "paper":
             assert (origin == "tuned") == ((run.problem, run.network) in on)
+
+
+def test_steps_are_timed_on_the_same_cases():
+    keys = ("name", "problem", "network")
+    standard, steps = (
+        [[case[key] for key in keys] for case in tables(name)["case"]]
+        for name in ("standard", "standard_steps")
+    )
+    assert steps == [case for case in standard if not case[0].endswith(PAPERS)]
 
 
 def test_the_papers_hyperparameters_are_those_of_its_campaign():
