@@ -66,8 +66,8 @@ JUDGED = (
     Planted(
         "the boundary's factors skipped, jax",
         "implementations/jax/optimizers/kfac.py",
-        "for A_k, B_k in (terms[name].factors[layer],)",
-        "for A_k, B_k in (terms[INTERIOR].factors[layer],)",
+        "[pairs[name][layer] for name in conditions]",
+        "[pairs[INTERIOR][layer] for name in conditions]",
         found_by="accuracy",
         where="jax kfac",
     ),

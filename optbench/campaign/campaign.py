@@ -70,6 +70,7 @@ class Table(BaseModel):
     resample_every: NonNegativeInt | None = None
     steps: PositiveInt | None = None
     seconds: Positive | None = None
+    origin: Origin | None = Field(default=None, alias="from")  # of hyperparameters
 
 
 class StageTable(BaseModel):
@@ -89,7 +90,6 @@ class OptimizerTable(Table):
     name: Name | None = None  # the optimizer, where the label is not its name
     stages: Annotated[list[StageTable], Field(min_length=1)] | None = None
     frameworks: Frameworks | None = None
-    origin: Origin | None = Field(default=None, alias="from")
     experiment: str | None = None  # the paper's, where the hyperparameters are from it
 
 

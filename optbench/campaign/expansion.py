@@ -357,13 +357,14 @@ class Expansion:
             ) from error
 
     def _labels(self, label: str, case: Case, table: OptimizerTable) -> Labels:
+        given = "ours" if _has_hyperparameters(table) else "default"
+        origin = _first(table.origin, case.origin, self.campaign.origin, given)
         return Labels(
             campaign=self.name,
             campaign_version=self.campaign.version,
             case=case.name or "",
             optimizer=label,
-            hyperparameters_from=table.origin
-            or ("ours" if _has_hyperparameters(table) else "default"),
+            hyperparameters_from=origin,
             experiment=table.experiment,
         )
 

@@ -29,6 +29,7 @@ MAP = colormaps["viridis"]  # perceptually uniform, from dark to light
 INKS = ("#000000", "#ffffff")
 WIDTH, ROW = 10.4, 0.3  # inches: an SVG is about 1,000 pixels wide
 LONGEST = 40  # characters of a name
+TUNED = "‡"
 
 Row = tuple[str, str]  # of a map: a case and a framework
 
@@ -98,6 +99,7 @@ class Grid(NamedTuple):
     cases: list[str]
     frameworks: list[str]
     cells: dict[tuple[str, str, str], Cell]  # by optimizer, case and framework
+    tuned: set[str]  # cases on which hyperparameters were tuned
 
     @property
     def rows(self) -> list[Row]:
@@ -133,11 +135,14 @@ class Grid(NamedTuple):
 def grid(headline: Table) -> Grid:
     """Arrange the table's numbers: cases in its order, optimizers by their mean rank.
 
-    What an optimizer did not run or not finish ranks last.
+    Ranks are of the rows that all optimizers ran, where there are such. What an optimizer
+    did not run or not finish ranks last.
     """
     rows: Any = headline.data.rename(columns={"label": "optimizer", "bold": "best"})
-    medians = rows.pivot(index="optimizer", columns=["case", "framework"], values="median")
-    medians = medians.reindex(dict.fromkeys(headline.shown["optimizer"]))
+    by_row = rows.pivot(index="optimizer", columns=["case", "framework"])
+    by_row = by_row.reindex(dict.fromkeys(headline.shown["optimizer"]))
+    by_all = by_row["runs"].notna().all()
+    medians = by_row["median"].loc[:, by_all if by_all.any() else ~by_all]
     ranks = medians.rank(na_option="bottom").mean(axis=1)
     cells = [Cell(**row) for row in rows[list(Cell._fields)].to_dict("records")]
     return Grid(
@@ -145,6 +150,7 @@ def grid(headline: Table) -> Grid:
         cases=[name for name in headline.shown if name not in ("optimizer", "framework")],
         frameworks=list(dict.fromkeys(headline.shown["framework"])),
         cells={(cell.optimizer, cell.case, cell.framework): cell for cell in cells},
+        tuned={*rows["case"][rows["tuned"]]},
     )
 
 
@@ -178,7 +184,7 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
     rows = grid.rows
     cells = [[grid.cells.get((name, *row)) for name in grid.optimizers] for row in rows]
     medians = [[cell.median if cell else np.nan for cell in row] for row in cells]
-    axes, size = sheet(rows, grid.optimizers, medians, grid.norm)
+    axes, size = sheet(grid, rows, medians, grid.norm)
     for y, row in enumerate(cells):
         for x, cell in enumerate(row):
             if cell is None:
@@ -193,16 +199,13 @@ def draw(grid: Grid, folder: Path) -> list[Path]:
     words = "power of ten of the median error; on the right the smallest of the row"
     if any(cell.stopped for cell in grid.cells.values()):
         words = f"{words} ({captions.MARK}: runs that stopped moving)"
+    if grid.tuned:
+        words = f"{words}\n{TUNED}: hyperparameters were tuned on this case"
     axes.set_xlabel(words, fontsize=11)
     return write(axes.figure, folder, NAME, FORMATS)
 
 
-def sheet(
-    rows: Sequence[Row],
-    optimizers: Sequence[str],
-    values: Any,
-    norm: LogNorm,
-) -> tuple[Any, float]:
+def sheet(grid: Grid, rows: Sequence[Row], values: Any, norm: LogNorm) -> tuple[Any, float]:
     """Colour the values of rows by optimizers, with their names; axes, points of a letter.
 
     Each row has one line of values, or the same number of several.
@@ -216,19 +219,21 @@ def sheet(
     sns.heatmap(pd.DataFrame(values), ax=axes, cmap=MAP, **limits, **look)
     frameworks = Counter(case for case, _ in rows)
     names = [
-        text(case, LONGEST) + (f", {text(framework)}" if frameworks[case] > 1 else "")
+        text(case, LONGEST)
+        + (f", {text(framework)}" if frameworks[case] > 1 else "")
+        + (f" {TUNED}" if case in grid.tuned else "")
         for case, framework in rows
     ]
     places = [lines * (number + 0.5) for number in range(len(rows))]
     axes.set_yticks(places, names, rotation=0, fontsize=10)
     for number in range(1, len(rows) * (lines > 1)):
         axes.axhline(lines * number, color="white", linewidth=4)
-    columns = [number + 0.5 for number in range(len(optimizers))]
-    labels = [text(name, LONGEST) for name in optimizers]
+    columns = [number + 0.5 for number in range(len(grid.optimizers))]
+    labels = [text(name, LONGEST) for name in grid.optimizers]
     axes.set_xticks(columns, labels, rotation=90, fontsize=10)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    return axes, min(12, 72 * 0.66 * WIDTH / len(optimizers) / 2.6)
+    return axes, min(12, 72 * 0.66 * WIDTH / len(grid.optimizers) / 2.6)
 
 
 def hatch(axes: Any, x: int, y: int) -> None:

@@ -291,6 +291,7 @@ def _map(grid: heatmap.Grid) -> dict[str, Any]:
         "many": len(grid.rows) > MANY,
         "partial": any(cell.share for cell in grid.cells.values()),
         "few": any(cell.runs < statistics.LEAST for cell in grid.cells.values()),
+        "tuned": "; ".join(case for case in grid.cases if case in grid.tuned),
         "stopped": captions.STOPPED * any(cell.stopped for cell in grid.cells.values()),
         "absent": any(None in cells for _, columns in rows for cells in columns),
     }

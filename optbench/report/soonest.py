@@ -99,7 +99,7 @@ def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
         for ratio in RATIOS.values()
     ]
     shown = np.where(np.isfinite(values), values, np.nan)
-    axes, size = heatmap.sheet(rows, grid.optimizers, shown, NORM)
+    axes, size = heatmap.sheet(grid, rows, shown, NORM)
     for (y, x), ratio in np.ndenumerate(np.array(values)):
         if (grid.optimizers[x], *rows[y // 2]) not in found:
             heatmap.hatch(axes, x, y)
@@ -119,9 +119,11 @@ def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
                 va="center",
                 fontsize=8,
             )
+    tuned = f"; {heatmap.TUNED}: tuned on this case" * bool(grid.tuned)
     axes.set_xlabel(
         f"seconds to {TARGET:.0e} over the fastest's, which stand on the right\n"
-        "upper line: the optimizer's steps alone; lower line: with set-up and compilation",
+        "upper line: the optimizer's steps alone; lower line: with set-up and compilation"
+        + tuned,
         fontsize=11,
     )
     return write(axes.figure, folder, NAME, heatmap.FORMATS)

@@ -101,15 +101,30 @@ def by_task(rows: Any, column: str) -> pd.DataFrame:
 
 
 def comparable(rows: Any) -> list[pd.DataFrame]:
-    """Group the rows by cases that the same solvers ran: who is absent has no place."""
-    solvers = {
-        case: frozenset(zip(*(of[name] for name in SOLVER), strict=True))
-        for case, of in rows.groupby(CASE)
-    }
-    group = [solvers[case] for case in zip(*(rows[name] for name in CASE), strict=True)]
-    return [
-        cases for _, cases in rows.groupby(pd.Series(group, index=rows.index), sort=False)
+    """Group the rows by cases that the same solvers ran: who is absent has no place.
+
+    A case that the same optimizers ran in further frameworks is in the smaller group too,
+    without these.
+    """
+    which = [
+        [*zip(*(rows[name] for name in names), strict=True)] for names in (CASE, SOLVER)
     ]
+    ran: dict[Any, set[Any]] = {}
+    for case, solver in zip(*which, strict=True):
+        ran.setdefault(case, set()).add(solver)
+    groups = []
+    for solvers in dict.fromkeys(map(frozenset, ran.values())):
+        labels = {label for label, _ in solvers}
+        cases = {
+            case
+            for case, its in ran.items()
+            if solvers <= its and {label for label, _ in its} == labels
+        }
+        among = [
+            case in cases and solver in solvers for case, solver in zip(*which, strict=True)
+        ]
+        groups.append(rows[among])
+    return groups
 
 
 def to_target(reached: Any, target: float) -> Any:

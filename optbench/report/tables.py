@@ -17,6 +17,7 @@ NAMES = {"label": "optimizer"}
 # of the seconds until a target
 CLOCKS = {"seconds": "steps", "total_seconds": "with compilation"}
 MOST_CASES, MOST_OPTIMIZERS = 4, 7  # of the short table: it is read on a phone
+MOST_NAMED = 8  # cases in a cell
 SMALLEST = (
     "Bold: the smallest of the case, and those whose 95 % interval, in brackets, reaches "
     "it."
@@ -146,7 +147,12 @@ def headline(runs: Any, ranked: pd.DataFrame) -> Table:
     best = ranked.groupby(CASE)["median"].transform("min")
     # without an interval the smallest alone
     among = (ranked["low"] <= best) | (ranked["median"] == best)
-    data = ranked.assign(bold=ranked["median"].notna() & among)
+    origins = runs.groupby(CASE)["hyperparameters_from"].agg(set)
+    tuned = [name for name, origin in origins.items() if "tuned" in origin]
+    data = ranked.assign(
+        bold=ranked["median"].notna() & among,
+        tuned=pd.MultiIndex.from_frame(ranked[CASE]).isin(tuned),
+    )
     data = data.assign(cell=[_cell(row) for row in data.to_dict("records")])
     table = data.pivot_table(index=SOLVER, columns="case", values="cell", aggfunc="first")
     labels, names = (dict.fromkeys(runs[name]) for name in SOLVER)
@@ -175,17 +181,20 @@ def headline(runs: Any, ranked: pd.DataFrame) -> Table:
 def hardest(headline: Table) -> Table:
     """Shorten the headline to the hardest cases and the optimizers that matter there.
 
-    The hardest cases have the largest best median. An optimizer counts with its better
-    framework. Those that are best on one of the cases come in first, then the others by
-    their mean rank; what was not run, or did not finish, ranks last.
+    The hardest cases, among those that all optimizers ran where there are such, have the
+    largest best median. An optimizer counts with its better framework. Those that are best
+    on one of the cases come in first, then the others by their mean rank; what was not run,
+    or did not finish, ranks last.
     """
     cases = [name for name in headline.shown if name not in ("optimizer", "framework")]
     labels = [*dict.fromkeys(headline.shown["optimizer"])]
     better: Any = headline.data.sort_values(
         ["median", "finished", "framework"], ascending=[True, False, True], kind="stable"
     ).drop_duplicates(["case", "label"])
-    medians = better.pivot(index="label", columns="case", values="median")
-    medians = medians.reindex(index=labels, columns=cases)
+    by_case = better.pivot(index="label", columns="case").reindex(labels)
+    by_all = by_case["runs"].notna().all()
+    ran = [name for name in cases if by_all[name]] or cases
+    medians = by_case["median"][ran]
     smallest = medians.min().fillna(np.inf)  # nobody's run finished: the hardest of all
     chosen = smallest.sort_values(ascending=False, kind="stable").index[:MOST_CASES]
     kept = [case for case in cases if case in set(chosen)]
@@ -211,9 +220,10 @@ def hardest(headline: Table) -> Table:
     )
     which, who = "All cases", "All optimizers, in the order of their mean rank"
     if kept != cases:
+        of = " of those that all optimizers ran" if len(ran) < len(cases) else ""
         which = (
-            f"The {len(kept)} hardest cases: those on which the best optimizer's error is "
-            "largest"
+            f"The {len(kept)} hardest cases{of}: those on which the best optimizer's error "
+            "is largest"
         )
     if len(top) < len(labels):
         who = (
@@ -230,9 +240,11 @@ def hardest(headline: Table) -> Table:
 
 
 def _remarks(data: Any) -> str:
-    """Explain what only some tables have: few seeds, runs that stopped moving."""
+    """Explain what only some tables have: few seeds, runs that stopped moving, tuning."""
     few = f" {FEW}" if (data["runs"] < statistics.LEAST).any() else ""
-    return few + (f" {captions.STOPPED}" if data["stopped"].any() else "")
+    stopped = f" {captions.STOPPED}" if data["stopped"].any() else ""
+    cases = "; ".join(dict.fromkeys(data["case"][data["tuned"]]))
+    return few + stopped + (f" Hyperparameters were tuned on: {cases}." if cases else "")
 
 
 def _cell(row: dict[str, Any]) -> str | Bold:
@@ -280,6 +292,12 @@ def beside_the_paper(data: pd.DataFrame) -> Table:
         data=data,
         shown=against_paper.shown(data),
     )
+
+
+def _several(cases: str) -> str:
+    """Name the cases, or the first and how many others there are."""
+    first, *others = cases.split("; ")
+    return f"{first} and {len(others)} more" if len(others) >= MOST_NAMED else cases
 
 
 def _measured(frames: Frames) -> Any:
@@ -356,7 +374,7 @@ def rankings(reached: Any) -> Table:
             ],
             "first": [_number(value, ".2f") for value in data["first"]],
             "pairs that swap without it": data["swapped"],
-            "cases": data["cases"],
+            "cases": [_several(names) for names in data["cases"]],
         }
     )
     title = (

@@ -110,7 +110,7 @@ def headline(*rows):
     """A headline of (case, optimizer, framework, median)."""
     names = ["case", "label", "framework", "median"]
     data = pd.DataFrame(rows, columns=names).assign(
-        low=1.0, high=1.0, finished=1, runs=1, bold=False, stopped=0
+        low=1.0, high=1.0, finished=1, runs=1, bold=False, stopped=0, tuned=False
     )
     data = data.assign(moved_first=np.nan, moved_last=np.nan, steps=9.0)
     shown = data[["label", "framework"]].drop_duplicates()

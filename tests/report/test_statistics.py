@@ -482,3 +482,20 @@ def test_no_profile_is_over_cases_that_a_solver_did_not_run():
     table = tables.rankings(statistics.reached(frames._replace(runs=runs[~absent]))).data
     assert set(table["cases"]) <= {"one; three", "two"}
     assert set(table.loc[table["cases"] == "two", "label"]) == {"kfac"}
+
+
+def test_a_case_run_in_more_frameworks_counts_among_those_of_fewer_too():
+    cases = ("one", "two", "three")
+    solvers = [("kfac", "jax"), ("sgd", "jax"), ("kfac", "torch"), ("sgd", "torch")]
+    frames = logs(np.random.default_rng(0), cases, solvers)
+    runs = frames.runs
+    left = runs[(runs["framework"] == "jax") | (runs["case"] == "two")]
+    groups = statistics.comparable(statistics.reached(frames._replace(runs=left)))
+    assert [sorted(set(group["case"])) for group in groups] == [
+        ["one", "three", "two"],
+        ["two"],
+    ]
+    assert [sorted(set(group["framework"])) for group in groups] == [
+        ["jax"],
+        ["jax", "torch"],
+    ]

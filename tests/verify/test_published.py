@@ -12,6 +12,8 @@ from optbench.report import index, report
 from optbench.verify import verify as check
 
 RESULTS = Path(__file__).parents[2] / "results"
+UNDER_WAY = "*Under way.*"  # how the note of a campaign begins that is not whole
+MISSING = "a run that the campaign asks for is missing"
 FOUND = [
     results
     for results in results_folder.find(RESULTS)
@@ -31,14 +33,19 @@ def marks(folder):
     "results", FOUND, ids=lambda results: results.folder.relative_to(RESULTS).as_posix()
 )
 def test_nothing_is_wrong_with_what_is_published(results):
-    """A campaign under way, which has no report yet, is there in part."""
+    """A campaign under way lacks runs: it has no report yet, or a note that says so."""
     if results.is_campaign and not (results.folder / report.PAGE).exists():
         pytest.skip("under way")
-    assert [
+    issues = [
         issue
         for finding in check.findings([results], leave_out=["figures"])
         for issue in finding.issues
-    ] == []
+    ]
+    note = results.folder.parent / index.NOTE
+    under_way = note.exists() and note.read_text().startswith(UNDER_WAY)
+    lacks = [MISSING in issue for issue in issues]
+    assert all(lacks), issues
+    assert any(lacks) == under_way
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ from optbench.implementations.jax.solvers.linear_algebra import (
     generalized_eigh,
     generalized_eigh_by_root,
     kronecker_sums,
+    shift_diagonals,
 )
 from optbench.implementations.protocol import (
     Linearization,
@@ -224,11 +225,11 @@ def precondition(
 
     factors = when(factors_due, averaged, lambda: state.factors)
     inverses = when(inverses_due, lambda: invert(options, factors), lambda: state.inverses)
-    directions = [
-        -inverse.solve(matrix)
+    solutions = [
+        inverse.solve(matrix)
         for inverse, matrix in zip(inverses, double(gradient), strict=True)
     ]
-    directions = typed_like(gradient, directions)
+    directions = typed_like(gradient, scale(solutions, -1))
     return directions, Preconditioner(
         state.step + 1, factors, inverses, first_failure(directions)
     )
@@ -279,26 +280,30 @@ def invert(options: Preconditioning, factors: list[Factors]) -> list[KroneckerSu
     eigh = generalized_eigh
     if options.damping_rule == "relative":
         eigh = generalized_eigh_by_root
-    return kronecker_sums([damped(options, layer) for layer in factors], eigh)
+    return kronecker_sums(damped(options, factors), eigh)
 
 
-def damped(options: Preconditioning, factors: Factors) -> Factors:
-    """Add its share of λ to every factor.
+def damped(options: Preconditioning, layers: list[Factors]) -> list[Factors]:
+    """Add its share of λ to every factor of every layer.
 
     The shares are λ itself ("same"), √λ π and √λ / π ("trace-norm"), or √λ times the
     factor's own mean eigenvalue ("relative").
     """
-    shares = {"same": same, "trace-norm": trace_norm, "relative": relative}[
+    share = {"same": same, "trace-norm": trace_norm, "relative": relative}[
         options.damping_rule
     ]
-    equation = shares(factors.A, factors.B, options.damping)
-    conditions = shares(factors.A_c, factors.B_c, options.damping)
-    return Factors(
-        *(
-            shifted(factor, by)
-            for factor, by in zip(factors, (*equation, *conditions), strict=True)
-        )
-    )
+    factors: list[Array] = []
+    shares: list[float | Array] = []
+    for layer in layers:
+        factors += layer
+        shares += share(layer.A, layer.B, options.damping)
+        shares += share(layer.A_c, layer.B_c, options.damping)
+    return by_layer(shift_diagonals(factors, shares))
+
+
+def by_layer(factors: list[Array]) -> list[Factors]:
+    """Give every layer its four factors of a list of all."""
+    return [Factors(*factors[at : at + 4]) for at in range(0, len(factors), 4)]
 
 
 def same(A: Array, B: Array, damping: float) -> tuple[float, float]:
@@ -324,16 +329,11 @@ def relative(A: Array, B: Array, damping: float) -> tuple[Array, Array]:
     return damping**0.5 * A.trace() / len(A), damping**0.5 * B.trace() / len(B)
 
 
-def shifted(matrix: Array, by: float | Array) -> Array:
-    """Add `by` to a matrix's diagonal."""
-    return matrix + by * jnp.eye(len(matrix), dtype=matrix.dtype)
-
-
 def check_preconditioner(options: Preconditioning, state: Preconditioner) -> None:
     """Raise FactorisationFailed where the last step had no finite direction."""
     layer = int(state.failure)
     if layer >= 0:
-        factors = damped(options, state.factors[layer])
+        (factors,) = damped(options, [state.factors[layer]])
         names = (
             f"layer {layer} {name}"
             for name in ("A", "B", "A of the conditions", "B of the conditions")

@@ -168,6 +168,14 @@ def generalized_eigh_by_root(reference: Array, matrix: Array) -> tuple[Array, Ar
     return jnp.maximum(values, 0), root @ vectors
 
 
+def shift_diagonals(matrices: list[Array], shares: list[float | Array]) -> list[Array]:
+    """Add to each matrix's diagonal a number of its own."""
+    return [
+        matrix + share * jnp.eye(len(matrix), dtype=matrix.dtype)
+        for matrix, share in zip(matrices, shares, strict=True)
+    ]
+
+
 def first_failure(arrays: list[Array]) -> Array:
     """Find the index of the first array that is not finite, -1 for none."""
     failed = jnp.stack([~jnp.isfinite(array).all() for array in arrays])

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from optbench.implementations.protocol import Tree
+from optbench.implementations.torch.passes.parameters import scale
 from optbench.implementations.torch.solvers.control_flow import when
 
 # times the dimension and the largest eigenvalue: the least that a damped factor's may be
@@ -193,8 +194,16 @@ def generalized_eigh_by_root(references: Tensor, matrices: Tensor) -> tuple[Tens
     return values.clamp(min=0), root @ vectors
 
 
+def shift_diagonals(matrices: list[Tensor], shares: list[float | Tensor]) -> list[Tensor]:
+    """Add to each matrix's diagonal a number of its own, in few calls for all of them."""
+    like = {"dtype": matrices[0].dtype, "device": matrices[0].device}
+    eyes = {n: torch.eye(n, **like) for n in map(len, matrices)}
+    alike = [eyes[len(matrix)] for matrix in matrices]
+    return list(torch._foreach_add(matrices, torch._foreach_mul(alike, shares)))  # pyright: ignore[reportPrivateImportUsage]
+
+
 def first_failure(arrays: list[Tensor]) -> Tensor:
     """Find the index of the first array that is not finite, -1 for none."""
-    faults = torch.stack([(0 * array).sum() for array in arrays])  # 0, or NaN
+    faults = torch.stack([each.sum() for each in scale(arrays, 0)])  # 0, or NaN
     failed = faults.isnan()
     return torch.where(failed.any(), failed.int().argmax(), -1)
