@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from optbench import implementations
 from optbench.campaign import campaign, expansion
 from optbench.campaign.presets import PRESETS
-from optbench.implementations.jax import OPTIMIZERS
 
 RESULTS = Path(__file__).parents[2] / "results"
 PAPERS = ", the paper's"
@@ -25,7 +25,7 @@ def requests():
 
 
 def test_every_optimizer_runs_on_every_case_from_the_first_seed(requests):
-    names = {*OPTIMIZERS, *PRESETS}
+    names = {*implementations.load("jax").OPTIMIZERS, *PRESETS}
     cases = {run.labels.case for run in requests}
     for case in cases:
         runs = [run for run in requests if run.labels.case == case and run.seed == 0]

@@ -189,6 +189,7 @@ def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
             "runs": 4,
             "bold": framework == "jax" and label == (8 if number == 5 else 0),
             "stopped": 0,
+            "tuned": number == 5,
         }
         for number, name in enumerate(names)
         for label in range(9)
@@ -206,6 +207,16 @@ def test_the_short_table_has_the_hardest_cases_and_the_best_on_them():
     assert short.shown.iloc[-1]["case 5"] == Bold("1.0e-04")
     assert set(short.data["framework"]) == {"jax"}
     assert "The 4 hardest cases: those on which the best" in short.title
+    assert short.title.endswith("Hyperparameters were tuned on: case 5.")
+
+
+def test_what_only_some_optimizers_ran_does_not_order_them():
+    """The paper's hyperparameters are for the paper's optimizers alone."""
+    ran = [
+        ("a", name, "jax", error) for name, error in (("x", 1e-3), ("y", 1e-2), ("z", 1))
+    ]
+    grid = heatmap.grid(headline(*ran, *(("b", name, "jax", 1e-9) for name in ("z", "y"))))
+    assert grid.optimizers == ["x", "y", "z"]
 
 
 def test_a_small_campaign_is_in_the_short_table_as_a_whole(made):
