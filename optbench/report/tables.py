@@ -148,10 +148,12 @@ def headline(runs: Any, ranked: pd.DataFrame) -> Table:
     # without an interval the smallest alone
     among = (ranked["low"] <= best) | (ranked["median"] == best)
     origins = runs.groupby(CASE)["hyperparameters_from"].agg(set)
-    tuned = [name for name, origin in origins.items() if "tuned" in origin]
+    tuned = {names for names, origin in origins.items() if "tuned" in origin}
     data = ranked.assign(
         bold=ranked["median"].notna() & among,
-        tuned=pd.MultiIndex.from_frame(ranked[CASE]).isin(tuned),
+        tuned=[
+            names in tuned for names in zip(*(ranked[name] for name in CASE), strict=True)
+        ],
     )
     data = data.assign(cell=[_cell(row) for row in data.to_dict("records")])
     table = data.pivot_table(index=SOLVER, columns="case", values="cell", aggfunc="first")

@@ -88,24 +88,22 @@ def kronecker_factors(
     and sums q over them; `curvature` "type-2" is the Gauss-Newton matrix, "empirical"
     weighs q by the residual, "forward-only" takes B = I.
     """
+    _, S, n, _ = term.cotangents[0].shape
     cotangents = (
         [weighted(q, term.residual) for q in term.cotangents]
         if curvature == "empirical"
         else term.cotangents
     )
-    layers = zip(cotangents, term.inputs, strict=True)
+    As = divided(
+        [input_sum(a, approximation) for a in term.inputs],
+        n if approximation == "reduce" else n * S,
+    )
     if curvature == "forward-only":
-        return [
-            (
-                input_factor(a, approximation),
-                jnp.eye(q.shape[-1], dtype=q.dtype),
-            )
-            for q, a in layers
-        ]
-    return [
-        (input_factor(a, approximation), cotangent_factor(q, approximation))
-        for q, a in layers
-    ]
+        sizes = [q.shape[-1] for q in cotangents]
+        Bs = [jnp.eye(size, dtype=term.residual.dtype) for size in sizes]
+    else:
+        Bs = divided([cotangent_sum(q, approximation) for q in cotangents], n)
+    return list(zip(As, Bs, strict=True))
 
 
 def weighted(cotangents: Array, residual: Array) -> Array:
@@ -113,24 +111,29 @@ def weighted(cotangents: Array, residual: Array) -> Array:
     return (residual.T[:, None, :, None] * cotangents).sum(0, keepdims=True)
 
 
-def input_factor(inputs: LayerInputs, approximation: str) -> Array:
-    """Compute A = 1/(nS) Σ a aᵀ [in + 1, in + 1], or 1/n Σ ā āᵀ with the channels' mean ā.
+def input_sum(inputs: LayerInputs, approximation: str) -> Array:
+    """Sum a aᵀ [in + 1, in + 1] over points and channels, or ā āᵀ of the channels' mean ā.
 
     The bias's coordinate is the last.
     """
-    channels, value = inputs.channels(), inputs.value()
-    n = len(value)
+    value = inputs.value()
     if approximation == "reduce":
         mean = inputs.mean()
-        mean = jnp.concatenate([mean, jnp.full((n, 1), 1 / channels, mean.dtype)], axis=1)
-        return mean.T @ mean / n
+        bias = jnp.full((len(mean), 1), 1 / inputs.channels(), mean.dtype)
+        mean = jnp.concatenate([mean, bias], axis=1)
+        return mean.T @ mean
     square, edge = inputs.square(), value.sum(0)[:, None]
-    corner = jnp.full((1, 1), n, square.dtype)
-    return jnp.block([[square, edge], [edge.T, corner]]) / (n * channels)
+    corner = jnp.full((1, 1), len(value), square.dtype)
+    return jnp.block([[square, edge], [edge.T, corner]])
 
 
-def cotangent_factor(cotangents: Array, approximation: str) -> Array:
-    """Compute B = 1/n Σ q qᵀ [out, out], or the same with q summed over the channels."""
+def cotangent_sum(cotangents: Array, approximation: str) -> Array:
+    """Sum q qᵀ [out, out], or the same with q summed over the channels."""
     summed = cotangents.sum(1) if approximation == "reduce" else cotangents
     flat = summed.reshape(-1, summed.shape[-1])
-    return flat.T @ flat / cotangents.shape[2]
+    return flat.T @ flat
+
+
+def divided(matrices: list[Array], by: int) -> list[Array]:
+    """Divide matrices by a number."""
+    return [matrix / by for matrix in matrices]

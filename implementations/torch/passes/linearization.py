@@ -92,24 +92,25 @@ def kronecker_factors(
     and sums q over them; `curvature` "type-2" is the Gauss-Newton matrix, "empirical"
     weighs q by the residual, "forward-only" takes B = I.
     """
+    _, S, n, _ = term.cotangents[0].shape
     cotangents = (
         [weighted(q, term.residual) for q in term.cotangents]
         if curvature == "empirical"
         else term.cotangents
     )
-    layers = zip(cotangents, term.inputs, strict=True)
+    As = divided(
+        [input_sum(a, approximation) for a in term.inputs],
+        n if approximation == "reduce" else n * S,
+    )
     if curvature == "forward-only":
-        return [
-            (
-                input_factor(a, approximation),
-                torch.eye(q.shape[-1], dtype=q.dtype, device=q.device),
-            )
-            for q, a in layers
+        sizes = [q.shape[-1] for q in cotangents]
+        Bs = [
+            torch.eye(size, dtype=term.residual.dtype, device=term.residual.device)
+            for size in sizes
         ]
-    return [
-        (input_factor(a, approximation), cotangent_factor(q, approximation))
-        for q, a in layers
-    ]
+    else:
+        Bs = divided([cotangent_sum(q, approximation) for q in cotangents], n)
+    return list(zip(As, Bs, strict=True))
 
 
 def weighted(cotangents: Tensor, residual: Tensor) -> Tensor:
@@ -117,26 +118,30 @@ def weighted(cotangents: Tensor, residual: Tensor) -> Tensor:
     return (residual.T[:, None, :, None] * cotangents).sum(0, keepdim=True)
 
 
-def input_factor(inputs: LayerInputs, approximation: str) -> Tensor:
-    """Compute A = 1/(nS) Σ a aᵀ [in + 1, in + 1], or 1/n Σ ā āᵀ with the channels' mean ā.
+def input_sum(inputs: LayerInputs, approximation: str) -> Tensor:
+    """Sum a aᵀ [in + 1, in + 1] over points and channels, or ā āᵀ of the channels' mean ā.
 
     The bias's coordinate is the last.
     """
-    channels, value = inputs.channels(), inputs.value()
-    n = len(value)
+    value = inputs.value()
     if approximation == "reduce":
         mean = inputs.mean()
-        mean = torch.cat([mean, mean.new_full((n, 1), 1 / channels)], dim=1)
-        return mean.T @ mean / n
+        mean = torch.cat(
+            [mean, mean.new_full((len(mean), 1), 1 / inputs.channels())], dim=1
+        )
+        return mean.T @ mean
     square, edge = inputs.square(), value.sum(0)[:, None]
-    corner = square.new_full((1, 1), n)
-    return torch.cat(
-        [torch.cat([square, edge], dim=1), torch.cat([edge.T, corner], dim=1)]
-    ) / (n * channels)
+    corner = square.new_full((1, 1), len(value))
+    return torch.cat([torch.cat([square, edge], dim=1), torch.cat([edge.T, corner], dim=1)])
 
 
-def cotangent_factor(cotangents: Tensor, approximation: str) -> Tensor:
-    """Compute B = 1/n Σ q qᵀ [out, out], or the same with q summed over the channels."""
+def cotangent_sum(cotangents: Tensor, approximation: str) -> Tensor:
+    """Sum q qᵀ [out, out], or the same with q summed over the channels."""
     summed = cotangents.sum(1) if approximation == "reduce" else cotangents
     flat = summed.flatten(0, -2)
-    return flat.T @ flat / cotangents.shape[2]
+    return flat.T @ flat
+
+
+def divided(matrices: list[Tensor], by: int) -> list[Tensor]:
+    """Divide matrices by a number, in one call for all of them."""
+    return list(torch._foreach_div(matrices, by))  # pyright: ignore[reportPrivateImportUsage]

@@ -4,7 +4,7 @@ A compiled step cannot raise.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -194,10 +194,13 @@ def generalized_eigh_by_root(references: Tensor, matrices: Tensor) -> tuple[Tens
     return values.clamp(min=0), root @ vectors
 
 
-def shift_diagonals(matrices: list[Tensor], shares: list[float | Tensor]) -> list[Tensor]:
-    """Add to each matrix's diagonal a number of its own, in few calls for all of them."""
+def shift_diagonals(matrices: list[Tensor], shares: Any) -> list[Tensor]:
+    """Add to each matrix's diagonal a number of its own, in few calls for all of them.
+
+    The shares are numbers, or all of them tensors [].
+    """
     like = {"dtype": matrices[0].dtype, "device": matrices[0].device}
-    eyes = {n: torch.eye(n, **like) for n in map(len, matrices)}
+    eyes = {n: torch.eye(n, **like) for n in {*map(len, matrices)}}
     alike = [eyes[len(matrix)] for matrix in matrices]
     return list(torch._foreach_add(matrices, torch._foreach_mul(alike, shares)))  # pyright: ignore[reportPrivateImportUsage]
 
