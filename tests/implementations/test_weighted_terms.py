@@ -203,7 +203,7 @@ def test_relative_damping_is_the_written_one(framework, damping):
              ((6, 1e3), (4, 1e2), (6, 1.0), (4, 1e-1))]  # fmt: skip
     factors = [root @ root.T for root in roots]
     made = here.framework.OPTIMIZERS["kfac"](damping=damping, damping_rule="relative")
-    shifted = kfac.damped(made, kfac.Factors(*map(put, factors)))
+    (shifted,) = kfac.damped(made, [kfac.Factors(*map(put, factors))])
     by_hand = [
         M + np.sqrt(damping) * np.trace(M) / len(M) * np.eye(len(M)) for M in factors
     ]

@@ -516,6 +516,27 @@ def test_nothing_is_wrong_with_what_tuning_left(copy):
         assert list(RULES[rule].issues(results_folder.load(copy))) == []
 
 
+class Beside(Crew):
+    """Does what another process on the folder does meanwhile, but for the numbers."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def run(self, request, progress):
+        record = super().run(request, progress)
+        store.write(store.path(self.folder, request), record)
+        row = record.history[-1]
+        other = row.model_copy(update={"relative_l2": row.relative_l2 + 1})
+        return record.model_copy(update={"history": (*record.history[:-1], other)})
+
+
+def test_a_run_that_was_done_beside_it_is_not_replaced(folder):
+    """A trial of the other process says what is in its record."""
+    tune(folder, Beside(folder), trials=4)
+    assert found_in(folder) == []
+
+
 def test_a_trial_that_was_taken_out_is_found(copy):
     lines = (copy / "trials.csv").read_text().splitlines(keepends=True)
     (copy / "trials.csv").write_text(
