@@ -534,6 +534,8 @@ class Beside(Crew):
 def test_a_run_that_was_done_beside_it_is_not_replaced(folder):
     """A trial of the other process says what is in its record."""
     tune(folder, Beside(folder), trials=4)
+    for record in results_folder.load(folder).records.values():
+        assert record.history == made_up(record.request).history
     assert found_in(folder) == []
 
 
