@@ -46,11 +46,16 @@ def published(tmp_path_factory):
     source = place / "forged.toml"
     source.write_text(CAMPAIGN)
     requests = expansion.requests(campaign.read(source), "forged", source.name)
-    records = [perform(request) for request in requests]
-    folder = place / "campaign" / "forged" / records[0].provenance.machine
-    for record in records:
-        put(folder, record)
-    (folder / "campaign.toml").write_text(CAMPAIGN)
+    # where others had the cores meanwhile, a step's seconds may be those of no machine
+    for _ in range(5):
+        records = [perform(request) for request in requests]
+        folder = place / "campaign" / "forged" / records[0].provenance.machine
+        for record in records:
+            put(folder, record)
+        (folder / "campaign.toml").write_text(CAMPAIGN)
+        (results,) = results_folder.find(place / "campaign")
+        if all(isinstance(line, Remark) for line in RULES["speed"].issues(results)):
+            break
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report.figures, "make", heat_map)
         list(report.make(folder))
