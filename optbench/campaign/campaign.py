@@ -154,6 +154,9 @@ class Campaign(Table):
     version: str  # the same major version means comparable
     description: str = ""
     processes: Literal["per-framework", "per-run"] = "per-run"
+    # "alike": machines whose CPUs may be of several models share a folder of results, and
+    # every case and seed is done by one of them
+    machines: Literal["same", "alike"] = "same"
     threads: PositiveInt = 1  # cores per run
     limit: Positive | None = None  # wall-clock seconds per run
     memory: Positive | None = None  # GB per run

@@ -191,10 +191,15 @@ def run(
     # the machines of a cluster may differ from this one
     if scheduler is None:
         names = [request.framework for request in requests]
-        place = Place.of(results, name, names, source)
+        alike = plan.machines == "alike"
+        place = Place.of(results, name, names, source, alike)
         expansion.check_precision(plan, source, place.device)
         whole, requests = place.of_this_device(whole), place.of_this_device(requests)
         folder, device = place.folder, place.device
+        if alike:
+            asked, requests = len(requests), places.of_this_cpu(requests, folder)
+            if left := asked - len(requests):
+                say(f"{left} runs are left to the model of CPU that began their cases")
     else:
         folder, device = results / name / "cluster", None
     if file:

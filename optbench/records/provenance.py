@@ -111,9 +111,24 @@ def same_class(one: str, other: str) -> bool:
     return words == others and abs(int(memory) - int(another)) <= 1
 
 
-def class_beside(names: Iterable[str], device: str = "cpu") -> str:
-    """Give this machine's class, by the name that one of `names` already gives it."""
+def class_of_alike(name: str) -> str:
+    """Name the machines that differ from one of this class in their CPU's model alone."""
+    return re.sub(r".*-(?=\d+-cores-\d+-gib$)", "", name)
+
+
+def is_alike(name: str, alike: str) -> bool:
+    """Say whether a machine of the class `name` is one of those that `alike` names."""
+    is_without_model = re.fullmatch(r"\d+-cores-\d+-gib", alike)
+    return bool(is_without_model) and same_class(class_of_alike(name), alike)
+
+
+def class_beside(names: Iterable[str], device: str = "cpu", alike: bool = False) -> str:
+    """Give this machine's class, by the name that one of `names` already gives it.
+
+    `alike`: on the CPU, that of all machines that differ in its model alone.
+    """
     mine = machine_class(device)
+    mine = class_of_alike(mine) if alike and device == "cpu" else mine
     return (
         mine
         if mine in (names := sorted(names))

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from optbench.problems import own
 from optbench.records import checksums, files
-from optbench.records.provenance import class_beside
+from optbench.records.provenance import class_beside, is_alike
 from optbench.records.record import SCHEMA_VERSION, Record, Request, Status
 
 AGAIN = {  # what `--rerun` does again, by its value: statuses
@@ -78,14 +78,15 @@ class Store:
         checkpoint(checkpoints(self.folder), record.identity).unlink(missing_ok=True)
 
 
-def folder(root: Path, campaign: str, device: str = "cpu") -> Path:
+def folder(root: Path, campaign: str, device: str = "cpu", alike: bool = False) -> Path:
     """Give the place of a campaign's results of this class of machine.
 
-    `device` is what the frameworks compute on, as they name it.
+    `device` is what the frameworks compute on, as they name it; `alike` is a campaign whose
+    CPUs may be of several models.
     """
     place = root / campaign
     there = [each.name for each in place.iterdir()] if place.is_dir() else []
-    return place / class_beside(there, device)
+    return place / class_beside(there, device, alike)
 
 
 def checkpoints(folder: Path) -> Path:
@@ -180,7 +181,12 @@ def read(file: Path, listed: Mapping[str, str] | None = None) -> Record:
         raise InvalidRecord(
             f"{file} is not what {checksums.NAME} says, and it has no seal of its own"
         )
-    return record
+    # in the folder of all machines that are alike, it is of their class
+    said, place = record.provenance, file.absolute().parents[1].name
+    if said.device not in ("cpu", None) or not is_alike(said.machine, place):
+        return record
+    said = said.model_copy(update={"machine": place})
+    return record.model_copy(update={"provenance": said})
 
 
 def records(place: Path) -> Iterator[tuple[Path, Record]]:

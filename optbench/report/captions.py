@@ -5,6 +5,7 @@ The caption says what the table shows and what it was made from.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,8 @@ def source(
         digest.update(file.name.encode() + b"\0" + content)
     labels, last = records[0].request.labels, max(record.started for record in records)
     made = [record.provenance for record in records]
+    machines = Counter(each.machine for each in made)
+    several = {"machines": machines, "models of CPU": Counter(each.cpu for each in made)}
     remarks = {
         "runs that shared cores with others, so that their seconds are no measure": sum(
             each.shared_cores for each in made
@@ -136,15 +139,24 @@ def source(
     return Source(
         campaign=labels.campaign,
         version=labels.campaign_version,
-        machine=records[0].provenance.machine,
+        machine=next(iter(machines)) if len(machines) == 1 else "several machines",
         devices=devices(records),
         date=last[:10],
         commits=tuple(commits),
         digest=digest.hexdigest(),
         rates=rates(records),
         missing=missing,
-        remarks=tuple(f"{words}: {number}" for words, number in remarks.items() if number),
+        remarks=(
+            *(_counted(words, of) for words, of in several.items() if len(of) > 1),
+            *(f"{words}: {number}" for words, number in remarks.items() if number),
+        ),
     )
+
+
+def _counted(words: str, counts: Counter[str]) -> str:
+    """Say of how many runs each of several is."""
+    each = (f"{name} ({number} runs)" for name, number in counts.most_common())
+    return f"{words}: {', '.join(each)}"
 
 
 def devices(records: Iterable[Record]) -> str:

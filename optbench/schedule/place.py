@@ -8,7 +8,7 @@ from typing import Any
 from optbench.campaign.errors import CampaignError
 from optbench.implementations import FrameworkMissing, devices
 from optbench.records import store
-from optbench.records.provenance import gpus
+from optbench.records.provenance import cpu_model, gpus
 from optbench.records.record import Request
 
 
@@ -29,9 +29,16 @@ class Place:
 
     @classmethod
     def of(
-        cls, root: Path, campaign: str, frameworks: Iterable[str], source: str
+        cls,
+        root: Path,
+        campaign: str,
+        frameworks: Iterable[str],
+        source: str,
+        alike: bool = False,
     ) -> "Place":
         """Find the place of a campaign that runs in these frameworks.
+
+        `alike`: on machines whose CPUs may be of several models.
 
         Raises:
             CampaignError: they compute on different devices, which no table may mix.
@@ -46,7 +53,7 @@ class Place:
             )
             raise CampaignError(source, ("frameworks",), message)
         device = next(iter(on.values()), "cpu")
-        return cls(store.folder(root, campaign, device), device)
+        return cls(store.folder(root, campaign, device, alike), device)
 
     @property
     def machine(self) -> str:
@@ -65,6 +72,25 @@ class Place:
         else:
             return list(requests)
         return [request.model_copy(update=update) for request in requests]
+
+
+def of_this_cpu(requests: Sequence[Request], folder: Path) -> list[Request]:
+    """Leave out what is to do of a case and a seed that another model of CPU has begun.
+
+    The runs of one case and seed are compared with each other, so that one CPU does them.
+    """
+    kept = store.Store(folder)
+    done = {request.identity: kept.find(request) for request in requests}
+    begun = {
+        (record.request.case, record.request.seed)
+        for record in done.values()
+        if record and record.provenance.cpu != cpu_model()
+    }
+    return [
+        request
+        for request in requests
+        if done[request.identity] or (request.case, request.seed) not in begun
+    ]
 
 
 def possible(requests: Sequence[Request], say: Callable[[str], None]) -> list[Request]:

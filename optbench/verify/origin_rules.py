@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from optbench.campaign.results_folder import Results
-from optbench.records.provenance import ask_clone, class_of, same_class
+from optbench.records.provenance import ask_clone, class_of, is_alike, same_class
 from optbench.records.record import ANSWERS, Record
 from optbench.verify.finding import Remark
 
@@ -36,6 +36,14 @@ def check_place(results: Results) -> Iterator[str]:
         elif machines and not same_class(folder.absolute().name, one):
             yield Remark(f"the folder is called {folder.name}, its records say {one}")
         yield from _several("devices", results, lambda record: record.provenance.device)
+        models: dict[tuple[str, int], set[str]] = {}
+        for record in records:
+            key = record.request.case, record.request.seed
+            models.setdefault(key, set()).add(record.provenance.cpu)
+        for (case, seed), cpus in models.items():
+            if len(cpus) > 1:
+                names = ", ".join(sorted(cpus))
+                yield f"{folder}: {case}, seed {seed}: runs of {len(cpus)} CPUs: {names}"
     yield from _several("campaigns", results, lambda record: record.request.labels.campaign)
     tuned = f"{folder.absolute().parents[1].name}-{results.name}"
     if results.campaign not in (results.name, tuned):
@@ -97,7 +105,7 @@ def _of_machine(record: Record) -> Iterator[str]:
     said, request = record.provenance, record.request
     if said.device is not None:
         name = class_of(said.device, said.cpu, said.cores, said.memory)
-        if not same_class(name, said.machine):
+        if not (same_class(name, said.machine) or is_alike(name, said.machine)):
             yield f"the machine is called {said.machine}, its hardware is {name}"
     if record.status not in ANSWERS:
         return  # its process may have died before it loaded anything

@@ -12,7 +12,7 @@ from optbench import implementations, problems
 from optbench.campaign import expansion, presets, source_files
 from optbench.implementations import devices, lookup
 from optbench.problems.names import InvalidName
-from optbench.records.provenance import same_class
+from optbench.records.provenance import is_alike, same_class
 from optbench.records.record import ANSWERS, Record, Request, Row
 from optbench.schedule import local_workers
 from optbench.training.limits import Limits
@@ -88,7 +88,10 @@ def _twin(request: Request) -> Request | None:
 
 def _is_here(record: Record, again: Record) -> bool:
     """Say whether a run was done on the class of machine that repeated it."""
-    return same_class(record.provenance.machine, again.provenance.machine)
+    one, other = record.provenance, again.provenance
+    return same_class(one.machine, other.machine) or (
+        is_alike(other.machine, one.machine) and one.cpu == other.cpu
+    )
 
 
 def compare(file: Path, record: Record, again: Record, tolerance: float) -> Comparison:

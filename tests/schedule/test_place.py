@@ -83,6 +83,34 @@ def test_a_cpu_beside_a_gpu_has_its_own_folder_and_identity(smi, answers, tmp_pa
     assert told.model_copy(update={"blocks": False}) == asked
 
 
+def test_cpus_that_are_alike_share_a_folder(tmp_path, monkeypatch, answers):
+    answers["torch"] = Answer("cpu", None)
+    names = set()
+    for model in ("AMD EPYC Processor", "Intel(R) Xeon(R) Processor"):
+        monkeypatch.setattr(provenance, "cpu_model", lambda model=model: model)
+        provenance.machine_class.cache_clear()
+        one = Place.of(tmp_path, "c", ["torch"], "c.toml")
+        alike = Place.of(tmp_path, "c", ["torch"], "c.toml", alike=True)
+        assert provenance.is_alike(one.machine, alike.machine)
+        assert not provenance.is_alike(one.machine, f"1{alike.machine}")
+        names |= {one.machine, alike.machine}
+    provenance.machine_class.cache_clear()
+    assert len(names) == 3
+    answers["torch"] = Answer(H100, None)
+    on_gpu = Place.of(tmp_path, "c", ["torch"], "c.toml", alike=True)
+    assert on_gpu.machine.startswith("nvidia-h100-80gb-hbm3-")
+
+
+def test_a_case_and_seed_stay_with_the_cpu_that_began_them(tmp_path, monkeypatch):
+    first, second = request(seed=0), request(seed=0, steps=7)
+    later, wider = request(seed=1), request(seed=0, network="tanh_5")
+    asked = [first, second, later, wider]
+    store.Store(tmp_path).write(Fake().perform(first))
+    assert places.of_this_cpu(asked, tmp_path) == asked
+    monkeypatch.setattr(places, "cpu_model", lambda: "another")
+    assert places.of_this_cpu(asked, tmp_path) == [first, later, wider]
+
+
 def test_an_accelerator_that_no_driver_of_nvidias_knows_is_in_the_name(answers, tmp_path):
     answers["jax"] = Answer("TPU v4", None)
     place = Place.of(tmp_path, "c", ["jax"], "c.toml")

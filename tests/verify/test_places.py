@@ -8,7 +8,13 @@ from fakes import Fake
 from published import complaints, computed_by_the_fake, on_cpu, put, seal
 
 from optbench.campaign import results_folder
-from optbench.records.provenance import machine_class
+from optbench.records.provenance import (
+    class_of,
+    class_of_alike,
+    cpu_model,
+    machine_class,
+)
+from optbench.report.captions import source
 from optbench.verify import verify as check
 
 CAMPAIGN = """
@@ -30,14 +36,21 @@ def folder(tmp_path, monkeypatch):
     """Two runs as they are published."""
     computed_by_the_fake(monkeypatch)
     folder = tmp_path / "results" / "c" / machine_class()
-    folder.mkdir(parents=True)
-    (folder / "campaign.toml").write_text(CAMPAIGN)
-    asked = results_folder.load(folder).requests
-    records = [on_cpu(Fake().perform(request)) for request in asked]
-    for record in records:
-        put(folder, record)
-    seal(folder, records)
+    publish(folder, CAMPAIGN)
     return folder
+
+
+def publish(folder, campaign, models=lambda request: cpu_model()):
+    """Write a campaign's runs on CPUs whose model a function of the request gives."""
+    folder.mkdir(parents=True)
+    (folder / "campaign.toml").write_text(campaign)
+    for request in results_folder.load(folder).requests:
+        made, cpu = on_cpu(Fake().perform(request)), models(request)
+        said = made.provenance
+        name = class_of("cpu", cpu, said.cores, said.memory)
+        said = said.model_copy(update={"cpu": cpu, "machine": name})
+        put(folder, made.model_copy(update={"provenance": said}))
+    seal(folder, results_folder.load(folder).records.values())
 
 
 def remarks(place):
@@ -64,6 +77,35 @@ def test_a_machine_of_another_name_is_one_remark(folder):
     assert complaints(renamed) == {}
     words = f"the folder is called my-laptop, its records say {folder.name}"
     assert remarks(renamed)["place"] == words
+
+
+def test_cpus_of_several_models_share_a_folder_seed_by_seed(tmp_path, monkeypatch):
+    """Where it is named after what they share, each case and seed is of one of them."""
+    computed_by_the_fake(monkeypatch)
+    campaign = CAMPAIGN.replace("sgd = {}", "sgd = {}\nadam = {}")
+    name, one, other = class_of_alike(machine_class()), "One CPU", "Other CPU"
+
+    folder = tmp_path / "results" / "c" / name
+    publish(folder, campaign, lambda request: one if request.seed == 3 else other)
+    assert complaints(folder) == {}
+    assert remarks(folder)["place"] == ""
+    records = results_folder.load(folder).records.values()
+    assert {record.provenance.machine for record in records} == {name}
+    assert {record.provenance.cpu for record in records} == {one, other}
+    assert (
+        "models of CPU: One CPU (2 runs), Other CPU (2 runs)"
+        in source(list(records), folder).text
+    )
+
+    mixed = tmp_path / "mixed" / "c" / name
+    publish(mixed, campaign, lambda request: one if request.optimizer == "sgd" else other)
+    assert complaints(mixed)["place"] == [
+        f"{mixed}: poisson_sine_2d, tanh_4, seed {seed}: runs of 2 CPUs: {one}, {other}"
+        for seed in (3, 4)
+    ]
+    elsewhere = tmp_path / "elsewhere" / "c" / machine_class()
+    publish(elsewhere, campaign, lambda request: one if request.seed == 3 else other)
+    assert "runs of 2 machines" in complaints(elsewhere)["place"][0]
 
 
 def test_links_are_followed(folder, tmp_path):
