@@ -5,6 +5,7 @@ An interrupted study goes on.
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -22,9 +23,10 @@ from optbench.records import checksums, store
 from optbench.records.record import Record, Request
 from optbench.records.store import Store
 from optbench.schedule.local_workers import Workers
-from optbench.schedule.locks import is_dead, opening, owner
+from optbench.schedule.locks import RunLocks, is_dead, opening, owner
 from optbench.schedule.place import Place
 from optbench.schedule.progress import Display, foreseen, line
+from optbench.schedule.runner import WAIT
 from optbench.tuning import study as studies
 from optbench.tuning.output import Result, Trial, average, by_case, describe, write
 from optbench.tuning.study import Protocol, Study
@@ -210,17 +212,18 @@ def _records(
 ) -> Iterator[Record]:
     """Give the runs' records; those that are there are not done again."""
     for request in requests:
+        with RunLocks(kept, [request]) as locks:
+            while locks.left:
+                if locks.take():
+                    display.begin(request)
+                    record = workers.run(request, display.update)
+                    display.end(record)
+                    kept.write(record)
+                    locks.release(record)
+                elif locks.left:  # who tunes beside us does the same run
+                    time.sleep(WAIT)
         record = kept.find(request)
-        if record is None:
-            display.begin(request)
-            record = workers.run(request, display.update)
-            display.end(record)
-            # who tunes beside us may have done the same run meanwhile: a trial of theirs
-            # says what is in it, so it stays
-            if there := kept.find(request):
-                record = there
-            else:
-                kept.write(record)
+        assert record, "just written, by us or by them"
         yield record
 
 

@@ -29,6 +29,7 @@ from optbench.campaign.errors import CampaignError
 from optbench.cli import app as command_line
 from optbench.records import files, provenance, store
 from optbench.records.record import Record, Row
+from optbench.schedule import locks
 from optbench.schedule.place import Place
 from optbench.tuning import space as spaces
 from optbench.tuning.study import FIRST_SEED, Protocol, studies
@@ -516,26 +517,23 @@ def test_nothing_is_wrong_with_what_tuning_left(copy):
         assert list(RULES[rule].issues(results_folder.load(copy))) == []
 
 
-class Beside(Crew):
-    """Does what another process on the folder does meanwhile, but for the numbers."""
+def test_a_run_that_another_process_has_in_hand_is_waited_for(done, folder, monkeypatch):
+    """It is not done twice: a trial of the other process says what is in its record."""
+    request = done[1].requests[-1]
+    kept = store.Store(folder)
+    others = locks.RunLocks(kept, [request])
+    folder.mkdir()
+    assert others.take() == request
 
-    def __init__(self, folder):
-        super().__init__()
-        self.folder = folder
+    def end(seconds):
+        record = made_up(request)
+        kept.write(record)
+        others.release(record)
 
-    def run(self, request, progress):
-        record = super().run(request, progress)
-        store.write(store.path(self.folder, request), record)
-        row = record.history[-1]
-        other = row.model_copy(update={"relative_l2": row.relative_l2 + 1})
-        return record.model_copy(update={"history": (*record.history[:-1], other)})
-
-
-def test_a_run_that_was_done_beside_it_is_not_replaced(folder):
-    """A trial of the other process says what is in its record."""
-    tune(folder, Beside(folder), trials=4)
-    for record in results_folder.load(folder).records.values():
-        assert record.history == made_up(record.request).history
+    monkeypatch.setattr(tuning.time, "sleep", end)
+    crew = Crew()
+    tune(folder, crew, seeds=2)
+    assert crew.requests == done[1].requests[:-1]
     assert found_in(folder) == []
 
 
