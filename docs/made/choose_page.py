@@ -6,8 +6,13 @@ A cell in the page reads
 
 with the table as `campaign/name`, a pandas query that chooses its rows, the column that
 they are sorted by, the smallest first, and the column whose value in the first row is the
-text; a number has its format behind the column's name. `python docs/made/choose_page.py`
-writes the texts; a test fails where one is no longer what its table says.
+text; a number has its format behind the column's name. Between
+
+    <!-- families TABLE --> and <!-- /families -->
+
+is a table of the best optimizer of each family on every case. `python
+docs/made/choose_page.py` writes the texts and the table; a test fails where one is no longer
+what the results say.
 """
 
 import re
@@ -16,10 +21,25 @@ from pathlib import Path
 
 import pandas as pd
 
+from optbench import problems
 from optbench.records import files
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "choose.md"
+FAMILIES = {
+    "first order": ("sgd", "adam", "soap", "muon"),
+    "quasi-Newton": (
+        *("lbfgs", "lbfgs_wolfe", "adam_lbfgs"),
+        *("bfgs", "ssbfgs", "ssbroyden", "adam_ssbroyden"),
+    ),
+    "curvature by products": ("hessian_free", "nystrom_newton", "adam_lbfgs_nystrom"),
+    "blocks of the Gramian": ("kfac", "kfac_star", "engd_per_layer", "engd_diagonal"),
+    "whole Gramian or Jacobian": (
+        *("engd", "engd_woodbury", "spring"),
+        *("levenberg_marquardt", "trust_region", "soap_trust_region"),
+    ),
+}
+BLOCK = re.compile(r"(<!-- families (\S+) -->\n).*?(<!-- /families -->)", re.DOTALL)
 CELL = re.compile(r"(<!-- cell ([^|]+)\|([^|]+)\|([^|]+)\|(.+?)-->)(.*?)(<!-- /cell -->)")
 
 
@@ -47,8 +67,28 @@ def value(name: str, rows: str, order: str, column: str) -> str:
     return re.sub(r"e[+]00|(?<=e-)0", "", format(found, form)) if form else f"{found}"
 
 
+def families(name: str) -> str:
+    """Write the best optimizer of each family on every case, with its error, in JAX."""
+    errors = table(name).query("framework == 'jax' and hyperparameters_from != 'paper'")
+    rows = []
+    for case, runs in errors.groupby("case", sort=False):
+        problem = problems.get(runs["problem"].iloc[0])
+        kind = "linear" if problem.affine else "nonlinear"
+        row = {"case": f"{case}", "equation": f"order {problem.order}, {kind}"}
+        least = runs["relative_l2"].min()
+        for family, labels in FAMILIES.items():
+            best = runs[runs["label"].isin(labels)].nsmallest(1, "relative_l2")
+            for one in best.itertuples():
+                error = format(one.relative_l2, ".1e").replace("e-0", "e-")
+                error = f"**{error}**" if one.relative_l2 == least else error
+                row[family] = f"{error} `{one.label}`"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("–").to_markdown(index=False)
+
+
 def written(page: str) -> str:
-    """Fill a page's cells."""
+    """Fill a page's cells and tables."""
+    page = BLOCK.sub(lambda found: f"{found[1]}{families(found[2])}\n{found[3]}", page)
     return CELL.sub(
         lambda found: (
             f"{found[1]}{value(*map(str.strip, found.group(2, 3, 4, 5)))}{found[7]}"

@@ -1,16 +1,21 @@
 """`standard.toml` has every optimizer with tuning's hyperparameters, or the paper's."""
 
+import math
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from optbench import implementations
-from optbench.campaign import campaign, expansion
+from optbench.campaign import campaign, expansion, results_folder
 from optbench.campaign.presets import PRESETS
+from optbench.records.record import ANSWERS
 
 RESULTS = Path(__file__).parents[2] / "results"
+FOLDER = RESULTS / "standard" / "2-cores-24-gib"
 PAPERS = ", the paper's"
+NEAR = 100  # times the smallest error of a case, within which further seeds are run
 IN_BOTH = {"Poisson 2d", "Burgers 1d", "heat 4d", "Poisson 2d, D = 9,873"}
 
 
@@ -59,6 +64,31 @@ def test_the_cases_that_were_tuned_on_are_marked(requests):
         origin = run.labels.hyperparameters_from
         if origin != "paper":
             assert (origin == "tuned") == ((run.problem, run.network) in on)
+
+
+def test_further_seeds_are_of_what_is_near_the_best(requests):
+    """By the errors of seed 0, in whichever framework, once a case has them all."""
+    asked, errors = (defaultdict(set), defaultdict(dict))
+    for run in requests:
+        if run.seed == 0:
+            asked[run.case].add((run.labels.optimizer, run.framework))
+    for record in results_folder.in_order(results_folder.load(FOLDER)):
+        run = record.request
+        if run.seed == 0:
+            error = record.history[-1].relative_l2 if record.status in ANSWERS else math.inf
+            key = run.labels.optimizer, run.framework
+            errors[run.case][key] = max(error, record.floor)
+    whole = [case for case in asked if asked[case] == set(errors[case])]
+    assert whole
+    for case in tables("standard")["case"]:
+        name = case["name"]
+        near = {
+            label
+            for (label, _), error in errors[name].items()
+            if error <= NEAR * min(errors[name].values())
+        }
+        expected = dict.fromkeys(sorted(near), [1, 2, 3, 4]) if name in whole else {}
+        assert case.get("more_seeds", {}) == expected, f"more_seeds of {name}"
 
 
 def test_steps_are_timed_on_the_same_cases():
