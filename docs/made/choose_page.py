@@ -6,15 +6,13 @@ A cell in the page reads
 
 with the table as `campaign/name`, a pandas query that chooses its rows, the column that
 they are sorted by, the smallest first, and the column whose value in the first row is the
-text; a number has its format behind the column's name. Between
-
-    <!-- families TABLE --> and <!-- /families -->
-
-is a table of the best optimizer of each family on every case. `python
-docs/made/choose_page.py` writes the texts and the table; a test fails where one is no longer
-what the results say.
+text; a number has its format behind the column's name. Tables lie between
+`<!-- families CAMPAIGN -->` and `<!-- /families -->`, and the same with `reliable`,
+`soonest` and `frameworks`. `python docs/made/choose_page.py` writes the texts and the
+tables; a test fails where one is no longer what the results say.
 """
 
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -39,7 +37,9 @@ FAMILIES = {
         *("levenberg_marquardt", "trust_region", "soap_trust_region"),
     ),
 }
-BLOCK = re.compile(r"(<!-- families (\S+) -->\n).*?(<!-- /families -->)", re.DOTALL)
+PAPERS = ", the paper's"  # a case with the hyperparameters that the paper recorded
+NEAR, FIRST = 10, 10  # times the smallest error of a case; optimizers that are shown
+BLOCK = re.compile(r"(<!-- (families|reliable|soonest|frameworks) (\S+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 CELL = re.compile(r"(<!-- cell ([^|]+)\|([^|]+)\|([^|]+)\|(.+?)-->)(.*?)(<!-- /cell -->)")
 
 
@@ -63,32 +63,98 @@ def value(name: str, rows: str, order: str, column: str) -> str:
         raise ValueError(f"docs/choose.md: {name} has no rows where {rows}")
     column, _, form = column.partition(" ")
     found = chosen[column].iloc[0]
-    # as one writes it: 1.3e-8, and 1.1 for 1.1e+00
-    return re.sub(r"e[+]00|(?<=e-)0", "", format(found, form)) if form else f"{found}"
+    return number(found, form) if form else f"{found}"
 
 
-def families(name: str) -> str:
-    """Write the best optimizer of each family on every case, with its error, in JAX."""
-    errors = table(name).query("framework == 'jax' and hyperparameters_from != 'paper'")
+def cases(campaign: str) -> dict[str, pd.DataFrame]:
+    """Give the errors in JAX by case, the paper's hyperparameters left out."""
+    errors = table(f"{campaign}/errors").query("framework == 'jax'")
+    by_case = errors.groupby("case", sort=False)
+    return {f"{case}": runs for case, runs in by_case if not f"{case}".endswith(PAPERS)}
+
+
+def families(campaign: str) -> str:
+    """Write which optimizer of each family came closest on every case, and how close."""
     rows = []
-    for case, runs in errors.groupby("case", sort=False):
+    for case, runs in cases(campaign).items():
         problem = problems.get(runs["problem"].iloc[0])
         kind = "linear" if problem.affine else "nonlinear"
-        row = {"case": f"{case}", "equation": f"order {problem.order}, {kind}"}
-        least = runs["relative_l2"].min()
+        row = {"case": case, "equation": f"order {problem.order}, {kind}"}
         for family, labels in FAMILIES.items():
             best = runs[runs["label"].isin(labels)].nsmallest(1, "relative_l2")
             for one in best.itertuples():
-                error = format(one.relative_l2, ".1e").replace("e-0", "e-")
-                error = f"**{error}**" if one.relative_l2 == least else error
-                row[family] = f"{error} `{one.label}`"
+                error = number(one.relative_l2, ".1e")
+                least = one.relative_l2 == runs["relative_l2"].min()
+                row[family] = f"{f'**{error}**' if least else error} `{one.label}`"
         rows.append(row)
     return pd.DataFrame(rows).fillna("–").to_markdown(index=False)
 
 
+def reliable(campaign: str) -> str:
+    """Write which optimizers are mostly near the best one, the first FIRST of them."""
+    ratios = pd.DataFrame(
+        {
+            case: runs.set_index("label")["relative_l2"] / runs["relative_l2"].min()
+            for case, runs in cases(campaign).items()
+        }
+    ).fillna(math.inf)  # no run that finished
+    near, median = (ratios <= NEAR).sum(axis=1), ratios.median(axis=1)
+    order = pd.DataFrame({"near": -near, "median": median}).sort_values(["near", "median"])
+    rows = [
+        {
+            "optimizer": f"`{label}`",
+            "cases on which it is best": (ratios.loc[label] == 1).sum(),
+            f"is within {NEAR} times the best's error": near[label],
+            "its error over the best's, in the median": f"{median[label]:,.3g}".replace("inf", "–"),
+        }
+        for label in order.index[:FIRST]
+    ]
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def soonest(campaign: str) -> str:
+    """Write which optimizer was soonest at each error on every case, and its seconds."""
+    times = table(f"{campaign}/targets_seconds").query("framework == 'jax'")
+    times = times[times["seconds"].notna()]
+    rows = []
+    for case in cases(campaign):
+        row = {"case": case}
+        for target, runs in times[times["case"] == case].groupby("target", sort=False):
+            for one in runs.nsmallest(1, "seconds").itertuples():
+                row[number(target, ".0e")] = f"`{one.label}` {one.seconds:.2g} s"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("none").to_markdown(index=False)
+
+
+def frameworks(campaign: str) -> str:
+    """Write how long a step takes in PyTorch over JAX, on every case that both ran."""
+    ratios = table(f"{campaign}/frameworks").query("what == 'seconds a step'")
+    rows = []
+    for case, pairs in ratios.groupby("case", sort=False):
+        ends = pairs.nsmallest(1, "ratio"), pairs.nlargest(1, "ratio")
+        least, most = (next(end.itertuples()) for end in ends)
+        rows.append(
+            {
+                "case": f"{case}",
+                "optimizers": len(pairs),
+                "median": f"{pairs['ratio'].median():.1f}",
+                "smallest": f"{least.ratio:.1f} `{least.label}`",
+                "largest": f"{most.ratio:.1f} `{most.label}`",
+            }
+        )
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def number(value: float, form: str) -> str:
+    """Write a number as one does: 1.3e-8, and 1.1 for 1.1e+00."""
+    return re.sub(r"e[+]00|(?<=e-)0", "", format(value, form))
+
+
 def written(page: str) -> str:
     """Fill a page's cells and tables."""
-    page = BLOCK.sub(lambda found: f"{found[1]}{families(found[2])}\n{found[3]}", page)
+    functions = families, reliable, soonest, frameworks
+    tables = {function.__name__: function for function in functions}
+    page = BLOCK.sub(lambda it: f"{it[1]}{tables[it[2]](it[3])}\n{it[4]}", page)
     return CELL.sub(
         lambda found: (
             f"{found[1]}{value(*map(str.strip, found.group(2, 3, 4, 5)))}{found[7]}"
