@@ -39,7 +39,9 @@ FAMILIES = {
 }
 PAPERS = ", the paper's"  # a case with the hyperparameters that the paper recorded
 NEAR, FIRST = 10, 10  # times the smallest error of a case; optimizers that are shown
-BLOCK = re.compile(r"(<!-- (families|reliable|soonest|frameworks) (\S+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+BLOCK = re.compile(
+    r"(<!-- (families|reliable|soonest|frameworks) (\S+) -->\n).*?(<!-- /\2 -->)", re.DOTALL
+)
 CELL = re.compile(r"(<!-- cell ([^|]+)\|([^|]+)\|([^|]+)\|(.+?)-->)(.*?)(<!-- /cell -->)")
 
 
@@ -105,11 +107,16 @@ def reliable(campaign: str) -> str:
             "optimizer": f"`{label}`",
             "cases on which it is best": (ratios.loc[label] == 1).sum(),
             f"is within {NEAR} times the best's error": near[label],
-            "its error over the best's, in the median": f"{median[label]:,.3g}".replace("inf", "–"),
+            "its error over the best's, in the median": ratio(median[label]),
         }
         for label in order.index[:FIRST]
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def ratio(value: float) -> str:
+    """Write how many times as large something is; infinite: not known."""
+    return "–" if math.isinf(value) else f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def soonest(campaign: str) -> str:

@@ -87,7 +87,7 @@ def test_further_seeds_are_of_what_is_near_the_best(requests):
             for (label, _), error in errors[name].items()
             if error <= NEAR * min(errors[name].values())
         }
-        expected = dict.fromkeys(sorted(near), [1, 2, 3, 4]) if name in whole else {}
+        expected = {label: [1, 2, 3, 4] for label in near if name in whole}
         assert case.get("more_seeds", {}) == expected, f"more_seeds of {name}"
 
 
