@@ -21,6 +21,7 @@ import pandas as pd
 
 from optbench import problems
 from optbench.records import files
+from optbench.report.soonest import number as ratio
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "choose.md"
@@ -112,11 +113,6 @@ def reliable(campaign: str) -> str:
         for label in order.index[:FIRST]
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-
-
-def ratio(value: float) -> str:
-    """Write how many times as large something is; infinite: not known."""
-    return "–" if math.isinf(value) else f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def soonest(campaign: str) -> str:

@@ -147,16 +147,15 @@ def source(
         rates=rates(records),
         missing=missing,
         remarks=(
-            *(_counted(words, of) for words, of in several.items() if len(of) > 1),
+            *(f"{words}: {runs_of(of)}" for words, of in several.items() if len(of) > 1),
             *(f"{words}: {number}" for words, number in remarks.items() if number),
         ),
     )
 
 
-def _counted(words: str, counts: Counter[str]) -> str:
-    """Say of how many runs each of several is."""
-    each = (f"{name} ({number} runs)" for name, number in counts.most_common())
-    return f"{words}: {', '.join(each)}"
+def runs_of(counts: Counter[str]) -> str:
+    """Say how many runs are of each of several things."""
+    return ", ".join(f"{name} ({number} runs)" for name, number in counts.most_common())
 
 
 def devices(records: Iterable[Record]) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from optbench.campaign.results_folder import Results
 from optbench.records.provenance import ask_clone, class_of, is_alike, same_class
 from optbench.records.record import ANSWERS, Record
+from optbench.report.captions import runs_of
 from optbench.verify.finding import Remark
 
 BEGAN = datetime(2026, 11, 24, tzinfo=UTC)  # of the project's first commit
@@ -58,8 +59,7 @@ def _several(
     """Say where a folder has more than one of something; None is none."""
     found = Counter(value for each in results.records.values() if (value := of(each)))
     if len(found) > 1:
-        each = ", ".join(f"{value} ({count} runs)" for value, count in found.most_common())
-        yield f"{results.folder}: {len(found)} {what}: {each}"
+        yield f"{results.folder}: {len(found)} {what}: {runs_of(found)}"
 
 
 def check_seals(results: Results) -> Iterator[str]:
