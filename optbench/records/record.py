@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from itertools import accumulate
 from operator import not_
@@ -354,3 +355,8 @@ def batches(
         manner[-1] = f"then {manner[-1]}"
     together = f"{', '.join(most)} and {last}" if most else last
     return f"{together} points ({', '.join(manner)})"
+
+
+def runs_of(counts: Counter[str]) -> str:
+    """Say how many runs are of each of several things."""
+    return ", ".join(f"{name} ({number} runs)" for name, number in counts.most_common())

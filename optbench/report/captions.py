@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from optbench.implementations.product_rates import in_words
 from optbench.records import plain_text, store
-from optbench.records.record import Record
+from optbench.records.record import Record, runs_of
 
 # characters of a column: a longer text is broken into lines, in wider ones where it is a
 # sentence
@@ -151,11 +151,6 @@ def source(
             *(f"{words}: {number}" for words, number in remarks.items() if number),
         ),
     )
-
-
-def runs_of(counts: Counter[str]) -> str:
-    """Say how many runs are of each of several things."""
-    return ", ".join(f"{name} ({number} runs)" for name, number in counts.most_common())
 
 
 def devices(records: Iterable[Record]) -> str:

@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from optbench.campaign.results_folder import Results
 from optbench.records.provenance import ask_clone, class_of, is_alike, same_class
-from optbench.records.record import ANSWERS, Record
-from optbench.report.captions import runs_of
+from optbench.records.record import ANSWERS, Record, runs_of
 from optbench.verify.finding import Remark
 
 BEGAN = datetime(2026, 11, 24, tzinfo=UTC)  # of the project's first commit
