@@ -16,7 +16,7 @@ from optbench import problems
 from optbench.measure import cost_figures
 from optbench.records import palette, plain_text
 from optbench.records.frames import Frames
-from optbench.records.palette import COLOURS, dashes, named, panels, save, write
+from optbench.records.palette import dashes, named, panels, save, write
 from optbench.records.record import Record
 from optbench.report import against_others, curves, heatmap, soonest, statistics
 from optbench.report.captions import Table
@@ -26,6 +26,7 @@ from optbench.training import solution_grid
 PROFILED = 1e-3  # the target whose profile is drawn, or the smallest reached above it
 SMALLEST = 1e-8  # a smaller error of a learned solution is drawn as this
 CASES = 6  # that the title of a panel names
+SHOWN = 6  # learned solutions of a case: of all 24 optimizers a figure takes half a minute
 LONGEST = 48  # characters of a name in the name of a file
 ERRORS = LogNorm(SMALLEST, 1)  # of |u - u*| in every figure, so that figures compare
 
@@ -160,7 +161,7 @@ def solutions(records: Sequence[Record], folder: Path) -> Iterator[list[Path]]:
     """Draw learned solutions beside the exact one, with their errors, one figure per case.
 
     Only problems with two inputs and one output have a surface. A row is an optimizer's run
-    with the smallest seed, in JAX where that ran.
+    with the smallest seed, in JAX where that ran; only the SHOWN best of a case have one.
     """
     cases: dict[str, dict[str, Record]] = {}
     for record in sorted(
@@ -192,8 +193,14 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
 def _solutions_of(
     title: str, by_label: dict[str, Record], folder: Path, name: str
 ) -> list[Path]:
-    order = [*COLOURS, *sorted(set(by_label) - set(COLOURS))]
-    chosen = [(label, by_label[label]) for label in order if label in by_label]
+    errors = {
+        label: (np.nan_to_num(record.relative_l2, nan=np.inf), label)
+        for label, record in by_label.items()
+    }
+    best = sorted(errors, key=errors.__getitem__)[:SHOWN]
+    chosen = [(label, by_label[label]) for label in best]
+    if len(by_label) > SHOWN:
+        title += f"\n(the {SHOWN} smallest errors of {len(by_label)} optimizers)"
     problem = problems.get(chosen[0][1].request.problem)
     (left, bottom), (right, top) = problem.bounds
     look: Any = {"origin": "lower", "extent": (left, right, bottom, top), "aspect": "auto"}

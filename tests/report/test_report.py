@@ -1,6 +1,7 @@
 """A report is made from raw records alone, and its page can be used in a browser."""
 
 import io
+import math
 import re
 import shutil
 import subprocess
@@ -306,6 +307,30 @@ def test_a_campaign_whose_runs_all_failed_has_its_tables(tmp_path):
     names = {path.relative_to(made).as_posix() for path in report.make(made)}
     assert {"tables/errors.md", "report.html", "SHA256SUMS"} <= names
     assert "0/3" in (made / "tables" / "errors.md").read_text()
+
+
+def test_learned_solutions_are_those_of_the_smallest_errors(tmp_path, monkeypatch):
+    errors = {"d": 0.3, "b": 0.1, "lost": math.nan, "a": 0.4, "c": 0.2, "f": 0.6, "e": 0.5}
+    one = Fake().perform(request())
+    labels = {
+        name: one.request.labels.model_copy(update={"optimizer": name}) for name in errors
+    }
+    records = [
+        one.model_copy(
+            update={
+                "request": one.request.model_copy(update={"labels": labels[name]}),
+                "history": (one.history[0].model_copy(update={"relative_l2": error}),),
+            }
+        )
+        for name, error in errors.items()
+    ]
+    drawn = []
+    monkeypatch.setattr(figures, "write", lambda figure, *_: drawn.append(figure) or [])
+    list(figures.solutions(records, tmp_path))
+    (figure,) = drawn
+    titles = [axes.get_title().split(",")[0] for axes in figure.axes]
+    assert [title for title in titles if title in errors] == ["b", "c", "d", "a", "e", "f"]
+    assert "the 6 smallest errors of 7 optimizers" in figure.get_suptitle()
 
 
 def test_names_of_files_are_short_and_their_own():
