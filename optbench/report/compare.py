@@ -62,7 +62,7 @@ def beside(mine: Frames, theirs: Frames) -> Compared:
         seconds = min(budget(frames) for frames in pair)
         table = ranked(pair, seconds)
         tables.append(table)
-        shown += [pair[0], _best(pair[1], table)]
+        shown.append((pair[0], _best(pair[1], table)))
     return Compared(pd.concat(tables, ignore_index=True), _joined(shown), [*alone])
 
 
@@ -189,18 +189,20 @@ def _best(theirs: Frames, table: pd.DataFrame) -> Frames:
     return _with_history(runs[among], theirs.history)
 
 
-def _joined(parts: list[Frames]) -> Frames:
-    """Put frames together, a case's runs under one name: they are drawn in one panel."""
+def _joined(pairs: list[tuple[Frames, Frames]]) -> Frames:
+    """Put the user's runs and the published ones of every case together.
+
+    A case has the user's name of it, so that both are drawn in one panel.
+    """
     runs, history = [], []
-    for number, part in enumerate(parts):
-        case = parts[number - number % 2].runs["case"].iloc[0]
-        name = f"{number} {{}}".format
-        mine = number % 2 == 0
-        one = {"case": case, "campaign": NAME, "machine": ""}
+    for number, pair in enumerate(pairs):
+        one = {"case": pair[0].runs["case"].iloc[0], "campaign": NAME, "machine": ""}
         # a colour tells the user's apart from the published ones of the same optimizer
-        called = part.runs["label"] if mine else part.runs["optimizer"]
-        runs.append(
-            part.runs.assign(run=part.runs["run"].map(name), optimizer=called, **one)
-        )
-        history.append(part.history.assign(run=part.history["run"].map(name)))
+        for part, colour in zip(pair, ("label", "optimizer"), strict=True):
+            name = f"{number} {colour} {{}}".format  # of a run: no other has it
+            called = part.runs[colour]
+            runs.append(
+                part.runs.assign(run=part.runs["run"].map(name), optimizer=called, **one)
+            )
+            history.append(part.history.assign(run=part.history["run"].map(name)))
     return Frames(pd.concat(runs, ignore_index=True), pd.concat(history, ignore_index=True))
