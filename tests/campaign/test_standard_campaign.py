@@ -15,7 +15,8 @@ from optbench.records.record import ANSWERS
 RESULTS = Path(__file__).parents[2] / "results"
 FOLDER = RESULTS / "standard" / "2-cores-24-gib"
 PAPERS = ", the paper's"
-NEAR = 100  # times the smallest error of a case, within which further seeds are run
+# further seeds are run of so many, if within so many times the smallest error of a case
+FIRST, NEAR = 5, 100
 IN_BOTH = {"Poisson 2d", "Burgers 1d", "heat 4d", "Poisson 2d, D = 9,873"}
 
 
@@ -82,12 +83,12 @@ def test_further_seeds_are_of_what_is_near_the_best(requests):
     assert whole
     for case in tables("standard")["case"]:
         name = case["name"]
-        near = {
-            label
-            for (label, _), error in errors[name].items()
-            if error <= NEAR * min(errors[name].values())
-        }
-        expected = {label: [1, 2, 3, 4] for label in near if name in whole}
+        least: dict[str, float] = defaultdict(lambda: math.inf)
+        for (label, _), error in errors[name].items():
+            least[label] = min(least[label], error)
+        near = [label for label in least if least[label] <= NEAR * min(least.values())]
+        first = sorted(near, key=lambda label: (least[label], label))[:FIRST]
+        expected = {label: [1, 2, 3, 4] for label in first if name in whole}
         assert case.get("more_seeds", {}) == expected, f"more_seeds of {name}"
 
 
