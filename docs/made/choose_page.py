@@ -84,7 +84,8 @@ def families(campaign: str) -> str:
         kind = "linear" if problem.affine else "nonlinear"
         row = {"case": case, "equation": f"order {problem.order}, {kind}"}
         for family, labels in FAMILIES.items():
-            best = runs[runs["label"].isin(labels)].nsmallest(1, "relative_l2")
+            finished = runs[runs["label"].isin(labels)].dropna(subset=["relative_l2"])
+            best = finished.nsmallest(1, "relative_l2")
             for one in best.itertuples():
                 error = number(one.relative_l2, ".1e")
                 least = one.relative_l2 == runs["relative_l2"].min()

@@ -87,7 +87,8 @@ def quartiles(values: Any) -> list[float]:
     So none lies between a number and what was never reached.
     """
     last = np.where(np.isnan(values), np.inf, values)
-    ends = np.quantile(last, [0.25, 0.5, 0.75], method="inverted_cdf")
+    low, high = np.quantile(last, [0.25, 0.75], method="inverted_cdf")
+    ends = low, np.quantile(last, 0.5, method="higher"), high
     return [float(value) if value < np.inf else float("nan") for value in ends]
 
 
@@ -138,7 +139,7 @@ def by_case(rows: Any, column: str) -> pd.DataFrame:
     What is not a number is later than everything. A solver may have other seeds than the
     rest.
     """
-    medians = _seeds(rows, column).quantile(0.5, interpolation="lower")
+    medians = _seeds(rows, column).quantile(0.5, interpolation="higher")
     return medians.unstack(SOLVER).sort_index(axis=1).fillna(np.inf)
 
 
@@ -171,7 +172,7 @@ def redrawn(rows: Any, column: str, table: pd.DataFrame, seed: int) -> np.ndarra
         sample = samples.get((*table.index[place[0]], *table.columns[place[1]]))
         if sample is not None:
             again = random.choice(sample, (RESAMPLES, len(sample)))
-            medians[:, *place] = np.quantile(again, 0.5, axis=1, method="inverted_cdf")
+            medians[:, *place] = np.quantile(again, 0.5, axis=1, method="higher")
     cases = random.integers(len(table), size=(RESAMPLES, len(table)))
     return np.take_along_axis(medians, cases[:, :, None], axis=1)
 
@@ -295,8 +296,11 @@ def first(drawn: np.ndarray) -> np.ndarray:
 
 
 def medians(table: np.ndarray) -> np.ndarray:
-    """Give each solver's median, a value of the sample."""
-    return np.quantile(table, 0.5, axis=0, method="inverted_cdf")
+    """Give each solver's median, a value of the sample.
+
+    It is the larger one of the two in the middle: of two seeds not the lucky one.
+    """
+    return np.quantile(table, 0.5, axis=0, method="higher")
 
 
 def left_out(table: pd.DataFrame) -> pd.DataFrame:
