@@ -28,7 +28,7 @@ NORM = LogNorm(1, 100, clip=True)  # from 100 times the fastest on it is the lig
 def table(reached: Any, headline: Table) -> Table:
     """Show how many times as long as the fastest each solver takes on each case.
 
-    Rows and columns are those of the headline. A ratio is infinite where fewer than half
+    Rows and columns are those of the headline. A ratio is infinite where at most half
     of the runs came to the target.
     """
     data: Any = statistics.times(statistics.to_target(reached, TARGET))
@@ -51,7 +51,7 @@ def table(reached: Any, headline: Table) -> Table:
             f"{TARGET:.0e}, over those of the fastest solver of the case; medians over "
             "seeds. Before the bar the optimizer's steps alone are counted, behind it "
             "set-up, compilation and warm-up too. Bold: the fastest by either clock. A "
-            "dash stands where fewer than half of the runs came there."
+            "dash stands where at most half of the runs came there."
         ),
         data=data,
         shown=shown.assign(

@@ -326,7 +326,7 @@ def targets(reached: pd.DataFrame, column: str, words: str) -> Table:
     shown.columns = [f"{target:.0e}" for target in shown.columns]
     title = (
         f"Median {words} until the relative L2 error was first recorded at or below a "
-        "target. (k/n): k of n runs reached it; there is a number only where at least "
+        "target. (k/n): k of n runs reached it; there is a number only where more than "
         "half of them did, and a dash where none did."
     )
     shown = shown.reset_index()
