@@ -8,8 +8,8 @@ with the table as `campaign/name`, a pandas query that chooses its rows, the col
 they are sorted by, the smallest first, and the column whose value in the first row is the
 text; a number has its format behind the column's name. Tables lie between
 `<!-- families CAMPAIGN -->` and `<!-- /families -->`, and the same with `reliable`,
-`soonest` and `frameworks`. `python docs/made/choose_page.py` writes the texts and the
-tables; a test fails where one is no longer what the results say.
+`soonest`, `frameworks` and `seeds`. `python docs/made/choose_page.py` writes the texts and
+the tables; a test fails where one is no longer what the results say.
 """
 
 import math
@@ -41,7 +41,8 @@ FAMILIES = {
 PAPERS = ", the paper's"  # a case with the hyperparameters that the paper recorded
 NEAR, FIRST = 10, 10  # times the smallest error of a case; optimizers that are shown
 BLOCK = re.compile(
-    r"(<!-- (families|reliable|soonest|frameworks) (\S+) -->\n).*?(<!-- /\2 -->)", re.DOTALL
+    r"(<!-- (families|reliable|soonest|frameworks|seeds) (\S+) -->\n).*?(<!-- /\2 -->)",
+    re.DOTALL,
 )
 CELL = re.compile(r"(<!-- cell ([^|]+)\|([^|]+)\|([^|]+)\|(.+?)-->)(.*?)(<!-- /cell -->)")
 
@@ -149,6 +150,20 @@ def frameworks(campaign: str) -> str:
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
+def seeds(campaign: str) -> str:
+    """Write how far an optimizer's quartiles over seeds lie apart, over all its cases."""
+    errors = table(f"{campaign}/errors").query("framework == 'jax' and runs > 1")
+    errors = errors.assign(ratio=errors["relative_l2_q75"] / errors["relative_l2_q25"])
+    rows = []
+    for label, runs in errors.groupby("label"):
+        most = next(runs.nlargest(1, "ratio").itertuples())
+        row = {"optimizer": f"`{label}`", "cases": len(runs)}
+        row |= {"median": ratio(runs["ratio"].median())}
+        rows.append(row | {"largest": f"{ratio(most.ratio)} ({most.case})"})
+    rows.sort(key=lambda row: (-row["cases"], row["optimizer"]))
+    return pd.DataFrame(rows[:FIRST]).to_markdown(index=False, disable_numparse=True)
+
+
 def number(value: float, form: str) -> str:
     """Write a number as one does: 1.3e-8, and 1.1 for 1.1e+00."""
     return re.sub(r"e[+]00|(?<=e-)0", "", format(value, form))
@@ -156,7 +171,7 @@ def number(value: float, form: str) -> str:
 
 def written(page: str) -> str:
     """Fill a page's cells and tables."""
-    functions = families, reliable, soonest, frameworks
+    functions = families, reliable, soonest, frameworks, seeds
     tables = {function.__name__: function for function in functions}
     page = BLOCK.sub(lambda it: f"{it[1]}{tables[it[2]](it[3])}\n{it[4]}", page)
     return CELL.sub(

@@ -26,7 +26,7 @@ from optbench.training import solution_grid
 PROFILED = 1e-3  # the target whose profile is drawn, or the smallest reached above it
 SMALLEST = 1e-8  # a smaller error of a learned solution is drawn as this
 CASES = 6  # that the title of a panel names
-SHOWN = 6  # learned solutions of a case: of all 24 optimizers a figure takes half a minute
+SHOWN = 6  # learned solutions of a case: all of 24 optimizers take half a minute
 LONGEST = 48  # characters of a name in the name of a file
 ERRORS = LogNorm(SMALLEST, 1)  # of |u - u*| in every figure, so that figures compare
 
