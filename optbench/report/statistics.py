@@ -20,6 +20,7 @@ TARGETS = tuple(10.0**-power for power in range(1, 7))  # of the relative L2 err
 CASE = ["campaign", "machine", "case"]
 SOLVER = ["label", "framework"]
 BEFORE = ["setup_seconds", "compile_seconds", "warm_up_seconds"]  # a run's first step
+MIDDLE: Any = "higher"  # which median of an even number: of two seeds not the lucky one
 FAR = 10.0  # times the fastest: where a performance profile's area ends
 # seeds, or pairs of runs: the range of fewer holds the true median less often than nine
 # times in ten
@@ -88,7 +89,7 @@ def quartiles(values: Any) -> list[float]:
     """
     last = np.where(np.isnan(values), np.inf, values)
     low, high = np.quantile(last, [0.25, 0.75], method="inverted_cdf")
-    ends = low, np.quantile(last, 0.5, method="higher"), high
+    ends = low, medians(last), high
     return [float(value) if value < np.inf else float("nan") for value in ends]
 
 
@@ -139,8 +140,8 @@ def by_case(rows: Any, column: str) -> pd.DataFrame:
     What is not a number is later than everything. A solver may have other seeds than the
     rest.
     """
-    medians = _seeds(rows, column).quantile(0.5, interpolation="higher")
-    return medians.unstack(SOLVER).sort_index(axis=1).fillna(np.inf)
+    table = _seeds(rows, column).quantile(0.5, interpolation=MIDDLE)
+    return table.unstack(SOLVER).sort_index(axis=1).fillna(np.inf)
 
 
 def over_cases(rows: Any, column: str, statistic: Statistic, seed: int = 0) -> pd.DataFrame:
@@ -167,14 +168,14 @@ def redrawn(rows: Any, column: str, table: pd.DataFrame, seed: int) -> np.ndarra
     random = np.random.default_rng(seed)
     samples = {name: group.to_numpy() for name, group in _seeds(rows, column)}
     # of every case and solver, the medians of seeds drawn as often as there are resamples
-    medians = np.full((RESAMPLES, *table.shape), np.inf)
+    found = np.full((RESAMPLES, *table.shape), np.inf)
     for place in np.ndindex(table.shape):
         sample = samples.get((*table.index[place[0]], *table.columns[place[1]]))
         if sample is not None:
             again = random.choice(sample, (RESAMPLES, len(sample)))
-            medians[:, *place] = np.quantile(again, 0.5, axis=1, method="higher")
+            found[:, *place] = medians(again.T)
     cases = random.integers(len(table), size=(RESAMPLES, len(table)))
-    return np.take_along_axis(medians, cases[:, :, None], axis=1)
+    return np.take_along_axis(found, cases[:, :, None], axis=1)
 
 
 def _seeds(rows: Any, column: str) -> Any:
@@ -296,11 +297,8 @@ def first(drawn: np.ndarray) -> np.ndarray:
 
 
 def medians(table: np.ndarray) -> np.ndarray:
-    """Give each solver's median, a value of the sample.
-
-    It is the larger one of the two in the middle: of two seeds not the lucky one.
-    """
-    return np.quantile(table, 0.5, axis=0, method="higher")
+    """Give the median of each column, a value of the sample."""
+    return np.quantile(table, 0.5, axis=0, method=MIDDLE)
 
 
 def left_out(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 FOLDER = RESULTS / "standard" / "2-cores-24-gib"
 PAPERS = ", the paper's"
 NEAR = 100  # times the smallest error of a case, within which further seeds are run…
-SOLVED = 0.1  # …if the error is at most this
+USEFUL = 0.1  # …if the error is at most this
 IN_BOTH = {"Poisson 2d", "Burgers 1d", "heat 4d", "Poisson 2d, D = 9,873"}
 
 
@@ -86,7 +86,7 @@ def test_further_seeds_are_of_what_is_near_the_best(requests):
         least: dict[str, float] = defaultdict(lambda: math.inf)
         for (label, _), error in errors[name].items():
             least[label] = min(least[label], error)
-        bound = min(NEAR * min(least.values(), default=0), SOLVED)
+        bound = min(NEAR * min(least.values(), default=0), USEFUL)
         near = [label for label, error in least.items() if error <= bound]
         expected = {label: [1, 2, 3, 4] for label in near if name in whole}
         assert case.get("more_seeds", {}) == expected, f"more_seeds of {name}"
