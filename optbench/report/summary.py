@@ -72,7 +72,9 @@ def summarise(frames: Frames) -> pd.DataFrame:
     There is one row per case, optimizer and framework; no row mixes campaigns, machines or
     versions. An error below the floor, the accuracy of a reference, is the floor. The final
     error is that of finished and stalled runs alone; best, steps and seconds are those of
-    every run. Cases are in the order of the runs, their rows in that of the final error.
+    every run. Errors have the medians and quartiles of the other tables, values of the
+    sample; steps and seconds have the common median. Cases are in the order of the runs,
+    their rows in that of the final error.
     """
     runs: Any = frames.floored().runs
     runs = runs.assign(ms_per_step=1e3 * runs["step_seconds"])
@@ -106,19 +108,17 @@ def _entry(runs: Any) -> dict[str, Any]:
         "runs": len(runs),
         "finished": len(final),
         "status": status,
-        **{f"relative_l2{suffix}": value for suffix, value in _spread(final)},
-        **{f"best_relative_l2{suffix}": value for suffix, value in _spread(best)},
+        **_spread("relative_l2", final),
+        **_spread("best_relative_l2", best),
         **{name: runs[name].median() for name in ("steps", "ms_per_step", *SECONDS)},
         **statistics.movement(runs),
     }
 
 
-def _spread(values: Any) -> tuple[tuple[str, float], ...]:
-    return (
-        ("", values.median()),
-        ("_q25", values.quantile(0.25)),
-        ("_q75", values.quantile(0.75)),
-    )
+def _spread(name: str, values: Any) -> dict[str, float]:
+    known = values.dropna().to_numpy()
+    low, middle, high = statistics.quartiles(known) if len(known) else [float("nan")] * 3
+    return {name: middle, f"{name}_q25": low, f"{name}_q75": high}
 
 
 def texts(frames: Frames) -> dict[str, str]:
