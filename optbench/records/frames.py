@@ -1,15 +1,21 @@
 """Records as pandas frames."""
 
-import math
 from collections.abc import Iterable
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from optbench.records import store
-from optbench.records.record import COUNTERS, SECTIONS, Record, Request, Row
+from optbench.records.record import (
+    COUNTERS,
+    SECTIONS,
+    Record,
+    Request,
+    Row,
+    moving_step_seconds,
+    stopped,
+)
 
 # of a request: what a row tells in columns of other names
 ELSEWHERE = {
@@ -83,35 +89,12 @@ def from_records(records: Iterable[Record]) -> Frames:
     )
 
 
-def stopped(record: Record) -> Row | None:
-    """Give the row after which nothing moved; None where the last third of the steps did.
-
-    It is the last one of a run that stalled. Of others, from it on neither error nor loss
-    changes; a loss on new points would.
-    """
-    if record.status == "stalled":
-        return record.history[-1] if record.history else None
-    if not record.history or not math.isfinite(record.history[-1].relative_l2):
-        return None
-    fixed = {"relative_l2", "rms"}
-    drawn_anew = record.request.resample_every or record.request.march
-    fixed |= set() if drawn_anew else set(record.request.points)
-    *before, last = record.history
-    end = last.model_dump(include=fixed)
-    still = takewhile(lambda row: row.model_dump(include=fixed) == end, reversed(before))
-    first = min((row.step for row in still), default=last.step)
-    return next((row for row in before if row.step == first <= last.step * 2 / 3), None)
-
-
 def _run(number: int, record: Record, several: bool) -> dict[str, object]:
     """Give a run's row; where there are several devices, a case is of one of them."""
     on = f", on {record.provenance.device or 'an unknown device'}" if several else ""
     request, last = record.request, record.history[-1] if record.history else None
     errors = [row.relative_l2 for row in record.history]
     end = stopped(record)
-    seconds, steps = (
-        (end.seconds, end.step) if end else (record.clock.get("train", 0.0), record.steps)
-    )
     return {
         "run": number,
         "identity": record.identity,
@@ -150,8 +133,7 @@ def _run(number: int, record: Record, several: bool) -> dict[str, object]:
         "steps": record.steps,
         # NaN: something moved to the end
         "moved_until": float(end.step) if end else float("nan"),
-        # of the steps that moved
-        "step_seconds": seconds / steps if steps else float("nan"),
+        "step_seconds": moving_step_seconds(record),
         **{
             f"{section}_seconds": record.clock.get(section, float("nan"))
             for section in SECTIONS

@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from operator import not_
 from typing import Annotated, Literal, Self
 
@@ -360,3 +360,36 @@ def batches(
 def runs_of(counts: Counter[str]) -> str:
     """Say how many runs are of each of several things."""
     return ", ".join(f"{name} ({number} runs)" for name, number in counts.most_common())
+
+
+def stopped(record: Record) -> Row | None:
+    """Give the row after which nothing moved; None where the last third of the steps did.
+
+    It is the last one of a run that stalled. Of others, from it on neither error nor loss
+    changes; a loss on new points would.
+    """
+    if record.status == "stalled":
+        return record.history[-1] if record.history else None
+    if not record.history or not math.isfinite(record.history[-1].relative_l2):
+        return None
+    fixed = {"relative_l2", "rms"}
+    drawn_anew = record.request.resample_every or record.request.march
+    fixed |= set() if drawn_anew else set(record.request.points)
+    *before, last = record.history
+    end = last.model_dump(include=fixed)
+    still = takewhile(lambda row: row.model_dump(include=fixed) == end, reversed(before))
+    first = min((row.step for row in still), default=last.step)
+    return next((row for row in before if row.step == first <= last.step * 2 / 3), None)
+
+
+def moving_step_seconds(record: Record) -> float:
+    """Give the mean seconds of the steps until nothing moves; NaN where none did.
+
+    A step that changes nothing may be a cheap one: that of an L-BFGS which ends its
+    iterations at once, for example.
+    """
+    end = stopped(record)
+    seconds, steps = (
+        (end.seconds, end.step) if end else (record.clock.get("train", 0.0), record.steps)
+    )
+    return seconds / steps if steps else math.nan

@@ -13,7 +13,7 @@ from statistics import median
 
 from optbench.campaign.results_folder import Results
 from optbench.measure import flops
-from optbench.records.record import ANSWERS, Record
+from optbench.records.record import ANSWERS, Record, moving_step_seconds
 
 # how much faster than the calibration a machine may be at other products and libraries
 MARGIN = 4.0
@@ -29,14 +29,15 @@ def check(results: Results) -> Iterator[str]:
     siblings: dict[str, dict[Path, Record]] = defaultdict(dict)
     for file, record in results.records.items():
         yield from (f"{file}: {issue}" for issue in of(record))
-        if record.status in ANSWERS and record.steps:
+        if record.status in ANSWERS and math.isfinite(moving_step_seconds(record)):
             asked = record.request.model_copy(update={"seed": 0}).identity
             siblings[asked][file] = record
     for records in siblings.values():
-        fastest = min(records, key=lambda file: step_seconds(records[file]))
-        first = step_seconds(records[fastest])
+        seconds = {file: moving_step_seconds(record) for file, record in records.items()}
+        fastest = min(seconds, key=seconds.__getitem__)
+        first = seconds[fastest]
         others = [
-            step_seconds(record)
+            seconds[file]
             for file, record in records.items()
             if file != fastest and not record.provenance.shared_cores
         ]

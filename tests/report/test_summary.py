@@ -10,9 +10,9 @@ import pytest
 from fakes import Fake, request
 from matplotlib.cbook import is_math_text
 
-from optbench.records import frames, palette
+from optbench.records import palette
 from optbench.records.frames import from_records
-from optbench.records.record import Origin
+from optbench.records.record import Origin, stopped
 from optbench.report import captions, curves, summary
 
 
@@ -188,7 +188,7 @@ def test_what_moved_in_the_last_third_has_no_mark():
         (7, False, 7),
         (0, False, 0),
     ):
-        found = frames.stopped(still(record, since, redrawn))
+        found = stopped(still(record, since, redrawn))
         assert (found.step if found else None) == end, since
     moving = still(record, 7).model_copy(
         update={
@@ -198,11 +198,11 @@ def test_what_moved_in_the_last_third_has_no_mark():
             )
         }
     )
-    assert frames.stopped(moving) is None  # the loss says that it moves
+    assert stopped(moving) is None  # the loss says that it moves
     lost = [row.model_copy(update={"relative_l2": np.nan}) for row in record.history]
-    assert frames.stopped(record.model_copy(update={"history": tuple(lost)})) is None
+    assert stopped(record.model_copy(update={"history": tuple(lost)})) is None
     short = record.history[:1]
-    assert frames.stopped(record.model_copy(update={"history": short})) is None
+    assert stopped(record.model_copy(update={"history": short})) is None
 
 
 def test_a_run_that_stopped_is_marked_and_its_steps_cost_what_those_that_moved_did():
