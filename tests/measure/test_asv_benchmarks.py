@@ -116,6 +116,14 @@ def test_cells_of_the_published_history_keep_their_parameters(discovered):
             assert set(theirs) <= set(ours)
 
 
+@pytest.fixture(autouse=True)
+def nothing_warm():
+    """No step of another test, which may be a fake's, is taken for one's own."""
+    common.warm.cache_clear()
+    yield
+    common.warm.cache_clear()
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """Networks and batches as small as can be."""
@@ -126,9 +134,6 @@ def tiny(monkeypatch):
     monkeypatch.setattr(common, "Work", shrunk)
     monkeypatch.setattr(timed, "FEW_POINTS", FEW.values())
     monkeypatch.setattr(calibration, "SIZE", 8)
-    common.warm.cache_clear()
-    yield
-    common.warm.cache_clear()
 
 
 def run(cls, method, cell, cache=()):
@@ -248,7 +253,6 @@ def fake(monkeypatch):
     monkeypatch.setattr(implementations, "load", lambda framework: made)
     monkeypatch.setattr(common, "SETTINGS", {"sgd": {}})
     monkeypatch.setattr(common, "repeat", partial(timeit.repeat, timer=made.ticks))
-    common.warm.cache_clear()
     return made
 
 
