@@ -26,20 +26,20 @@ LEAST_SIBLINGS = 2  # others, for one of two may have been disturbed
 
 def check(results: Results) -> Iterator[str]:
     """Check that no run is faster than is possible, or than the others are."""
-    siblings: dict[str, dict[Path, Record]] = defaultdict(dict)
+    siblings: dict[str, dict[Path, float]] = defaultdict(dict)  # seconds of a step
     for file, record in results.records.items():
         yield from (f"{file}: {issue}" for issue in of(record))
-        if record.status in ANSWERS and math.isfinite(moving_step_seconds(record)):
+        seconds = moving_step_seconds(record)
+        if record.status in ANSWERS and math.isfinite(seconds):
             asked = record.request.model_copy(update={"seed": 0}).identity
-            siblings[asked][file] = record
-    for records in siblings.values():
-        seconds = {file: moving_step_seconds(record) for file, record in records.items()}
-        fastest = min(seconds, key=seconds.__getitem__)
-        first = seconds[fastest]
+            siblings[asked][file] = seconds
+    for every in siblings.values():
+        fastest = min(every, key=every.__getitem__)
+        first = every[fastest]
         others = [
-            seconds[file]
-            for file, record in records.items()
-            if file != fastest and not record.provenance.shared_cores
+            seconds
+            for file, seconds in every.items()
+            if file != fastest and not results.records[file].provenance.shared_cores
         ]
         if len(others) >= LEAST_SIBLINGS and first * SIBLINGS < min(others):
             yield (
