@@ -101,7 +101,7 @@ def compare(file: Path, record: Record, again: Record, tolerance: float) -> Comp
     """
     if ended := _ended(record, again):
         return Comparison(file, math.nan, ended)
-    differences = _differences(record, again)
+    differences = by_step(record, again)
     apart = [step for step, by in differences.items() if not by <= tolerance]
     issue = None
     if apart:
@@ -127,15 +127,15 @@ def compare_elsewhere(
     # rounding decides after which step nothing moves any more
     if ended := _ended(record, again, same_rows=record.status == "finished"):
         return Comparison(file, math.nan, ended, math.inf)
-    differences = _differences(record, again)
-    drift = _differences(again, twin) if twin else {0: 0.0}
+    differences = by_step(record, again)
+    drift = by_step(again, twin) if twin else {0: 0.0}
     rows, others = ({row.step: row for row in each.history} for each in (record, again))
     twins = {row.step: row for row in twin.history} if twin else {}
     grown, spread, compared_to, issue = 0.0, 1.0, math.inf, None
     for step, by in differences.items():
         grown = max(grown, MORE * drift.get(step, math.inf)) if step else 0.0
         if step in twins:
-            spread = max(spread, _ratio(others[step].rms, twins[step].rms))
+            spread = max(spread, ratio(others[step].rms, twins[step].rms))
         allowed = max(grown, LEAST[record.request.dtype])
         if allowed < 1:
             if not by <= allowed:
@@ -145,7 +145,7 @@ def compare_elsewhere(
                 break
             continue
         compared_to = min(compared_to, step)
-        if not _ratio(rows[step].rms, others[step].rms) <= FACTOR * spread:
+        if not ratio(rows[step].rms, others[step].rms) <= FACTOR * spread:
             issue = (
                 f"has the error {others[step].rms:.2g} after step {step}, not "
                 f"{rows[step].rms:.2g}"
@@ -155,7 +155,7 @@ def compare_elsewhere(
     return Comparison(file, largest, issue and f"repeated here, it {issue}", compared_to)
 
 
-def _ratio(one: float, other: float) -> float:
+def ratio(one: float, other: float) -> float:
     """Give how many times the smaller of two errors the larger is."""
     smaller, larger = sorted((one, other))
     return larger / smaller if smaller else (1.0 if not larger else math.inf)
@@ -196,7 +196,7 @@ def _times_slower(record: Record, again: Record) -> float | None:
     return None
 
 
-def _differences(record: Record, other: Record) -> dict[int, float]:
+def by_step(record: Record, other: Record) -> dict[int, float]:
     """Give the largest relative difference at each common step."""
     rows, others = ({row.step: row for row in each.history} for each in (record, other))
     return {

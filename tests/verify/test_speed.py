@@ -51,3 +51,15 @@ def test_a_run_that_never_moved_is_held_against_nothing():
     assert math.isnan(moving_step_seconds(frozen))
     assert not complaints(run(0), frozen, run(2))
     assert moving_step_seconds(run(0)) == pytest.approx(1)
+
+
+def test_a_runs_own_clock_is_held_against_the_steps_that_moved_it():
+    warm = {"warm_up": 30.0, "evaluate": 30.0 * STEPS}
+    frozen = run(1, quick_after=1, stands_still=True)
+    record = frozen.model_copy(update={"clock": frozen.clock | warm})
+    (bound,) = (bound for bound in speed.bounds(record) if bound.rule == "own clock")
+    assert bound.seconds == 1
+    busy = run(1, quick_after=1)
+    record = busy.model_copy(update={"clock": busy.clock | warm})
+    (bound,) = (bound for bound in speed.bounds(record) if bound.rule == "own clock")
+    assert bound.seconds == pytest.approx((1 + (STEPS - 1) * QUICK) / STEPS)
