@@ -64,7 +64,7 @@ def apart(found: Sequence[results_folder.Results]) -> Iterator[str]:
             ends.append(rerun.ratio(one, other))
     yield f"before a step: {len(before)} pairs, at most {max(before):.1e} apart"
     yield (
-        f"after one step: {len(after)} pairs, {np.median(after):.1e} apart in half of them, "
+        f"after one step: {len(after)} pairs, {np.median(after):.1e} apart in half, "
         f"{np.quantile(after, 0.95):.1e} in one of twenty, and more than {LARGE:g} in "
         f"{sum(by > LARGE for by in after)}"
     )

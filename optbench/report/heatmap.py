@@ -252,6 +252,7 @@ def _write(axes: Any, grid: Grid, cell: Cell, x: int, y: int, size: float) -> No
     power = f"{math.log10(max(cell.median, 1e-300)):.0f}".replace("-0", "0")
     power += captions.mark(cell.stopped)
     look["fontweight"] = "bold" if cell.best else "normal"
+    size *= min(1, 2.4 / len(power))  # a frame has room for two letters and a bit
     middle, size = (0.33, 0.8 * size) if cell.share else (0.53, size)
     axes.text(x + 0.5, y + middle, power.replace("-", "−"), fontsize=size, **look)
     if cell.share:

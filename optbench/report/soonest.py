@@ -82,9 +82,9 @@ def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
     """Draw the table's numbers as a map beside that of the errors; its paths, or none.
 
     Of a cell's two lines the upper counts steps alone. Cases in which nobody came to the
-    target are left out.
+    target in more than half of the runs are left out.
     """
-    data: Any = table.data[table.data["reached"] > 0]
+    data: Any = table.data[table.data[list(RATIOS)].notna().any(axis=1)]
     reached = data[["case", "framework"]].drop_duplicates().to_numpy().tolist()
     rows = [row for row in grid.rows if list(row) in reached]
     if not rows:

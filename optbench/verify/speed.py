@@ -36,6 +36,7 @@ class Bound(NamedTuple):
 
     @property
     def broken(self) -> bool:
+        """Say whether they are fewer."""
         return not self.seconds * self.factor >= self.usual
 
 
