@@ -97,19 +97,17 @@ def families(campaign: str) -> str:
 
 def reliable(campaign: str) -> str:
     """Write which optimizers are mostly near the best one, the first FIRST of them."""
+    by_label = {case: runs.set_index("label") for case, runs in cases(campaign).items()}
     ratios = pd.DataFrame(
         {
-            case: runs.set_index("label")["relative_l2"] / runs["relative_l2"].min()
-            for case, runs in cases(campaign).items()
+            case: its["relative_l2"] / its["relative_l2"].min()
+            for case, its in by_label.items()
         }
     ).fillna(math.inf)  # no run that finished
-    near, median = (ratios <= NEAR).sum(axis=1), ratios.median(axis=1)
     reach = pd.DataFrame(
-        {
-            case: runs.set_index("label")["low"] <= runs["relative_l2"].min()
-            for case, runs in cases(campaign).items()
-        }
+        {case: its["low"] <= its["relative_l2"].min() for case, its in by_label.items()}
     ).fillna(value=False)  # below five seeds there is no interval
+    near, median = (ratios <= NEAR).sum(axis=1), ratios.median(axis=1)
     order = pd.DataFrame({"near": -near, "median": median}).sort_values(["near", "median"])
     rows = [
         {
