@@ -112,9 +112,18 @@ def _campaigns(place: Path, called: str) -> Iterator[str]:
         folders = results_folder.find(place)
     except FileNotFoundError:
         return
-    for results in folders:
-        if OURS not in results.folder.relative_to(place).parts:
-            yield _kind(results)(results.whole(), place, called)
+    published = [
+        results
+        for results in folders
+        if OURS not in results.folder.relative_to(place).parts
+    ]
+    for results in sorted(published, key=_rank):
+        yield _kind(results)(results.whole(), place, called)
+
+
+def _rank(results: Results) -> tuple[bool, int]:
+    """Put campaigns before what has no report, and the one with most runs first."""
+    return _kind(results) is not _campaign, -len(results.records)
 
 
 def _kind(results: Results) -> Callable[[Results, Path, str], str]:

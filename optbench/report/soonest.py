@@ -81,10 +81,12 @@ def number(ratio: float) -> str:
 def draw(table: Table, grid: Grid, folder: Path) -> list[Path]:
     """Draw the table's numbers as a map beside that of the errors; its paths, or none.
 
-    Of a cell's two lines the upper counts steps alone. Cases in which nobody came to the
-    target in more than half of the runs are left out.
+    Of a cell's two lines the upper counts steps alone. Cases that one solver ran alone are
+    left out, and those in which nobody came to the target in more than half of the runs.
     """
-    data: Any = table.data[table.data[list(RATIOS)].notna().any(axis=1)]
+    came = table.data[list(RATIOS)].notna().any(axis=1)
+    several = table.data["case"].duplicated(keep=False)
+    data: Any = table.data[came & several]
     reached = data[["case", "framework"]].drop_duplicates().to_numpy().tolist()
     rows = [row for row in grid.rows if list(row) in reached]
     if not rows:

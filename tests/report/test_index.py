@@ -58,6 +58,14 @@ def test_a_campaign_has_its_picture_its_table_its_links_and_the_commands_that_ma
     assert index(tmp_path)[1] == text
 
 
+def test_the_campaign_with_most_runs_is_first(tmp_path):
+    folder_of(tmp_path)
+    small = shutil.copytree(tmp_path / "c", tmp_path / "a")
+    next((small / "m" / "runs").iterdir()).unlink()
+    text = index(tmp_path)[1]
+    assert text.index("## c on m") < text.index("## a on m")
+
+
 def test_what_runs_here_write_is_not_published(tmp_path):
     folder_of(tmp_path / "local")
     assert "Nothing is published yet." in index(tmp_path)[1]
